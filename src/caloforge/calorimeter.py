@@ -1,0 +1,340 @@
+r"""A calorimeter says where the cells are.
+
+Coordinates: the beam travels along :math:`+z` and enters the front face :math:`z = 0` at :math:`x = y = 0`. A cell is
+numbered by one flat index, in the order in which the published files store it. Each cell belongs to one *layer*, its
+segment in depth, counted from the front face.
+
+Two kinds of readout cover the public data sets:
+
+- `RegularGrid`: equal boxes, :math:`n_x \times n_y \times n_z` (crystal matrices, silicon pads);
+- `CylinderGrid`: voxels around the shower axis, each layer with its own edges in :math:`r` and its own number of equal
+  bins in :math:`\alpha` (CaloChallenge); :math:`r` runs fastest, then :math:`\alpha`, then the layer.
+
+A *symmetry* is a permutation of the cells that maps the calorimeter onto itself and keeps every layer: where the physics has
+that symmetry too, permuted showers are as good as new ones.
+"""
+
+__all__ = ["Calorimeter", "CylinderGrid", "CylinderLayer", "RegularGrid", "pbwo4_crystals"]
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from caloforge.errors import GeometryError, GeometryMismatchError
+
+
+class Calorimeter(ABC):
+    """Frozen geometry of a calorimeter's cells.
+
+    Two calorimeters are equal when every number of their description is, whatever their name.
+    """
+
+    kinds: ClassVar[dict[str, type["Calorimeter"]]] = {}
+    kind: ClassVar[str]
+    name: str
+
+    def __init_subclass__(cls, kind: str) -> None:
+        cls.kind = kind
+        Calorimeter.kinds[kind] = cls
+
+    @property
+    @abstractmethod
+    def n_cells(self) -> int:
+        """Number of cells."""
+
+    @property
+    @abstractmethod
+    def n_layers(self) -> int:
+        """Number of layers in depth."""
+
+    @property
+    @abstractmethod
+    def layers(self) -> Tensor:
+        """The layer of each cell, in [0, n_layers), with shape (cells)."""
+
+    @property
+    @abstractmethod
+    def centres(self) -> Tensor:
+        """The centre (x, y, z) of each cell, in mm, with shape (cells, 3)."""
+
+    @property
+    @abstractmethod
+    def volumes(self) -> Tensor:
+        """The volume of each cell, in mm^3, with shape (cells)."""
+
+    @property
+    @abstractmethod
+    def symmetries(self) -> Tensor:
+        """The symmetry group, identity first, with shape (group, cells): ``deposits[:, symmetries[g]]`` is a shower again."""
+
+    def describe(self) -> dict[str, Any]:
+        """The description as plain values, fit for JSON; `Calorimeter.from_description` reads it back."""
+        return {"kind": self.kind, **asdict(self)}  # type: ignore[call-overload]
+
+    @staticmethod
+    def from_description(description: dict[str, Any]) -> "Calorimeter":
+        """Build the calorimeter that `describe` wrote.
+
+        Raises:
+            GeometryError: The kind is unknown or a field is missing, unknown or impossible.
+        """
+        fields = dict(description)
+        kind = fields.pop("kind", None)
+        if kind not in Calorimeter.kinds:
+            msg = f"calorimeter description: kind is {kind!r}, expected one of {', '.join(Calorimeter.kinds)}"
+            raise GeometryError(msg)
+        try:
+            return Calorimeter.kinds[kind](**fields)
+        except TypeError as error:
+            msg = f"calorimeter description of kind '{kind}': {error}"
+            raise GeometryError(msg) from error
+
+    def require(self, other: "Calorimeter", what: str) -> None:
+        """Check that something belongs to this calorimeter.
+
+        Arguments:
+            other: The calorimeter of the thing.
+            what: The name of the thing, for the message.
+
+        Raises:
+            GeometryMismatchError: The two calorimeters differ.
+        """
+        if self != other:
+            msg = (
+                f"{what} is of calorimeter '{other.name}' ({other.n_cells} cells), "
+                f"expected '{self.name}' ({self.n_cells} cells): use showers of one calorimeter"
+            )
+            raise GeometryMismatchError(msg)
+
+
+@dataclass(frozen=True)
+class RegularGrid(Calorimeter, kind="regular-grid"):
+    r"""Equal boxes side by side, centred on the beam in x and y, from z = 0 on in depth.
+
+    Arguments:
+        name: A short name for messages and files.
+        shape: The numbers of cells :math:`(n_x, n_y, n_z)`, each at least 1.
+        cell_size: The sizes of one cell along x, y, z, in mm, each positive.
+        order: The axes from the slowest to the fastest in the flat index.
+
+    Raises:
+        GeometryError: A number is not positive or the order is not a permutation of x, y, z.
+    """
+
+    name: str
+    shape: tuple[int, int, int]
+    cell_size: tuple[float, float, float]
+    order: str = "zyx"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
+        object.__setattr__(self, "cell_size", tuple(float(d) for d in self.cell_size))
+        if len(self.shape) != 3 or min(self.shape) < 1:
+            msg = f"regular grid '{self.name}': shape is {self.shape}, expected three numbers of cells, each at least 1"
+            raise GeometryError(msg)
+        if len(self.cell_size) != 3 or not all(0 < d < math.inf for d in self.cell_size):
+            msg = f"regular grid '{self.name}': cell_size is {self.cell_size}, expected three positive lengths in mm"
+            raise GeometryError(msg)
+        if sorted(self.order) != ["x", "y", "z"]:
+            msg = f"regular grid '{self.name}': order is '{self.order}', expected a permutation of 'xyz', slowest first"
+            raise GeometryError(msg)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, RegularGrid) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    @property
+    def _key(self) -> tuple[Any, ...]:
+        return self.shape, self.cell_size, self.order
+
+    @property
+    def n_cells(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def n_layers(self) -> int:
+        return self.shape[2]
+
+    @cached_property
+    def image_shape(self) -> tuple[int, ...]:
+        """The shape that flat deposits take when their last axis is unfolded, slowest axis first."""
+        return tuple(self.shape["xyz".index(axis)] for axis in self.order)
+
+    @cached_property
+    def indices(self) -> Tensor:
+        """The integer position (ix, iy, iz) of each cell, with shape (cells, 3)."""
+        axes = torch.meshgrid(*(torch.arange(n) for n in self.image_shape), indexing="ij")
+        by_name = {axis: values.flatten() for axis, values in zip(self.order, axes, strict=True)}
+        return torch.stack([by_name[axis] for axis in "xyz"], dim=-1)
+
+    @property
+    def layers(self) -> Tensor:
+        return self.indices[:, 2]
+
+    @cached_property
+    def centres(self) -> Tensor:
+        size = torch.tensor(self.cell_size, dtype=torch.float64)
+        n = torch.tensor(self.shape, dtype=torch.float64)
+        origin = torch.stack([-n[0] / 2, -n[1] / 2, torch.zeros_like(n[2])])
+        return (self.indices + 0.5 + origin) * size
+
+    @cached_property
+    def volumes(self) -> Tensor:
+        return torch.full((self.n_cells,), math.prod(self.cell_size), dtype=torch.float64)
+
+    def flat(self, ix: Tensor, iy: Tensor, iz: Tensor) -> Tensor:
+        """The flat index of cells at integer positions, each inside the grid."""
+        position = {"x": ix, "y": iy, "z": iz}
+        slow, middle, fast = (position[axis] for axis in self.order)
+        _, n_middle, n_fast = self.image_shape
+        return (slow * n_middle + middle) * n_fast + fast
+
+    @cached_property
+    def symmetries(self) -> Tensor:
+        """The symmetries of the rectangle (4) or, where x and y are alike, of the square (8)."""
+        ix, iy, iz = self.indices.unbind(-1)
+        flips = [(ix, iy), (self.shape[0] - 1 - ix, iy), (ix, self.shape[1] - 1 - iy)]
+        flips.append((self.shape[0] - 1 - ix, self.shape[1] - 1 - iy))
+        if self.shape[0] == self.shape[1] and self.cell_size[0] == self.cell_size[1]:
+            flips += [(y, x) for x, y in flips]
+        return torch.stack([self.flat(x, y, iz) for x, y in flips])
+
+
+@dataclass(frozen=True)
+class CylinderLayer:
+    r"""One layer of a `CylinderGrid`.
+
+    Arguments:
+        r_edges: The edges in :math:`r`, in mm, increasing from at least 0.
+        n_alpha: The number of equal bins in :math:`\alpha \in [0, 2\pi)`.
+        thickness: The depth of the layer, in mm. The published files do not hold it: 1 where it is unknown.
+        id: The number that the published file gives to the layer.
+    """
+
+    r_edges: tuple[float, ...]
+    n_alpha: int
+    thickness: float = 1.0
+    id: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "r_edges", tuple(float(r) for r in self.r_edges))
+        rising = all(a < b for a, b in zip(self.r_edges, self.r_edges[1:], strict=False))
+        if len(self.r_edges) < 2 or not rising or self.r_edges[0] < 0 or not math.isfinite(self.r_edges[-1]):
+            msg = f"layer {self.id}: r_edges are {self.r_edges}, expected two or more, increasing from at least 0 mm"
+            raise GeometryError(msg)
+        if self.n_alpha < 1 or not 0 < self.thickness < math.inf:
+            msg = f"layer {self.id}: n_alpha {self.n_alpha} and thickness {self.thickness} mm, expected both positive"
+            raise GeometryError(msg)
+
+    @property
+    def n_r(self) -> int:
+        """Number of bins in r."""
+        return len(self.r_edges) - 1
+
+    @property
+    def n_cells(self) -> int:
+        """Number of cells."""
+        return self.n_r * self.n_alpha
+
+
+@dataclass(frozen=True)
+class CylinderGrid(Calorimeter, kind="cylinder-grid"):
+    r"""Voxels around the shower axis, each layer with bins of its own; index order r, then alpha, then layer.
+
+    Arguments:
+        name: A short name for messages and files.
+        cylinder_layers: The layers, front to back.
+
+    Raises:
+        GeometryError: There is no layer, or one is impossible.
+    """
+
+    name: str
+    cylinder_layers: tuple[CylinderLayer, ...]
+
+    def __post_init__(self) -> None:
+        layers = tuple(x if isinstance(x, CylinderLayer) else CylinderLayer(**x) for x in self.cylinder_layers)
+        object.__setattr__(self, "cylinder_layers", layers)
+        if not layers:
+            msg = f"cylinder grid '{self.name}': expected at least one layer"
+            raise GeometryError(msg)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, CylinderGrid) and self.cylinder_layers == other.cylinder_layers
+
+    def __hash__(self) -> int:
+        return hash(self.cylinder_layers)
+
+    @property
+    def n_cells(self) -> int:
+        return sum(layer.n_cells for layer in self.cylinder_layers)
+
+    @property
+    def n_layers(self) -> int:
+        return len(self.cylinder_layers)
+
+    @cached_property
+    def layers(self) -> Tensor:
+        sizes = torch.tensor([layer.n_cells for layer in self.cylinder_layers])
+        return torch.repeat_interleave(torch.arange(self.n_layers), sizes)
+
+    @cached_property
+    def r_alpha(self) -> Tensor:
+        r"""The bin centres :math:`(r, \alpha)` of each cell, in mm and radians, with shape (cells, 2)."""
+        return torch.cat([_r_alpha(layer) for layer in self.cylinder_layers])
+
+    @cached_property
+    def centres(self) -> Tensor:
+        r, alpha = self.r_alpha.unbind(-1)
+        depth = torch.tensor([layer.thickness for layer in self.cylinder_layers], dtype=torch.float64)
+        z = (depth.cumsum(0) - depth / 2)[self.layers]
+        return torch.stack([r * alpha.cos(), r * alpha.sin(), z], dim=-1)
+
+    @cached_property
+    def volumes(self) -> Tensor:
+        return torch.cat([_volumes(layer) for layer in self.cylinder_layers])
+
+    @cached_property
+    def symmetries(self) -> Tensor:
+        r"""The rotations in :math:`\alpha` that all layers share, and their mirror images."""
+        turns = math.gcd(*(layer.n_alpha for layer in self.cylinder_layers))
+        rotations = [self._turned(k / turns, mirrored=False) for k in range(turns)]
+        return torch.stack(rotations + [self._turned(k / turns, mirrored=True) for k in range(turns)])
+
+    def _turned(self, fraction: float, *, mirrored: bool) -> Tensor:
+        parts, start = [], 0
+        for layer in self.cylinder_layers:
+            image = torch.arange(start, start + layer.n_cells).reshape(layer.n_alpha, layer.n_r)
+            image = image.flip(0) if mirrored else image
+            parts.append(image.roll(round(fraction * layer.n_alpha), dims=0).flatten())
+            start += layer.n_cells
+        return torch.cat(parts)
+
+
+def _edges(layer: CylinderLayer) -> Tensor:
+    return torch.tensor(layer.r_edges, dtype=torch.float64)
+
+
+def _r_alpha(layer: CylinderLayer) -> Tensor:
+    edges = _edges(layer)
+    r = (edges[1:] + edges[:-1]) / 2
+    alpha = (torch.arange(layer.n_alpha, dtype=torch.float64) + 0.5) * (2 * math.pi / layer.n_alpha)
+    alpha_grid, r_grid = torch.meshgrid(alpha, r, indexing="ij")
+    return torch.stack([r_grid.flatten(), alpha_grid.flatten()], dim=-1)
+
+
+def _volumes(layer: CylinderLayer) -> Tensor:
+    ring = math.pi * _edges(layer).square().diff() * layer.thickness
+    return (ring / layer.n_alpha).repeat(layer.n_alpha)
+
+
+def pbwo4_crystals() -> RegularGrid:
+    """The benchmark of SQuIRELS (arXiv:2308.12339, section III): 10 x 10 crystals of 30 x 30 x 240 mm^3, index 10 ix + iy."""
+    return RegularGrid("pbwo4-10x10", shape=(10, 10, 1), cell_size=(30.0, 30.0, 240.0), order="zxy")

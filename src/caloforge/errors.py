@@ -1,0 +1,68 @@
+"""What can go wrong, by name. Each message says what was given, what was expected, and how to mend it.
+
+The library raises these and never prints or exits; the command line turns any `CaloforgeError` into one line
+on standard error and exit code 2.
+"""
+
+__all__ = [
+    "CaloforgeError",
+    "EnergyRangeError",
+    "EnergyRangeWarning",
+    "FileFormatError",
+    "GeometryError",
+    "GeometryMismatchError",
+    "ModelError",
+    "OutputExistsError",
+    "RecipeError",
+    "ShowerValueError",
+    "TrainingError",
+    "UnitError",
+]
+
+
+class CaloforgeError(Exception):
+    """Base of all errors that a user can cause and mend."""
+
+
+class UnitError(CaloforgeError):
+    """Raised when a value's unit is missing, unknown, or its number is out of range."""
+
+
+class GeometryError(CaloforgeError):
+    """Raised when the description of a calorimeter is impossible or incomplete."""
+
+
+class GeometryMismatchError(CaloforgeError):
+    """Raised when showers or a model of one calorimeter meet those of another."""
+
+
+class ShowerValueError(CaloforgeError):
+    """Raised when deposits or energies are not finite, negative, or of the wrong shape."""
+
+
+class FileFormatError(CaloforgeError):
+    """Raised when a file is not what its reader expects: truncated, a dataset missing, lengths that differ."""
+
+
+class OutputExistsError(CaloforgeError):
+    """Raised when an output path exists already and overwriting was not asked for."""
+
+
+class EnergyRangeError(CaloforgeError):
+    """Raised when an incident energy lies outside a model's validity range and strictness was asked for."""
+
+
+class EnergyRangeWarning(UserWarning):
+    """Issued when an incident energy lies outside a model's validity range."""
+
+
+class ModelError(CaloforgeError):
+    """Raised when a model is unknown, incomplete, damaged, or unfit for what was asked."""
+
+
+class RecipeError(CaloforgeError):
+    """Raised when a recipe is unknown, holds an unknown key, or a value of the wrong type."""
+
+
+class TrainingError(CaloforgeError):
+    """Raised when training cannot start or go on: too few showers, a loss that is not finite."""

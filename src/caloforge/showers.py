@@ -1,0 +1,168 @@
+"""Showers are the energies in the cells, with the particles that made them.
+
+`Particles` and `Showers` are samples of N; slicing one by a slice, an index tensor or a mask gives the sample of
+the chosen ones, and `Showers.cat` joins samples of the same calorimeter. A `ShowerSource` is anything that gives showers by
+slices: `Showers` in memory, or a file read in batches (`caloforge.io`), so that no step needs a whole file in memory.
+"""
+
+__all__ = ["ELECTRON", "Particles", "ShowerSource", "Showers"]
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from caloforge.calorimeter import Calorimeter
+from caloforge.errors import ShowerValueError
+
+ELECTRON = 11
+"""PDG number of the electron."""
+
+Index = slice | Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Particles:
+    """The particles that enter the calorimeter, one a shower.
+
+    Arguments:
+        energies: The incident energies, in MeV, positive, with shape (N).
+        pdg: The species, as PDG number, one for all.
+        theta: The polar angles to the beam axis, in radians, with shape (N); None for along the axis.
+        phi: The azimuthal angles, in radians, with shape (N); None for along the axis.
+
+    Raises:
+        ShowerValueError: Energies are not positive and finite, or lengths differ.
+    """
+
+    energies: Tensor
+    pdg: int = ELECTRON
+    theta: Tensor | None = None
+    phi: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if self.energies.ndim != 1:
+            msg = f"incident energies have shape {tuple(self.energies.shape)}, expected (N,)"
+            raise ShowerValueError(msg)
+        bad = ~(self.energies > 0) | self.energies.isinf()
+        if bad.any():
+            first = int(bad.nonzero()[0, 0])
+            msg = (
+                f"{int(bad.sum())} of {len(bad)} incident energies are not positive and finite, "
+                f"the first at index {first} ({self.energies[first]:g} MeV)"
+            )
+            raise ShowerValueError(msg)
+        for name, angle in (("theta", self.theta), ("phi", self.phi)):
+            if angle is not None and angle.shape != self.energies.shape:
+                msg = f"{name} has shape {tuple(angle.shape)}, expected {tuple(self.energies.shape)} as the energies"
+                raise ShowerValueError(msg)
+
+    def __len__(self) -> int:
+        return len(self.energies)
+
+    def __getitem__(self, index: Index) -> "Particles":
+        theta = None if self.theta is None else self.theta[index]
+        phi = None if self.phi is None else self.phi[index]
+        return replace(self, energies=self.energies[index], theta=theta, phi=phi)
+
+    @staticmethod
+    def cat(parts: Sequence["Particles"]) -> "Particles":
+        """Join samples of one species, in order.
+
+        Raises:
+            ShowerValueError: The species differ, or some parts have angles and others have none.
+        """
+        if len({(p.pdg, p.theta is None, p.phi is None) for p in parts}) != 1:
+            msg = "particles to join differ in species or in having angles: join samples of one kind"
+            raise ShowerValueError(msg)
+        return replace(
+            parts[0],
+            energies=torch.cat([p.energies for p in parts]),
+            theta=_cat([p.theta for p in parts]),
+            phi=_cat([p.phi for p in parts]),
+        )
+
+    def to(self, device: torch.device | str) -> "Particles":
+        """The same particles on another device."""
+        move = [None if a is None else a.to(device) for a in (self.theta, self.phi)]
+        return replace(self, energies=self.energies.to(device), theta=move[0], phi=move[1])
+
+
+def _cat(parts: Sequence[Tensor | None]) -> Tensor | None:
+    present = [p for p in parts if p is not None]
+    return torch.cat(present) if present else None
+
+
+@dataclass(frozen=True, eq=False)
+class Showers:
+    """Energies deposited in the cells of a calorimeter.
+
+    Arguments:
+        deposits: The energy in each cell, in MeV, at least 0, float32, with shape (N, cells).
+        particles: The N incident particles.
+        calorimeter: Where the cells are.
+
+    Raises:
+        ShowerValueError: The shape does not fit the calorimeter or the particles.
+    """
+
+    deposits: Tensor
+    particles: Particles
+    calorimeter: Calorimeter
+
+    def __post_init__(self) -> None:
+        expected = (len(self.particles), self.calorimeter.n_cells)
+        if tuple(self.deposits.shape) != expected:
+            msg = (
+                f"deposits have shape {tuple(self.deposits.shape)}, expected {expected}: "
+                f"{expected[0]} particles, {expected[1]} cells of calorimeter '{self.calorimeter.name}'"
+            )
+            raise ShowerValueError(msg)
+
+    @property
+    def energies(self) -> Tensor:
+        """The incident energies, in MeV, with shape (N)."""
+        return self.particles.energies
+
+    def __len__(self) -> int:
+        return len(self.particles)
+
+    def __getitem__(self, index: Index) -> "Showers":
+        return replace(self, deposits=self.deposits[index], particles=self.particles[index])
+
+    def batches(self, size: int) -> Iterator["Showers"]:
+        """The showers in order, ``size`` at a time; the last batch may be smaller."""
+        return (self[start : start + size] for start in range(0, len(self), size))
+
+    @staticmethod
+    def cat(parts: Sequence["Showers"]) -> "Showers":
+        """Join samples of one calorimeter, in order.
+
+        Raises:
+            GeometryMismatchError: The calorimeters differ.
+        """
+        for part in parts[1:]:
+            parts[0].calorimeter.require(part.calorimeter, "a sample to join")
+        deposits = torch.cat([p.deposits for p in parts])
+        return replace(parts[0], deposits=deposits, particles=Particles.cat([p.particles for p in parts]))
+
+    def to(self, device: torch.device | str) -> "Showers":
+        """The same showers on another device."""
+        return replace(self, deposits=self.deposits.to(device), particles=self.particles.to(device))
+
+
+class ShowerSource(Protocol):
+    """Showers that can be had by slices, wherever they are."""
+
+    @property
+    def calorimeter(self) -> Calorimeter:
+        """Where the cells are."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: slice) -> Showers: ...
+
+    def batches(self, size: int) -> Iterator[Showers]:
+        """The showers in order, ``size`` at a time."""

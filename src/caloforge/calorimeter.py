@@ -14,7 +14,7 @@ A *symmetry* is a permutation of the cells that maps the calorimeter onto itself
 that symmetry too, permuted showers are as good as new ones.
 """
 
-__all__ = ["Calorimeter", "CylinderGrid", "CylinderLayer", "RegularGrid", "pbwo4_crystals"]
+__all__ = ["Calorimeter", "CylinderGrid", "CylinderLayer", "RegularGrid", "named_calorimeters", "pbwo4_crystals"]
 
 import math
 from abc import ABC, abstractmethod
@@ -85,12 +85,12 @@ class Calorimeter(ABC):
         """
         fields = dict(description)
         kind = fields.pop("kind", None)
-        if kind not in Calorimeter.kinds:
+        if not isinstance(kind, str) or kind not in Calorimeter.kinds:
             msg = f"calorimeter description: kind is {kind!r}, expected one of {', '.join(Calorimeter.kinds)}"
             raise GeometryError(msg)
         try:
             return Calorimeter.kinds[kind](**fields)
-        except TypeError as error:
+        except (TypeError, ValueError) as error:
             msg = f"calorimeter description of kind '{kind}': {error}"
             raise GeometryError(msg) from error
 
@@ -105,9 +105,10 @@ class Calorimeter(ABC):
             GeometryMismatchError: The two calorimeters differ.
         """
         if self != other:
+            alike = "the names agree, the geometries do not: compare describe() of both"
             msg = (
-                f"{what} is of calorimeter '{other.name}' ({other.n_cells} cells), "
-                f"expected '{self.name}' ({self.n_cells} cells): use showers of one calorimeter"
+                f"{what} is of calorimeter '{other.name}' ({other.n_cells} cells), expected '{self.name}' "
+                f"({self.n_cells} cells): {alike if self.name == other.name else 'use showers of one calorimeter'}"
             )
             raise GeometryMismatchError(msg)
 
@@ -132,10 +133,11 @@ class RegularGrid(Calorimeter, kind="regular-grid"):
     order: str = "zyx"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
+        given = tuple(self.shape)
+        object.__setattr__(self, "shape", tuple(int(n) for n in given))
         object.__setattr__(self, "cell_size", tuple(float(d) for d in self.cell_size))
-        if len(self.shape) != 3 or min(self.shape) < 1:
-            msg = f"regular grid '{self.name}': shape is {self.shape}, expected three numbers of cells, each at least 1"
+        if len(self.shape) != 3 or min(self.shape) < 1 or self.shape != given:
+            msg = f"regular grid '{self.name}': shape is {given}, expected three whole numbers of cells, each at least 1"
             raise GeometryError(msg)
         if len(self.cell_size) != 3 or not all(0 < d < math.inf for d in self.cell_size):
             msg = f"regular grid '{self.name}': cell_size is {self.cell_size}, expected three positive lengths in mm"
@@ -156,10 +158,12 @@ class RegularGrid(Calorimeter, kind="regular-grid"):
 
     @property
     def n_cells(self) -> int:
+        """The product of the shape."""
         return math.prod(self.shape)
 
     @property
     def n_layers(self) -> int:
+        """The number of cells along z."""
         return self.shape[2]
 
     @cached_property
@@ -176,10 +180,12 @@ class RegularGrid(Calorimeter, kind="regular-grid"):
 
     @property
     def layers(self) -> Tensor:
+        """The position along z of each cell, with shape (cells)."""
         return self.indices[:, 2]
 
     @cached_property
     def centres(self) -> Tensor:
+        """The middle (x, y, z) of each box, in mm, with shape (cells, 3)."""
         size = torch.tensor(self.cell_size, dtype=torch.float64)
         n = torch.tensor(self.shape, dtype=torch.float64)
         origin = torch.stack([-n[0] / 2, -n[1] / 2, torch.zeros_like(n[2])])
@@ -187,6 +193,7 @@ class RegularGrid(Calorimeter, kind="regular-grid"):
 
     @cached_property
     def volumes(self) -> Tensor:
+        """The volume of one box, in mm^3, with shape (cells)."""
         return torch.full((self.n_cells,), math.prod(self.cell_size), dtype=torch.float64)
 
     def flat(self, ix: Tensor, iy: Tensor, iz: Tensor) -> Tensor:
@@ -204,7 +211,7 @@ class RegularGrid(Calorimeter, kind="regular-grid"):
         flips.append((self.shape[0] - 1 - ix, self.shape[1] - 1 - iy))
         if self.shape[0] == self.shape[1] and self.cell_size[0] == self.cell_size[1]:
             flips += [(y, x) for x, y in flips]
-        return torch.stack([self.flat(x, y, iz) for x, y in flips])
+        return _distinct([self.flat(x, y, iz) for x, y in flips])
 
 
 @dataclass(frozen=True)
@@ -274,14 +281,17 @@ class CylinderGrid(Calorimeter, kind="cylinder-grid"):
 
     @property
     def n_cells(self) -> int:
+        """The sum over the layers."""
         return sum(layer.n_cells for layer in self.cylinder_layers)
 
     @property
     def n_layers(self) -> int:
+        """Number of layers with bins."""
         return len(self.cylinder_layers)
 
     @cached_property
     def layers(self) -> Tensor:
+        """The position in ``cylinder_layers`` of each cell's layer, with shape (cells)."""
         sizes = torch.tensor([layer.n_cells for layer in self.cylinder_layers])
         return torch.repeat_interleave(torch.arange(self.n_layers), sizes)
 
@@ -292,6 +302,7 @@ class CylinderGrid(Calorimeter, kind="cylinder-grid"):
 
     @cached_property
     def centres(self) -> Tensor:
+        r"""The point (x, y, z) at the middle of each bin in :math:`r`, :math:`\alpha` and depth, in mm, with shape (cells, 3)."""
         r, alpha = self.r_alpha.unbind(-1)
         depth = torch.tensor([layer.thickness for layer in self.cylinder_layers], dtype=torch.float64)
         z = (depth.cumsum(0) - depth / 2)[self.layers]
@@ -299,6 +310,7 @@ class CylinderGrid(Calorimeter, kind="cylinder-grid"):
 
     @cached_property
     def volumes(self) -> Tensor:
+        r"""The volume :math:`(r_2^2 - r_1^2) \pi t / n_\alpha` of each cell, in mm^3, with shape (cells)."""
         return torch.cat([_volumes(layer) for layer in self.cylinder_layers])
 
     @cached_property
@@ -306,7 +318,7 @@ class CylinderGrid(Calorimeter, kind="cylinder-grid"):
         r"""The rotations in :math:`\alpha` that all layers share, and their mirror images."""
         turns = math.gcd(*(layer.n_alpha for layer in self.cylinder_layers))
         rotations = [self._turned(k / turns, mirrored=False) for k in range(turns)]
-        return torch.stack(rotations + [self._turned(k / turns, mirrored=True) for k in range(turns)])
+        return _distinct(rotations + [self._turned(k / turns, mirrored=True) for k in range(turns)])
 
     def _turned(self, fraction: float, *, mirrored: bool) -> Tensor:
         parts, start = [], 0
@@ -316,6 +328,12 @@ class CylinderGrid(Calorimeter, kind="cylinder-grid"):
             parts.append(image.roll(round(fraction * layer.n_alpha), dims=0).flatten())
             start += layer.n_cells
         return torch.cat(parts)
+
+
+def _distinct(permutations: list[Tensor]) -> Tensor:
+    """Each permutation once, with the identity first because it is the least of all in lexical order."""
+    unique: Tensor = torch.unique(torch.stack(permutations), dim=0)
+    return unique
 
 
 def _edges(layer: CylinderLayer) -> Tensor:
@@ -338,3 +356,8 @@ def _volumes(layer: CylinderLayer) -> Tensor:
 def pbwo4_crystals() -> RegularGrid:
     """The benchmark of SQuIRELS (arXiv:2308.12339, section III): 10 x 10 crystals of 30 x 30 x 240 mm^3, index 10 ix + iy."""
     return RegularGrid("pbwo4-10x10", shape=(10, 10, 1), cell_size=(30.0, 30.0, 240.0), order="zxy")
+
+
+def named_calorimeters() -> dict[str, Calorimeter]:
+    """The calorimeters that the package knows by name."""
+    return {calorimeter.name: calorimeter for calorimeter in (pbwo4_crystals(),)}

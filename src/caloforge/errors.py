@@ -12,8 +12,10 @@ __all__ = [
     "GeometryError",
     "GeometryMismatchError",
     "ModelError",
+    "OutputError",
     "OutputExistsError",
     "RecipeError",
+    "RepresentationWarning",
     "ShowerValueError",
     "TrainingError",
     "UnitError",
@@ -44,7 +46,11 @@ class FileFormatError(CaloforgeError):
     """Raised when a file is not what its reader expects: truncated, a dataset missing, lengths that differ."""
 
 
-class OutputExistsError(CaloforgeError):
+class OutputError(CaloforgeError):
+    """Raised when an output cannot be written where it was asked for: no such folder, no permission."""
+
+
+class OutputExistsError(OutputError):
     """Raised when an output path exists already and overwriting was not asked for."""
 
 
@@ -54,6 +60,10 @@ class EnergyRangeError(CaloforgeError):
 
 class EnergyRangeWarning(UserWarning):
     """Issued when an incident energy lies outside a model's validity range."""
+
+
+class RepresentationWarning(UserWarning):
+    """Issued when showers, or what a network made of them, lie beyond what a representation can hold."""
 
 
 class ModelError(CaloforgeError):

@@ -5,7 +5,7 @@ the chosen ones, and `Showers.cat` joins samples of the same calorimeter. A `Sho
 slices: `Showers` in memory, or a file read in batches (`caloforge.io`), so that no step needs a whole file in memory.
 """
 
-__all__ = ["ELECTRON", "Particles", "ShowerSource", "Showers"]
+__all__ = ["ELECTRON", "Particles", "ShowerSource", "Showers", "spans"]
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +21,18 @@ ELECTRON = 11
 """PDG number of the electron."""
 
 Index = slice | Tensor
+
+
+def spans(n: int, size: int) -> list[slice]:
+    """The slices that cut n showers into batches of ``size``; the last one may be smaller.
+
+    Raises:
+        ShowerValueError: The size is less than 1.
+    """
+    if size < 1:
+        msg = f"batch size is {size}, expected at least 1"
+        raise ShowerValueError(msg)
+    return [slice(start, min(start + size, n)) for start in range(0, n, size)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,8 +145,12 @@ class Showers:
         return replace(self, deposits=self.deposits[index], particles=self.particles[index])
 
     def batches(self, size: int) -> Iterator["Showers"]:
-        """The showers in order, ``size`` at a time; the last batch may be smaller."""
-        return (self[start : start + size] for start in range(0, len(self), size))
+        """The showers in order, ``size`` at a time; the last batch may be smaller.
+
+        Raises:
+            ShowerValueError: The size is less than 1.
+        """
+        return (self[span] for span in spans(len(self), size))
 
     @staticmethod
     def cat(parts: Sequence["Showers"]) -> "Showers":

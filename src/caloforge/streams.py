@@ -8,8 +8,10 @@ shower :math:`i` is
 .. math:: w = \mathrm{mix}(\kappa + (j + 1) \gamma), \qquad
           \kappa = \mathrm{mix}(\mathrm{mix}(\mathrm{mix}(\mathrm{seed} + \gamma) + i + \gamma) + s + \gamma),
 
-all modulo :math:`2^{64}`. The upper 53 bits make a uniform number, two of them by Box and Muller two normal ones. Any two
-purposes of one shower must use different streams. Cost: some 10 ns a number, on any device, the same bits on each.
+all modulo :math:`2^{64}`. The upper 52 bits make a uniform number, two of them by Box and Muller two normal ones. Any two
+purposes of one shower must use different streams. A shower's first numbers stay the same when more of them are asked for, so
+a batch may draw as many for each shower as its greediest shower needs. Cost: some 10 ns a uniform number on one core. Words and
+uniform numbers are the same bits on each device, normal ones to the rounding of its logarithm and cosine.
 """
 
 __all__ = ["keys", "normals", "uniforms", "words"]
@@ -26,27 +28,28 @@ _MULTIPLY_2 = 0x94D049BB133111EB - (1 << 64)
 
 def _shift(x: Tensor, bits: int) -> Tensor:
     """Logical shift to the right; torch's own keeps the sign."""
-    return (x >> bits) & ((1 << (64 - bits)) - 1)
+    return (x >> bits).bitwise_and_((1 << (64 - bits)) - 1)
 
 
 def _mix(x: Tensor) -> Tensor:
-    x = (x ^ _shift(x, 30)) * _MULTIPLY_1
-    x = (x ^ _shift(x, 27)) * _MULTIPLY_2
-    return x ^ _shift(x, 31)
+    x = (x ^ _shift(x, 30)).mul_(_MULTIPLY_1)
+    x = x.bitwise_xor_(_shift(x, 27)).mul_(_MULTIPLY_2)
+    return x.bitwise_xor_(_shift(x, 31))
 
 
 def keys(seed: int, index: Tensor, stream: int) -> Tensor:
     r"""The key :math:`\kappa` of each shower for one purpose.
 
     Arguments:
-        seed: The seed of the run, any 64-bit integer.
+        seed: The seed of the run, any integer; it counts modulo :math:`2^{64}`.
         index: The number of each shower in the run, int64, with shape (N).
         stream: The number of the purpose.
 
     Returns:
         The keys, int64, with shape (N).
     """
-    root = _mix(torch.tensor(seed, dtype=torch.int64, device=index.device) + _GAMMA)
+    signed = (seed + (1 << 63)) % (1 << 64) - (1 << 63)
+    root = _mix(torch.tensor(signed, dtype=torch.int64, device=index.device) + _GAMMA)
     return _mix(_mix(root + index + _GAMMA) + stream + _GAMMA)
 
 
@@ -58,6 +61,8 @@ def words(key: Tensor, counter: Tensor) -> Tensor:
 def uniforms(key: Tensor, n: int) -> Tensor:
     r"""Uniform numbers in the open interval :math:`]0, 1[`.
 
+    They are the odd multiples of :math:`2^{-53}`: with one bit more, the largest would be rounded to 1.
+
     Arguments:
         key: One key a shower, with shape (N).
         n: How many numbers each shower gets.
@@ -66,7 +71,7 @@ def uniforms(key: Tensor, n: int) -> Tensor:
         The numbers, float64, with shape (N, n).
     """
     bits = words(key[:, None], torch.arange(n, device=key.device))
-    return (_shift(bits, 11).double() + 0.5) * 2.0**-53
+    return _shift(bits, 12).double().add_(0.5).mul_(2.0**-52)
 
 
 def normals(key: Tensor, n: int) -> Tensor:
@@ -80,6 +85,6 @@ def normals(key: Tensor, n: int) -> Tensor:
         The numbers, float64, with shape (N, n).
     """
     half = (n + 1) // 2
-    u, v = uniforms(key, 2 * half).split(half, dim=1)
+    u, v = uniforms(key, 2 * half).reshape(len(key), half, 2).unbind(-1)
     radius, angle = (-2 * u.log()).sqrt(), 2 * math.pi * v
-    return torch.cat([radius * angle.cos(), radius * angle.sin()], dim=1)[:, :n]
+    return torch.stack([radius * angle.cos(), radius * angle.sin()], dim=-1).flatten(1)[:, :n]

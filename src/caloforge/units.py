@@ -15,7 +15,7 @@ import re
 from caloforge.errors import UnitError
 
 MeV = 1.0
-keV = 1e-3
+keV = 1e-3  # noqa: N816 (the unit is written so)
 GeV = 1e3
 TeV = 1e6
 

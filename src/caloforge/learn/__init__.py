@@ -1,0 +1,1 @@
+"""Learned parts: representations, networks, processes and their training. Nothing outside imports them but systems and zoo."""

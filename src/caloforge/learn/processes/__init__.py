@@ -1,0 +1,20 @@
+"""How a distribution is learned and sampled."""
+
+from caloforge.learn.processes.flow import FlowBridge, Linear, Path, Trigonometric
+from caloforge.learn.processes.schroedinger import SchroedingerBridge
+from caloforge.learn.processes.solvers import EULER, HEUN, MIDPOINT, RK4, SOLVERS, RungeKutta, integrate
+
+__all__ = [
+    "EULER",
+    "HEUN",
+    "MIDPOINT",
+    "RK4",
+    "SOLVERS",
+    "FlowBridge",
+    "Linear",
+    "Path",
+    "RungeKutta",
+    "SchroedingerBridge",
+    "Trigonometric",
+    "integrate",
+]

@@ -1,0 +1,320 @@
+r"""Invertible maps between the deposits of a shower and what a network sees.
+
+A representation is fitted once, on training showers alone, by an explicit call of ``fit``; its state is its buffers. Let
+:math:`E` be the incident energy, :math:`x_c` the deposit in cell :math:`c`, :math:`S = \sum_c x_c`.
+
+`StandardisedShape` and `StandardisedSum` (SQuIRELS, arXiv:2308.12339, section IV) are :math:`(x_c / S - \mu_c) / \sigma_c` and
+:math:`(S / E - \mu) / \sigma`.
+
+`Gaussianised` makes each number a standard normal one *at every incident energy*, so that what is left to learn is how the
+numbers hang together. Call the orbit of the brightest cells (the four crystals around the beam) the *core* :math:`K`, the rest the *halo*.
+
+1. Features, on which the scales of :math:`S`, of the core and of the faintest cell no longer mix: the leakage
+   :math:`\ln(1 - S/E)`; the halo fraction :math:`\ln(\sum_{c \notin K} x_c / S)`; in the core
+   :math:`\ln x_c - \langle \ln x \rangle_K`; in the halo :math:`\ln x_c`, or *empty* below `EMPTY` = 1 keV.
+2. Each group of like features (one an orbit, by symmetry) has, with :math:`q` the scaled :math:`\ln E`, a mean :math:`m(q)`, a log width
+   :math:`\ln s(q)` and a logit of the probability :math:`p(q)` to be empty, all quadratic in :math:`q` and fitted by
+   maximum likelihood, and a table of the distribution :math:`F` of :math:`z = (f - m) / s`, :math:`f` the feature. Then
+   :math:`y = \Phi^{-1}(p + (1 - p) F(z))` for a filled cell and :math:`y = \Phi^{-1}(p\,u)`, :math:`u \sim U(0, 1)`, for an empty one.
+
+The inverse undoes 2, then rebuilds :math:`S`, the core's share by a softmax and the halo's by scaling: the energy is conserved by
+construction, and no cell can run away, whatever a network says. Numbers beyond :math:`|y| =` `REACH` are brought back to it, and
+counted in a `RepresentationWarning`.
+"""
+
+__all__ = ["EMPTY", "REACH", "Gaussianised", "StandardisedShape", "StandardisedSum"]
+
+import math
+import warnings
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from caloforge import streams
+from caloforge.calorimeter import Calorimeter
+from caloforge.errors import RepresentationWarning, ShowerValueError
+from caloforge.learn.symmetry import Orbits
+from caloforge.showers import Showers
+from caloforge.units import GeV, keV
+
+EMPTY = 1 * keV
+"""Deposits below this are an empty cell, in MeV."""
+
+REACH = 6.0
+"""Standard deviations that a number may lie from 0."""
+
+_KNOTS = 257
+_LEAST_LEAKAGE = 1e-6
+_FEWEST_EMPTY = 100
+_NEWTON_STEPS = 30
+
+
+def _sum(showers: Showers) -> Float[Tensor, " showers"]:
+    total = showers.deposits.double().sum(dim=1)
+    if not (total > 0).all():
+        dark = (~(total > 0)).nonzero()[:, 0]
+        msg = f"{len(dark)} of {len(showers)} showers have no energy in any cell, the first at index {int(dark[0])}: remove them"
+        raise ShowerValueError(msg)
+    return total
+
+
+class StandardisedShape(nn.Module):
+    """Each cell's share of the shower's energy, standardised (systems table S19).
+
+    Arguments:
+        n_cells: The number of cells.
+    """
+
+    mean: Tensor
+    width: Tensor
+
+    def __init__(self, n_cells: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(n_cells, dtype=torch.float64))
+        self.register_buffer("width", torch.ones(n_cells, dtype=torch.float64))
+
+    def fit(self, showers: Showers) -> "StandardisedShape":
+        """Take mean and standard deviation of each cell from training showers."""
+        share = showers.deposits.double() / _sum(showers)[:, None]
+        self.mean.copy_(share.mean(dim=0))
+        self.width.copy_(share.std(dim=0))
+        return self
+
+    def forward(self, showers: Showers) -> Float[Tensor, "showers cells"]:
+        """Standardise."""
+        share = showers.deposits.double() / _sum(showers)[:, None]
+        return ((share - self.mean) / self.width).float()
+
+    def inverse(
+        self, values: Float[Tensor, "showers cells"], total: Float[Tensor, " showers"]
+    ) -> Float[Tensor, "showers cells"]:
+        """Deposits, in MeV, that add up to ``total``; negative shares become 0 before scaling (as the published code does)."""
+        share = (values.double() * self.width + self.mean).clamp_min(0)
+        return (share / share.sum(dim=1, keepdim=True) * total[:, None]).float()
+
+
+class StandardisedSum(nn.Module):
+    """The response, sum of the deposits over incident energy, standardised (systems table S17)."""
+
+    mean: Tensor
+    width: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros((), dtype=torch.float64))
+        self.register_buffer("width", torch.ones((), dtype=torch.float64))
+
+    def fit(self, showers: Showers) -> "StandardisedSum":
+        """Take mean and standard deviation from training showers."""
+        response = _sum(showers) / showers.energies
+        self.mean.copy_(response.mean())
+        self.width.copy_(response.std())
+        return self
+
+    def forward(self, showers: Showers) -> Float[Tensor, " showers"]:
+        """Standardise."""
+        return ((_sum(showers) / showers.energies - self.mean) / self.width).float()
+
+    def inverse(self, values: Float[Tensor, " showers"], energies: Float[Tensor, " showers"]) -> Float[Tensor, " showers"]:
+        """The sum of the deposits, in MeV; a response below 0 becomes 0."""
+        return (values.double() * self.width + self.mean).clamp_min(0) * energies
+
+
+class Gaussianised(nn.Module):
+    """Cells, leakage and halo fraction as standard normal numbers at every incident energy; see the head of the module.
+
+    Arguments:
+        calorimeter: Where the cells are; its symmetries are those of the physics.
+    """
+
+    core: Tensor
+    centre_scale: Tensor
+    mean: Tensor
+    log_width: Tensor
+    empty_logit: Tensor
+    reach: Tensor
+    table: Tensor
+    group: Tensor
+
+    def __init__(self, calorimeter: Calorimeter) -> None:
+        super().__init__()
+        self.orbits = Orbits(calorimeter.symmetries)
+        self.n_cells, n_groups = calorimeter.n_cells, self.orbits.n_orbits + 2
+        scalars = torch.tensor([n_groups - 2, n_groups - 1])
+        self.register_buffer("group", torch.cat([self.orbits.orbit, scalars]), persistent=False)
+        self.register_buffer("core", torch.zeros(self.n_cells, dtype=torch.bool))
+        self.register_buffer("centre_scale", torch.tensor([math.log(30 * GeV), 1.0], dtype=torch.float64))
+        for name in ("mean", "log_width", "empty_logit"):
+            self.register_buffer(name, torch.zeros(n_groups, 3, dtype=torch.float64))
+        self.register_buffer("reach", torch.tensor([-REACH, REACH], dtype=torch.float64).repeat(n_groups, 1))
+        self.register_buffer("table", torch.linspace(-REACH, REACH, _KNOTS, dtype=torch.float64).repeat(n_groups, 1))
+
+    @property
+    def dim(self) -> int:
+        """Numbers a shower: one a cell, then leakage and halo fraction."""
+        return self.n_cells + 2
+
+    def fit(self, showers: Showers) -> "Gaussianised":
+        """Fit means, widths, probabilities and tables on training showers."""
+        brightest = self.orbits.orbit[showers.deposits.mean(dim=0).argmax()]
+        self.core.copy_(self.orbits.orbit == brightest)
+        logs = showers.energies.double().log()
+        self.centre_scale.copy_(torch.stack([logs.mean(), logs.std().clamp_min(0.1)]))
+        features, empty = self._features(showers)
+        basis = self._basis(showers.energies)[:, None].expand(-1, self.dim, -1)
+        for g in range(len(self.table)):
+            columns = self.group == g
+            self._fit_group(g, basis[:, columns].flatten(0, 1), features[:, columns].flatten(), empty[:, columns].flatten())
+        return self
+
+    def _fit_group(
+        self, g: int, basis: Float[Tensor, "n 3"], features: Float[Tensor, " n"], empty: Bool[Tensor, " n"]
+    ) -> None:
+        self.empty_logit[g] = _logistic(basis, empty.double())
+        basis, features = basis[~empty], features[~empty]
+        self.mean[g] = torch.linalg.lstsq(basis, features[:, None]).solution[:, 0]
+        residual = features - basis @ self.mean[g]
+        self.log_width[g] = _log_width(basis, residual)
+        z = (residual * (-basis @ self.log_width[g]).exp()).sort().values
+        y = torch.special.ndtri((torch.arange(len(z), dtype=torch.float64, device=z.device) + 0.5) / len(z))
+        self.reach[g] = y[[0, -1]]
+        self.table[g] = _increasing(_interpolate(torch.linspace(*y[[0, -1]].tolist(), _KNOTS).to(y), y, z))
+
+    def scaled_energy(self, energies: Float[Tensor, " showers"]) -> Float[Tensor, " showers"]:
+        """The scaled log energy q, of order 1, float32."""
+        return self._scaled(energies).float()
+
+    def _scaled(self, energies: Float[Tensor, " showers"]) -> Float[Tensor, " showers"]:
+        return (energies.double().log() - self.centre_scale[0]) / self.centre_scale[1]
+
+    def _basis(self, energies: Float[Tensor, " showers"]) -> Float[Tensor, "showers 3"]:
+        q = self._scaled(energies)
+        return torch.stack([torch.ones_like(q), q, q * q], dim=-1)
+
+    def _features(self, showers: Showers) -> tuple[Float[Tensor, "showers dim"], Bool[Tensor, "showers dim"]]:
+        total, deposits = _sum(showers), showers.deposits.double()
+        halo = (deposits * ~self.core).sum(dim=1).clamp_min(EMPTY) / total
+        leakage = (1 - total / showers.energies).clamp_min(_LEAST_LEAKAGE)
+        logs = deposits.clamp_min(EMPTY).log()
+        logs = torch.where(self.core, logs - logs[:, self.core].mean(dim=1, keepdim=True), logs)
+        empty = (deposits < EMPTY) & ~self.core
+        features = torch.cat([logs, leakage.log()[:, None], halo.log()[:, None]], dim=1)
+        return features, torch.cat([empty, empty.new_zeros(len(empty), 2)], dim=1)
+
+    def _trends(
+        self, energies: Float[Tensor, " showers"]
+    ) -> tuple[Float[Tensor, "showers dim"], Float[Tensor, "showers dim"], Float[Tensor, "showers dim"]]:
+        basis = self._basis(energies)
+        mean, log_width, logit = (basis @ c.t() for c in (self.mean, self.log_width, self.empty_logit.nan_to_num(neginf=-1e3)))
+        return mean[:, self.group], log_width.exp()[:, self.group], logit.sigmoid()[:, self.group]
+
+    def forward(self, showers: Showers, key: Int[Tensor, " showers"]) -> Float[Tensor, "showers dim"]:
+        """Standard normal numbers of showers.
+
+        Arguments:
+            showers: The showers, each with some energy.
+            key: A key of `caloforge.streams` a shower, for the numbers that stand for empty cells.
+
+        Raises:
+            ShowerValueError: A shower has no energy.
+        """
+        features, empty = self._features(showers)
+        mean, width, p = self._trends(showers.energies)
+        y = self._quantile((features - mean) / width)
+        y = _ndtri(p + (1 - p) * torch.special.ndtr(y))
+        y = torch.where(empty & (p > 0), _ndtri(p * streams.uniforms(key, self.dim)), y)
+        return _within_reach(y, "showers").float()
+
+    def inverse(
+        self, values: Float[Tensor, "showers dim"], energies: Float[Tensor, " showers"]
+    ) -> Float[Tensor, "showers cells"]:
+        """Deposits, in MeV, from any finite numbers; each shower's sum is below its incident energy."""
+        y = _within_reach(values.double(), "refined showers")
+        mean, width, p = self._trends(energies)
+        cdf = torch.special.ndtr(y)
+        filled = self._value(_ndtri((cdf - p).clamp_min(0) / (1 - p))) * width + mean
+        return self._deposits(filled, cdf < p, energies.double()).float()
+
+    def _deposits(
+        self, features: Float[Tensor, "showers dim"], empty: Bool[Tensor, "showers dim"], energies: Float[Tensor, " showers"]
+    ) -> Float[Tensor, "showers cells"]:
+        logs, leakage, halo = features[:, : self.n_cells], features[:, -2].exp(), features[:, -1].exp()
+        total, halo = energies * (1 - leakage.clamp_max(1)), halo.clamp_max(1)
+        logs = logs.masked_fill(empty[:, : self.n_cells], -math.inf)
+        core_share = logs.masked_fill(~self.core, -math.inf).softmax(dim=1)
+        halo_share = logs.masked_fill(self.core, -math.inf).softmax(dim=1).nan_to_num(nan=0.0)
+        return total[:, None] * ((1 - halo)[:, None] * core_share + halo[:, None] * halo_share)
+
+    def _slopes(self) -> Float[Tensor, "groups 1"]:
+        inner = self.table[:, [8, -9]].diff(dim=1)
+        return inner / (self.reach.diff(dim=1) * (_KNOTS - 17) / (_KNOTS - 1))
+
+    def _quantile(self, z: Float[Tensor, "showers dim"]) -> Float[Tensor, "showers dim"]:
+        """From a standardised feature to the normal number with the same quantile; linear beyond the table."""
+        table, (low, high) = self.table[self.group], self.reach[self.group].unbind(dim=1)
+        upper = torch.searchsorted(table, z.t().contiguous()).clamp(1, _KNOTS - 1)
+        left, right = table.gather(1, upper - 1), table.gather(1, upper)
+        fraction = ((z.t() - left) / (right - left)).clamp(0, 1)
+        y = low[:, None] + (upper - 1 + fraction) * ((high - low) / (_KNOTS - 1))[:, None]
+        beyond = z.t() - z.t().clamp(table[:, :1], table[:, -1:])
+        return (y + beyond / self._slopes()[self.group]).t()
+
+    def _value(self, y: Float[Tensor, "showers dim"]) -> Float[Tensor, "showers dim"]:
+        """Inverse of `_quantile`."""
+        table, (low, high) = self.table[self.group], self.reach[self.group].unbind(dim=1)
+        inside = y.clamp(low, high)
+        position = ((inside - low) / (high - low) * (_KNOTS - 1)).t()
+        knot = position.floor().clamp(0, _KNOTS - 2).long()
+        left, right = table.gather(1, knot), table.gather(1, knot + 1)
+        return (left + (position - knot) * (right - left)).t() + (y - inside) * self._slopes()[self.group, 0]
+
+
+def _ndtri(p: Tensor) -> Tensor:
+    return torch.special.ndtri(p.clamp(1e-15, 1 - 1e-15))
+
+
+def _within_reach(y: Float[Tensor, "showers dim"], what: str) -> Float[Tensor, "showers dim"]:
+    beyond = (y.abs() > REACH) | y.isnan()
+    if beyond.any():
+        msg = (
+            f"{int(beyond.sum())} of {beyond.numel()} numbers of {what} lie more than {REACH:g} standard deviations "
+            "from the training showers and were brought back to there"
+        )
+        warnings.warn(msg, RepresentationWarning, stacklevel=3)
+    return y.nan_to_num(nan=0.0).clamp(-REACH, REACH)
+
+
+def _logistic(basis: Float[Tensor, "n 3"], outcome: Float[Tensor, " n"]) -> Float[Tensor, "3"]:
+    """Coefficients of the logit of a probability, by Newton's method; minus infinity where the outcome is too rare to fit."""
+    coefficients = basis.new_zeros(3)
+    if outcome.sum() < _FEWEST_EMPTY:
+        return torch.tensor([-math.inf, 0.0, 0.0]).to(basis)
+    ridge = 1e-3 * torch.eye(3).to(basis)
+    for _ in range(_NEWTON_STEPS):
+        p = (basis @ coefficients).sigmoid()
+        gradient = basis.t() @ (outcome - p) - ridge @ coefficients
+        curvature = (basis * (p * (1 - p))[:, None]).t() @ basis + ridge
+        coefficients = coefficients + torch.linalg.solve(curvature, gradient)
+    return coefficients
+
+
+def _log_width(basis: Float[Tensor, "n 3"], residual: Float[Tensor, " n"]) -> Float[Tensor, "3"]:
+    """Coefficients of the log width of a normal law, by Fisher scoring."""
+    coefficients = torch.stack([residual.square().mean().log(), *basis.new_zeros(2)])
+    for _ in range(_NEWTON_STEPS):
+        score = basis.t() @ (residual.square() * (-basis @ coefficients).exp() - 1)
+        coefficients = coefficients + torch.linalg.solve(basis.t() @ basis, score)
+    return coefficients / 2
+
+
+def _interpolate(at: Float[Tensor, " k"], x: Float[Tensor, " n"], y: Float[Tensor, " n"]) -> Float[Tensor, " k"]:
+    """Piecewise linear interpolation of increasing x, within their range."""
+    upper = torch.searchsorted(x, at).clamp(1, len(x) - 1)
+    fraction = ((at - x[upper - 1]) / (x[upper] - x[upper - 1])).clamp(0, 1)
+    return y[upper - 1] + fraction * (y[upper] - y[upper - 1])
+
+
+def _increasing(table: Float[Tensor, " k"]) -> Float[Tensor, " k"]:
+    """The table with equal neighbours set apart, so that it has an inverse."""
+    return table.cummax(dim=0).values + 1e-9 * torch.arange(len(table)).to(table)

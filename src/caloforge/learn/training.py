@@ -1,0 +1,221 @@
+r"""Training is a list of phases.
+
+A *phase* trains one network against one loss for a number of steps; the next phase may use what it left: half-bridge after half-bridge,
+student after teacher. Its loss is a function of the number of the step: what a step draws comes from a generator seeded by (seed, phase,
+step), so that a run that was interrupted and resumed goes on to the same weights as one that was not.
+
+Each phase starts a fresh Adam (decoupled weight decay) and keeps an exponential moving average of the weights after each step; at its end the
+average replaces the weights. The learning rate is warmed up over `WARM_UP` of the phase and follows a cosine to zero, or stays flat.
+
+Checkpoints are safetensors with the state of every network, of the optimiser and of the average, written to a temporary file and renamed. Lightning's
+trainer is not used: its checkpoints are pickles, and its loop owns the random numbers.
+"""
+
+__all__ = ["WARM_UP", "Phase", "Progress", "generator", "run"]
+
+import copy
+import csv
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from caloforge.errors import TrainingError
+
+WARM_UP = 0.02
+"""Part of a phase over which the learning rate rises."""
+
+Progress = Callable[[str, int, int, float], None]
+"""Told the phase's name, the steps done, the steps in all and the mean loss since the last call."""
+
+_CHECKPOINT = "checkpoint.safetensors"
+_HISTORY = "history.csv"
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One network trained against one loss.
+
+    Arguments:
+        name: A name for the log.
+        network: The network to train; everything else stays as it is.
+        loss: The loss of a step, by its number.
+        steps: The number of steps.
+        learning_rate: The peak learning rate.
+        cosine: Whether the learning rate warms up and falls to zero, or stays flat.
+        weight_decay: Decoupled weight decay.
+        average: Decay of the moving average of the weights, in [0, 1).
+        validation: The loss on showers held out of the training, or None.
+    """
+
+    name: str
+    network: nn.Module
+    loss: Callable[[int], Tensor]
+    steps: int
+    learning_rate: float
+    cosine: bool = False
+    weight_decay: float = 0.0
+    average: float = 0.95
+    validation: Callable[[], float] | None = None
+
+    def rate(self, step: int) -> float:
+        """The learning rate of a step."""
+        if not self.cosine:
+            return self.learning_rate
+        warm = min(1.0, (step + 1) / max(1.0, WARM_UP * self.steps))
+        return self.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * step / self.steps))
+
+
+def generator(seed: int, phase: int, step: int, device: torch.device | str = "cpu") -> torch.Generator:
+    """The random numbers of one training step."""
+    return torch.Generator(device).manual_seed((seed * 1_000_003 + phase) * 10_000_019 + step)
+
+
+class _Run:
+    """The state of a run: where it is, and the current phase's optimiser and average."""
+
+    def __init__(self, phases: Sequence[Phase], networks: Mapping[str, nn.Module], out: Path) -> None:
+        self.phases, self.networks, self.out = phases, networks, out
+        self.history: list[tuple[str, int, float, float]] = []
+        self._enter(0)
+
+    def _enter(self, index: int) -> None:
+        self.index, self.step = index, 0
+        if index < len(self.phases):
+            phase = self.phases[index]
+            self.average = copy.deepcopy(phase.network).requires_grad_(False)
+            self.optimiser = torch.optim.AdamW(
+                phase.network.parameters(), lr=phase.learning_rate, weight_decay=phase.weight_decay, foreach=True
+            )
+
+    @property
+    def phase(self) -> Phase:
+        return self.phases[self.index]
+
+    def advance(self) -> float:
+        """One step; the loss."""
+        phase = self.phase
+        for group in self.optimiser.param_groups:
+            group["lr"] = phase.rate(self.step)
+        loss = phase.loss(self.step)
+        if not loss.isfinite():
+            msg = (
+                f"phase {phase.name}, step {self.step}: the loss is {loss.item()}; "
+                f"the last good state is in {self.out / _CHECKPOINT}: lower the learning rate and resume"
+            )
+            raise TrainingError(msg)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(phase.network.parameters(), 1.0)
+        self.optimiser.step()
+        self.step += 1
+        self._follow(min(phase.average, (1 + self.step) / (10 + self.step)))
+        return loss.item()
+
+    @torch.no_grad()
+    def _follow(self, decay: float) -> None:
+        torch._foreach_lerp_(list(self.average.parameters()), list(self.phase.network.parameters()), 1 - decay)
+
+    def finish_phase(self) -> None:
+        """Put the average in place of the weights and go on to the next phase."""
+        self.phase.network.load_state_dict(self.average.state_dict())
+        self._enter(self.index + 1)
+
+    def record(self, loss: float) -> None:
+        """Add a line to the history, with the averaged network's loss on held-out showers."""
+        validation = math.nan if self.phase.validation is None else self._validate(self.phase.validation)
+        self.history.append((self.phase.name, self.step, loss, validation))
+
+    def _validate(self, validation: Callable[[], float]) -> float:
+        network, kept = self.phase.network, copy.deepcopy(self.phase.network.state_dict())
+        network.load_state_dict(self.average.state_dict())
+        value = validation()
+        network.load_state_dict(kept)
+        return value
+
+    def save(self) -> None:
+        """Write checkpoint and history."""
+        tensors = {f"networks.{n}.{k}": v for n, net in self.networks.items() for k, v in net.state_dict().items()}
+        if self.index < len(self.phases):
+            tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
+            states = self.optimiser.state_dict()["state"]
+            tensors |= {f"optimiser.{i}.{k}": v for i, state in states.items() for k, v in state.items()}
+        metadata = {"phase": str(self.index), "step": str(self.step), "history": json.dumps(self.history)}
+        temporary = self.out / f".{_CHECKPOINT}.partial"
+        save_file({k: v.detach().clone().contiguous() for k, v in tensors.items()}, temporary, metadata)
+        temporary.replace(self.out / _CHECKPOINT)
+        with (self.out / _HISTORY).open("w", newline="") as file:
+            csv.writer(file).writerows([("phase", "step", "loss", "validation"), *self.history])
+
+    def load(self) -> None:
+        """Go back to the checkpoint."""
+        with safe_open(self.out / _CHECKPOINT, framework="pt") as file:
+            metadata = file.metadata()
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        for name, network in self.networks.items():
+            network.load_state_dict(_under(tensors, f"networks.{name}."))
+        self._enter(int(metadata["phase"]))
+        self.step, self.history = int(metadata["step"]), [tuple(line) for line in json.loads(metadata["history"])]
+        if self.index < len(self.phases):
+            self.average.load_state_dict(_under(tensors, "average."))
+            self._load_optimiser(_under(tensors, "optimiser."))
+
+    def _load_optimiser(self, tensors: Mapping[str, Tensor]) -> None:
+        states: dict[int, dict[str, Tensor]] = {}
+        for key, value in tensors.items():
+            number, name = key.split(".", 1)
+            states.setdefault(int(number), {})[name] = value
+        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": states})
+
+
+def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+
+
+def run(
+    phases: Sequence[Phase],
+    networks: Mapping[str, nn.Module],
+    out: Path,
+    *,
+    resume: bool = False,
+    checkpoint_every: int = 500,
+    progress: Progress | None = None,
+) -> None:
+    """Run the phases, one after another.
+
+    Arguments:
+        phases: The phases.
+        networks: Every network that the phases train or use, by name: what a checkpoint holds.
+        out: A directory for checkpoint and history.
+        resume: Go on from the checkpoint there, if there is one.
+        checkpoint_every: Steps between checkpoints.
+        progress: Called at every checkpoint.
+
+    Raises:
+        TrainingError: The loss is not finite.
+    """
+    state = _Run(phases, networks, out)
+    if resume and (out / _CHECKPOINT).exists():
+        state.load()
+    while state.index < len(phases):
+        _run_phase(state, checkpoint_every, progress)
+        state.finish_phase()
+        state.save()
+
+
+def _run_phase(state: _Run, checkpoint_every: int, progress: Progress | None) -> None:
+    phase = state.phase
+    while state.step < phase.steps:
+        until = min(phase.steps, (state.step // checkpoint_every + 1) * checkpoint_every)
+        losses = [state.advance() for _ in range(state.step, until)]
+        mean = sum(losses) / len(losses)
+        state.record(mean)
+        state.save()
+        if progress is not None:
+            progress(phase.name, state.step, phase.steps, mean)

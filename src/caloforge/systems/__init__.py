@@ -1,0 +1,165 @@
+"""The published systems, each assembled from shared parts in one short file, and their training.
+
+A *recipe* is a YAML file that names a system and gives every setting of its training. `load_recipe` reads a named one or a file, checks each
+value, and refuses unknown keys; `train` runs it; `load` reads back what it made.
+"""
+
+__all__ = ["SYSTEMS", "Card", "Recipe", "Refiner", "TrainingShowers", "load", "load_recipe", "recipe_names", "train"]
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
+
+from caloforge import __version__
+from caloforge.errors import ModelError, OutputExistsError, RecipeError
+from caloforge.learn.training import Progress
+from caloforge.systems import squirels, squirels_fast
+from caloforge.systems.data import TrainingShowers
+from caloforge.systems.refiner import Card, Refiner
+
+Recipe = squirels.SquirelsRecipe | squirels_fast.SquirelsFastRecipe
+
+
+@dataclass(frozen=True)
+class System:
+    """A system: the type of its recipe, its refiner, and how it is trained."""
+
+    recipe: type[Any]
+    refiner: type[Refiner]
+    train: Callable[..., Refiner]
+
+
+SYSTEMS: Mapping[str, System] = {
+    "squirels": System(squirels.SquirelsRecipe, squirels.Squirels, squirels.train),
+    "squirels-fast": System(squirels_fast.SquirelsFastRecipe, squirels_fast.SquirelsFast, squirels_fast.train),
+}
+
+
+def recipe_names() -> tuple[str, ...]:
+    """The names of the recipes that come with the package."""
+    return tuple(sorted(f.name.removesuffix(".yaml") for f in _recipes().iterdir() if f.name.endswith(".yaml")))
+
+
+def _recipes() -> resources.abc.Traversable:
+    return resources.files("caloforge") / "recipes"
+
+
+def load_recipe(name: str, overrides: Mapping[str, str] | None = None) -> Recipe:
+    """Read a recipe.
+
+    Arguments:
+        name: The name of a recipe of the package, or the path of a YAML file.
+        overrides: New values as text, by key; a key inside a group is written ``group.key``.
+
+    Raises:
+        RecipeError: There is no such recipe, or it has an unknown key, lacks one, or a value has the wrong type.
+    """
+    values = _read(name)
+    for key, text in (overrides or {}).items():
+        _override(values, key, text, name)
+    system = values.get("system")
+    if system not in SYSTEMS:
+        msg = f"recipe {name}: system is {system!r}, expected one of {', '.join(SYSTEMS)}"
+        raise RecipeError(msg)
+    return _checked(name, SYSTEMS[system].recipe, values)
+
+
+def _read(name: str) -> dict[str, Any]:
+    path = Path(name) if name.endswith((".yaml", ".yml")) else _recipes() / f"{name}.yaml"
+    try:
+        values = yaml.safe_load(path.read_text())
+    except OSError as error:
+        msg = f"no recipe '{name}': expected one of {', '.join(recipe_names())}, or the path of a .yaml file"
+        raise RecipeError(msg) from error
+    except yaml.YAMLError as error:
+        msg = f"recipe {name}: not YAML ({' '.join(str(error).split())})"
+        raise RecipeError(msg) from error
+    if not isinstance(values, dict):
+        msg = f"recipe {name}: expected keys and values, found {type(values).__name__}"
+        raise RecipeError(msg)
+    return values
+
+
+def _override(values: dict[str, Any], key: str, text: str, name: str) -> None:
+    *groups, last = key.split(".")
+    for group in groups:
+        values = values.get(group, {})
+    if not isinstance(values, dict) or last not in values:
+        msg = f"recipe {name} has no key '{key}'"
+        raise RecipeError(msg)
+    values[last] = yaml.safe_load(text)
+
+
+def _checked(name: str, kind: type[Any], values: Mapping[str, Any]) -> Recipe:
+    strict = with_config(ConfigDict(extra="forbid"))(kind)
+    try:
+        recipe: Recipe = TypeAdapter(strict).validate_python(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        msg = f"recipe {name}: {where}: {first['msg'].lower()} (found {first['input']!r})"
+        raise RecipeError(msg) from error
+    return recipe
+
+
+def train(
+    recipe: Recipe,
+    out: Path,
+    data: TrainingShowers,
+    *,
+    description: str,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> Refiner:
+    """Train a model and save it.
+
+    Arguments:
+        recipe: What to train.
+        out: The model's directory; the checkpoint and the history of the training are kept there too.
+        data: The training showers.
+        description: Where they come from, in words, for the card.
+        resume: Go on from the checkpoint in ``out``.
+        progress: Told the progress.
+
+    Raises:
+        OutputExistsError: There is a training or a model in ``out``, and ``resume`` was not asked for.
+        TrainingError: The loss is not finite.
+    """
+    if out.exists() and any(out.iterdir()) and not resume:
+        msg = f"{out} exists and is not empty: resume the training there, or choose another directory"
+        raise OutputExistsError(msg)
+    out.mkdir(parents=True, exist_ok=True)
+    card = Card(
+        name=out.name,
+        system=recipe.system,
+        summary=recipe.summary,
+        recipe=asdict(recipe),
+        calorimeter=data.full.calorimeter.describe(),
+        energy_range=data.energy_range,
+        data=description,
+        licence="BSD-3-Clause",
+        version=__version__,
+    )
+    model = SYSTEMS[recipe.system].train(recipe, card, data, out, resume=resume, progress=progress)
+    model.save(out)
+    return model.eval()
+
+
+def load(directory: Path) -> Refiner:
+    """Read a trained model.
+
+    Raises:
+        ModelError: There is no model, it is damaged, or its system is unknown.
+    """
+    card = Card.read(directory)
+    if card.system not in SYSTEMS:
+        msg = f"{directory}: system is '{card.system}', expected one of {', '.join(SYSTEMS)}: made by a newer caloforge?"
+        raise ModelError(msg)
+    model = SYSTEMS[card.system].refiner(card)
+    model.load_weights(directory)
+    return model.eval()

@@ -1,0 +1,178 @@
+r"""SQuIRELS-fast: a simulation-free bridge between fast and full simulation, in a few steps.
+
+The parts: `Gaussianised` numbers on each side with statistics of its own, a `FlowBridge` along the trigonometric path, and a `DihedralNetwork`
+conditioned on the incident energy. Partners in training are showers whose incident energies are neighbours: the two simulations know nothing else of each
+other. What the network carries is then only the difference between two laws that are both nearly standard normal, so that three Heun
+steps are enough, and the refined shower stays close to the fast one that it came from.
+"""
+
+__all__ = ["SquirelsFast", "SquirelsFastRecipe", "train"]
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from caloforge import streams
+from caloforge.calorimeter import Calorimeter
+from caloforge.errors import GeometryError
+from caloforge.learn import training
+from caloforge.learn.networks import DihedralNetwork
+from caloforge.learn.processes import SOLVERS, FlowBridge, Trigonometric
+from caloforge.learn.representations import Gaussianised
+from caloforge.showers import Showers
+from caloforge.systems.data import TrainingShowers
+from caloforge.systems.refiner import Card, Refiner
+
+_EMPTY_CELLS = 1
+"""The stream of the numbers that stand for empty cells."""
+
+
+@dataclass(frozen=True)
+class SquirelsFastRecipe:
+    """Every setting of a training run.
+
+    Arguments:
+        summary: What the model does, in a sentence.
+        seed: The seed of the training.
+        validation: Training showers held out to watch the loss.
+        channels: Channels of the network's fields.
+        blocks: Its residual blocks.
+        condition: Width of its embedding of time and energy.
+        neighbours: Partners differ by at most so many ranks in incident energy.
+        batch_size: Pairs a step.
+        steps: Steps of the optimiser.
+        learning_rate: Its peak learning rate.
+        weight_decay: Its decoupled weight decay.
+        average: Decay of the moving average of the weights.
+        refresh: Steps between new random numbers for empty cells.
+        solver: The method that integrates the flow.
+        solver_steps: How many steps it takes, unless asked otherwise.
+    """
+
+    system: Literal["squirels-fast"]
+    summary: str
+    seed: int
+    validation: int
+    channels: int
+    blocks: int
+    condition: int
+    neighbours: int
+    batch_size: int
+    steps: int
+    learning_rate: float
+    weight_decay: float
+    average: float
+    refresh: int
+    solver: Literal["euler", "midpoint", "heun", "rk4"]
+    solver_steps: int
+
+
+def _network(calorimeter: Calorimeter, recipe: Mapping[str, Any]) -> DihedralNetwork:
+    symmetries = calorimeter.symmetries
+    if len(symmetries) != 8:
+        msg = f"calorimeter '{calorimeter.name}' has {len(symmetries)} symmetries, expected the 8 of a square grid of square cells"
+        raise GeometryError(msg)
+    plane = calorimeter.centres[:, :2]
+    rotations = torch.stack([torch.linalg.lstsq(plane, plane[image]).solution.t() for image in symmetries]).round()
+    sizes = {name: recipe[name] for name in ("channels", "blocks", "condition")}
+    return DihedralNetwork(symmetries, rotations, scalars=2, **sizes)
+
+
+class SquirelsFast(Refiner):
+    """The refiner of this system."""
+
+    def __init__(self, card: Card) -> None:
+        super().__init__(card)
+        self.default_steps = int(card.recipe["solver_steps"])
+        self.solver = SOLVERS[card.recipe["solver"]]
+        self.process = FlowBridge(Trigonometric())
+        self.fast, self.full = Gaussianised(self.calorimeter), Gaussianised(self.calorimeter)
+        self.network = _network(self.calorimeter, card.recipe)
+
+    def _transport(self, showers: Showers, *, seed: int, index: Tensor, steps: int, reverse: bool) -> Tensor:
+        source, target = (self.full, self.fast) if reverse else (self.fast, self.full)
+        start = source(showers, streams.keys(seed, index, _EMPTY_CELLS))
+        condition = self.full.scaled_energy(showers.energies)
+        end = self.process.transport(self.network, start, condition, solver=self.solver, steps=steps, reverse=reverse)
+        return target.inverse(end, showers.energies)
+
+
+class _Lessons:
+    """The loss of a training step, a function of its number alone.
+
+    Arguments:
+        model: The model in training.
+        recipe: Its settings.
+        full: Full-simulation showers in the order of their incident energy.
+        fast: Fast-simulation showers in the order of theirs.
+    """
+
+    def __init__(self, model: SquirelsFast, recipe: SquirelsFastRecipe, full: Showers, fast: Showers) -> None:
+        self.model, self.recipe, self.full, self.fast = model, recipe, full, fast
+        self.condition = model.full.scaled_energy(full.energies)
+        self._block = -1
+
+    def _ends(self, step: int) -> tuple[Tensor, Tensor]:
+        block = step // self.recipe.refresh
+        if block != self._block:
+            self._block = block
+            sides = ((self.model.fast, self.fast), (self.model.full, self.full))
+            keys = (
+                streams.keys(self.recipe.seed, torch.arange(len(s)) + (block << 32), side) for side, (_, s) in enumerate(sides)
+            )
+            self._cached = tuple(r(s, k) for (r, s), k in zip(sides, keys, strict=True))
+        return self._cached[0], self._cached[1]
+
+    def _partners(self, chosen: Tensor, random: torch.Generator) -> Tensor:
+        reach = self.recipe.neighbours
+        rank = chosen * len(self.fast) // len(self.full)
+        return (rank + torch.randint(-reach, reach + 1, rank.shape, generator=random)).clamp(0, len(self.fast) - 1)
+
+    def __call__(self, step: int) -> Float[Tensor, ""]:
+        random = training.generator(self.recipe.seed, 0, step)
+        fast, full = self._ends(step)
+        chosen = torch.randint(len(full), (self.recipe.batch_size,), generator=random)
+        ends = (fast[self._partners(chosen, random)], full[chosen])
+        time = torch.rand(len(chosen), generator=random)
+        return self.model.process.loss(self.model.network, ends, self.condition[chosen], time)
+
+    @torch.no_grad()
+    def mean(self) -> float:
+        """The loss over a few fixed batches of these showers."""
+        return sum(self(step).item() for step in range(8)) / 8
+
+
+def train(
+    recipe: SquirelsFastRecipe,
+    card: Card,
+    data: TrainingShowers,
+    out: Path,
+    *,
+    resume: bool = False,
+    progress: training.Progress | None = None,
+) -> SquirelsFast:
+    """Train a model; see `caloforge.systems.train`."""
+    torch.manual_seed(recipe.seed)
+    model = SquirelsFast(card)
+    taught, held = data.split(recipe.validation, recipe.seed)
+    model.fast.fit(taught.fast)
+    model.full.fit(taught.full)
+    lessons, exam = (_Lessons(model, recipe, d.full, d.fast) for d in (taught.by_energy(), held.by_energy()))
+    phase = training.Phase(
+        name="bridge",
+        network=model.network,
+        loss=lessons,
+        steps=recipe.steps,
+        learning_rate=recipe.learning_rate,
+        cosine=True,
+        weight_decay=recipe.weight_decay,
+        average=recipe.average,
+        validation=exam.mean,
+    )
+    training.run([phase], {"network": model.network}, out, resume=resume, progress=progress)
+    return model

@@ -89,10 +89,14 @@ class Calorimeter(ABC):
             msg = f"calorimeter description: kind is {kind!r}, expected one of {', '.join(Calorimeter.kinds)}"
             raise GeometryError(msg)
         try:
-            return Calorimeter.kinds[kind](**fields)
-        except (TypeError, ValueError) as error:
+            return Calorimeter.kinds[kind]._from_fields(fields)
+        except (AttributeError, TypeError, ValueError) as error:
             msg = f"calorimeter description of kind '{kind}': {error}"
             raise GeometryError(msg) from error
+
+    @classmethod
+    def _from_fields(cls, fields: dict[str, Any]) -> "Calorimeter":
+        return cls(**_tuples(fields))
 
     def require(self, other: "Calorimeter", what: str) -> None:
         """Check that something belongs to this calorimeter.
@@ -257,7 +261,7 @@ class CylinderGrid(Calorimeter, kind="cylinder-grid"):
 
     Arguments:
         name: A short name for messages and files.
-        cylinder_layers: The layers, front to back.
+        cylinder_layers: The layers that have bins, front to back.
 
     Raises:
         GeometryError: There is no layer, or one is impossible.
@@ -267,11 +271,15 @@ class CylinderGrid(Calorimeter, kind="cylinder-grid"):
     cylinder_layers: tuple[CylinderLayer, ...]
 
     def __post_init__(self) -> None:
-        layers = tuple(x if isinstance(x, CylinderLayer) else CylinderLayer(**x) for x in self.cylinder_layers)
-        object.__setattr__(self, "cylinder_layers", layers)
-        if not layers:
+        object.__setattr__(self, "cylinder_layers", tuple(self.cylinder_layers))
+        if not self.cylinder_layers:
             msg = f"cylinder grid '{self.name}': expected at least one layer"
             raise GeometryError(msg)
+
+    @classmethod
+    def _from_fields(cls, fields: dict[str, Any]) -> "CylinderGrid":
+        layers = tuple(CylinderLayer(**_tuples(layer)) for layer in fields.pop("cylinder_layers", ()))
+        return cls(cylinder_layers=layers, **fields)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, CylinderGrid) and self.cylinder_layers == other.cylinder_layers
@@ -328,6 +336,11 @@ class CylinderGrid(Calorimeter, kind="cylinder-grid"):
             parts.append(image.roll(round(fraction * layer.n_alpha), dims=0).flatten())
             start += layer.n_cells
         return torch.cat(parts)
+
+
+def _tuples(fields: dict[str, Any]) -> dict[str, Any]:
+    """JSON makes lists of tuples; this makes tuples of lists."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
 
 
 def _distinct(permutations: list[Tensor]) -> Tensor:

@@ -9,7 +9,7 @@ __all__ = ["ELECTRON", "Particles", "ShowerSource", "Showers", "spans"]
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -169,6 +169,7 @@ class Showers:
         return replace(self, deposits=self.deposits.to(device), particles=self.particles.to(device))
 
 
+@runtime_checkable
 class ShowerSource(Protocol):
     """Showers that can be had by slices, wherever they are."""
 

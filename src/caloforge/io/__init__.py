@@ -1,0 +1,84 @@
+"""Showers in and out of files, streamed in batches and checked at the edge.
+
+One module a format: `calochallenge` (HDF5, any calorimeter), `squirels` (the .npy of the SQuIRELS release), `binning` (the XML of
+cylindrical calorimeters). `open_showers` and `convert` choose by the suffix of the path.
+"""
+
+__all__ = [
+    "CaloChallengeFile",
+    "CaloChallengeWriter",
+    "NewFile",
+    "ShowerFile",
+    "SquirelsFile",
+    "convert",
+    "open_showers",
+    "read_binning",
+    "write_binning",
+    "write_squirels",
+]
+
+from pathlib import Path
+
+from caloforge.calorimeter import Calorimeter
+from caloforge.errors import FileFormatError
+from caloforge.io.binning import read_binning, write_binning
+from caloforge.io.calochallenge import CaloChallengeFile, CaloChallengeWriter
+from caloforge.io.input import ShowerFile
+from caloforge.io.output import NewFile
+from caloforge.io.squirels import SquirelsFile, write_squirels
+from caloforge.showers import ShowerSource
+
+_HDF5 = (".h5", ".hdf5")
+_NPY = (".npy",)
+
+
+def open_showers(path: Path | str, calorimeter: Calorimeter | None = None) -> ShowerFile:
+    """Open a file of showers, to be read in batches.
+
+    Arguments:
+        path: A CaloChallenge file (.h5, .hdf5) or one in the layout of the SQuIRELS release (.npy).
+        calorimeter: Where the cells are, for a file that does not say so itself.
+
+    Raises:
+        FileFormatError: The suffix is another, or the file is not what its reader expects.
+        GeometryMismatchError: The file is of another calorimeter than the one given.
+    """
+    if _format(path) == _HDF5:
+        return CaloChallengeFile(path, calorimeter)
+    file = SquirelsFile(path)
+    if calorimeter is not None:
+        calorimeter.require(file.calorimeter, f"file {path}")
+    return file
+
+
+def convert(source: ShowerSource, path: Path | str, *, batch_size: int = 1000, overwrite: bool = False) -> None:
+    """Write showers to a file, in the format of its suffix, a batch in memory at a time.
+
+    Arguments:
+        source: The showers, in memory or in a file. Extra columns of a file are not carried over.
+        path: The file to write: .h5 or .hdf5 (CaloChallenge) or .npy (SQuIRELS release).
+        batch_size: How many showers are in memory at a time.
+        overwrite: Whether the file may take the place of one that is there, the source's own included.
+
+    Raises:
+        FileFormatError: The suffix is another, or the source is damaged.
+        OutputExistsError: The path exists and may not be overwritten.
+        OutputError: The file cannot be written there.
+        GeometryMismatchError: The format cannot hold showers of that calorimeter.
+        ShowerValueError: A value is not physical, or the batch size is less than 1.
+    """
+    if _format(path) == _NPY:
+        write_squirels(path, source, batch_size=batch_size, overwrite=overwrite)
+        return
+    with CaloChallengeWriter(path, source.calorimeter, overwrite=overwrite) as writer:
+        for batch in source.batches(batch_size):
+            writer.append(batch)
+
+
+def _format(path: Path | str) -> tuple[str, ...]:
+    suffix = Path(path).suffix.lower()
+    for suffixes in (_HDF5, _NPY):
+        if suffix in suffixes:
+            return suffixes
+    msg = f"{path}: suffix '{suffix}', expected one of {', '.join(_HDF5 + _NPY)}: rename the file or choose another format"
+    raise FileFormatError(msg)

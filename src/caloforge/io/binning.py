@@ -1,0 +1,105 @@
+"""CaloChallenge binning XML: the layers of cylindrical calorimeters, one entry a particle::
+
+    <Bins>
+      <Bin pid="11" name="electron">
+        <Layer id="0" r_edges="0,4.65,9.3" n_bin_alpha="16" />
+      </Bin>
+    </Bins>
+
+A layer with fewer than two edges has no cells (data set 1 has such layers); it is left out, and the others keep their ids.
+The published files do not hold the depth of a layer. Here an attribute ``thickness``, in mm, is written where it is not the
+default of `CylinderLayer`, and read where it is there; other readers pass over it.
+"""
+
+__all__ = ["read_binning", "write_binning"]
+
+from collections.abc import Mapping
+from pathlib import Path
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element
+
+from caloforge.calorimeter import CylinderGrid, CylinderLayer
+from caloforge.errors import FileFormatError, GeometryError
+from caloforge.io.input import require_file
+from caloforge.io.output import NewFile
+
+_PDG = {"electron": 11, "positron": -11, "photon": 22, "pion": 211, "proton": 2212}
+_UNKNOWN_THICKNESS = 1.0
+
+
+def read_binning(path: Path | str, particle: str, *, name: str | None = None) -> CylinderGrid:
+    """Read the calorimeter that a binning file gives for a particle.
+
+    Arguments:
+        path: The file.
+        particle: The name of the particle in the file.
+        name: The name of the calorimeter; without it, that of the file and the particle.
+
+    Raises:
+        FileFormatError: The file is missing or not such XML, the particle is not in it or not once, or a layer is impossible.
+    """
+    path = Path(path)
+    layers = [_read_layer(path, layer) for layer in _entry(path, particle).findall("Layer")]
+    try:
+        return CylinderGrid(name or f"{path.stem}-{particle}", tuple(layer for layer in layers if layer is not None))
+    except GeometryError as error:
+        msg = f"{path}: entry '{particle}': {error}"
+        raise FileFormatError(msg) from error
+
+
+def write_binning(path: Path | str, calorimeters: Mapping[str, CylinderGrid], *, overwrite: bool = False) -> None:
+    """Write the calorimeters of some particles as a binning file.
+
+    Arguments:
+        path: The file.
+        calorimeters: The calorimeter of each particle, by the particle's name. Where the name is one of the challenge's
+            particles, its PDG number is written with it.
+        overwrite: Whether the file may take the place of one that is there.
+
+    Raises:
+        OutputExistsError: The path exists and may not be overwritten.
+        OutputError: The file cannot be written there.
+    """
+    root = Element("Bins")
+    for particle, calorimeter in calorimeters.items():
+        pid = {"pid": str(_PDG[particle])} if particle in _PDG else {}
+        entry = ElementTree.SubElement(root, "Bin", pid | {"name": particle})
+        entry.extend(_layer_element(layer) for layer in calorimeter.cylinder_layers)
+    ElementTree.indent(root)
+    with NewFile(path, overwrite=overwrite) as partial:
+        partial.write_bytes(ElementTree.tostring(root) + b"\n")
+
+
+def _entry(path: Path, particle: str) -> Element:
+    require_file(path)
+    try:
+        entries = ElementTree.parse(path).getroot().findall("Bin")
+    except ElementTree.ParseError as error:
+        msg = f"{path}: not XML ({error}): expected a CaloChallenge binning file"
+        raise FileFormatError(msg) from error
+    fitting = [entry for entry in entries if entry.get("name") == particle]
+    if len(fitting) != 1:
+        names = ", ".join(f"'{entry.get('name')}'" for entry in entries) or "no <Bin> at all"
+        msg = f"{path}: {len(fitting)} entries for particle '{particle}', expected 1; the file has {names}: give one of these"
+        raise FileFormatError(msg)
+    return fitting[0]
+
+
+def _read_layer(path: Path, element: Element) -> CylinderLayer | None:
+    try:
+        edges = tuple(float(edge) for edge in element.attrib["r_edges"].split(","))
+        n_alpha, number = int(element.attrib["n_bin_alpha"]), int(element.attrib["id"])
+        thickness = float(element.get("thickness", _UNKNOWN_THICKNESS))
+        return CylinderLayer(edges, n_alpha, thickness, number) if len(edges) > 1 else None
+    except (KeyError, ValueError, GeometryError) as error:
+        found = ElementTree.tostring(element, encoding="unicode").strip()
+        msg = f'{path}: {found}: {error}; expected a layer such as <Layer id="0" r_edges="0,4.65,9.3" n_bin_alpha="16" />'
+        raise FileFormatError(msg) from error
+
+
+def _layer_element(layer: CylinderLayer) -> Element:
+    edges = ",".join(repr(edge).removesuffix(".0") for edge in layer.r_edges)
+    fields = {"id": str(layer.id), "r_edges": edges, "n_bin_alpha": str(layer.n_alpha)}
+    if layer.thickness != _UNKNOWN_THICKNESS:
+        fields["thickness"] = repr(layer.thickness)
+    return Element("Layer", fields)

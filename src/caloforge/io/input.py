@@ -1,0 +1,127 @@
+"""What every file of showers has in common: it is read by slices, and no value leaves it unchecked."""
+
+__all__ = ["ShowerFile", "require_deposits", "require_energies", "require_file"]
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from caloforge.calorimeter import Calorimeter
+from caloforge.errors import FileFormatError, ShowerValueError
+from caloforge.showers import Showers, spans
+
+
+class ShowerFile(ABC):
+    """Showers in a file, of which only the header is read until a slice is asked for.
+
+    Arguments:
+        path: The file.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        require_file(self.path)
+
+    @property
+    @abstractmethod
+    def calorimeter(self) -> Calorimeter:
+        """Where the cells are."""
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def _read(self, rows: range) -> Showers:
+        """Read the chosen rows, ascending, and check their values."""
+
+    def __getitem__(self, index: slice) -> Showers:
+        """Read a slice, with a positive step.
+
+        Raises:
+            ShowerValueError: A deposit is negative or not finite, an energy not positive or not finite, or the step negative.
+            FileFormatError: The file is damaged there.
+        """
+        rows = range(len(self))[index]
+        if rows.step < 0:
+            msg = f"{self.path}: slice with step {rows.step}, expected a positive step"
+            raise ShowerValueError(msg)
+        return self._read(rows)
+
+    def batches(self, size: int) -> Iterator[Showers]:
+        """The showers in order, ``size`` at a time; the last batch may be smaller.
+
+        Raises:
+            ShowerValueError: The size is less than 1, or as for slices.
+            FileFormatError: The file is damaged.
+        """
+        return (self[span] for span in spans(len(self), size))
+
+
+def require_file(path: Path) -> None:
+    """Check that there is a file to read.
+
+    Raises:
+        FileFormatError: There is none, or it is a folder.
+    """
+    if not path.is_file():
+        msg = f"{path}: {'is a folder' if path.is_dir() else 'no such file'}, expected a file to read: check the path"
+        raise FileFormatError(msg)
+
+
+def require_deposits(deposits: Float[Tensor, "showers cells"], where: str, rows: range) -> None:
+    """Check that deposits can be energies.
+
+    Arguments:
+        deposits: The deposits, in MeV, expected finite and at least 0.
+        where: The file and the dataset, for the message.
+        rows: The number of each shower in the file.
+
+    Raises:
+        ShowerValueError: One is not; the message counts them by kind and says where the first is.
+    """
+    if deposits.numel() == 0:
+        return
+    low, high = deposits.aminmax()
+    if low >= 0 and high < torch.inf:
+        return
+    kinds = _kinds(deposits)
+    shower, cell = (int(i) for i in torch.stack(list(kinds.values())).any(0).nonzero()[0])
+    msg = (
+        f"{where}: {_counts(kinds)} of the {deposits.numel()} deposits of showers {rows[0]} to {rows[-1]}, the first in shower "
+        f"{rows[shower]}, cell {cell} ({float(deposits[shower, cell]):g} MeV): expected finite deposits of at least 0 MeV"
+    )
+    raise ShowerValueError(msg)
+
+
+def require_energies(energies: Float[Tensor, " showers"], where: str, rows: range) -> None:
+    """Check that incident energies can be energies of particles.
+
+    Arguments:
+        energies: The incident energies, in MeV, expected finite and positive.
+        where: The file and the dataset, for the message.
+        rows: The number of each shower in the file.
+
+    Raises:
+        ShowerValueError: One is not; the message counts them and says where the first is.
+    """
+    bad = ~(energies > 0) | energies.isinf()
+    if bad.any():
+        first = int(bad.nonzero()[0, 0])
+        msg = (
+            f"{where}: {int(bad.sum())} of the {len(bad)} incident energies of showers {rows[0]} to {rows[-1]} are not positive "
+            f"and finite, the first that of shower {rows[first]} ({float(energies[first]):g} MeV): expected more than 0 MeV"
+        )
+        raise ShowerValueError(msg)
+
+
+def _kinds(deposits: Float[Tensor, "showers cells"]) -> dict[str, Bool[Tensor, "showers cells"]]:
+    infinite = deposits.isinf()
+    return {"NaN": deposits.isnan(), "infinite": infinite, "negative": (deposits < 0) & ~infinite}
+
+
+def _counts(kinds: dict[str, Bool[Tensor, "showers cells"]]) -> str:
+    return ", ".join(f"{int(bad.sum())} {kind}" for kind, bad in kinds.items() if bad.any())

@@ -1,0 +1,113 @@
+r"""The .npy of the SQuIRELS release (Zenodo 10.5281/zenodo.8275193): showers in the 10 x 10 crystals of `pbwo4_crystals`.
+
+One row a shower, at least 201 columns of floating-point numbers: 0 to 99 hold the deposits in GeV, 200 the incident energy in
+MeV; the others are not used here and written as zero. The species is the electron, along the axis.
+
+Reading maps the file into memory anew for each slice, so that what was read before takes no memory. Written rows are float64,
+with which float32 deposits survive the way from MeV to GeV and back bit for bit.
+"""
+
+__all__ = ["SquirelsFile", "write_squirels"]
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float64
+from torch import Tensor
+
+from caloforge.calorimeter import RegularGrid, pbwo4_crystals
+from caloforge.errors import FileFormatError
+from caloforge.io.input import ShowerFile, require_deposits, require_energies
+from caloforge.io.output import NewFile
+from caloforge.showers import Particles, Showers, ShowerSource, spans
+from caloforge.units import GeV
+
+_CELLS = 100
+_ENERGY = 200
+
+
+class SquirelsFile(ShowerFile):
+    """A file in the layout of the SQuIRELS release; its header is checked when it is opened, its values when they are read.
+
+    Arguments:
+        path: The file.
+
+    Raises:
+        FileFormatError: The file is missing, truncated, not .npy, or not a table of at least 201 columns of numbers.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        super().__init__(path)
+        table = self._table()
+        if table.ndim != 2 or table.shape[1] <= _ENERGY or table.dtype.kind != "f":
+            msg = (
+                f"{self.path}: array of shape {table.shape} and type {table.dtype}, expected (N, at least {_ENERGY + 1}) "
+                f"floating-point numbers: {_CELLS} deposits in GeV first, the incident energy in MeV in column {_ENERGY}"
+            )
+            raise FileFormatError(msg)
+        self._length = len(table)
+
+    @property
+    def calorimeter(self) -> RegularGrid:
+        """The 10 x 10 crystals."""
+        return pbwo4_crystals()
+
+    def __len__(self) -> int:
+        return self._length
+
+    def _table(self) -> np.ndarray:
+        try:
+            return np.lib.format.open_memmap(self.path, mode="r")
+        except (ValueError, OSError) as error:
+            reason = " ".join(str(error).split())
+            msg = (
+                f"{self.path}: not readable as .npy, truncated or damaged ({reason}): expected an array of numbers: copy it again"
+            )
+            raise FileFormatError(msg) from error
+
+    def _read(self, rows: range) -> Showers:
+        table = self._table()[rows.start : rows.stop : rows.step]
+        deposits, energies = _float32(table[:, :_CELLS], GeV), _float32(table[:, _ENERGY], 1.0)
+        require_deposits(deposits, f"{self.path}: columns 0 to {_CELLS - 1}", rows)
+        require_energies(energies, f"{self.path}: column {_ENERGY}", rows)
+        return Showers(deposits, Particles(energies), self.calorimeter)
+
+
+def write_squirels(path: Path | str, source: ShowerSource, *, batch_size: int = 1000, overwrite: bool = False) -> None:
+    """Write showers in the layout of the SQuIRELS release.
+
+    Arguments:
+        path: The file.
+        source: The showers, of the 10 x 10 crystals.
+        batch_size: How many showers are in memory at a time.
+        overwrite: Whether the file may take the place of one that is there.
+
+    Raises:
+        OutputExistsError: The path exists and may not be overwritten.
+        OutputError: The file cannot be written there.
+        GeometryMismatchError: The showers are of another calorimeter.
+        ShowerValueError: A value is not physical.
+    """
+    pbwo4_crystals().require(source.calorimeter, f"the sample for {path}")
+    header = {"descr": "<f8", "fortran_order": False, "shape": (len(source), _ENERGY + 1)}
+    with NewFile(path, overwrite=overwrite) as partial, partial.open("xb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for span in spans(len(source), batch_size):
+            batch, rows = source[span], range(span.start, span.stop)
+            require_deposits(batch.deposits, f"{path}: not written", rows)
+            require_energies(batch.energies, f"{path}: not written", rows)
+            file.write(_table(batch).tobytes())
+
+
+def _table(showers: Showers) -> Float64[np.ndarray, "showers 201"]:
+    table = np.zeros((len(showers), _ENERGY + 1), dtype="<f8")
+    table[:, :_CELLS] = showers.deposits.detach().cpu().double().numpy() / GeV
+    table[:, _ENERGY] = showers.energies.detach().cpu().numpy()
+    return table
+
+
+def _float32(values: np.ndarray, unit: float) -> Float[Tensor, "..."]:
+    """Values too large for float32 become infinite, for the checks of values to find."""
+    with np.errstate(over="ignore"):
+        return torch.from_numpy((np.asarray(values, dtype=np.float64) * unit).astype(np.float32))

@@ -323,8 +323,8 @@ class CylinderGrid(Calorimeter, kind="cylinder-grid"):
 
     @cached_property
     def symmetries(self) -> Tensor:
-        r"""The rotations in :math:`\alpha` that all layers share, and their mirror images."""
-        turns = math.gcd(*(layer.n_alpha for layer in self.cylinder_layers))
+        r"""The rotations in :math:`\alpha` that all layers share, and their mirror images; a full ring turns into itself."""
+        turns = math.gcd(*(layer.n_alpha for layer in self.cylinder_layers if layer.n_alpha > 1)) or 1
         rotations = [self._turned(k / turns, mirrored=False) for k in range(turns)]
         return _distinct(rotations + [self._turned(k / turns, mirrored=True) for k in range(turns)])
 

@@ -1,0 +1,39 @@
+"""The calorimeters over which the laws are tested: one line each."""
+
+from caloforge.calorimeter import Calorimeter, CylinderGrid, CylinderLayer, RegularGrid, pbwo4_crystals
+
+
+def _rings(width: float, n: int) -> tuple[float, ...]:
+    return tuple(width * i for i in range(n + 1))
+
+
+CYLINDERS: list[CylinderGrid] = [
+    CylinderGrid("45-layers", tuple(CylinderLayer(_rings(4.65, 9), 16, 3.4, k) for k in range(45))),
+    CylinderGrid(
+        "uneven",
+        (
+            CylinderLayer((0, 5, 10, 30, 50, 100), 1, 12.5, 0),
+            CylinderLayer((0, 2, 4, 8), 10, 96.0, 1),
+            CylinderLayer((2.5, 5, 10, 15), 6, 210.0, 2),
+            CylinderLayer((0, 100, 2000), 1, 500.0, 12),
+        ),
+    ),
+    CylinderGrid("rings", (CylinderLayer((0, 1, 3), 1, 2.0, 0), CylinderLayer((1, 4), 1, 2.0, 1))),
+    CylinderGrid("halves", (CylinderLayer((0, 1, 3), 2, 2.0, 0),)),
+]
+
+GRIDS: list[RegularGrid] = [
+    pbwo4_crystals(),
+    RegularGrid("30-cubed", (30, 30, 30), (5.0, 5.0, 5.35)),
+    RegularGrid("oblong", (4, 6, 3), (2.0, 3.0, 7.0), order="xyz"),
+    RegularGrid("square-cells-oblong-face", (2, 3, 1), (1.0, 1.0, 1.0), order="yxz"),
+    RegularGrid("square-face-oblong-cells", (3, 3, 2), (1.0, 2.0, 1.0)),
+    RegularGrid("tower", (1, 1, 5), (1.0, 1.0, 4.0)),
+]
+
+CALORIMETERS: list[Calorimeter] = [*GRIDS, *CYLINDERS]
+
+
+def name_of(calorimeter: Calorimeter) -> str:
+    """The name, for the ids of parametrised tests."""
+    return calorimeter.name

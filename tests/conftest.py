@@ -1,0 +1,40 @@
+"""What holds for every test: a fixed seed, and torch's global state left as it was found."""
+
+import random
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import settings
+
+settings.register_profile("reproducible", deadline=None, derandomize=True, database=None, max_examples=50)
+settings.load_profile("reproducible")
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    random.seed(20230823)
+    np.random.seed(20230823)  # noqa: NPY002 (the global generator is what other libraries draw from)
+    torch.manual_seed(20230823)
+
+
+def _global_state() -> dict[str, object]:
+    return {
+        "default dtype": torch.get_default_dtype(),
+        "number of threads": torch.get_num_threads(),
+        "gradient mode": torch.is_grad_enabled(),
+    }
+
+
+@pytest.fixture(autouse=True)
+def _torch_left_as_found() -> Iterator[None]:
+    before = _global_state()
+    yield
+    after = _global_state()
+    torch.set_default_dtype(before["default dtype"])
+    torch.set_num_threads(before["number of threads"])
+    torch.set_grad_enabled(before["gradient mode"])
+    changed = [f"{name}: {before[name]} became {after[name]}" for name in before if before[name] != after[name]]
+    if changed:
+        pytest.fail(f"the test changed torch's global state: {', '.join(changed)}", pytrace=False)

@@ -1,0 +1,120 @@
+"""Laws of samples of showers: slicing, joining, batching."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from caloforge.calorimeter import RegularGrid, pbwo4_crystals
+from caloforge.errors import GeometryMismatchError, ShowerValueError
+from caloforge.showers import ELECTRON, Particles, Showers, ShowerSource, spans
+
+TOWER = RegularGrid("tower", (1, 1, 5), (1.0, 1.0, 4.0))
+
+
+def sample(n: int, *, angles: bool = True) -> Showers:
+    theta = torch.rand(n) if angles else None
+    particles = Particles(torch.rand(n) + 1, theta=theta, phi=None if theta is None else theta * 2)
+    return Showers(torch.rand(n, TOWER.n_cells), particles, TOWER)
+
+
+def assert_same(a: Showers, b: Showers) -> None:
+    assert a.calorimeter == b.calorimeter
+    assert a.particles.pdg == b.particles.pdg
+    for x, y in [
+        (a.deposits, b.deposits),
+        (a.energies, b.energies),
+        (a.particles.theta, b.particles.theta),
+        (a.particles.phi, b.particles.phi),
+    ]:
+        assert (x is None and y is None) or torch.equal(x, y)
+
+
+bounds = st.none() | st.integers(-12, 12)
+
+
+@given(n=st.integers(1, 10), split=st.integers(0, 10), start=bounds, stop=bounds, step=st.integers(1, 3), angles=st.booleans())
+def test_slicing_and_joining_commute(n: int, split: int, start: int | None, stop: int | None, step: int, angles: bool) -> None:
+    whole = sample(n, angles=angles)
+    parts = [whole[:split], whole[split:]]
+    index = slice(start, stop, step)
+    assert_same(Showers.cat(parts)[index], whole[index])
+    chosen = range(n)[index]
+    in_parts = [[i for i in chosen if i < split], [i - split for i in chosen if i >= split]]
+    joined = Showers.cat([part[torch.tensor(rows, dtype=torch.int64)] for part, rows in zip(parts, in_parts, strict=True)])
+    assert_same(joined, whole[index])
+
+
+@given(n=st.integers(0, 20), size=st.integers(1, 25))
+def test_batches_join_to_the_whole(n: int, size: int) -> None:
+    whole = sample(n)
+    batches = list(whole.batches(size))
+    assert [len(batch) for batch in batches[:-1]] == [size] * (len(batches) - 1)
+    assert sum(map(len, batches)) == n
+    if batches:
+        assert_same(Showers.cat(batches), whole)
+
+
+@given(n=st.integers(0, 50), size=st.integers(1, 60))
+def test_spans_cut_without_gap_or_overlap(n: int, size: int) -> None:
+    assert [i for span in spans(n, size) for i in range(span.start, span.stop)] == list(range(n))
+
+
+@pytest.mark.parametrize("size", [0, -1])
+def test_a_batch_size_below_one_is_refused(size: int) -> None:
+    with pytest.raises(ShowerValueError, match=f"batch size is {size}, expected at least 1"):
+        sample(3).batches(size)
+
+
+def test_masks_and_index_tensors_choose() -> None:
+    whole = sample(6)
+    mask = torch.tensor([True, False, True, True, False, False])
+    assert_same(whole[mask], whole[torch.tensor([0, 2, 3])])
+    assert torch.equal(whole[torch.tensor([5, 5])].deposits, whole.deposits[[5, 5]])
+
+
+def test_showers_in_memory_are_a_source() -> None:
+    assert isinstance(sample(1), ShowerSource)
+
+
+def test_joining_different_calorimeters_names_both() -> None:
+    crystals = Showers(torch.zeros(1, 100), Particles(torch.ones(1)), pbwo4_crystals())
+    with pytest.raises(GeometryMismatchError, match=r"'pbwo4-10x10'.*'tower'"):
+        Showers.cat([sample(1), crystals])
+
+
+def test_joining_different_kinds_of_particles_is_refused() -> None:
+    with pytest.raises(ShowerValueError, match="differ in species or in having angles"):
+        Showers.cat([sample(1, angles=True), sample(1, angles=False)])
+    with pytest.raises(ShowerValueError, match="differ in species"):
+        Particles.cat([Particles(torch.ones(1), pdg=ELECTRON), Particles(torch.ones(1), pdg=22)])
+
+
+@pytest.mark.parametrize("shape", [(3, 4), (2, 5), (3, 5, 1), (15,)])
+def test_deposits_of_a_wrong_shape_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ShowerValueError, match=r"expected \(3, 5\): 3 particles, 5 cells of calorimeter 'tower'"):
+        Showers(torch.zeros(shape), Particles(torch.ones(3)), TOWER)
+
+
+@pytest.mark.parametrize("bad", [0.0, -1.0, math.nan, math.inf, -math.inf])
+def test_unphysical_energies_are_counted_and_the_first_is_shown(bad: float) -> None:
+    energies = torch.tensor([1.0, 2.0, bad, 3.0, bad])
+    with pytest.raises(ShowerValueError, match=r"2 of 5 incident energies are not positive and finite, the first at index 2 \("):
+        Particles(energies)
+
+
+def test_energies_and_angles_have_one_entry_a_particle() -> None:
+    with pytest.raises(ShowerValueError, match=r"shape \(2, 1\), expected \(N,\)"):
+        Particles(torch.ones(2, 1))
+    with pytest.raises(ShowerValueError, match=r"phi has shape \(3,\), expected \(2,\)"):
+        Particles(torch.ones(2), theta=torch.zeros(2), phi=torch.zeros(3))
+
+
+@pytest.mark.parametrize("angles", [True, False])
+def test_moving_to_a_device_keeps_everything(angles: bool) -> None:
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    showers = sample(3, angles=angles)
+    assert showers.to(device).energies.device.type == device
+    assert_same(showers.to(device).to("cpu"), showers)

@@ -1,0 +1,73 @@
+"""The command line: parse, call, print; one file a command.
+
+Results go to standard output, everything else to standard error. Exit codes: 0 all went well, 2 something given was wrong (one
+line says what, where, and how to mend it), 130 interrupted from the keyboard. An output appears whole or not at all.
+"""
+
+__all__ = ["app", "main"]
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from caloforge import __version__
+from caloforge.cli._console import fail, told_warnings
+from caloforge.cli.convert import convert
+from caloforge.cli.demo import demo
+from caloforge.cli.evaluate import evaluate
+from caloforge.cli.models import models
+from caloforge.cli.refine import refine
+from caloforge.cli.show import show
+from caloforge.cli.simulate import simulate
+from caloforge.cli.train import train
+from caloforge.errors import CaloforgeError
+
+
+class _Ordered(TyperGroup):
+    """The commands in the order in which one uses them."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        del ctx
+        return ["demo", "simulate", "refine", "evaluate", "train", "show", "convert", "models"]
+
+
+app = typer.Typer(cls=_Ordered, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="rich")
+app.add_typer(simulate, name="simulate")
+for command in (train, refine, evaluate, show, convert, models, demo):
+    app.command()(command)
+
+
+def _print_version(wanted: bool) -> bool:
+    if wanted:
+        typer.echo(f"caloforge {__version__}")
+        raise typer.Exit
+    return wanted
+
+
+@app.callback()
+def about(
+    version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Say the version.")] = False,
+) -> None:
+    """Fast calorimeter showers: simulate them, refine them, and prove them right.
+
+    Begin with [bold]caloforge demo[/bold]; each command explains itself with examples: [bold]caloforge refine --help[/bold].
+    """
+    del version
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and end the process.
+
+    Arguments:
+        arguments: The words after ``caloforge``; those of the process if None.
+
+    Raises:
+        SystemExit: Always, with the exit code.
+    """
+    with told_warnings():
+        try:
+            app(arguments, prog_name="caloforge")
+        except (CaloforgeError, OSError) as error:
+            fail(error)

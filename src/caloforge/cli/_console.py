@@ -1,0 +1,124 @@
+"""What the commands share in speaking to the user: tables on standard output; progress, warnings and errors on standard error."""
+
+__all__ = ["Watched", "bar", "fail", "phases", "say", "told_warnings", "tracked"]
+
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, NoReturn
+
+import typer
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from caloforge.errors import EnergyRangeWarning, RepresentationWarning
+
+if TYPE_CHECKING:
+    from caloforge.calorimeter import Calorimeter
+    from caloforge.showers import Showers, ShowerSource
+
+WARNINGS_OF_A_KIND = 3
+"""After so many warnings of one kind, the others are counted only."""
+
+
+def _line(kind: str, message: object) -> None:
+    typer.echo(f"caloforge: {kind}: {' '.join(str(message).split())}", err=True)
+
+
+def fail(message: object) -> NoReturn:
+    """Say what went wrong, in one line, and end with exit code 2."""
+    _line("error", message)
+    raise SystemExit(2)
+
+
+def say(thing: RenderableType) -> None:
+    """Print to standard output: words, a table, a drawing."""
+    Console(highlight=False, soft_wrap=isinstance(thing, str)).print(thing)
+
+
+@contextmanager
+def told_warnings() -> Iterator[None]:
+    """Within, each warning is one line on standard error, and a flood of one kind is cut short and counted."""
+    seen: Counter[str] = Counter()
+
+    def show(message: Warning | str, category: type[Warning], *where: object, **how: object) -> None:
+        del where, how
+        seen[category.__name__] += 1
+        if seen[category.__name__] <= WARNINGS_OF_A_KIND:
+            _line("warning", message)
+
+    with warnings.catch_warnings():
+        for category in (EnergyRangeWarning, RepresentationWarning):
+            warnings.simplefilter("always", category)
+        warnings.showwarning = show
+        try:
+            yield
+        finally:
+            for kind, count in seen.items():
+                if count > WARNINGS_OF_A_KIND:
+                    _line("warning", f"{count - WARNINGS_OF_A_KIND} more of this kind ({kind})")
+
+
+class Watched:
+    """A source of showers that tells how many it has given in batches.
+
+    Arguments:
+        source: The showers.
+        advance: Told the number of each batch when it has been used.
+    """
+
+    def __init__(self, source: "ShowerSource", advance: Callable[[int], None]) -> None:
+        self._source, self._advance = source, advance
+
+    @property
+    def calorimeter(self) -> "Calorimeter":
+        """Where the cells are."""
+        return self._source.calorimeter
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __getitem__(self, index: slice) -> "Showers":
+        return self._source[index]
+
+    def batches(self, size: int) -> "Iterator[Showers]":
+        """The showers in order, ``size`` at a time."""
+        for batch in self._source.batches(size):
+            yield batch
+            self._advance(len(batch))
+
+
+@contextmanager
+def bar(title: str, total: int, unit: str = "showers") -> Iterator[Callable[[int], None]]:
+    """A progress bar on standard error, where a person watches; gives the function that advances it."""
+    console = Console(stderr=True)
+    columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TextColumn(unit), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
+        yield partial(progress.advance, progress.add_task(title, total=total))
+
+
+@contextmanager
+def tracked(title: str, source: "ShowerSource") -> Iterator[Watched]:
+    """The same source, with a progress bar where a person watches."""
+    with bar(title, len(source)) as advance:
+        yield Watched(source, advance)
+
+
+@contextmanager
+def phases() -> "Iterator[Callable[[str, int, int, float], None]]":
+    """The progress of a training on standard error: a bar a phase where a person watches, else a line a report."""
+    console = Console(stderr=True, highlight=False)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("steps"), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        tasks: dict[str, TaskID] = {}
+
+        def tell(phase: str, done: int, total: int, loss: float) -> None:
+            if not console.is_terminal:
+                console.print(f"{phase}: {done} of {total} steps, loss {loss:.4g}")
+            if phase not in tasks:
+                tasks[phase] = progress.add_task(phase, total=total)
+            progress.update(tasks[phase], completed=done, description=f"{phase}, loss {loss:.4g}")
+
+        yield tell

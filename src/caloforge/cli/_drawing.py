@@ -1,0 +1,98 @@
+"""A shower drawn in the terminal: the energy of each cell by colour and by shade, on a logarithmic scale of four decades."""
+
+__all__ = ["draw"]
+
+import math
+
+import torch
+from rich.console import Group, RenderableType
+from rich.style import Style
+from rich.text import Text
+from torch import Tensor
+
+from caloforge.calorimeter import Calorimeter, CylinderGrid, RegularGrid
+from caloforge.observables import layer_energies
+from caloforge.showers import Showers
+from caloforge.units import format_energy
+
+DECADES = 4
+COLOURS = ("#440154", "#46327e", "#365c8d", "#277f8e", "#1fa187", "#4ac16d", "#a0da39", "#fde725")
+"""Eight colours of matplotlib's viridis, from the lowest energy to the highest."""
+SHADES, BARS = " ·░▒▓█", " ▁▂▃▄▅▆▇█"
+PLAIN_SHADES, PLAIN_BARS = " .:+#@", " ._-=+*#@"
+
+
+def draw(shower: Showers, *, plain: bool = False) -> RenderableType:
+    """Draw one shower.
+
+    Arguments:
+        shower: A sample of one.
+        plain: Use letters of ASCII alone.
+    """
+    shades, bars = (PLAIN_SHADES, PLAIN_BARS) if plain else (SHADES, BARS)
+    image, title = _image(shower.calorimeter, shower.deposits[0].double().cpu())
+    top = float(image.max())
+    parts = [Text(title, style="bold"), *(_row(row, top, shades) for row in image.tolist()), _legend(top, shades)]
+    if shower.calorimeter.n_layers > 1:
+        parts.append(_depth(layer_energies(shower)[0], bars))
+    return Group(*parts)
+
+
+def _image(calorimeter: Calorimeter, deposits: Tensor) -> tuple[Tensor, str]:
+    """The energies as rows to draw from top to bottom, and what they are."""
+    if isinstance(calorimeter, RegularGrid):
+        n_x, n_y, _ = calorimeter.shape
+        ix, iy, _ = calorimeter.indices.unbind(-1)
+        columns = torch.zeros(n_x * n_y, dtype=deposits.dtype).index_add_(0, (n_y - 1 - iy) * n_x + ix, deposits)
+        return columns.reshape(n_y, n_x), "seen along the beam: x to the right, y upward"
+    if isinstance(calorimeter, CylinderGrid):
+        return _brightest_layer(calorimeter, deposits)
+    return deposits[None], "cell by cell"
+
+
+def _brightest_layer(calorimeter: CylinderGrid, deposits: Tensor) -> tuple[Tensor, str]:
+    energies = torch.zeros(calorimeter.n_layers, dtype=deposits.dtype).index_add_(0, calorimeter.layers, deposits)
+    brightest = int(energies.argmax())
+    layer = calorimeter.cylinder_layers[brightest]
+    image = deposits[calorimeter.layers == brightest].reshape(layer.n_alpha, layer.n_r)
+    return image, f"layer {brightest}, the brightest: r to the right, alpha downward"
+
+
+def _row(energies: list[float], top: float, shades: str) -> Text:
+    row = Text("  ", no_wrap=True, overflow="crop")
+    for energy in energies:
+        row.append(*_cell(energy, top, shades))
+    return row
+
+
+def _cell(energy: float, top: float, shades: str) -> tuple[str, Style]:
+    if energy <= 0:
+        return shades[0] * 2, Style()
+    return _mark(1 + math.log10(energy / top) / DECADES, shades)
+
+
+def _mark(level: float, shades: str) -> tuple[str, Style]:
+    """The mark of a level: from 0 on four decades below the brightest cell to 1 in it; a dot for less."""
+    shade = min(len(shades) - 1, 2 + math.floor(level * (len(shades) - 2))) if level >= 0 else 1
+    colour = COLOURS[min(len(COLOURS) - 1, max(0, math.floor(level * len(COLOURS))))]
+    return shades[shade] * 2, Style(color=colour)
+
+
+def _legend(top: float, shades: str) -> Text:
+    if top <= 0:
+        return Text("  no energy in any cell")
+    legend = Text("  ").append(*_mark(-1, shades)).append(" less, from  ")
+    for decade in range(DECADES):
+        legend.append(*_mark(decade / DECADES, shades)).append(f" {_rounded(top * 10.0 ** (decade - DECADES))}  ")
+    return legend.append(f"to {_rounded(top)}")
+
+
+def _rounded(energy: float) -> str:
+    return format_energy(float(f"{energy:.2g}"))
+
+
+def _depth(energies: Tensor, bars: str) -> Text:
+    top = float(energies.max()) or 1.0
+    heights = [bars[math.ceil(e / top * (len(bars) - 1))] for e in energies.tolist()]
+    peak = int(energies.argmax())
+    return Text(f"  depth |{''.join(heights)}| {len(heights)} layers, most in layer {peak}: {_rounded(float(energies[peak]))}")

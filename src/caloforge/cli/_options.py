@@ -1,0 +1,113 @@
+"""The arguments and options that several commands share, and how their texts become values."""
+
+__all__ = [
+    "BatchSize",
+    "CalorimeterOption",
+    "Input",
+    "Machine",
+    "OptionError",
+    "Overwrite",
+    "Seed",
+    "grouped",
+    "read_calorimeter",
+]
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields, is_dataclass
+from functools import wraps
+from inspect import Parameter, Signature, signature
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeGuard
+
+import typer
+
+from caloforge.errors import CaloforgeError
+
+if TYPE_CHECKING:
+    import torch
+
+    from caloforge.calorimeter import Calorimeter
+
+
+class OptionError(CaloforgeError):
+    """Raised when an option's value, or a combination of options, cannot be."""
+
+
+BatchSize = Annotated[
+    int, typer.Option("--batch-size", min=1, metavar="B", help="Showers at a time: sets memory and speed, never the result.")
+]
+CalorimeterOption = Annotated[
+    str | None,
+    typer.Option("--calorimeter", metavar="NAME|XML[:PARTICLE]", help="Where the cells are, for a file that does not say."),
+]
+Input = Annotated[Path, typer.Argument(metavar="FILE.h5", help="The showers.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an output that exists.")]
+Seed = Annotated[int, typer.Option("--seed", metavar="S", help="The same seed gives the same showers, whatever the batch size.")]
+
+
+@dataclass(frozen=True)
+class Machine:
+    """With what to compute."""
+
+    threads: Annotated[
+        int | None, typer.Option("--threads", min=1, metavar="T", show_default="all cores", help="How many cores to use.")
+    ] = None
+    device: Annotated[str, typer.Option("--device", metavar="NAME", help="Where to compute: cpu, cuda, cuda:1, mps.")] = "cpu"
+
+    def start(self) -> "torch.device":
+        """Use so many cores from now on, and try the device."""
+        import torch
+
+        if self.threads is not None:
+            torch.set_num_threads(self.threads)
+        try:
+            return torch.empty(0, device=self.device).device
+        except (AssertionError, NotImplementedError, RuntimeError) as error:
+            msg = f"--device '{self.device}' cannot be used here: {str(error).splitlines()[0]}"
+            raise OptionError(msg) from error
+
+
+def grouped(command: Callable[..., None]) -> Callable[..., None]:
+    """Offer the fields of each parameter that is a dataclass as options of their own, since typer knows flat parameters alone."""
+    parameters = signature(command).parameters.values()
+    groups = {p.name: p.annotation for p in parameters if _is_group(p.annotation)}
+
+    @wraps(command)
+    def flat(**given: object) -> None:
+        for name, group in groups.items():
+            given[name] = group(**{field.name: given.pop(field.name) for field in fields(group)})
+        command(**given)
+
+    options = [p.replace(kind=Parameter.KEYWORD_ONLY) for p in _flattened(parameters)]
+    flat.__signature__ = Signature(options)  # type: ignore[attr-defined]
+    flat.__annotations__ = {p.name: p.annotation for p in options}
+    return flat
+
+
+def _is_group(annotation: object) -> TypeGuard[type[Any]]:
+    return isinstance(annotation, type) and is_dataclass(annotation)
+
+
+def _flattened(parameters: Iterable[Parameter]) -> Iterable[Parameter]:
+    for parameter in parameters:
+        if _is_group(parameter.annotation):
+            yield from signature(parameter.annotation).parameters.values()
+        else:
+            yield parameter
+
+
+def read_calorimeter(text: str | None) -> "Calorimeter | None":
+    """The calorimeter of that name or in that binning file; None for None."""
+    from caloforge.calorimeter import named_calorimeters
+    from caloforge.io import read_binning
+
+    if text is None:
+        return None
+    known = named_calorimeters()
+    if text in known:
+        return known[text]
+    path, _, particle = text.rpartition(":") if ":" in text else (text, "", "electron")
+    if not path.endswith(".xml"):
+        msg = f"--calorimeter '{text}': expected a known name ({', '.join(known)}) or a binning FILE.xml or FILE.xml:PARTICLE"
+        raise OptionError(msg)
+    return read_binning(path, particle)

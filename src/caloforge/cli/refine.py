@@ -1,0 +1,58 @@
+"""`caloforge refine`: better showers from showers."""
+
+__all__ = ["refine"]
+
+from dataclasses import asdict, dataclass
+from itertools import count
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from caloforge.cli._console import say, tracked
+from caloforge.cli._options import BatchSize, Machine, Overwrite, Seed, grouped
+
+
+@dataclass(frozen=True)
+class Bridge:
+    """How to cross the bridge."""
+
+    steps: Annotated[int | None, typer.Option(min=1, metavar="K", show_default="the model's own", help="How many steps.")] = None
+    seed: Seed = 0
+    reverse: Annotated[bool, typer.Option("--reverse", help="From full to fast simulation.")] = False
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse energies outside the model's range, not just warn.")] = False
+
+
+@grouped
+def refine(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A name from 'caloforge models', or a trained directory.")],
+    source: Annotated[Path, typer.Argument(metavar="IN.h5", help="The showers to refine.")],
+    output: Annotated[Path, typer.Argument(metavar="OUT.h5", help="The file to write.")],
+    bridge: Bridge,
+    machine: Machine,
+    batch_size: BatchSize = 1000,
+    overwrite: Overwrite = False,
+) -> None:
+    """Refine showers with a model, a batch at a time, in bounded memory.
+
+    Shower i depends on the model, the seed, on i and on the shower that it was alone.
+
+    \b
+    Examples:
+      caloforge refine squirels-fast fast.h5 refined.h5
+      caloforge refine squirels-fast fast.h5 refined.h5 --seed 7 --threads 1
+      caloforge refine squirels geant4.h5 fast-like.h5 --reverse
+      caloforge refine my-model fast.h5 refined.h5 --strict
+    """
+    from caloforge import zoo
+    from caloforge.io import CaloChallengeWriter, open_showers
+
+    device = machine.start()
+    refiner = zoo.load(model).to(device)
+    showers = open_showers(source, refiner.calorimeter)
+    made_by = {"model": refiner.card.name, "model_sha256": refiner.card.sha256, "seed": str(bridge.seed)}
+    writer = CaloChallengeWriter(output, showers.calorimeter, overwrite=overwrite, attributes=made_by)
+    with writer, tracked("refining", showers) as watched:
+        for first, batch in zip(count(0, batch_size), watched.batches(batch_size), strict=False):
+            writer.append(refiner.refine(batch.to(device), first_index=first, **asdict(bridge)))
+    say(f"{output}: {len(showers):,} showers refined by {refiner.card.name}")

@@ -1,0 +1,84 @@
+"""`caloforge show`: what a file holds, and one shower drawn."""
+
+__all__ = ["show"]
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from caloforge.cli._console import say, tracked
+from caloforge.cli._options import BatchSize, CalorimeterOption, Input, OptionError, read_calorimeter
+
+if TYPE_CHECKING:
+    from rich.table import Table
+    from torch import Tensor
+
+    from caloforge.showers import Showers, ShowerSource
+
+
+def show(
+    path: Input,
+    index: Annotated[int, typer.Option("--index", "-i", min=0, metavar="I", help="Which shower to draw, from 0 on.")] = 0,
+    calorimeter: CalorimeterOption = None,
+    batch_size: BatchSize = 1000,
+) -> None:
+    """Summarise a file of showers and draw one of them in the terminal.
+
+    \b
+    Examples:
+      caloforge show fast.h5
+      caloforge show fast.h5 --index 17
+    """
+    from caloforge.cli._drawing import draw
+    from caloforge.io import open_showers
+    from caloforge.units import format_energy
+
+    showers = open_showers(path, read_calorimeter(calorimeter))
+    if index >= max(len(showers), 1):
+        msg = f"--index {index} is not in {path}, which has showers 0 to {len(showers) - 1}"
+        raise OptionError(msg)
+    say(_summary(showers, batch_size, title=path.name))
+    if len(showers) > 0:
+        chosen = showers[index : index + 1]
+        say(f"\n[bold]shower {index}[/bold], incident energy {format_energy(float(chosen.energies[0]))}")
+        say(draw(chosen, plain=not (sys.stdout.encoding or "ascii").lower().startswith("utf")))
+
+
+def _summary(showers: "ShowerSource", batch_size: int, title: str) -> "Table":
+    import torch
+    from rich.table import Table
+
+    with tracked("reading", showers) as watched:
+        parts = [_measured(batch) for batch in watched.batches(batch_size)]
+    calorimeter = showers.calorimeter
+    table = Table(title=title, title_justify="left", title_style="bold", show_header=False, box=None)
+    table.add_row("showers", f"{len(showers):,}")
+    table.add_row("calorimeter", f"{calorimeter.name} ({calorimeter.n_cells} cells, {calorimeter.n_layers} layer(s))")
+    if parts:
+        for label, text in _lines(*(torch.cat(columns) for columns in zip(*parts, strict=True))):
+            table.add_row(label, text)
+    return table
+
+
+def _measured(batch: "Showers") -> "tuple[Tensor, Tensor, Tensor, Tensor]":
+    from caloforge.observables import max_energy, n_hits, response
+
+    return batch.energies.double(), response(batch), n_hits(batch).double(), max_energy(batch)
+
+
+def _lines(energy: "Tensor", response: "Tensor", hits: "Tensor", brightest: "Tensor") -> list[tuple[str, str]]:
+    from caloforge.units import format_energy
+
+    values = (*energy.aminmax(), energy.mean(), brightest.mean(), brightest.max())
+    low, high, mean, shining, most = (format_energy(float(value)) for value in values)
+    return [
+        ("incident energy", low if low == high else f"{low} to {high}, mean {mean}"),
+        ("E_sum / E", _spread(response, ".4f")),
+        ("hits above 1 MeV", _spread(hits, ".1f")),
+        ("brightest cell", f"{shining} in the mean, {most} at most"),
+    ]
+
+
+def _spread(values: "Tensor", form: str) -> str:
+    return f"{values.mean():{form}} in the mean, {values.std(correction=0):{form}} standard deviation"

@@ -1,0 +1,108 @@
+"""`caloforge simulate`: showers from particles."""
+
+__all__ = ["gflash", "simulate"]
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from caloforge.cli._console import bar, say
+from caloforge.cli._options import BatchSize, Machine, OptionError, Overwrite, Seed, grouped
+from caloforge.units import parse_energy
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+ENERGY_STREAM = 0xE
+"""The stream of the incident energies' random numbers, see `caloforge.streams`."""
+
+simulate = typer.Typer(no_args_is_help=True, help="Make showers from particles.")
+
+
+@simulate.callback()
+def about() -> None:
+    """Make showers from particles."""
+
+
+@simulate.command()
+@grouped
+def gflash(
+    output: Annotated[Path, typer.Argument(metavar="OUT.h5", help="The file to write, in CaloChallenge layout.")],
+    seed: Seed,
+    machine: Machine,
+    number: Annotated[int | None, typer.Option("-n", "--number", min=1, metavar="N", help="How many showers.")] = None,
+    energy: Annotated[str | None, typer.Option(metavar="E|LOW:HIGH", help="Incident energy, or the range of it.")] = None,
+    like: Annotated[Path | None, typer.Option(metavar="FILE.h5", help="Take the incident energies of this file.")] = None,
+    batch_size: BatchSize = 1000,
+    overwrite: Overwrite = False,
+) -> None:
+    """Simulate electron showers in the 10 x 10 PbWO4 crystals by GFlash, the parametrisation of Grindhammer and Peters.
+
+    Shower i depends on the seed, on i and on its energy alone. With --like, -n takes the first energies of the file.
+
+    \b
+    Examples:
+      caloforge simulate gflash -n 10000 --energy 10GeV:100GeV --seed 1 fast.h5
+      caloforge simulate gflash -n 2000 --energy 50GeV --seed 2 fast-50gev.h5
+      caloforge simulate gflash --like geant4.h5 --seed 3 fast.h5
+    """
+    from caloforge.io import CaloChallengeWriter
+    from caloforge.showers import Particles, spans
+    from caloforge.simulators import pbwo4_gflash
+
+    device = machine.start()
+    energies = _energies(number, energy, like, seed)
+    simulator = pbwo4_gflash()
+    attributes = {"generator": "caloforge GFlash", "seed": str(seed)}
+    writer = CaloChallengeWriter(output, simulator.calorimeter, overwrite=overwrite, attributes=attributes)
+    with writer, bar("simulating", len(energies)) as advance:
+        for span in spans(len(energies), batch_size):
+            particles = Particles(energies[span].to(device))
+            writer.append(simulator.simulate(particles, seed=seed, first_index=span.start))
+            advance(len(particles))
+    say(f"{output}: {len(energies):,} GFlash showers")
+
+
+def _energies(number: int | None, energy: str | None, like: Path | None, seed: int) -> "Tensor":
+    if (energy is None) == (like is None):
+        msg = "give either --energy or --like, to say where the incident energies come from"
+        raise OptionError(msg)
+    if like is not None:
+        return _energies_of(like, number)
+    if number is None:
+        msg = "with --energy, say how many showers: -n 1000"
+        raise OptionError(msg)
+    return _drawn(number, *_range(str(energy)), seed)
+
+
+def _range(text: str) -> tuple[float, float]:
+    low, _, high = text.partition(":")
+    bounds = parse_energy(low), parse_energy(high or low)
+    if bounds[0] > bounds[1]:
+        msg = f"--energy '{text}' runs downward: write LOW:HIGH"
+        raise OptionError(msg)
+    return bounds
+
+
+def _drawn(number: int, low: float, high: float, seed: int) -> "Tensor":
+    """Uniform energies, in MeV, with shape (number): number i depends on the seed and on i alone."""
+    import torch
+
+    from caloforge import streams
+
+    uniform = streams.uniforms(streams.keys(seed, torch.arange(number), ENERGY_STREAM), 1)[:, 0]
+    return (low + (high - low) * uniform).float()
+
+
+def _energies_of(path: Path, number: int | None) -> "Tensor":
+    """The first incident energies of a file, in MeV, read without its deposits staying in memory."""
+    import torch
+
+    from caloforge.io import open_showers
+
+    showers = open_showers(path)
+    if number is not None and number > len(showers):
+        msg = f"-n {number}: {path} holds {len(showers)} energies only"
+        raise OptionError(msg)
+    return torch.cat([batch.energies for batch in showers.batches(1000)])[:number]

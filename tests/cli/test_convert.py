@@ -1,0 +1,38 @@
+"""`caloforge convert`: what goes in comes out."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from caloforge.io import open_showers
+from tests.cli.conftest import Caloforge, random_showers
+
+
+def test_there_and_back_again(caloforge: Caloforge, shower_file: Path, tmp_path: Path) -> None:
+    there, back = tmp_path / "there.npy", tmp_path / "back.h5"
+    assert caloforge("convert", shower_file, there).code == 0
+    assert caloforge("convert", there, back, "--batch-size", 7).code == 0
+    given, found = random_showers(30), open_showers(back)[:]
+    torch.testing.assert_close(found.deposits, given.deposits)
+    torch.testing.assert_close(found.energies, given.energies)
+    assert found.calorimeter == given.calorimeter
+
+
+@pytest.mark.parametrize("name", ["out.root", "out"])
+def test_an_unknown_suffix_is_refused(caloforge: Caloforge, shower_file: Path, tmp_path: Path, name: str) -> None:
+    outcome = caloforge("convert", shower_file, tmp_path / name)
+    assert outcome.code == 2
+    assert ".npy" in outcome.err
+    assert not (tmp_path / name).exists()
+
+
+def test_bad_values_are_found_on_the_way(caloforge: Caloforge, tmp_path: Path) -> None:
+    values = np.ones((5, 201))
+    values[3, 17] = np.nan
+    np.save(tmp_path / "bad.npy", values)
+    outcome = caloforge("convert", tmp_path / "bad.npy", tmp_path / "out.h5")
+    assert outcome.code == 2
+    assert "shower 3" in outcome.err
+    assert not (tmp_path / "out.h5").exists()

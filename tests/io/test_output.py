@@ -1,0 +1,90 @@
+"""An output appears whole or not at all."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from caloforge.errors import OutputError, OutputExistsError
+from caloforge.io import NewFile
+from tests.io.samples import names_in
+
+
+def write_until(path: Path, error: type[BaseException], *, overwrite: bool = False) -> None:
+    with NewFile(path, overwrite=overwrite) as partial:
+        partial.write_text("half of")
+        raise error
+
+
+def write_beside_a_rival(path: Path) -> None:
+    with NewFile(path) as partial:
+        partial.write_text("mine")
+        path.write_text("theirs")
+
+
+def test_a_file_appears_when_all_has_gone_well(tmp_path: Path) -> None:
+    with NewFile(tmp_path / "out.txt") as partial:
+        partial.write_text("all of it")
+        assert not (tmp_path / "out.txt").exists()
+        assert partial.parent == tmp_path
+    assert names_in(tmp_path) == ["out.txt"]
+    assert (tmp_path / "out.txt").read_text() == "all of it"
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit, MemoryError])
+def test_nothing_is_left_when_something_goes_wrong(tmp_path: Path, error: type[BaseException]) -> None:
+    with pytest.raises(error):
+        write_until(tmp_path / "out.txt", error)
+    assert names_in(tmp_path) == []
+
+
+def test_what_stood_there_stays_when_its_replacement_fails(tmp_path: Path) -> None:
+    (tmp_path / "out.txt").write_text("old")
+    with pytest.raises(KeyboardInterrupt):
+        write_until(tmp_path / "out.txt", KeyboardInterrupt, overwrite=True)
+    assert names_in(tmp_path) == ["out.txt"]
+    assert (tmp_path / "out.txt").read_text() == "old"
+
+
+def test_overwriting_replaces(tmp_path: Path) -> None:
+    (tmp_path / "out.txt").write_text("old")
+    with NewFile(tmp_path / "out.txt", overwrite=True) as partial:
+        partial.write_text("new")
+    assert (tmp_path / "out.txt").read_text() == "new"
+
+
+def test_an_existing_path_is_refused_at_once(tmp_path: Path) -> None:
+    (tmp_path / "out.txt").write_text("old")
+    with pytest.raises(
+        OutputExistsError, match=r"out\.txt: exists already: choose another path, or ask for it to be overwritten"
+    ):
+        NewFile(tmp_path / "out.txt")
+
+
+def test_a_file_that_appears_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
+    with pytest.raises(OutputExistsError):
+        write_beside_a_rival(tmp_path / "out.txt")
+    assert names_in(tmp_path) == ["out.txt"]
+    assert (tmp_path / "out.txt").read_text() == "theirs"
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"nowhere.*does not exist: make the folder first"):
+        NewFile(tmp_path / "nowhere" / "out.txt")
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="is a folder, expected the path of a file to write"):
+        NewFile(tmp_path, overwrite=True)
+
+
+def test_a_folder_closed_to_writing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(OutputError, match="closed to writing: choose another folder"):
+        NewFile(tmp_path / "out.txt")
+
+
+def test_a_missing_folder_comes_before_anything_is_made(tmp_path: Path) -> None:
+    with pytest.raises(OutputError):
+        NewFile(tmp_path / "a" / "b" / "out.txt")
+    assert names_in(tmp_path) == []

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from caloforge.io import open_showers
-from tests.cli.conftest import Caloforge, random_showers
+from tests.cli.samples import Caloforge, random_showers
 
 
 def test_there_and_back_again(caloforge: Caloforge, shower_file: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from rich.console import Console
 from caloforge.calorimeter import Calorimeter, CylinderGrid, CylinderLayer, RegularGrid, pbwo4_crystals
 from caloforge.cli._drawing import PLAIN_SHADES, draw
 from caloforge.showers import Particles, Showers
-from tests.cli.conftest import Caloforge, random_showers, write
+from tests.cli.samples import Caloforge, random_showers, write
 
 RINGS = CylinderLayer((0.0, 5.0, 10.0), n_alpha=4)
 GRIDS: list[Calorimeter] = [

@@ -1,0 +1,80 @@
+"""The command line as a whole: help, version, speed of the start, interruption, pipes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from caloforge import __version__
+from tests.cli.samples import Caloforge
+
+COMMANDS = [
+    ("demo",),
+    ("simulate", "gflash"),
+    ("refine",),
+    ("evaluate",),
+    ("train",),
+    ("show",),
+    ("convert",),
+    ("models",),
+]
+SCRIPT = (sys.executable, "-c", "from caloforge.cli import main; main()")
+
+
+def test_help_lists_every_command_in_the_order_of_use(caloforge: Caloforge) -> None:
+    outcome = caloforge("--help")
+    assert outcome.code == 0
+    places = [outcome.out.index(f"│ {words[0]} ") for words in COMMANDS]
+    assert places == sorted(places)
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_every_command_explains_itself_with_examples(caloforge: Caloforge, words: tuple[str, ...]) -> None:
+    outcome = caloforge(*words, "--help")
+    assert outcome.code == 0
+    assert f"caloforge {' '.join(words)}" in outcome.out.split("Examples:")[1]
+
+
+def test_version(caloforge: Caloforge) -> None:
+    assert caloforge("--version").out == f"caloforge {__version__}\n"
+
+
+def test_the_start_is_light() -> None:
+    script = "import sys, caloforge.cli; sys.exit(bool({'torch', 'numpy', 'h5py', 'matplotlib'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+def test_an_interruption_leaves_nothing(tmp_path: Path) -> None:
+    words = (
+        "simulate",
+        "gflash",
+        "-n",
+        "100000000",
+        "--energy",
+        "50GeV",
+        "--seed",
+        "1",
+        "--threads",
+        "1",
+        str(tmp_path / "out.h5"),
+    )
+    with subprocess.Popen([*SCRIPT, *words], stderr=subprocess.PIPE, text=True) as process:
+        while not any(tmp_path.iterdir()) and process.poll() is None:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert "Traceback" not in said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_closed_pipe_is_quiet(shower_file: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    result = subprocess.run([*SCRIPT, "show", str(shower_file)], stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert result.stderr == ""

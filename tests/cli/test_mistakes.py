@@ -1,0 +1,173 @@
+"""A wrong file, whatever the command: exit code 2, one line that names file, place and expectation, and nothing left behind."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from tests.cli.samples import Caloforge, random_showers, write
+
+Damage = Callable[[Path], None]
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-2000])
+
+
+def be_text(path: Path) -> None:
+    path.write_text("incident_energies, showers\n")
+
+
+def be_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def be_absent(path: Path) -> None:
+    path.unlink()
+
+
+def replace(name: str, change: Callable[[np.ndarray], np.ndarray | None]) -> Damage:
+    def damage(path: Path) -> None:
+        with h5py.File(path, "r+") as file:
+            values = change(file[name][:])
+            del file[name]
+            if values is not None:
+                file[name] = values
+
+    return damage
+
+
+def put(name: str, place: tuple[int, ...], value: float) -> Damage:
+    def change(values: np.ndarray) -> np.ndarray:
+        values[place] = value
+        return values
+
+    return replace(name, change)
+
+
+DAMAGES: dict[str, tuple[Damage, tuple[str, ...]]] = {
+    "absent": (be_absent, ("no such file",)),
+    "a folder": (be_folder, ("folder",)),
+    "text": (be_text, ("HDF5",)),
+    "truncated": (truncate, ()),
+    "no deposits": (replace("showers", lambda _: None), ("'showers'", "missing")),
+    "no energies": (replace("incident_energies", lambda _: None), ("'incident_energies'", "missing")),
+    "99 cells": (replace("showers", lambda d: d[:, :99]), ("'showers'", "99", "100")),
+    "29 energies": (replace("incident_energies", lambda e: e[:29]), ("'incident_energies'", "29", "30")),
+    "NaN": (put("showers", (21, 44), np.nan), ("'showers'", "1 NaN", "shower 21, cell 44")),
+    "infinite": (put("showers", (21, 44), np.inf), ("'showers'", "1 infinite", "shower 21, cell 44")),
+    "negative": (put("showers", (21, 44), -3.0), ("'showers'", "1 negative", "shower 21, cell 44", "-3")),
+    "energy of zero": (put("incident_energies", (21, 0), 0.0), ("'incident_energies'", "shower 21", "0 MeV")),
+    "energy below zero": (put("incident_energies", (21, 0), -5.0), ("'incident_energies'", "shower 21", "-5 MeV")),
+}
+
+COMMANDS: dict[str, tuple[str, ...]] = {
+    "refine": ("refine", "MODEL", "BAD", "OUT/out.h5", "--batch-size", "10"),
+    "convert": ("convert", "BAD", "OUT/out.npy", "--batch-size", "10"),
+    "simulate": ("simulate", "gflash", "--like", "BAD", "--seed", "1", "OUT/out.h5"),
+    "show": ("show", "BAD"),
+    "evaluate the candidate": ("evaluate", "GOOD", "BAD", "--out", "OUT/report"),
+    "evaluate the full": ("evaluate", "BAD", "GOOD", "--out", "OUT/report"),
+    "train": ("train", "squirels-fast", "--full", "BAD", "--fast", "GOOD", "--out", "OUT/model"),
+}
+
+
+@pytest.mark.parametrize("words", COMMANDS.values(), ids=COMMANDS.keys())
+@pytest.mark.parametrize(("damage", "expected"), DAMAGES.values(), ids=DAMAGES.keys())
+def test_a_wrong_file_is_one_clear_line(
+    caloforge: Caloforge, model: Path, tmp_path: Path, words: tuple[str, ...], damage: Damage, expected: tuple[str, ...]
+) -> None:
+    good, bad = (write(tmp_path / f"{name}.h5", random_showers(30)) for name in ("good", "bad"))
+    damage(bad)
+    out = tmp_path / "out"
+    out.mkdir()
+    places = {"MODEL": str(model), "GOOD": str(good), "BAD": str(bad)}
+    outcome = caloforge(*(places.get(word, word.replace("OUT", str(out))) for word in words))
+    assert outcome.code == 2
+    [line] = [line for line in outcome.err.splitlines() if not line.startswith("caloforge: warning: ")]
+    assert line.startswith("caloforge: error: ")
+    assert [part for part in (bad.name, *expected) if part not in line] == []
+    assert list(out.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("refine", "MODEL", "GOOD", "TAKEN"),
+        ("convert", "GOOD", "TAKEN"),
+        ("simulate", "gflash", "-n", "3", "--energy", "50GeV", "--seed", "1", "TAKEN"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_an_output_that_exists_is_refused_and_kept_unless_told(
+    caloforge: Caloforge, model: Path, shower_file: Path, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    taken = tmp_path / "taken.h5"
+    taken.write_text("mine")
+    places = {"MODEL": str(model), "GOOD": str(shower_file), "TAKEN": str(taken)}
+    given = [places.get(word, word) for word in words]
+    outcome = caloforge(*given)
+    assert outcome.code == 2
+    assert "taken.h5" in outcome.err
+    assert taken.read_text() == "mine"
+    assert caloforge(*given, "--overwrite").code == 0
+    assert h5py.is_hdf5(taken)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("show", "GOOD", "--index", "30"), "showers 0 to 29"),
+        (("show", "GOOD", "--calorimeter", "pbwo"), "pbwo4-10x10"),
+        (("show", "GOOD", "--calorimeter", "none.xml:electron"), "none.xml"),
+        (("refine", "MODEL", "GOOD", "OUT", "--device", "gpu"), "gpu"),
+        (("simulate", "gflash", "-n", "3", "--seed", "1", "OUT"), "--like"),
+        (("simulate", "gflash", "-n", "3", "--seed", "1", "--energy", "50GeV", "--like", "GOOD", "OUT"), "--like"),
+        (("simulate", "gflash", "--seed", "1", "--energy", "50GeV", "OUT"), "-n"),
+        (("simulate", "gflash", "-n", "31", "--seed", "1", "--like", "GOOD", "OUT"), "30"),
+        (("simulate", "gflash", "-n", "3", "--seed", "1", "--energy", "50", "OUT"), "50GeV"),
+        (("simulate", "gflash", "-n", "3", "--seed", "1", "--energy", "10GeV-20GeV", "OUT"), "10GeV-20GeV"),
+        (("simulate", "gflash", "-n", "3", "--seed", "1", "--energy", "20GeV:10GeV", "OUT"), "downward"),
+        (("convert", "GOOD", "nowhere/out.h5"), "nowhere"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_a_value_that_cannot_be_is_one_clear_line(
+    caloforge: Caloforge, model: Path, shower_file: Path, tmp_path: Path, words: tuple[str, ...], expected: str
+) -> None:
+    places = {"MODEL": str(model), "GOOD": str(shower_file), "OUT": str(tmp_path / "out.h5")}
+    outcome = caloforge(*(places.get(word, word) for word in words))
+    assert outcome.code == 2
+    [line] = outcome.err.splitlines()
+    assert line.startswith("caloforge: error: ")
+    assert expected in line
+    assert not (tmp_path / "out.h5").exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("refin",),
+        ("refine",),
+        ("refine", "squirels-fast", "in.h5"),
+        ("refine", "squirels-fast", "in.h5", "out.h5", "--steps", "0"),
+        ("refine", "squirels-fast", "in.h5", "out.h5", "--steps", "two"),
+        ("refine", "squirels-fast", "in.h5", "out.h5", "--batch-size", "0"),
+        ("refine", "squirels-fast", "in.h5", "out.h5", "--threads", "0"),
+        ("simulate", "geant5"),
+        ("simulate", "gflash", "-n", "0", "--energy", "50GeV", "--seed", "1", "out.h5"),
+        ("simulate", "gflash", "-n", "3", "--energy", "50GeV", "out.h5"),
+        ("evaluate", "full.h5", "--out", "report"),
+        ("train", "squirels-fast"),
+        ("--no-such-option",),
+    ],
+    ids=" ".join,
+)
+def test_a_usage_error_shows_the_usage(caloforge: Caloforge, words: tuple[str, ...]) -> None:
+    outcome = caloforge(*words)
+    assert outcome.code == 2
+    assert "Usage: caloforge" in outcome.err
+    assert outcome.out == ""

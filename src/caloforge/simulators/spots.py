@@ -1,0 +1,321 @@
+r"""Spots into cells: the exact law of where the spots of a segment fall, without placing each of them.
+
+All spots of a segment carry the same energy and fall, independently, around the impact point :math:`\delta` with the density
+:math:`p\,k(r; R_C) + (1 - p)\,k(r; R_T)`, :math:`k(r; R) = R^2 / (\pi (r^2 + R^2)^2)`. The beam enters at the corner of four
+cells, on the edge of two, or in the middle of one: these are the *central* cells. Three kinds of spots are told apart:
+
+- *outer* spots lie beyond a radius :math:`a` around the impact point, that of the largest disk within the central cells. Their
+  number is binomial with :math:`q = p \bar D_C + (1 - p) \bar D_T`, :math:`\bar D = R^2 / (a^2 + R^2)`. Each is placed by itself,
+  at :math:`r^2 = R_C^2 (p / u - 1)` or :math:`R_T^2 ((1 - p) / u - 1)`, u uniform below the component's part of q.
+- *near* spots lie in the disk and in a strip :math:`|x| < \delta_x` or :math:`|y| < \delta_y` about the impact point: there
+  the point's own side of an edge between central cells is wider than the other. Where the beam is in the middle of a cell, there
+  is no edge and no strip. By :math:`k(r; R) \le R / (\pi (y^2 + R^2)^{3/2})` a strip holds at most
+  :math:`4 \delta_x / (\pi R)`: as many *candidates* are drawn from that bound, :math:`y = R s / \sqrt{1 - s^2}` with s uniform in
+  ]-1, 1[, and are near spots with the ratio of the two densities as probability.
+- all others, refused candidates too, are on either side of each edge with probability 1/2: fair coins, 64 at a time.
+
+Where the bound is too weak, at cells or cores as small as the displacement, a is 0: all spots are outer. Positions are in
+single precision. Energies are added up as whole multiples of :math:`2^{-30}` MeV, about 1 meV, so that no sum depends on
+its order: a shower has the same bits in any batch and on any number of threads.
+"""
+
+__all__ = ["QUANTUM", "Address", "Purpose", "scatter"]
+
+import math
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from caloforge import streams
+from caloforge.calorimeter import RegularGrid
+from caloforge.simulators import variates
+from caloforge.simulators.longitudinal import Steps, Walk
+from caloforge.simulators.parametrisation import Radial
+
+QUANTUM = 2.0**-30
+"""The unit in which energies are added up, in MeV."""
+
+_ANGLE_BITS = 24
+"""Of the 64 bits of an outer spot, these make its angle and the rest its radius."""
+
+_MOST_CANDIDATES = 0.25
+"""Largest share of candidates among the spots of a segment; with more, all spots are placed."""
+
+
+_TINY = 1e-300
+"""Keeps a quotient finite where numerator and denominator vanish."""
+
+
+class Purpose(IntEnum):
+    """The streams of random numbers of a shower."""
+
+    PROFILE = 32
+    SAMPLING = 33
+    OUTER_NUMBER = 34
+    OUTER_PLACE = 35
+    CANDIDATE_NUMBER = 36
+    CANDIDATE_PLACE = 37
+    SIDES = 38
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where the random numbers of a batch of showers are.
+
+    Arguments:
+        seed: The seed of the run.
+        index: The number of each shower in the run, with shape (showers).
+    """
+
+    seed: int
+    index: Tensor
+
+    def keys(self, purpose: Purpose) -> Int[Tensor, "showers 1"]:
+        """The keys of the showers for one purpose."""
+        return streams.keys(self.seed, self.index, int(purpose))[:, None]
+
+
+class _Axis(NamedTuple):
+    """The central cells along one axis, with the impact points."""
+
+    n: int
+    """Number of cells."""
+    size: float
+    """Size of a cell, in mm."""
+    stride: int
+    """Distance of neighbours in the padded deposits."""
+    impact: Tensor
+    """The impact points, in mm from the beam, with shape (showers, 1)."""
+
+    @property
+    def lower(self) -> int:
+        """Offset in the padded deposits of the central cell on the lower side."""
+        return ((self.n - 1) // 2 + 1) * self.stride
+
+    @property
+    def upper(self) -> int:
+        """Offset of the one on the upper side, the same where the beam enters in the middle of a cell."""
+        return (self.n // 2 + 1) * self.stride
+
+    @property
+    def half_width(self) -> float:
+        """Distance from the beam to the outer edge of the central cells, in mm."""
+        return self.size if self.n % 2 == 0 else self.size / 2
+
+    @property
+    def strip(self) -> Float[Tensor, "showers 1"]:
+        """The half-width of the strip, in mm."""
+        return self.impact.abs() * (self.n % 2 == 0)
+
+
+class _Segments(NamedTuple):
+    """What the spots of each segment share, with shape (showers, segments)."""
+
+    cell: Tensor
+    """The place of the corner of its layer in the padded deposits."""
+    counter: Tensor
+    """The counter of its random numbers."""
+    spots: Tensor
+    """The number of its spots, float64."""
+    energy: Tensor
+    """The energy of one spot, in units of `QUANTUM`, int64."""
+    radial: Radial
+    """The radial profile."""
+
+
+class _Law(NamedTuple):
+    """Probabilities of the kinds of spots, with shape (showers, segments)."""
+
+    disk: Tensor
+    """:math:`a^2`, in mm^2."""
+    outer: Tensor
+    """Of an outer spot."""
+    outer_core: Tensor
+    """Of an outer spot of the core."""
+    candidate: Tensor
+    """Of a candidate."""
+    candidate_core: Tensor
+    """Of a candidate of the core."""
+
+
+class _Each(NamedTuple):
+    """Spots, or lots of spots, one by one."""
+
+    segment: Tensor
+    """The segment of each, in the flat order."""
+    word: Tensor
+    """64 random bits for each."""
+
+    def of(self, values: Tensor) -> Tensor:
+        """The value of its segment for each."""
+        return values.flatten().index_select(0, self.segment)
+
+
+def scatter(
+    grid: RegularGrid,
+    walk: Walk,
+    steps: Steps,
+    radial: Radial,
+    impact: Float[Tensor, "showers 2"],
+    address: Address,
+) -> Float[Tensor, "showers cells"]:
+    """Draw the spots and add up their energies.
+
+    Arguments:
+        grid: The cells.
+        walk: The steps and segments.
+        steps: The energy, in MeV, and the number of spots in each step.
+        radial: The radial profile in each step.
+        impact: The impact point of each shower, in mm from the beam.
+        address: Where the random numbers are.
+
+    Returns:
+        The deposits, in MeV.
+    """
+    n_x, n_y, n_z = grid.shape
+    x = _Axis(n_x, grid.cell_size[0], n_y + 2, impact[:, :1])
+    y = _Axis(n_y, grid.cell_size[1], 1, impact[:, 1:])
+    padded = torch.zeros(len(impact), n_z * (n_x + 2) * (n_y + 2), dtype=torch.int64, device=impact.device)
+    segments = _segments(walk, steps, radial, padded, n_z)
+    law = _law(x, y, segments.radial)
+    outer = _number(segments.spots, law.outer, segments, Purpose.OUTER_NUMBER, address)
+    _place_outer(padded.view(-1), segments, outer, law, (x, y), address)
+    rest = segments.spots - outer
+    candidates = _number(rest, law.candidate / (1 - law.outer).clamp(min=_TINY), segments, Purpose.CANDIDATE_NUMBER, address)
+    rest = rest - _place_near(padded.view(-1), segments, candidates, law, (x, y), address)
+    _toss(padded.view(-1), segments, rest, (x, y), address)
+    i_x, i_y, i_z = grid.indices.to(impact.device).unbind(-1)
+    inner = (i_z * (n_x + 2) + i_x + 1) * (n_y + 2) + i_y + 1
+    return padded.index_select(1, inner).double() * QUANTUM
+
+
+def _segments(walk: Walk, steps: Steps, radial: Radial, padded: Tensor, n_layers: int) -> _Segments:
+    energy = (steps.energies / (steps.spots.clamp(min=1) * QUANTUM)).round().long()
+    spots = steps.spots
+    if len(walk.step) != spots.shape[1]:
+        spots, energy = (t.index_select(1, walk.step) for t in (spots, energy))
+        radial = Radial(*(t.index_select(1, walk.step) for t in radial))
+        spots = _before(spots, walk.end) - _before(spots, walk.start)
+    shower = torch.arange(len(padded), device=padded.device)[:, None]
+    cell = shower * padded.shape[1] + walk.layer * (padded.shape[1] // n_layers)
+    counter = (torch.arange(len(walk.step), device=padded.device) * variates.SPACING).expand_as(cell)
+    return _Segments(cell, counter, spots, energy, radial)
+
+
+def _before(n: Float[Tensor, "showers segments"], fraction: Float[Tensor, " segments"]) -> Float[Tensor, "showers segments"]:
+    """How many of n equally spaced spots come before a fraction of the step."""
+    return torch.minimum((n * fraction - 0.5).ceil().clamp(min=0), n)
+
+
+def _law(x: _Axis, y: _Axis, radial: Radial) -> _Law:
+    core, tail, p = radial
+    reach = 4 / math.pi * (x.strip + y.strip)
+    candidate_core = reach * p * core.rsqrt()
+    candidate = candidate_core + reach * (1 - p) * tail.rsqrt()
+    disk = (min(x.half_width, y.half_width) - torch.hypot(x.impact, y.impact)).clamp(min=0).square()
+    inside = disk * (p / (core + disk) + (1 - p) / (tail + disk))
+    usable = candidate <= _MOST_CANDIDATES * inside
+    squared = disk * usable
+    outer_core = p * core / (core + squared)
+    outer = outer_core + (1 - p) * tail / (tail + squared)
+    return _Law(squared, outer, outer_core, candidate * usable, candidate_core)
+
+
+def _number(
+    trials: Float[Tensor, "showers segments"],
+    q: Float[Tensor, "showers segments"],
+    segments: _Segments,
+    purpose: Purpose,
+    address: Address,
+) -> Float[Tensor, "showers segments"]:
+    return variates.binomial(trials, q.clamp(0, 1), address.keys(purpose), segments.counter)
+
+
+def _each(number: Int[Tensor, "showers segments"], segments: _Segments, purpose: Purpose, address: Address) -> _Each:
+    """List what is counted."""
+    number = number.flatten()
+    end = number.cumsum(0)
+    segment = torch.repeat_interleave(number, output_size=int(end[-1]))
+    first = (segments.counter.flatten() - end + number).index_select(0, segment)
+    key = address.keys(purpose).expand_as(segments.counter).flatten().index_select(0, segment)
+    return _Each(segment, streams.words(key, first + torch.arange(len(segment), device=number.device)))
+
+
+def _place_outer(
+    padded: Tensor, segments: _Segments, number: Tensor, law: _Law, axes: tuple[_Axis, _Axis], address: Address
+) -> None:
+    """Place each outer spot."""
+    each = _each(number.long(), segments, Purpose.OUTER_PLACE, address)
+    core, tail, p = segments.radial
+    u = ((each.word >> _ANGLE_BITS).double() + 0.5) * 2.0 ** (_ANGLE_BITS - 64) + 0.5
+    limit = law.outer_core / law.outer
+    below = each.of(limit)
+    in_tail = u >= below
+    component = each.segment + in_tail * p.numel()
+    u = u - below * in_tail
+    scale = torch.cat([(p * core / law.outer).flatten(), ((1 - p) * tail / law.outer).flatten()]).index_select(0, component)
+    squared = torch.cat([core.flatten(), tail.flatten()]).index_select(0, component)
+    r = (scale / u - squared).clamp(min=0).sqrt().float()
+    angle = (each.word & ((1 << _ANGLE_BITS) - 1)).float() * (2 * math.pi * 2.0**-_ANGLE_BITS)
+    cell = each.of(segments.cell)
+    for axis, across in zip(axes, (r * angle.cos(), r * angle.sin()), strict=True):
+        origin = (axis.impact / axis.size + (axis.n / 2 + 1)).float().expand_as(p)
+        i = (across * (1 / axis.size) + each.of(origin)).clamp(0, axis.n + 1)
+        cell += i.long() * axis.stride
+    padded.scatter_add_(0, cell, each.of(segments.energy))
+
+
+def _place_near(
+    padded: Tensor, segments: _Segments, number: Tensor, law: _Law, axes: tuple[_Axis, _Axis], address: Address
+) -> Float[Tensor, "showers segments"]:
+    """Place the near spots among the candidates; gives their number."""
+    each = _each(number.long(), segments, Purpose.CANDIDATE_PLACE, address)
+    core, tail, _ = (each.of(t) for t in segments.radial)
+    u, across, along, refusal = (variates.unit(_further(each.word, j)) for j in range(4))
+    squared = torch.where(u * each.of(law.candidate) < each.of(law.candidate_core), core, tail)
+    half_x, half_y = (each.of(axis.strip.expand_as(segments.spots)) for axis in axes)
+    which = variates.unit(_further(each.word, 4)) * (half_x + half_y) < half_x
+    s = 2 * along - 1
+    free = (squared / (1 - s.square())).sqrt() * s
+    bound = (2 * across - 1) * torch.where(which, half_x, half_y)
+    x, y = torch.where(which, bound, free), torch.where(which, free, bound)
+    r_squared = x.square() + y.square()
+    ratio = squared.sqrt() * (free.square() + squared) ** 1.5 / (r_squared + squared).square()
+    near = (refusal < ratio) & (r_squared < each.of(law.disk)) & (which | (x.abs() >= half_x))
+    cell = each.of(segments.cell)
+    for axis, place in zip(axes, (x, y), strict=True):
+        above = place + each.of(axis.impact.expand_as(segments.spots)) > 0
+        cell += torch.where(above, axis.upper, axis.lower)
+    padded.scatter_add_(0, cell, each.of(segments.energy) * near)
+    return torch.zeros_like(segments.spots).view(-1).index_add_(0, each.segment, near.double()).view_as(segments.spots)
+
+
+def _toss(padded: Tensor, segments: _Segments, number: Tensor, axes: tuple[_Axis, _Axis], address: Address) -> None:
+    """Split the other spots evenly over the sides of both edges."""
+    spots = number.long()
+    lots = (spots + 63) >> 6
+    each = _each(lots, segments, Purpose.SIDES, address)
+    start = lots.view(-1).cumsum(0) - lots.view(-1)
+    left = each.of(spots.view(-1) + 64 * start) - 64 * torch.arange(len(each.word), device=padded.device)
+    size = left.clamp(max=64)
+    mask = ~(torch.full_like(size, -2) << (size - 1))
+    right, up = each.word & mask, _further(each.word, 0) & mask
+    both, rights, ups = (variates.popcount(w) for w in (right & up, right, up))
+    energy, cell = each.of(segments.energy), each.of(segments.cell)
+    x, y = axes
+    for count, offset in (
+        (both, x.upper + y.upper),
+        (rights - both, x.upper + y.lower),
+        (ups - both, x.lower + y.upper),
+        (size - rights - ups + both, x.lower + y.lower),
+    ):
+        padded.scatter_add_(0, cell + offset, energy * count)
+
+
+def _further(words: Int[Tensor, " each"], number: int) -> Int[Tensor, " each"]:
+    """More random bits for each, from those it has."""
+    return streams.words(words, torch.tensor(number, device=words.device))

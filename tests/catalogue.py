@@ -24,6 +24,7 @@ CYLINDERS: list[CylinderGrid] = [
 
 GRIDS: list[RegularGrid] = [
     pbwo4_crystals(),
+    RegularGrid("crystals-by-y", (10, 10, 1), (30.0, 30.0, 240.0), order="zyx"),
     RegularGrid("30-cubed", (30, 30, 30), (5.0, 5.0, 5.35)),
     RegularGrid("oblong", (4, 6, 3), (2.0, 3.0, 7.0), order="xyz"),
     RegularGrid("square-cells-oblong-face", (2, 3, 1), (1.0, 1.0, 1.0), order="yxz"),

@@ -2,6 +2,8 @@
 
 import json
 import math
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -207,28 +209,42 @@ def test_a_cylinder_needs_a_layer() -> None:
         CylinderGrid("void", ())
 
 
-@pytest.mark.parametrize(
-    "description",
-    [
-        {},
-        {"kind": "sphere"},
-        {"kind": ["regular-grid"]},
-        {"kind": "regular-grid", "name": "a"},
-        {"kind": "regular-grid", "name": "a", "shape": [2, 2, 2], "cell_size": [1.0, 1.0, 1.0], "colour": "red"},
-        {"kind": "regular-grid", "name": "a", "shape": [2, 2], "cell_size": [1.0, 1.0, 1.0]},
-        {"kind": "regular-grid", "name": "a", "shape": [2.5, 2, 2], "cell_size": [1.0, 1.0, 1.0]},
-        {"kind": "regular-grid", "name": "a", "shape": "many", "cell_size": [1.0, 1.0, 1.0]},
-        {"kind": "cylinder-grid", "name": "a"},
-        {"kind": "cylinder-grid", "name": "a", "cylinder_layers": ["first"]},
-        {"kind": "cylinder-grid", "name": "a", "cylinder_layers": [{"r_edges": [0, 1]}]},
-    ],
-    ids=str,
-)
+BAD_DESCRIPTIONS: list[dict[str, Any]] = [
+    {},
+    {"kind": "sphere"},
+    {"kind": ["regular-grid"]},
+    {"kind": "regular-grid", "name": "a"},
+    {"kind": "regular-grid", "name": "a", "shape": [2, 2, 2], "cell_size": [1.0, 1.0, 1.0], "colour": "red"},
+    {"kind": "regular-grid", "name": "a", "shape": [2, 2], "cell_size": [1.0, 1.0, 1.0]},
+    {"kind": "regular-grid", "name": "a", "shape": [2.5, 2, 2], "cell_size": [1.0, 1.0, 1.0]},
+    {"kind": "regular-grid", "name": "a", "shape": "many", "cell_size": [1.0, 1.0, 1.0]},
+    {"kind": "cylinder-grid", "name": "a"},
+    {"kind": "cylinder-grid", "name": "a", "cylinder_layers": ["first"]},
+    {"kind": "cylinder-grid", "name": "a", "cylinder_layers": [{"r_edges": [0, 1]}]},
+]
+
+
+@pytest.mark.parametrize("description", BAD_DESCRIPTIONS, ids=str)
 def test_a_bad_description_is_a_geometry_error(description: dict[str, Any]) -> None:
     before = json.dumps(description)
     with pytest.raises(GeometryError, match=r"calorimeter description|cylinder grid"):
         Calorimeter.from_description(description)
     assert json.dumps(description) == before
+
+
+def test_a_bad_description_is_a_geometry_error_where_no_types_are_checked() -> None:
+    code = f"""
+from caloforge.calorimeter import Calorimeter
+from caloforge.errors import GeometryError
+for description in {BAD_DESCRIPTIONS!r}:
+    try:
+        Calorimeter.from_description(description)
+    except GeometryError as error:
+        print(str(error))
+"""
+    printed = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert len(printed.splitlines()) == len(BAD_DESCRIPTIONS)
+    assert "shape is (2.5, 2, 2), expected three whole numbers" in printed
 
 
 def _as_set(permutations: torch.Tensor) -> set[bytes]:

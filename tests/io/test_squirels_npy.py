@@ -13,7 +13,7 @@ from hypothesis import given
 from caloforge.calorimeter import pbwo4_crystals
 from caloforge.errors import FileFormatError, GeometryMismatchError, OutputError, OutputExistsError, ShowerValueError
 from caloforge.io import SquirelsFile, write_squirels
-from caloforge.showers import Showers, ShowerSource
+from caloforge.showers import Particles, Showers, ShowerSource
 from tests.io.samples import TOWER, assert_same, names_in, sample, showers_of, spoilt
 
 
@@ -144,6 +144,15 @@ def test_bad_values_are_not_written_and_nothing_is_left(showers: Showers, messag
     with pytest.raises(ShowerValueError, match=message):
         write_squirels(tmp_path / "a.npy", showers, batch_size=1)
     assert names_in(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("deposit", "energy", "count"), [(1e39, 1.0, "100 infinite"), (1.0, 1e-60, "1 of the 1 incident energies")]
+)
+def test_values_beyond_float32_are_not_written(deposit: float, energy: float, count: str, tmp_path: Path) -> None:
+    deposits, energies = torch.full((1, 100), deposit, dtype=torch.float64), torch.tensor([energy], dtype=torch.float64)
+    with pytest.raises(ShowerValueError, match=f"not written: {count}"):
+        write_squirels(tmp_path / "a.npy", Showers(deposits, Particles(energies), pbwo4_crystals()))
 
 
 def test_other_calorimeters_do_not_fit(tmp_path: Path) -> None:

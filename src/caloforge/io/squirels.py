@@ -95,8 +95,8 @@ def write_squirels(path: Path | str, source: ShowerSource, *, batch_size: int = 
         np.lib.format.write_array_header_1_0(file, header)
         for span in spans(len(source), batch_size):
             batch, rows = source[span], range(span.start, span.stop)
-            require_deposits(batch.deposits, f"{path}: not written", rows)
-            require_energies(batch.energies, f"{path}: not written", rows)
+            require_deposits(batch.deposits.float(), f"{path}: not written", rows)
+            require_energies(batch.energies.float(), f"{path}: not written", rows)
             file.write(_table(batch).tobytes())
 
 

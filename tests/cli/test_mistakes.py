@@ -130,6 +130,7 @@ def test_an_output_that_exists_is_refused_and_kept_unless_told(
         (("simulate", "gflash", "-n", "31", "--seed", "1", "--like", "GOOD", "OUT"), "30"),
         (("simulate", "gflash", "-n", "3", "--seed", "1", "--energy", "50", "OUT"), "50GeV"),
         (("simulate", "gflash", "-n", "3", "--seed", "1", "--energy", "10GeV-20GeV", "OUT"), "10GeV-20GeV"),
+        (("simulate", "gflash", "-n", "3", "--seed", "1", "--energy", "10GeV:", "OUT"), "energy ''"),
         (("simulate", "gflash", "-n", "3", "--seed", "1", "--energy", "20GeV:10GeV", "OUT"), "downward"),
         (("convert", "GOOD", "nowhere/out.h5"), "nowhere"),
     ],

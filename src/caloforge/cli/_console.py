@@ -1,7 +1,8 @@
 """What the commands share in speaking to the user: tables on standard output; progress, warnings and errors on standard error."""
 
-__all__ = ["Watched", "bar", "fail", "phases", "say", "told_warnings", "tracked"]
+__all__ = ["Stopwatch", "Watched", "bar", "fail", "phases", "say", "steps", "told_warnings", "tracked"]
 
+import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -59,6 +60,19 @@ def told_warnings() -> Iterator[None]:
             for kind, count in seen.items():
                 if count > WARNINGS_OF_A_KIND:
                     _line("warning", f"{count - WARNINGS_OF_A_KIND} more of this kind ({kind})")
+
+
+class Stopwatch:
+    """Adds up the time spent inside it, as a context manager that can be entered again and again."""
+
+    def __init__(self) -> None:
+        self.milliseconds = 0.0
+
+    def __enter__(self) -> None:
+        self._start = time.perf_counter()
+
+    def __exit__(self, *error: object) -> None:
+        self.milliseconds += 1000 * (time.perf_counter() - self._start)
 
 
 class Watched:
@@ -122,3 +136,14 @@ def phases() -> "Iterator[Callable[[str, int, int, float], None]]":
             progress.update(tasks[phase], completed=done, description=f"{phase}, loss {loss:.4g}")
 
         yield tell
+
+
+@contextmanager
+def steps() -> Iterator[Callable[[str], None]]:
+    """What is being done, in words on standard error, where a person watches; gives the function that is told."""
+    console = Console(stderr=True, highlight=False)
+    if not console.is_terminal:
+        yield lambda _: None
+        return
+    with console.status("starting") as status:
+        yield status.update

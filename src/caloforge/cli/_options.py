@@ -8,8 +8,11 @@ __all__ = [
     "OptionError",
     "Overwrite",
     "Seed",
+    "Threads",
     "grouped",
     "read_calorimeter",
+    "require_free",
+    "use_threads",
 ]
 
 from collections.abc import Callable, Iterable
@@ -21,7 +24,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeGuard
 
 import typer
 
-from caloforge.errors import CaloforgeError
+from caloforge.errors import CaloforgeError, OutputError, OutputExistsError
 
 if TYPE_CHECKING:
     import torch
@@ -43,28 +46,36 @@ CalorimeterOption = Annotated[
 Input = Annotated[Path, typer.Argument(metavar="FILE.h5", help="The showers.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an output that exists.")]
 Seed = Annotated[int, typer.Option("--seed", metavar="S", help="The same seed gives the same showers, whatever the batch size.")]
+Threads = Annotated[
+    int | None, typer.Option("--threads", min=1, metavar="T", show_default="all cores", help="How many cores to use.")
+]
 
 
 @dataclass(frozen=True)
 class Machine:
     """With what to compute."""
 
-    threads: Annotated[
-        int | None, typer.Option("--threads", min=1, metavar="T", show_default="all cores", help="How many cores to use.")
-    ] = None
+    threads: Threads = None
     device: Annotated[str, typer.Option("--device", metavar="NAME", help="Where to compute: cpu, cuda, cuda:1, mps.")] = "cpu"
 
     def start(self) -> "torch.device":
         """Use so many cores from now on, and try the device."""
         import torch
 
-        if self.threads is not None:
-            torch.set_num_threads(self.threads)
+        use_threads(self.threads)
         try:
             return torch.empty(0, device=self.device).device
         except (AssertionError, NotImplementedError, RuntimeError) as error:
             msg = f"--device '{self.device}' cannot be used here: {str(error).splitlines()[0]}"
             raise OptionError(msg) from error
+
+
+def use_threads(threads: int | None) -> None:
+    """Use so many cores from now on; None leaves the choice to torch."""
+    import torch
+
+    if threads is not None:
+        torch.set_num_threads(threads)
 
 
 def grouped(command: Callable[..., None]) -> Callable[..., None]:
@@ -111,3 +122,18 @@ def read_calorimeter(text: str | None) -> "Calorimeter | None":
         msg = f"--calorimeter '{text}': expected a known name ({', '.join(known)}) or a binning FILE.xml or FILE.xml:PARTICLE"
         raise OptionError(msg)
     return read_binning(path, particle)
+
+
+def require_free(directory: Path, *, overwrite: bool) -> None:
+    """Check that a folder is not there, or empty, or may be overwritten, before hours go into what it shall hold.
+
+    Raises:
+        OutputExistsError: It is there.
+        OutputError: A file has its name.
+    """
+    if directory.is_file():
+        msg = f"{directory}: is a file, expected the path of a folder to write"
+        raise OutputError(msg)
+    if directory.exists() and any(directory.iterdir()) and not overwrite:
+        msg = f"{directory}: exists already and is not empty: choose another folder, or replace what is in it with --overwrite"
+        raise OutputExistsError(msg)

@@ -3,18 +3,69 @@
 __all__ = ["demo"]
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from caloforge.cli._console import say, steps
+from caloforge.cli._options import Overwrite, Seed, Threads, require_free, use_threads
+from caloforge.cli.evaluate import full_times
+from caloforge.cli.refine import Bridge, write_refined
+from caloforge.cli.simulate import write_gflash
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+BATCH_SIZE = 1000
+FULL, FAST, REFINED = "Geant4", "GFlash", "refined"
+
 
 def demo(
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Where to write the showers and the report.")] = Path("demo-output"),
+    out: Annotated[Path, typer.Option(metavar="DIR", help="The folder for the showers and the report.")] = Path("demo-output"),
+    model: Annotated[str, typer.Option(metavar="MODEL", help="The model that refines.")] = "squirels-fast",
+    seed: Seed = 1,
+    threads: Threads = None,
+    overwrite: Overwrite = False,
 ) -> None:
-    """Simulate, refine, compare.
+    """Simulate showers by GFlash, refine them to Geant4's quality, compare, and write a page about it.
+
+    The full simulation is a sample of Geant4 showers that comes with the package; no model was trained on it.
 
     \b
     Examples:
       caloforge demo
+      caloforge demo --out somewhere --model squirels --threads 2
     """
-    raise NotImplementedError(out)
+    from caloforge import report, zoo
+    from caloforge.io import open_showers
+
+    use_threads(threads)
+    require_free(out, overwrite=overwrite)
+    refiner = zoo.load(model)
+    full = zoo.bundled_showers("pbwo4-geant4")
+    out.mkdir(parents=True, exist_ok=True)
+    fast, refined = out / "gflash.h5", out / f"{refiner.card.name}.h5"
+    say(f"[bold]1[/bold] simulating {len(full):,} showers by GFlash, of the energies of {len(full):,} Geant4 showers")
+    times = full_times(FULL, full)
+    times[FAST] = write_gflash(fast, full[:].energies, seed=seed, batch_size=BATCH_SIZE, device="cpu", overwrite=overwrite)
+    say(f"[bold]2[/bold] refining them with {refiner.card.name}")
+    bridge, source = Bridge(seed=seed), open_showers(fast)
+    times["refinement"] = write_refined(refined, refiner, source, bridge, batch_size=BATCH_SIZE, overwrite=overwrite)
+    times[f"{FAST} + refinement"] = times[FAST] + times["refinement"]
+    say("[bold]3[/bold] comparing GFlash, and the refined showers, with Geant4")
+    with steps() as progress:
+        samples = {FAST: source, REFINED: open_showers(refined)}
+        evaluation = report.evaluate(full, samples, full_name=FULL, times=times, progress=progress)
+        page = report.write(evaluation, out / "report")
+    say(report.table(evaluation))
+    say(_speeds(times))
+    say(f"the whole report, with figures: {page}")
+
+
+def _speeds(times: dict[str, float]) -> "Table":
+    from rich.table import Table
+
+    table = Table("stage", "ms a shower", "faster than Geant4", title="Times", title_justify="left", box=None)
+    for stage, time in times.items():
+        table.add_row(stage, f"{time:.3f}", f"{times[FULL] / time:,.0f} x" if FULL in times and stage != FULL else "")
+    return table

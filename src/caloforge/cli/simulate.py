@@ -1,21 +1,53 @@
 """`caloforge simulate`: showers from particles."""
 
-__all__ = ["gflash", "simulate"]
+__all__ = ["gflash", "simulate", "write_gflash"]
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
 
-from caloforge.cli._console import bar, say
+from caloforge.cli._console import Stopwatch, bar, say
 from caloforge.cli._options import BatchSize, Machine, OptionError, Overwrite, Seed, grouped
 from caloforge.units import parse_energy
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 ENERGY_STREAM = 0xE
-"""The stream of the incident energies' random numbers, see `caloforge.streams`."""
+"""The stream of the incident energies' random numbers (see `caloforge.streams`): one that no simulator or refiner uses."""
+
+
+class Energies(Protocol):
+    """Incident energies, in MeV, that can be had by slices: a tensor, or drawn when asked for."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: slice) -> "Tensor": ...
+
+
+@dataclass(frozen=True)
+class UniformEnergies:
+    """Uniform incident energies, in MeV, drawn slice by slice: number i depends on the seed and on i alone."""
+
+    number: int
+    low: float
+    high: float
+    seed: int
+
+    def __len__(self) -> int:
+        return self.number
+
+    def __getitem__(self, index: slice) -> "Tensor":
+        import torch
+
+        from caloforge import streams
+
+        keys = streams.keys(self.seed, torch.arange(*index.indices(self.number)), ENERGY_STREAM)
+        return (self.low + (self.high - self.low) * streams.uniforms(keys, 1)[:, 0]).float()
+
 
 simulate = typer.Typer(no_args_is_help=True, help="Make showers from particles.")
 
@@ -47,24 +79,43 @@ def gflash(
       caloforge simulate gflash -n 2000 --energy 50GeV --seed 2 fast-50gev.h5
       caloforge simulate gflash --like geant4.h5 --seed 3 fast.h5
     """
+    device = machine.start()
+    energies = _energies(number, energy, like, seed)
+    write_gflash(output, energies, seed=seed, device=device, batch_size=batch_size, overwrite=overwrite)
+    say(f"{output}: {len(energies):,} GFlash showers")
+
+
+def write_gflash(
+    output: Path,
+    energies: Energies,
+    *,
+    seed: int,
+    batch_size: int,
+    device: "torch.device | str",
+    overwrite: bool,
+) -> float:
+    """Simulate showers of electrons of these energies, in MeV, into a file.
+
+    Returns:
+        The time of the simulation, without the writing, in ms a shower.
+    """
     from caloforge.io import CaloChallengeWriter
     from caloforge.showers import Particles, spans
     from caloforge.simulators import pbwo4_gflash
 
-    device = machine.start()
-    energies = _energies(number, energy, like, seed)
-    simulator = pbwo4_gflash()
+    simulator, watch = pbwo4_gflash(), Stopwatch()
     attributes = {"generator": "caloforge GFlash", "seed": str(seed)}
     writer = CaloChallengeWriter(output, simulator.calorimeter, overwrite=overwrite, attributes=attributes)
     with writer, bar("simulating", len(energies)) as advance:
         for span in spans(len(energies), batch_size):
-            particles = Particles(energies[span].to(device))
-            writer.append(simulator.simulate(particles, seed=seed, first_index=span.start))
-            advance(len(particles))
-    say(f"{output}: {len(energies):,} GFlash showers")
+            with watch:
+                showers = simulator.simulate(Particles(energies[span].to(device)), seed=seed, first_index=span.start)
+            writer.append(showers)
+            advance(len(showers))
+    return watch.milliseconds / max(len(energies), 1)
 
 
-def _energies(number: int | None, energy: str | None, like: Path | None, seed: int) -> "Tensor":
+def _energies(number: int | None, energy: str | None, like: Path | None, seed: int) -> Energies:
     if (energy is None) == (like is None):
         msg = "give either --energy or --like, to say where the incident energies come from"
         raise OptionError(msg)
@@ -73,26 +124,16 @@ def _energies(number: int | None, energy: str | None, like: Path | None, seed: i
     if number is None:
         msg = "with --energy, say how many showers: -n 1000"
         raise OptionError(msg)
-    return _drawn(number, *_range(str(energy)), seed)
+    return UniformEnergies(number, *_range(str(energy)), seed)
 
 
 def _range(text: str) -> tuple[float, float]:
-    low, _, high = text.partition(":")
-    bounds = parse_energy(low), parse_energy(high or low)
+    low, colon, high = text.partition(":")
+    bounds = parse_energy(low), parse_energy(high if colon else low)
     if bounds[0] > bounds[1]:
         msg = f"--energy '{text}' runs downward: write LOW:HIGH"
         raise OptionError(msg)
     return bounds
-
-
-def _drawn(number: int, low: float, high: float, seed: int) -> "Tensor":
-    """Uniform energies, in MeV, with shape (number): number i depends on the seed and on i alone."""
-    import torch
-
-    from caloforge import streams
-
-    uniform = streams.uniforms(streams.keys(seed, torch.arange(number), ENERGY_STREAM), 1)[:, 0]
-    return (low + (high - low) * uniform).float()
 
 
 def _energies_of(path: Path, number: int | None) -> "Tensor":
@@ -105,4 +146,4 @@ def _energies_of(path: Path, number: int | None) -> "Tensor":
     if number is not None and number > len(showers):
         msg = f"-n {number}: {path} holds {len(showers)} energies only"
         raise OptionError(msg)
-    return torch.cat([batch.energies for batch in showers.batches(1000)])[:number]
+    return torch.cat([torch.empty(0), *(batch.energies for batch in showers.batches(1000))])[:number]

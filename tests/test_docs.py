@@ -1,0 +1,84 @@
+"""What the documentation says can be done, can be done."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from caloforge.cli import app
+from typer.core import TyperGroup
+from typer.exceptions import TyperException
+from typer.main import get_command
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted(
+    [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "src/caloforge/cli").glob("*.py")]
+)
+COMMAND = re.compile(r"^(?:\s*\$ | {2,})(?:\w+=\S+ )*(caloforge [^`#\n]+)$|`(caloforge [a-z][^`\n]*)`", re.MULTILINE)
+TARGET = re.compile(r"`(?:\w+=\S+ )*make ([a-z-]+)`|^\s*(?:\$ )?(?:\w+=\S+ )*make ([a-z-]+)\s*(?:#.*)?$", re.MULTILINE)
+PROSE = re.compile(r"\.\.\.|\bNAME\b|:$")
+
+
+def matches(pattern: re.Pattern[str]) -> Iterator[tuple[str, str]]:
+    for page in PAGES:
+        for match in pattern.finditer(page.read_text()):
+            yield page.relative_to(ROOT).as_posix(), (match[1] or match[2]).strip()
+
+
+COMMANDS = sorted({(page, text) for page, text in matches(COMMAND) if not PROSE.search(text)})
+"""Every command in the documentation and in the help texts."""
+
+
+def test_commands_are_found() -> None:
+    assert len(COMMANDS) > 20
+    assert {text.split()[1] for _, text in COMMANDS} >= {
+        "demo",
+        "simulate",
+        "refine",
+        "evaluate",
+        "train",
+        "show",
+        "convert",
+        "models",
+    }
+
+
+def understand(words: list[str]) -> None:
+    """Parse the words as the command line does, without doing anything; a bare name of a command is only looked up."""
+    command, name, context = get_command(app), "caloforge", None
+    while isinstance(command, TyperGroup) and words and not words[0].startswith("-"):
+        context = command.make_context(name, words[:1], parent=context)
+        command, name, words = command.commands[words[0]], words[0], words[1:]
+    if words and words != ["--help"]:
+        command.make_context(name, words, parent=context)
+
+
+@pytest.mark.parametrize(("page", "text"), COMMANDS)
+def test_every_documented_command_is_understood(page: str, text: str) -> None:
+    understand(shlex.split(text)[1:])
+
+
+@pytest.mark.parametrize(
+    "text", ["refine model in.h5", "refine model in.h5 out.h5 --sped 3", "simulate geant5", "--sped", "smile"]
+)
+def test_a_command_that_is_not_one_would_be_noticed(text: str) -> None:
+    with pytest.raises((TyperException, KeyError)):
+        understand(text.split())
+
+
+@pytest.mark.parametrize(("page", "target"), sorted(set(matches(TARGET))))
+def test_every_documented_target_is_in_the_makefile(page: str, target: str) -> None:
+    assert re.search(rf"^{target}:.*##", (ROOT / "Makefile").read_text(), re.MULTILINE), page
+
+
+def test_every_python_example_in_the_documentation_compiles() -> None:
+    blocks = [(page, block) for page in PAGES for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)]
+    assert blocks
+    for page, block in blocks:
+        compile(block, str(page), "exec")
+
+
+def test_contributing_is_short() -> None:
+    assert len((ROOT / "CONTRIBUTING.md").read_text().splitlines()) <= 80

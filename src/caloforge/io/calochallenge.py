@@ -1,13 +1,13 @@
 r"""CaloChallenge HDF5: showers of any calorimeter, one row a shower.
 
-========================  ===========================  ===============================================================
-dataset                   shape                        contents
-========================  ===========================  ===============================================================
-``showers``               :math:`(N, n_\text{cells})`  deposits in MeV, cells in the calorimeter's flat order
-``incident_energies``     :math:`(N, 1)` or (N)        incident energies in MeV
-``incident_theta, _phi``  the same, optional           angles of the particles to the beam axis and around it, in radians
-any other                 the same, optional           a number a shower, such as ``cpu_time_ms``
-========================  ===========================  ===============================================================
+========================= =========================== ==========================================================
+dataset                   shape                       contents
+========================= =========================== ==========================================================
+``showers``               :math:`(N, n_\text{cells})` deposits in MeV, cells in the calorimeter's flat order
+``incident_energies``     :math:`(N, 1)` or (N)       incident energies in MeV
+``incident_theta, _phi``  the same, optional          angles to the beam axis and around it, in radians
+any other                 the same, optional          a number a shower, such as ``cpu_time_ms``
+========================= =========================== ==========================================================
 
 The published files do not say which calorimeter they belong to. Files written here do, in the attribute ``calorimeter``: the JSON
 of `Calorimeter.describe`; the attribute ``pdg`` holds the species of the particles.

@@ -6,16 +6,18 @@ A representation is fitted once, on training showers alone, by an explicit call 
 `StandardisedShape` and `StandardisedSum` (SQuIRELS, arXiv:2308.12339, section IV) are :math:`(x_c / S - \mu_c) / \sigma_c` and
 :math:`(S / E - \mu) / \sigma`.
 
-`Gaussianised` makes each number a standard normal one *at every incident energy*, so that what is left to learn is how the
-numbers hang together. Call the orbit of the brightest cells (the four crystals around the beam) the *core* :math:`K`, the rest the *halo*.
+`Gaussianised` makes each number a standard normal one *at every incident energy*, so that what is left to learn is how
+the numbers hang together. Call the orbit of the brightest cells (the four crystals around the beam) the *core*
+:math:`K`, the rest the *halo*.
 
 1. Features, on which the scales of :math:`S`, of the core and of the faintest cell no longer mix: the leakage
    :math:`\ln(1 - S/E)`; the halo fraction :math:`\ln(\sum_{c \notin K} x_c / S)`; in the core
    :math:`\ln x_c - \langle \ln x \rangle_K`; in the halo :math:`\ln x_c`, or *empty* below `EMPTY` = 1 keV.
-2. Each group of like features (one an orbit, by symmetry) has, with :math:`q` the scaled :math:`\ln E`, a mean :math:`m(q)`, a log width
-   :math:`\ln s(q)` and a logit of the probability :math:`p(q)` to be empty, all quadratic in :math:`q` and fitted by
-   maximum likelihood, and a table of the distribution :math:`F` of :math:`z = (f - m) / s`, :math:`f` the feature. Then
-   :math:`y = \Phi^{-1}(p + (1 - p) F(z))` for a filled cell and :math:`y = \Phi^{-1}(p\,u)`, :math:`u \sim U(0, 1)`, for an empty one.
+2. Each group of like features (one an orbit, by symmetry) has, with :math:`q` the scaled :math:`\ln E`, a mean
+   :math:`m(q)`, a log width :math:`\ln s(q)` and a logit of the probability :math:`p(q)` to be empty, all quadratic in :math:`q` and fitted by
+   maximum likelihood, and the law :math:`F` of :math:`z = (f - m) / s`, :math:`f` the feature, as `QuantileTables`. Then
+   :math:`y = \Phi^{-1}(p + (1 - p) F(z))` for a filled cell and :math:`y = \Phi^{-1}(p\,u)`, :math:`u \sim U(0, 1)`,
+   for an empty one.
 
 The inverse undoes 2, then rebuilds :math:`S`, the core's share by a softmax and the halo's by scaling: the energy is conserved by
 construction, and no cell can run away, whatever a network says. Numbers beyond :math:`|y| =` `REACH` are brought back to it, and
@@ -34,6 +36,7 @@ from torch import Tensor, nn
 from caloforge import streams
 from caloforge.calorimeter import Calorimeter
 from caloforge.errors import RepresentationWarning, ShowerValueError
+from caloforge.learn.quantiles import QuantileTables
 from caloforge.learn.symmetry import Orbits
 from caloforge.showers import Showers
 from caloforge.units import GeV, keV
@@ -44,9 +47,8 @@ EMPTY = 1 * keV
 REACH = 6.0
 """Standard deviations that a number may lie from 0."""
 
-_KNOTS = 257
 _LEAST_LEAKAGE = 1e-6
-_FEWEST_EMPTY = 100
+_FEWEST_EMPTY = 10
 _NEWTON_STEPS = 30
 
 
@@ -86,9 +88,7 @@ class StandardisedShape(nn.Module):
         share = showers.deposits.double() / _sum(showers)[:, None]
         return ((share - self.mean) / self.width).float()
 
-    def inverse(
-        self, values: Float[Tensor, "showers cells"], total: Float[Tensor, " showers"]
-    ) -> Float[Tensor, "showers cells"]:
+    def inverse(self, values: Float[Tensor, "showers cells"], total: Float[Tensor, " showers"]) -> Float[Tensor, "showers cells"]:
         """Deposits, in MeV, that add up to ``total``; negative shares become 0 before scaling (as the published code does)."""
         share = (values.double() * self.width + self.mean).clamp_min(0)
         return (share / share.sum(dim=1, keepdim=True) * total[:, None]).float()
@@ -133,8 +133,6 @@ class Gaussianised(nn.Module):
     mean: Tensor
     log_width: Tensor
     empty_logit: Tensor
-    reach: Tensor
-    table: Tensor
     group: Tensor
 
     def __init__(self, calorimeter: Calorimeter) -> None:
@@ -147,8 +145,7 @@ class Gaussianised(nn.Module):
         self.register_buffer("centre_scale", torch.tensor([math.log(30 * GeV), 1.0], dtype=torch.float64))
         for name in ("mean", "log_width", "empty_logit"):
             self.register_buffer(name, torch.zeros(n_groups, 3, dtype=torch.float64))
-        self.register_buffer("reach", torch.tensor([-REACH, REACH], dtype=torch.float64).repeat(n_groups, 1))
-        self.register_buffer("table", torch.linspace(-REACH, REACH, _KNOTS, dtype=torch.float64).repeat(n_groups, 1))
+        self.quantiles = QuantileTables(n_groups)
 
     @property
     def dim(self) -> int:
@@ -163,23 +160,19 @@ class Gaussianised(nn.Module):
         self.centre_scale.copy_(torch.stack([logs.mean(), logs.std().clamp_min(0.1)]))
         features, empty = self._features(showers)
         basis = self._basis(showers.energies)[:, None].expand(-1, self.dim, -1)
-        for g in range(len(self.table)):
+        self.quantiles.fit_nodes(self._scaled(showers.energies))
+        for g in range(len(self.mean)):
             columns = self.group == g
             self._fit_group(g, basis[:, columns].flatten(0, 1), features[:, columns].flatten(), empty[:, columns].flatten())
         return self
 
-    def _fit_group(
-        self, g: int, basis: Float[Tensor, "n 3"], features: Float[Tensor, " n"], empty: Bool[Tensor, " n"]
-    ) -> None:
+    def _fit_group(self, g: int, basis: Float[Tensor, "n 3"], features: Float[Tensor, " n"], empty: Bool[Tensor, " n"]) -> None:
         self.empty_logit[g] = _logistic(basis, empty.double())
         basis, features = basis[~empty], features[~empty]
-        self.mean[g] = torch.linalg.lstsq(basis, features[:, None]).solution[:, 0]
+        self.mean[g] = torch.linalg.solve(_gram(basis), _moments(basis, features))
         residual = features - basis @ self.mean[g]
         self.log_width[g] = _log_width(basis, residual)
-        z = (residual * (-basis @ self.log_width[g]).exp()).sort().values
-        y = torch.special.ndtri((torch.arange(len(z), dtype=torch.float64, device=z.device) + 0.5) / len(z))
-        self.reach[g] = y[[0, -1]]
-        self.table[g] = _increasing(_interpolate(torch.linspace(*y[[0, -1]].tolist(), _KNOTS).to(y), y, z))
+        self.quantiles.fit_group(g, basis[:, 1], residual * (-basis @ self.log_width[g]).exp())
 
     def scaled_energy(self, energies: Float[Tensor, " showers"]) -> Float[Tensor, " showers"]:
         """The scaled log energy q, of order 1, float32."""
@@ -221,7 +214,7 @@ class Gaussianised(nn.Module):
         """
         features, empty = self._features(showers)
         mean, width, p = self._trends(showers.energies)
-        y = self._quantile((features - mean) / width)
+        y = self.quantiles((features - mean) / width, self._scaled(showers.energies), self.group)
         y = _ndtri(p + (1 - p) * torch.special.ndtr(y))
         y = torch.where(empty & (p > 0), _ndtri(p * streams.uniforms(key, self.dim)), y)
         return _within_reach(y, "showers").float()
@@ -233,8 +226,8 @@ class Gaussianised(nn.Module):
         y = _within_reach(values.double(), "refined showers")
         mean, width, p = self._trends(energies)
         cdf = torch.special.ndtr(y)
-        filled = self._value(_ndtri((cdf - p).clamp_min(0) / (1 - p))) * width + mean
-        return self._deposits(filled, cdf < p, energies.double()).float()
+        z = self.quantiles.inverse(_ndtri((cdf - p).clamp_min(0) / (1 - p)), self._scaled(energies), self.group)
+        return self._deposits(z * width + mean, cdf < p, energies.double()).float()
 
     def _deposits(
         self, features: Float[Tensor, "showers dim"], empty: Bool[Tensor, "showers dim"], energies: Float[Tensor, " showers"]
@@ -246,32 +239,10 @@ class Gaussianised(nn.Module):
         halo_share = logs.masked_fill(self.core, -math.inf).softmax(dim=1).nan_to_num(nan=0.0)
         return total[:, None] * ((1 - halo)[:, None] * core_share + halo[:, None] * halo_share)
 
-    def _slopes(self) -> Float[Tensor, "groups 1"]:
-        inner = self.table[:, [8, -9]].diff(dim=1)
-        return inner / (self.reach.diff(dim=1) * (_KNOTS - 17) / (_KNOTS - 1))
-
-    def _quantile(self, z: Float[Tensor, "showers dim"]) -> Float[Tensor, "showers dim"]:
-        """From a standardised feature to the normal number with the same quantile; linear beyond the table."""
-        table, (low, high) = self.table[self.group], self.reach[self.group].unbind(dim=1)
-        upper = torch.searchsorted(table, z.t().contiguous()).clamp(1, _KNOTS - 1)
-        left, right = table.gather(1, upper - 1), table.gather(1, upper)
-        fraction = ((z.t() - left) / (right - left)).clamp(0, 1)
-        y = low[:, None] + (upper - 1 + fraction) * ((high - low) / (_KNOTS - 1))[:, None]
-        beyond = z.t() - z.t().clamp(table[:, :1], table[:, -1:])
-        return (y + beyond / self._slopes()[self.group]).t()
-
-    def _value(self, y: Float[Tensor, "showers dim"]) -> Float[Tensor, "showers dim"]:
-        """Inverse of `_quantile`."""
-        table, (low, high) = self.table[self.group], self.reach[self.group].unbind(dim=1)
-        inside = y.clamp(low, high)
-        position = ((inside - low) / (high - low) * (_KNOTS - 1)).t()
-        knot = position.floor().clamp(0, _KNOTS - 2).long()
-        left, right = table.gather(1, knot), table.gather(1, knot + 1)
-        return (left + (position - knot) * (right - left)).t() + (y - inside) * self._slopes()[self.group, 0]
-
 
 def _ndtri(p: Tensor) -> Tensor:
-    return torch.special.ndtri(p.clamp(1e-15, 1 - 1e-15))
+    normal: Tensor = torch.special.ndtri(p.clamp(1e-15, 1 - 1e-15))
+    return normal
 
 
 def _within_reach(y: Float[Tensor, "showers dim"], what: str) -> Float[Tensor, "showers dim"]:
@@ -285,6 +256,16 @@ def _within_reach(y: Float[Tensor, "showers dim"], what: str) -> Float[Tensor, "
     return y.nan_to_num(nan=0.0).clamp(-REACH, REACH)
 
 
+def _moments(basis: Float[Tensor, "n 3"], x: Float[Tensor, " n"]) -> Float[Tensor, "3"]:
+    """Sums of products; not a matrix product, whose bits depend on where the numbers lie in memory."""
+    return (basis * x[:, None]).sum(dim=0)
+
+
+def _gram(basis: Float[Tensor, "n 3"], weights: Float[Tensor, " n"] | None = None) -> Float[Tensor, "3 3"]:
+    weighted = basis if weights is None else basis * weights[:, None]
+    return torch.stack([_moments(weighted, column) for column in basis.unbind(dim=1)])
+
+
 def _logistic(basis: Float[Tensor, "n 3"], outcome: Float[Tensor, " n"]) -> Float[Tensor, "3"]:
     """Coefficients of the logit of a probability, by Newton's method; minus infinity where the outcome is too rare to fit."""
     coefficients = basis.new_zeros(3)
@@ -293,8 +274,8 @@ def _logistic(basis: Float[Tensor, "n 3"], outcome: Float[Tensor, " n"]) -> Floa
     ridge = 1e-3 * torch.eye(3).to(basis)
     for _ in range(_NEWTON_STEPS):
         p = (basis @ coefficients).sigmoid()
-        gradient = basis.t() @ (outcome - p) - ridge @ coefficients
-        curvature = (basis * (p * (1 - p))[:, None]).t() @ basis + ridge
+        gradient = _moments(basis, outcome - p) - ridge @ coefficients
+        curvature = _gram(basis, p * (1 - p)) + ridge
         coefficients = coefficients + torch.linalg.solve(curvature, gradient)
     return coefficients
 
@@ -303,18 +284,6 @@ def _log_width(basis: Float[Tensor, "n 3"], residual: Float[Tensor, " n"]) -> Fl
     """Coefficients of the log width of a normal law, by Fisher scoring."""
     coefficients = torch.stack([residual.square().mean().log(), *basis.new_zeros(2)])
     for _ in range(_NEWTON_STEPS):
-        score = basis.t() @ (residual.square() * (-basis @ coefficients).exp() - 1)
-        coefficients = coefficients + torch.linalg.solve(basis.t() @ basis, score)
+        score = _moments(basis, residual.square() * (-basis @ coefficients).exp() - 1)
+        coefficients = coefficients + torch.linalg.solve(_gram(basis), score)
     return coefficients / 2
-
-
-def _interpolate(at: Float[Tensor, " k"], x: Float[Tensor, " n"], y: Float[Tensor, " n"]) -> Float[Tensor, " k"]:
-    """Piecewise linear interpolation of increasing x, within their range."""
-    upper = torch.searchsorted(x, at).clamp(1, len(x) - 1)
-    fraction = ((at - x[upper - 1]) / (x[upper] - x[upper - 1])).clamp(0, 1)
-    return y[upper - 1] + fraction * (y[upper] - y[upper - 1])
-
-
-def _increasing(table: Float[Tensor, " k"]) -> Float[Tensor, " k"]:
-    """The table with equal neighbours set apart, so that it has an inverse."""
-    return table.cummax(dim=0).values + 1e-9 * torch.arange(len(table)).to(table)

@@ -1,7 +1,8 @@
 r"""The symmetry of a calorimeter as a network and a representation use it.
 
-A symmetry group :math:`G` of permutations :math:`\pi_g` of the cells splits the cells into *orbits*: cells that some symmetry maps onto
-each other. One cell of each orbit, its representative, stands for all. *Lifting* reads a shower :math:`x` along the group,
+A symmetry group :math:`G` of permutations :math:`\pi_g` of the cells splits the cells into *orbits*: cells that some
+symmetry maps onto each other. One cell of each orbit, its representative, stands for all. *Lifting* reads a shower
+:math:`x` along the group,
 
 .. math:: f_o(g) = x_{\pi_g(o)},
 
@@ -29,7 +30,7 @@ class Orbits(nn.Module):
 
     def __init__(self, symmetries: Int[Tensor, "group cells"]) -> None:
         super().__init__()
-        representatives = symmetries.min(dim=0).values.unique()
+        representatives = torch.unique(symmetries.min(dim=0).values)
         members = symmetries[:, representatives]
         orbit = torch.empty(symmetries.shape[1], dtype=torch.int64)
         orbit[members] = torch.arange(len(representatives)).expand_as(members)

@@ -1,14 +1,16 @@
 r"""Training is a list of phases.
 
-A *phase* trains one network against one loss for a number of steps; the next phase may use what it left: half-bridge after half-bridge,
-student after teacher. Its loss is a function of the number of the step: what a step draws comes from a generator seeded by (seed, phase,
-step), so that a run that was interrupted and resumed goes on to the same weights as one that was not.
+A *phase* trains one network against one loss for a number of steps; the next phase may use what it left: half-bridge
+after half-bridge, student after teacher. Its loss is a function of the number of the step: what a step draws comes from
+a generator seeded by (seed, phase, step), so that a run that was interrupted and resumed goes on to the same weights as
+one that was not.
 
-Each phase starts a fresh Adam (decoupled weight decay) and keeps an exponential moving average of the weights after each step; at its end the
-average replaces the weights. The learning rate is warmed up over `WARM_UP` of the phase and follows a cosine to zero, or stays flat.
+Each phase starts a fresh Adam (decoupled weight decay) and keeps an exponential moving average of the weights after
+each step; at its end the average replaces the weights. The learning rate is warmed up over `WARM_UP` of the phase and
+follows a cosine to zero, or stays flat.
 
-Checkpoints are safetensors with the state of every network, of the optimiser and of the average, written to a temporary file and renamed. Lightning's
-trainer is not used: its checkpoints are pickles, and its loop owns the random numbers.
+Checkpoints are safetensors with the state of every network, of the optimiser and of the average, written to a temporary
+file and renamed. Lightning's trainer is not used: its checkpoints are pickles, and its loop owns the random numbers.
 """
 
 __all__ = ["WARM_UP", "Phase", "Progress", "generator", "run"]

@@ -1,7 +1,7 @@
 """The published systems, each assembled from shared parts in one short file, and their training.
 
-A *recipe* is a YAML file that names a system and gives every setting of its training. `load_recipe` reads a named one or a file, checks each
-value, and refuses unknown keys; `train` runs it; `load` reads back what it made.
+A *recipe* is a YAML file that names a system and gives every setting of its training. `load_recipe` reads a named one
+or a file, checks each value, and refuses unknown keys; `train` runs it; `load` reads back what it made.
 """
 
 __all__ = ["SYSTEMS", "Card", "Recipe", "Refiner", "TrainingShowers", "load", "load_recipe", "recipe_names", "train"]
@@ -62,9 +62,9 @@ def load_recipe(name: str, overrides: Mapping[str, str] | None = None) -> Recipe
     values = _read(name)
     for key, text in (overrides or {}).items():
         _override(values, key, text, name)
-    system = values.get("system")
+    system = str(values.get("system"))
     if system not in SYSTEMS:
-        msg = f"recipe {name}: system is {system!r}, expected one of {', '.join(SYSTEMS)}"
+        msg = f"recipe {name}: system is '{system}', expected one of {', '.join(SYSTEMS)}"
         raise RecipeError(msg)
     return _checked(name, SYSTEMS[system].recipe, values)
 
@@ -126,10 +126,15 @@ def train(
         resume: Go on from the checkpoint in ``out``.
         progress: Told the progress.
 
+    Returns:
+        The model as saved.
+
     Raises:
+        GeometryMismatchError: The two samples are of different calorimeters.
         OutputExistsError: There is a training or a model in ``out``, and ``resume`` was not asked for.
         TrainingError: The loss is not finite.
     """
+    data.check()
     if out.exists() and any(out.iterdir()) and not resume:
         msg = f"{out} exists and is not empty: resume the training there, or choose another directory"
         raise OutputExistsError(msg)
@@ -147,7 +152,7 @@ def train(
     )
     model = SYSTEMS[recipe.system].train(recipe, card, data, out, resume=resume, progress=progress)
     model.save(out)
-    return model.eval()
+    return load(out)
 
 
 def load(directory: Path) -> Refiner:

@@ -2,6 +2,8 @@
 
 __all__ = ["TrainingShowers"]
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -19,32 +21,38 @@ class TrainingShowers:
     Arguments:
         full: Showers of the full simulation.
         fast: Showers of the fast simulation.
-
-    Raises:
-        GeometryMismatchError: The calorimeters differ.
-        TrainingError: There are fewer than 200 showers on a side, or the energy ranges of the sides do not overlap.
     """
 
     full: Showers
     fast: Showers
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
+        """Check that the two sides can teach.
+
+        Raises:
+            GeometryMismatchError: The calorimeters differ.
+            TrainingError: There are fewer than 200 showers on a side, or the energies of the sides do not overlap.
+        """
         self.full.calorimeter.require(self.fast.calorimeter, "the fast sample")
         for name, showers in (("full", self.full), ("fast", self.fast)):
             if len(showers) < _FEWEST:
                 msg = f"the {name} sample has {len(showers)} showers, expected at least {_FEWEST} to train on"
                 raise TrainingError(msg)
-        low, high = self.energy_range
+        low, high = self._common_energies()
         if low > high:
-            msg = "the incident energies of the full and the fast sample do not overlap: simulate the fast sample 'like' the full one"
+            msg = "the energies of the full and the fast sample do not overlap: simulate the fast sample --like the full one"
             raise TrainingError(msg)
 
-    @property
-    def energy_range(self) -> tuple[float, float]:
-        """The lowest and the highest incident energy that both sides have, in MeV."""
+    def _common_energies(self) -> tuple[float, float]:
         low = max(float(s.energies.min()) for s in (self.full, self.fast))
         high = min(float(s.energies.max()) for s in (self.full, self.fast))
         return low, high
+
+    @property
+    def energy_range(self) -> tuple[float, float]:
+        """The incident energies that both sides cover, in MeV, rounded outwards to two digits."""
+        low, high = self._common_energies()
+        return _rounded(low, math.floor), _rounded(high, math.ceil)
 
     def split(self, held: int, seed: int) -> tuple["TrainingShowers", "TrainingShowers"]:
         """Set showers of both sides apart at random.
@@ -56,21 +64,24 @@ class TrainingShowers:
         Returns:
             The showers to train on, and those held out.
         """
-        parts = []
-        for showers in (self.full, self.fast):
-            order = torch.randperm(len(showers), generator=torch.Generator().manual_seed(seed))
-            cut = min(held, len(showers) // 3)
-            parts.append((showers[order[cut:]], showers[order[:cut]]))
-        (full, full_held), (fast, fast_held) = parts
-        return _unchecked(full, fast), _unchecked(full_held, fast_held)
+        (full, full_held), (fast, fast_held) = (_split(s, min(held, len(s) // 3), seed) for s in (self.full, self.fast))
+        return TrainingShowers(full, fast), TrainingShowers(full_held, fast_held)
 
     def by_energy(self) -> "TrainingShowers":
         """Both sides in the order of incident energy."""
-        return _unchecked(*(s[s.energies.argsort(stable=True)] for s in (self.full, self.fast)))
+        full, fast = (s[s.energies.argsort(stable=True)] for s in (self.full, self.fast))
+        return TrainingShowers(full, fast)
+
+    def to(self, device: torch.device | str) -> "TrainingShowers":
+        """Both sides on another device."""
+        return TrainingShowers(self.full.to(device), self.fast.to(device))
 
 
-def _unchecked(full: Showers, fast: Showers) -> TrainingShowers:
-    pair = object.__new__(TrainingShowers)
-    object.__setattr__(pair, "full", full)
-    object.__setattr__(pair, "fast", fast)
-    return pair
+def _split(showers: Showers, held: int, seed: int) -> tuple[Showers, Showers]:
+    order = torch.randperm(len(showers), generator=torch.Generator().manual_seed(seed)).to(showers.energies.device)
+    return showers[order[held:]], showers[order[:held]]
+
+
+def _rounded(energy: float, towards: Callable[[float], int]) -> float:
+    unit = 10.0 ** (math.floor(math.log10(energy)) - 1)
+    return towards(energy / unit) * unit

@@ -134,7 +134,7 @@ class Refiner(nn.Module, ABC):
         self._check_energies(showers.energies, strict=strict)
         steps = self._checked_steps(steps)
         n, padded = len(showers), _pad(showers)
-        index = torch.arange(first_index, first_index + len(padded))
+        index = torch.arange(first_index, first_index + len(padded), device=showers.energies.device)
         with torch.inference_mode():
             deposits = self._transport(padded, seed=seed, index=index, steps=steps, reverse=reverse)[:n]
         return replace(showers, deposits=deposits.clone())
@@ -162,11 +162,15 @@ class Refiner(nn.Module, ABC):
     def save(self, directory: Path) -> Card:
         """Write card and weights; the card goes last, so that a directory with a card is complete.
 
+        Networks' weights are stored in half precision, statistics in full: what `caloforge.systems.load` gives is the model.
+
         Returns:
             The card, with the checksum of the weights.
         """
         temporary = directory / f".{_WEIGHTS}.partial"
-        save_file({k: v.detach().cpu().contiguous() for k, v in self.state_dict().items()}, temporary)
+        weights = {name for name, _ in self.named_parameters()}
+        save_file({k: _stored(v, halve=k in weights) for k, v in self.state_dict().items()}, temporary)
+        temporary.chmod(0o644)
         self.card = replace(self.card, sha256=_checksum(temporary))
         temporary.replace(directory / _WEIGHTS)
         card = directory / f".{_CARD}.partial"
@@ -189,6 +193,11 @@ class Refiner(nn.Module, ABC):
         except (OSError, SafetensorError, RuntimeError) as error:
             msg = f"{path}: not the weights of model '{self.card.name}' ({str(error).splitlines()[0]})"
             raise ModelError(msg) from error
+
+
+def _stored(tensor: Tensor, *, halve: bool) -> Tensor:
+    tensor = tensor.detach().cpu().contiguous()
+    return tensor.half() if halve else tensor
 
 
 def _checksum(path: Path) -> str:

@@ -1,19 +1,20 @@
 r"""SQuIRELS: two diffusion Schroedinger bridges from fast to full simulation (Diefenbacher, Mikuni, Nachman, arXiv:2308.12339).
 
-SQuIRELS-E carries the response, standardised, given the incident energy; SQuIRELS carries the standardised shares of the cells, given
-incident energy, fast response and refined response. The two are trained apart by iterative proportional fitting, one after
-the other, and run one after the other: the shape's shares are scaled to the energy that SQuIRELS-E gave. Either direction samples.
+SQuIRELS-E carries the response, standardised, given the incident energy; SQuIRELS carries the standardised shares of
+the cells, given incident energy, fast response and refined response. The two are trained apart by iterative
+proportional fitting, one after the other, and run one after the other: the shape's shares are scaled to the energy that
+SQuIRELS-E gave. Either direction samples.
 
-In each bridge ``refine`` carries fast to full (the published code's net ``b``) and ``coarsen`` carries full to fast (``f``); the first half-bridge
-teaches ``refine`` by Ornstein-Uhlenbeck chains from full showers. Where the published code departs from the paper or from itself, this keeps to the
-method: the same step numbers in training and in sampling, resolved by the sinusoids; averaged networks teach; the same standardised conditions in
-training and in sampling; statistics of training showers alone; chains drawn anew at each step of the optimiser instead of cached.
+In each bridge ``refine`` carries fast to full (the published code's net ``b``) and ``coarsen`` carries full to fast
+(``f``); the first half-bridge teaches ``refine`` by Ornstein-Uhlenbeck chains from full showers. Where the published
+code departs from the paper or from itself, this keeps to the method: the same step numbers in training and in sampling,
+resolved by the sinusoids; averaged networks teach; the same standardised conditions in training and in sampling;
+statistics of training showers alone; chains drawn anew at each step of the optimiser instead of cached.
 """
 
 __all__ = ["BridgeSchedule", "Squirels", "SquirelsRecipe", "train"]
 
 import copy
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -27,7 +28,7 @@ from caloforge.calorimeter import Calorimeter, RegularGrid
 from caloforge.errors import GeometryError, ModelError
 from caloforge.learn import training
 from caloforge.learn.networks import SquirelsEnergyNetwork, SquirelsShapeNetwork
-from caloforge.learn.processes import SchroedingerBridge
+from caloforge.learn.processes import Displacement, SchroedingerBridge
 from caloforge.learn.representations import StandardisedShape, StandardisedSum
 from caloforge.showers import Showers
 from caloforge.systems.data import TrainingShowers
@@ -114,7 +115,10 @@ class Squirels(Refiner):
 
     def _checked_steps(self, steps: int | None) -> int:
         if steps not in (None, self.default_steps):
-            msg = f"{steps} steps asked of model '{self.card.name}': a Schroedinger bridge takes the {self.default_steps} that it was trained with"
+            msg = (
+                f"{steps} steps asked of model '{self.card.name}': "
+                f"a Schroedinger bridge takes the {self.default_steps} that it was trained with"
+            )
             raise ModelError(msg)
         return self.default_steps
 
@@ -160,9 +164,13 @@ def _stages(model: Squirels, recipe: SquirelsRecipe, data: TrainingShowers) -> t
     count = min(len(fast), len(full))
     fast, full = fast[:count], full[:count]
     fast_sum, full_sum = model.fast_sum(fast), model.full_sum(full)
-    energy = _Stage("energy", model.energy, recipe.energy, (fast_sum[:, None], _incident(fast)), (full_sum[:, None], _incident(full)))
+    energy = _Stage(
+        "energy", model.energy, recipe.energy, (fast_sum[:, None], _incident(fast)), (full_sum[:, None], _incident(full))
+    )
     conditions = (_shape_condition(_incident(side), fast_sum, full_sum) for side in (fast, full))
-    fast_side, full_side = ((r(s), c) for r, s, c in zip((model.fast_shape, model.full_shape), (fast, full), conditions, strict=True))
+    fast_side, full_side = (
+        (r(s), c) for r, s, c in zip((model.fast_shape, model.full_shape), (fast, full), conditions, strict=True)
+    )
     return energy, _Stage("shape", model.shape, recipe.shape, fast_side, full_side)
 
 
@@ -170,6 +178,7 @@ def _half_bridges(stage: _Stage, process: SchroedingerBridge, recipe: SquirelsRe
     """The phases of a stage: the reference teaches ``refine``; then ``refine`` teaches ``coarsen`` and the reverse, in turn."""
     refine, coarsen, schedule = stage.pair.refine, stage.pair.coarsen, stage.schedule
     turns = [(coarsen, refine, stage.fast), (refine, coarsen, stage.full)] * schedule.iterations
+    lessons: list[tuple[nn.Module, Displacement, tuple[Tensor, Tensor]]]
     lessons = [(refine, process.ornstein_uhlenbeck, stage.full), *turns]
     chains = max(1, schedule.batch_size // process.steps)
     phases = []
@@ -194,17 +203,18 @@ class _HalfBridge:
 
     process: SchroedingerBridge
     pupil: nn.Module
-    teacher: nn.Module | Callable[[Tensor, Tensor, Tensor], Tensor]
+    teacher: Displacement
     points: Tensor
     condition: Tensor
     chains: int
     seed: tuple[int, int]
 
     def __call__(self, step: int) -> Float[Tensor, ""]:
-        random = training.generator(*self.seed, step)
-        chosen = torch.randint(len(self.points), (self.chains,), generator=random)
+        device = self.points.device
+        random = training.generator(*self.seed, step, device)
+        chosen = torch.randint(len(self.points), (self.chains,), generator=random, device=device)
         start, condition = self.points[chosen], self.condition[chosen]
-        noise = torch.randn(self.process.steps, *start.shape, generator=random)
+        noise = torch.randn(self.process.steps, *start.shape, generator=random, device=device)
         with torch.no_grad():
             lessons = self.process.teach(self.teacher, start, condition, noise)
         return self.process.loss(self.pupil, lessons, condition)
@@ -221,7 +231,7 @@ def train(
 ) -> Squirels:
     """Train a model; see `caloforge.systems.train`."""
     torch.manual_seed(recipe.seed)
-    model = Squirels(card)
+    model = Squirels(card).to(data.full.energies.device)
     data = data.by_energy()
     for representation, showers in (
         (model.fast_sum, data.fast),

@@ -1,9 +1,10 @@
 r"""SQuIRELS-fast: a simulation-free bridge between fast and full simulation, in a few steps.
 
-The parts: `Gaussianised` numbers on each side with statistics of its own, a `FlowBridge` along the trigonometric path, and a `DihedralNetwork`
-conditioned on the incident energy. Partners in training are showers whose incident energies are neighbours: the two simulations know nothing else of each
-other. What the network carries is then only the difference between two laws that are both nearly standard normal, so that three Heun
-steps are enough, and the refined shower stays close to the fast one that it came from.
+The parts: `Gaussianised` numbers on each side with statistics of its own, a `FlowBridge` along the trigonometric path,
+and a `DihedralNetwork` conditioned on the incident energy. Partners in training are showers whose incident energies are
+neighbours: the two simulations know nothing else of each other. What the network carries is then only the difference
+between two laws that are both nearly standard normal, so that three Heun steps are enough, and the refined shower stays
+close to the fast one that it came from.
 """
 
 __all__ = ["SquirelsFast", "SquirelsFastRecipe", "train"]
@@ -75,7 +76,9 @@ class SquirelsFastRecipe:
 def _network(calorimeter: Calorimeter, recipe: Mapping[str, Any]) -> DihedralNetwork:
     symmetries = calorimeter.symmetries
     if len(symmetries) != 8:
-        msg = f"calorimeter '{calorimeter.name}' has {len(symmetries)} symmetries, expected the 8 of a square grid of square cells"
+        msg = (
+            f"calorimeter '{calorimeter.name}' has {len(symmetries)} symmetries, expected the 8 of a square grid of square cells"
+        )
         raise GeometryError(msg)
     plane = calorimeter.centres[:, :2]
     rotations = torch.stack([torch.linalg.lstsq(plane, plane[image]).solution.t() for image in symmetries]).round()
@@ -123,7 +126,8 @@ class _Lessons:
             self._block = block
             sides = ((self.model.fast, self.fast), (self.model.full, self.full))
             keys = (
-                streams.keys(self.recipe.seed, torch.arange(len(s)) + (block << 32), side) for side, (_, s) in enumerate(sides)
+                streams.keys(self.recipe.seed, torch.arange(len(s), device=s.energies.device) + (block << 32), side)
+                for side, (_, s) in enumerate(sides)
             )
             self._cached = tuple(r(s, k) for (r, s), k in zip(sides, keys, strict=True))
         return self._cached[0], self._cached[1]
@@ -131,14 +135,16 @@ class _Lessons:
     def _partners(self, chosen: Tensor, random: torch.Generator) -> Tensor:
         reach = self.recipe.neighbours
         rank = chosen * len(self.fast) // len(self.full)
-        return (rank + torch.randint(-reach, reach + 1, rank.shape, generator=random)).clamp(0, len(self.fast) - 1)
+        return (rank + torch.randint(-reach, reach + 1, rank.shape, generator=random, device=rank.device)).clamp(
+            0, len(self.fast) - 1
+        )
 
     def __call__(self, step: int) -> Float[Tensor, ""]:
-        random = training.generator(self.recipe.seed, 0, step)
         fast, full = self._ends(step)
-        chosen = torch.randint(len(full), (self.recipe.batch_size,), generator=random)
+        random = training.generator(self.recipe.seed, 0, step, full.device)
+        chosen = torch.randint(len(full), (self.recipe.batch_size,), generator=random, device=full.device)
         ends = (fast[self._partners(chosen, random)], full[chosen])
-        time = torch.rand(len(chosen), generator=random)
+        time = torch.rand(len(chosen), generator=random, device=full.device)
         return self.model.process.loss(self.model.network, ends, self.condition[chosen], time)
 
     @torch.no_grad()
@@ -158,7 +164,7 @@ def train(
 ) -> SquirelsFast:
     """Train a model; see `caloforge.systems.train`."""
     torch.manual_seed(recipe.seed)
-    model = SquirelsFast(card)
+    model = SquirelsFast(card).to(data.full.energies.device)
     taught, held = data.split(recipe.validation, recipe.seed)
     model.fast.fit(taught.fast)
     model.full.fit(taught.full)

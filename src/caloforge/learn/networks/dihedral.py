@@ -1,15 +1,16 @@
 r"""A residual network with the symmetry of the square built in.
 
-The eight symmetries :math:`g` of the square form the dihedral group :math:`D_4`. A *field* is a tensor :math:`f(g, b, c)`, group element x batch x
-channel, on which a symmetry acts by translation, :math:`f'(g) = f(h g)`. Every linear map between fields that commutes with all
-translations is block-diagonal after the Fourier transform over the group,
+The eight symmetries :math:`g` of the square form the dihedral group :math:`D_4`. A *field* is a tensor :math:`f(g, b,
+c)`, group element x batch x channel, on which a symmetry acts by translation, :math:`f'(g) = f(h g)`. Every linear map
+between fields that commutes with all translations is block-diagonal after the Fourier transform over the group,
 
 .. math:: \hat f(\rho)_{ij} = \sqrt{d_\rho / 8}\, \sum_g \rho(g)_{ij}\, f(g),
 
-with one block for each irreducible representation :math:`\rho`: four of dimension :math:`d_\rho = 1`, which mix the :math:`C` channels, and one of
-dimension 2 (the rotations themselves), which mixes channels and column index :math:`j` and acts alike on both rows :math:`i`.
-So a layer between 8 C and 8 C numbers costs :math:`12 C^2` multiplications instead of :math:`64 C^2`, and what the network
-learns of one shower it knows of its seven images. Nonlinearities act on each group element alone and commute with translations too.
+with one block for each irreducible representation :math:`\rho`: four of dimension :math:`d_\rho = 1`, which mix the
+:math:`C` channels, and one of dimension 2 (the rotations themselves), which mixes channels and column index :math:`j`
+and acts alike on both rows :math:`i`. So a layer between 8 C and 8 C numbers costs :math:`12 C^2` multiplications
+instead of :math:`64 C^2`, and what the network learns of one shower it knows of its seven images. Nonlinearities act on
+each group element alone and commute with translations too.
 """
 
 __all__ = ["DihedralLinear", "DihedralNetwork"]
@@ -65,7 +66,9 @@ class DihedralLinear(nn.Module):
         scalars = torch.bmm(hat[:4], self.scalar)
         vectors = torch.cat([hat[4:6], hat[6:]], dim=-1) @ self.vector
         hat = torch.cat([scalars, *vectors.chunk(2, dim=-1)])
-        return (self.fourier.t() @ hat.flatten(1)).view(8, batch, -1) + self.bias
+        mixed: Tensor = (self.fourier.t() @ hat.flatten(1)).view(8, batch, -1)
+        out: Tensor = mixed + self.bias
+        return out
 
 
 class _Block(nn.Module):
@@ -129,9 +132,9 @@ class DihedralNetwork(nn.Module):
             condition: A scalar condition of order 1.
         """
         embedded = self.embedding(torch.cat([sinusoids(4 * s, self.frequencies, 20.0) for s in (time, condition)], dim=1))
-        cells, scalars = x.split([self.cells, x.shape[1] - self.cells], dim=1)
+        cells, scalars = x[:, : self.cells], x[:, self.cells :]
         field = self.lift(torch.cat([self.orbits.lift(cells), scalars.expand(8, -1, -1)], dim=-1))
         for block in self.blocks:
             field = block(field, embedded)
-        cells, scalars = self.lower(functional.silu(field)).split([self.orbits.n_orbits, scalars.shape[1]], dim=-1)
-        return torch.cat([self.orbits.lower(cells), scalars.mean(dim=0)], dim=1)
+        lowered, n_orbits = self.lower(functional.silu(field)), self.orbits.n_orbits
+        return torch.cat([self.orbits.lower(lowered[..., :n_orbits]), lowered[..., n_orbits:].mean(dim=0)], dim=1)

@@ -1,11 +1,13 @@
 r"""The two networks of SQuIRELS (arXiv:2308.12339, section IV), with the published numbers of parameters.
 
-Both see a point :math:`x`, the number of the step :math:`k` and conditions, and give the displacement of the next point's mean,
-:math:`F(k, x) - x`. The published code has the network give the mean itself; the displacement asks the same network to learn a small
-number instead of a copy of its input.
+Both see a point :math:`x`, the number of the step :math:`k` and conditions, and give the displacement of the next
+point's mean, :math:`F(k, x) - x`. The published code has the network give the mean itself; the displacement asks the
+same network to learn a small number instead of a copy of its input.
 """
 
 __all__ = ["SquirelsEnergyNetwork", "SquirelsShapeNetwork"]
+
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float
@@ -18,14 +20,14 @@ _TIME = 128
 
 def _dense(*widths: int) -> nn.Sequential:
     layers: list[nn.Module] = []
-    for before, after in zip(widths, widths[1:], strict=False):
+    for before, after in pairwise(widths):
         layers += [nn.Linear(before, after), nn.LeakyReLU()]
     return nn.Sequential(*layers[:-1])
 
 
 def _convolutions(*channels: int) -> nn.Sequential:
     layers: list[nn.Module] = []
-    for before, after in zip(channels, channels[1:], strict=False):
+    for before, after in pairwise(channels):
         layers += [nn.Conv2d(before, after, kernel_size=3, padding="same", bias=False), nn.LeakyReLU()]
     return nn.Sequential(*layers[:-1])
 

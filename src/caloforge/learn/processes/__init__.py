@@ -1,7 +1,7 @@
 """How a distribution is learned and sampled."""
 
 from caloforge.learn.processes.flow import FlowBridge, Linear, Path, Trigonometric
-from caloforge.learn.processes.schroedinger import SchroedingerBridge
+from caloforge.learn.processes.schroedinger import Displacement, SchroedingerBridge
 from caloforge.learn.processes.solvers import EULER, HEUN, MIDPOINT, RK4, SOLVERS, RungeKutta, integrate
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "MIDPOINT",
     "RK4",
     "SOLVERS",
+    "Displacement",
     "FlowBridge",
     "Linear",
     "Path",

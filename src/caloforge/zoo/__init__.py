@@ -1,0 +1,78 @@
+"""Models and real showers that come with the package.
+
+Each model is a directory as `caloforge.systems.train` leaves it; the card says where it comes from and what was measured.
+"""
+
+__all__ = ["bundled_showers", "card", "load", "names", "shower_names"]
+
+from importlib import resources
+from pathlib import Path
+
+from caloforge.calorimeter import Calorimeter
+from caloforge.errors import ModelError
+from caloforge.io import open_showers
+from caloforge.showers import ShowerSource
+from caloforge.systems import Card, Refiner
+from caloforge.systems import load as load_directory
+
+_ZOO = Path(str(resources.files("caloforge"))) / "zoo"
+
+
+def names() -> tuple[str, ...]:
+    """The names of the models, the default first."""
+    found = sorted(path.parent.name for path in (_ZOO / "models").glob("*/card.json"))
+    return tuple(sorted(found, key=lambda name: name != "squirels-fast"))
+
+
+def _directory(model: str) -> Path:
+    if model in names():
+        return _ZOO / "models" / model
+    if Path(model).is_dir():
+        return Path(model)
+    msg = f"no model '{model}': expected {', '.join(names())}, or a directory made by 'caloforge train'"
+    raise ModelError(msg)
+
+
+def card(model: str) -> Card:
+    """The card of a model.
+
+    Arguments:
+        model: A name of `names`, or the path of a directory made by training.
+
+    Raises:
+        ModelError: There is no such model.
+    """
+    return Card.read(_directory(model))
+
+
+def load(model: str) -> Refiner:
+    """Load a model.
+
+    Arguments:
+        model: A name of `names`, or the path of a directory made by training.
+
+    Raises:
+        ModelError: There is no such model, or it is damaged.
+    """
+    return load_directory(_directory(model))
+
+
+def shower_names() -> tuple[str, ...]:
+    """The names of the bundled samples of real showers."""
+    return tuple(sorted(path.stem for path in (_ZOO / "showers").glob("*.h5")))
+
+
+def bundled_showers(name: str, calorimeter: Calorimeter | None = None) -> ShowerSource:
+    """Open one of the bundled samples of real showers.
+
+    Arguments:
+        name: A name of `shower_names`.
+        calorimeter: Where the cells are; None for what the file says.
+
+    Raises:
+        ModelError: There is no such sample.
+    """
+    if name not in shower_names():
+        msg = f"no bundled sample '{name}': expected one of {', '.join(shower_names())}"
+        raise ModelError(msg)
+    return open_showers(_ZOO / "showers" / f"{name}.h5", calorimeter)

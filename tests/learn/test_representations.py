@@ -1,0 +1,121 @@
+"""Representations: invertible, energy-conserving, fitted on purpose, safe for any numbers."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from caloforge import streams, zoo
+from caloforge.errors import RepresentationWarning, ShowerValueError
+from caloforge.learn.representations import EMPTY, REACH, Gaussianised, StandardisedShape, StandardisedSum
+from caloforge.showers import Showers
+
+SAMPLES = ["pbwo4-geant4", "pbwo4-gflash"]
+
+
+def sample(name: str) -> Showers:
+    return zoo.bundled_showers(name)[:2000]
+
+
+def keys(showers: Showers, seed: int = 0) -> torch.Tensor:
+    return streams.keys(seed, torch.arange(len(showers)), 0)
+
+
+@pytest.fixture(scope="module", params=SAMPLES)
+def fitted(request: pytest.FixtureRequest) -> tuple[Gaussianised, Showers]:
+    showers = sample(request.param)
+    return Gaussianised(showers.calorimeter).fit(showers), showers
+
+
+@pytest.mark.filterwarnings("ignore::caloforge.errors.RepresentationWarning")
+def test_gaussianised_round_trip(fitted: tuple[Gaussianised, Showers]) -> None:
+    """Filled cells come back to 1e-3, empty ones to less than what is empty where cells may be, and the sum to 1e-6."""
+    representation, showers = fitted
+    y = representation(showers, keys(showers))
+    back = representation.inverse(y, showers.energies)
+    inside = (y[:, :100].abs() < REACH) & (showers.deposits >= EMPTY)
+    torch.testing.assert_close(back[inside], showers.deposits[inside], rtol=2e-3, atol=0)
+    can_be_empty = representation.empty_logit[representation.orbits.orbit, 0].isfinite()
+    assert (back[(showers.deposits < EMPTY) & can_be_empty] == 0).all()
+    torch.testing.assert_close(back.sum(dim=1), showers.deposits.sum(dim=1), rtol=1e-6, atol=0)
+
+
+@pytest.mark.filterwarnings("ignore::caloforge.errors.RepresentationWarning")
+def test_gaussianised_is_standard_normal_at_every_energy(fitted: tuple[Gaussianised, Showers]) -> None:
+    representation, showers = fitted
+    y = representation(showers, keys(showers))
+    for part in showers.energies.argsort().chunk(3):
+        for group in representation.group.unique():
+            like = y[part][:, representation.group == group]
+            assert like.mean().abs() < 0.12
+            assert like.std().item() == pytest.approx(1, abs=0.12)
+
+
+@pytest.mark.filterwarnings("ignore::caloforge.errors.RepresentationWarning")
+def test_gaussianised_leaves_its_input_and_needs_no_more_than_its_state(fitted: tuple[Gaussianised, Showers]) -> None:
+    representation, showers = fitted
+    before = showers.deposits.clone()
+    y = representation(showers, keys(showers))
+    assert torch.equal(showers.deposits, before)
+    copy = Gaussianised(showers.calorimeter)
+    copy.load_state_dict(representation.state_dict())
+    assert torch.equal(copy(showers, keys(showers)), y)
+    assert not torch.equal(representation(showers, keys(showers, seed=1)), y)
+
+
+@pytest.mark.filterwarnings("ignore::caloforge.errors.RepresentationWarning")
+def test_gaussianised_commutes_with_the_symmetries(fitted: tuple[Gaussianised, Showers]) -> None:
+    representation, showers = fitted
+    filled = (showers.deposits >= EMPTY).all(dim=1)
+    showers = showers[filled][:20]
+    y = representation(showers, keys(showers))
+    for image in showers.calorimeter.symmetries:
+        turned = Showers(showers.deposits[:, image], showers.particles, showers.calorimeter)
+        torch.testing.assert_close(representation(turned, keys(showers))[:, :100], y[:, :100][:, image], rtol=1e-5, atol=1e-5)
+
+
+@settings(max_examples=25, deadline=None)
+@given(scale=st.floats(0, 30), energy=st.floats(1e3, 1e6), seed=st.integers(0, 1000))
+@pytest.mark.filterwarnings("ignore::caloforge.errors.RepresentationWarning")
+def test_gaussianised_inverse_is_physical_for_any_numbers(
+    fitted: tuple[Gaussianised, Showers], scale: float, energy: float, seed: int
+) -> None:
+    values = scale * torch.randn(8, 102, generator=torch.Generator().manual_seed(seed))
+    energies = torch.full((8,), energy)
+    deposits = fitted[0].inverse(values, energies)
+    assert deposits.isfinite().all()
+    assert (deposits >= 0).all()
+    assert (deposits.sum(dim=1) <= energies * (1 + 1e-6)).all()
+
+
+def test_gaussianised_counts_what_is_out_of_reach(fitted: tuple[Gaussianised, Showers]) -> None:
+    values = torch.zeros(2, 102)
+    values[1, 3] = 50.0
+    with pytest.warns(RepresentationWarning, match="1 of 204 numbers of refined showers lie more than 6 standard deviations"):
+        fitted[0].inverse(values, torch.full((2,), 5e4))
+
+
+def test_fitting_sees_nothing_but_what_it_is_given(fitted: tuple[Gaussianised, Showers]) -> None:
+    representation, showers = fitted
+    again = Gaussianised(showers.calorimeter).fit(showers)
+    for a, b in zip(again.buffers(), representation.buffers(), strict=True):
+        assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_standardised_round_trip(name: str) -> None:
+    showers = sample(name)
+    shape, total = StandardisedShape(100).fit(showers), StandardisedSum().fit(showers)
+    values, response = shape(showers), total(showers)
+    torch.testing.assert_close(values.mean(dim=0), torch.zeros(100), atol=1e-4, rtol=0)
+    torch.testing.assert_close(response.std(), torch.tensor(1.0), atol=1e-4, rtol=0)
+    back = shape.inverse(values, total.inverse(response, showers.energies))
+    torch.testing.assert_close(back, showers.deposits, rtol=1e-4, atol=0.5)
+    torch.testing.assert_close(back.sum(dim=1), showers.deposits.sum(dim=1), rtol=1e-6, atol=0)
+
+
+def test_a_shower_without_energy_is_an_error() -> None:
+    showers = sample("pbwo4-geant4")[:5]
+    dark = Showers(showers.deposits * torch.tensor([1.0, 1, 0, 1, 0])[:, None], showers.particles, showers.calorimeter)
+    with pytest.raises(ShowerValueError, match="2 of 5 showers have no energy in any cell, the first at index 2"):
+        StandardisedSum().fit(dark)

@@ -1,0 +1,199 @@
+"""Systems: recipes, training from end to end, saving, and the laws of refiners."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from caloforge import zoo
+from caloforge.calorimeter import RegularGrid
+from caloforge.errors import (
+    EnergyRangeError,
+    EnergyRangeWarning,
+    GeometryMismatchError,
+    ModelError,
+    OutputExistsError,
+    RecipeError,
+    TrainingError,
+)
+from caloforge.showers import Particles, Showers
+from caloforge.systems import Card, Refiner, TrainingShowers, load, load_recipe, recipe_names, train
+
+TINY = {
+    "squirels-fast": {"channels": "8", "blocks": "1", "condition": "16", "steps": "12", "batch_size": "64", "validation": "100"},
+    "squirels-laptop": {
+        "energy.iterations": "1",
+        "energy.first_epochs": "0.01",
+        "energy.epochs": "0.01",
+        "energy.batch_size": "100",
+        "shape.iterations": "1",
+        "shape.first_epochs": "0.01",
+        "shape.epochs": "0.01",
+        "shape.batch_size": "100",
+    },
+}
+
+pytestmark = pytest.mark.filterwarnings("ignore::caloforge.errors.RepresentationWarning")
+
+
+def data(n: int = 500) -> TrainingShowers:
+    return TrainingShowers(zoo.bundled_showers("pbwo4-geant4")[:n], zoo.bundled_showers("pbwo4-gflash")[:n])
+
+
+@pytest.fixture(scope="module", params=TINY)
+def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path, Refiner]:
+    out = tmp_path_factory.mktemp("models") / request.param
+    recipe = load_recipe(request.param, TINY[request.param])
+    return request.param, out, train(recipe, out, data(), description="bundled showers")
+
+
+def test_a_trained_model_says_what_it_is(trained: tuple[str, Path, Refiner]) -> None:
+    name, out, model = trained
+    card = Card.read(out)
+    assert card == model.card
+    assert card.name == name
+    assert card.energy_range == (10_000.0, 100_000.0)
+    assert card.data == "bundled showers"
+    assert {path.name for path in out.iterdir()} == {"card.json", "weights.safetensors", "checkpoint.safetensors", "history.csv"}
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_refined_showers_are_physical(trained: tuple[str, Path, Refiner], reverse: bool) -> None:
+    showers = zoo.bundled_showers("pbwo4-gflash")[:50]
+    refined = trained[2].refine(showers, seed=3, reverse=reverse)
+    assert refined.deposits.isfinite().all()
+    assert (refined.deposits >= 0).all()
+    assert torch.equal(refined.energies, showers.energies)
+    assert not torch.equal(refined.deposits, showers.deposits)
+
+
+@pytest.mark.parametrize("size", [1, 7, 100])
+def test_a_shower_does_not_depend_on_its_batch(trained: tuple[str, Path, Refiner], size: int) -> None:
+    model, showers = trained[2], zoo.bundled_showers("pbwo4-gflash")[:120]
+    whole = model.refine(showers, seed=3).deposits
+    starts = range(40, 120, size)
+    parts = [model.refine(showers[k : k + size], seed=3, first_index=k).deposits for k in starts]
+    assert torch.equal(torch.cat(parts), whole[40:])
+
+
+def test_the_seed_matters(trained: tuple[str, Path, Refiner]) -> None:
+    model, showers = trained[2], zoo.bundled_showers("pbwo4-gflash")[:20]
+    assert not torch.equal(model.refine(showers, seed=1).deposits, model.refine(showers, seed=2).deposits)
+
+
+def test_read_again_it_gives_the_same_bits(trained: tuple[str, Path, Refiner]) -> None:
+    _, out, model = trained
+    showers = zoo.bundled_showers("pbwo4-gflash")[:20]
+    assert torch.equal(load(out).refine(showers, seed=4).deposits, model.refine(showers, seed=4).deposits)
+
+
+def test_resuming_a_finished_training_gives_the_same_model(trained: tuple[str, Path, Refiner]) -> None:
+    name, out, model = trained
+    again = train(load_recipe(name, TINY[name]), out, data(), description="bundled showers", resume=True)
+    assert again.card == model.card
+
+
+def test_other_calorimeters_are_refused(trained: tuple[str, Path, Refiner]) -> None:
+    grid = RegularGrid("small", (2, 2, 1), (30.0, 30.0, 240.0))
+    showers = Showers(torch.ones(3, 4), Particles(torch.full((3,), 5e4)), grid)
+    with pytest.raises(GeometryMismatchError, match="'small'.*'pbwo4-10x10'"):
+        trained[2].refine(showers)
+
+
+def test_energies_outside_the_range_warn_or_are_refused(trained: tuple[str, Path, Refiner]) -> None:
+    showers = zoo.bundled_showers("pbwo4-gflash")[:4]
+    energies = showers.energies.clone()
+    energies[2] = 2e5
+    low = Showers(showers.deposits, Particles(energies), showers.calorimeter)
+    message = r"1 of 4 incident energies lie outside .* 10 GeV to 100 GeV; the first at index 2 \(200 GeV\)"
+    with pytest.warns(EnergyRangeWarning, match=message):
+        trained[2].refine(low)
+    with pytest.raises(EnergyRangeError, match=message):
+        trained[2].refine(low, strict=True)
+
+
+def test_steps_are_checked(trained: tuple[str, Path, Refiner]) -> None:
+    name, _, model = trained
+    showers = zoo.bundled_showers("pbwo4-gflash")[:4]
+    with pytest.raises(ModelError, match="steps asked of model"):
+        model.refine(showers, steps=0)
+    if name == "squirels-laptop":
+        with pytest.raises(ModelError, match="takes the 20 that it was trained with"):
+            model.refine(showers, steps=10)
+    else:
+        assert not torch.equal(model.refine(showers, steps=1).deposits, model.refine(showers, steps=5).deposits)
+
+
+def test_training_does_not_overwrite(trained: tuple[str, Path, Refiner]) -> None:
+    name, out, _ = trained
+    with pytest.raises(OutputExistsError, match="resume the training there, or choose another directory"):
+        train(load_recipe(name, TINY[name]), out, data(), description="")
+
+
+def test_a_damaged_model_is_an_error(trained: tuple[str, Path, Refiner], tmp_path: Path) -> None:
+    _, out, _ = trained
+    with pytest.raises(ModelError, match="no model here"):
+        load(tmp_path)
+    (tmp_path / "card.json").write_bytes((out / "card.json").read_bytes())
+    with pytest.raises(ModelError, match=r"weights\.safetensors"):
+        load(tmp_path)
+    (tmp_path / "weights.safetensors").write_bytes((out / "weights.safetensors").read_bytes()[:-8])
+    with pytest.raises(ModelError, match="checksum"):
+        load(tmp_path)
+    (tmp_path / "card.json").write_text("{}")
+    with pytest.raises(ModelError, match="not a model card"):
+        load(tmp_path)
+    card = json.loads((out / "card.json").read_text())
+    (tmp_path / "card.json").write_text(json.dumps(card | {"system": "unheard-of"}))
+    with pytest.raises(ModelError, match="system is 'unheard-of'"):
+        load(tmp_path)
+
+
+def test_too_little_to_train_on(tmp_path: Path) -> None:
+    recipe = load_recipe("squirels-fast", TINY["squirels-fast"])
+    with pytest.raises(TrainingError, match="the full sample has 100 showers, expected at least 200"):
+        train(recipe, tmp_path / "out", data(100), description="")
+    full, fast = zoo.bundled_showers("pbwo4-geant4-20gev")[:], zoo.bundled_showers("pbwo4-geant4-50gev")[:]
+    with pytest.raises(TrainingError, match="do not overlap"):
+        train(recipe, tmp_path / "out", TrainingShowers(full, fast), description="")
+    assert not (tmp_path / "out").exists()
+
+
+def test_recipes_of_the_package() -> None:
+    assert recipe_names() == ("squirels", "squirels-fast", "squirels-laptop")
+    published = load_recipe("squirels")
+    assert (published.gamma, published.bridge_steps, published.average) == (0.001, 20, 0.95)
+    for schedule in (published.energy, published.shape):
+        assert schedule.learning_rate == 1e-5
+        assert schedule.first_epochs + 2 * schedule.iterations * schedule.epochs == 2000
+    assert (published.energy.batch_size, published.shape.batch_size) == (16384, 8192)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"stepz": "3"}, "recipe squirels-fast has no key 'stepz'"),
+        ({"steps": "many"}, r"steps: input should be a valid integer.*\(found 'many'\)"),
+        ({"solver": "magic"}, "solver: input should be 'euler', 'midpoint', 'heun' or 'rk4'"),
+        ({"system": "gan"}, "system is 'gan', expected one of squirels, squirels-fast"),
+    ],
+)
+def test_recipes_are_checked(overrides: dict[str, str], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        load_recipe("squirels-fast", overrides)
+
+
+def test_recipe_files(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("system: squirels-fast\nwarp: 9\n")
+    with pytest.raises(RecipeError, match="recipe .*mine.yaml"):
+        load_recipe(str(path))
+    path.write_text("- 1\n")
+    with pytest.raises(RecipeError, match="expected keys and values, found list"):
+        load_recipe(str(path))
+    path.write_text("a: [\n")
+    with pytest.raises(RecipeError, match="not YAML"):
+        load_recipe(str(path))
+    with pytest.raises(RecipeError, match="no recipe 'nonesuch': expected one of squirels, squirels-fast, squirels-laptop"):
+        load_recipe("nonesuch")

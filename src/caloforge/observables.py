@@ -18,6 +18,16 @@ weights. A distance on a logarithmic scale is therefore in decades.
 """
 
 __all__ = [
+    "ENERGY_SUM",
+    "LAYERS",
+    "LOG_SPECTRUM",
+    "MAX_ENERGY",
+    "MAX_FRACTION",
+    "N_HITS",
+    "PROFILE_X",
+    "PROFILE_Y",
+    "RESPONSE",
+    "SPECTRUM",
     "SQUIRELS",
     "Entry",
     "Observable",

@@ -23,7 +23,7 @@ The AUC is the mean over the trainings, its error their standard deviation over 
 showers a sample in all, chance alone makes it scatter by :math:`\sqrt{1 / 6 n}` (0.009 for 2,000).
 """
 
-__all__ = ["Auc", "Network", "area", "classify", "features", "shower_auc"]
+__all__ = ["LEAST_SHOWERS", "PARTS", "Auc", "Network", "area", "classify", "features", "shower_auc"]
 
 import math
 from dataclasses import dataclass

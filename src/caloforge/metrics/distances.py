@@ -26,7 +26,7 @@ energy, and each pair is split at random. Neighbours differ a little in energy: 
 exceeds the resolution, such a floor is too high.
 """
 
-__all__ = ["Distance", "distance", "wasserstein"]
+__all__ = ["LEAST_FULL", "Distance", "distance", "wasserstein"]
 
 import math
 from collections.abc import Iterator
@@ -37,6 +37,9 @@ from jaxtyping import Float, Int, Real
 
 from caloforge.errors import ShowerValueError
 from caloforge.metrics.measures import Measure
+
+LEAST_FULL = 4
+"""The fewest showers of a full simulation that can be cut in halves worth comparing."""
 
 
 @dataclass(frozen=True)
@@ -133,8 +136,10 @@ def distance(
 
 
 def _check(full: Measure, candidate: Measure, energies: Real[np.ndarray, " showers"] | None) -> None:
-    if len(full) < 4 or len(candidate) < 2:
-        msg = f"{len(full)} showers of the full simulation and {len(candidate)} of the candidate: expected at least 4 and 2"
+    if len(full) < LEAST_FULL or len(candidate) < 2:
+        msg = (
+            f"{len(full)} showers of the full simulation, {len(candidate)} of the candidate: expected at least {LEAST_FULL} and 2"
+        )
         raise ShowerValueError(msg)
     if energies is not None and not len(energies) == len(full) == len(candidate):
         msg = f"{len(energies)} shared incident energies for {len(full)} and {len(candidate)} showers: expected as many of each"

@@ -97,7 +97,7 @@ class Measure:
         if not mass.sum() > 0:
             msg = f"none of {len(self)} showers has an entry on the line of the observable: no distance can be taken"
             raise ShowerValueError(msg)
-        return np.divide(mass, mass.sum())
+        return mass / float(mass.sum())
 
     def _part(self, part: slice, counts: Real[np.ndarray, " showers"] | None, stop: int) -> Float[np.ndarray, " stop"]:
         index = self.index[part]

@@ -3,7 +3,7 @@
     python benchmarks/gflash.py
     python benchmarks/gflash.py --against gflash_20gev.h5 gflash_50gev.h5
 
-The files are in the layout of the CaloChallenge (``incident_energies`` and ``showers``, in MeV) and hold the benchmark of SQuIRELS:
+The files are in the CaloChallenge layout (``incident_energies`` and ``showers``, in MeV) and hold the benchmark of SQuIRELS:
 electrons on 10 x 10 PbWO4 crystals behind 880 mm of air. The distance is Wasserstein's first, between one half of the file's
 showers and GFlash showers at the energies of the other half; the floor is the distance between the two halves. Both are means
 over random halvings, with their spread as uncertainty.

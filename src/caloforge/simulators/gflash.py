@@ -12,9 +12,10 @@ That is the law of Geant4's GFlash (GFlashShowerModel with its defaults), and th
 there. Two modes are offered. `GFlash.simulate` draws spots; shower i depends on the seed, on i and on its particle alone.
 `GFlash.mean` gives the expected deposits, differentiable in the constants of the parametrisation.
 
-What GFlash leaves out: matter before the calorimeter, but for the multiple scattering of an `Upstream` layer. In the benchmark of
-SQuIRELS, an electron crosses 880 mm of air. About 3 % of them radiate a photon above 10 MeV there, which Geant4 tracks by
-itself; such showers form a rare tail in Geant4's sample that is missing here.
+What is left out: all that matter before the calorimeter does, but for the multiple scattering of an `Upstream` layer. In the
+benchmark of SQuIRELS an electron crosses 880 mm of air, and Geant4 tracks the few photons that it radiates there. Such showers
+are a rare tail of Geant4's sample that is missing here: of 24,000 showers at 10-100 GeV, 5 have more than 0.28 of the energy in
+one crystal and one has 0.42; here the largest share is 0.27.
 """
 
 __all__ = ["GFlash", "Upstream", "pbwo4_gflash"]
@@ -29,7 +30,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from caloforge import streams
-from caloforge.calorimeter import RegularGrid, pbwo4_crystals
+from caloforge.calorimeter import Calorimeter, RegularGrid, pbwo4_crystals
 from caloforge.errors import EnergyRangeError, GeometryError, ShowerValueError
 from caloforge.materials import AIR, LEAD_TUNGSTATE, SCATTERING_ENERGY, Material
 from caloforge.showers import ELECTRON, Particles, Showers, spans
@@ -63,10 +64,11 @@ class Upstream:
     material: Material
     length: float
 
-    def spread(self, energies: Tensor) -> Tensor:
-        """The width of the displacement, in mm, at energies in MeV."""
+    @property
+    def scattering(self) -> float:
+        """The width of the displacement times the energy, in mm MeV."""
         angle = SCATTERING_ENERGY / math.sqrt(2) * math.sqrt(self.length / self.material.radiation_length)
-        return angle * self.length / math.sqrt(3) / energies
+        return angle * self.length / math.sqrt(3)
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ class GFlash:
         GeometryError: The calorimeter is no regular grid, or the step is not positive.
     """
 
-    calorimeter: RegularGrid
+    calorimeter: Calorimeter
     medium: Medium
     tuning: Tuning | None = None
     step: float = 0.1
@@ -93,10 +95,7 @@ class GFlash:
     upstream: Upstream | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.calorimeter, RegularGrid):
-            msg = f"GFlash of calorimeter '{self.calorimeter.name}': it is a {self.calorimeter.kind}, expected a regular-grid"
-            raise GeometryError(msg)
-        if not 0 < self.step < math.inf:
+        if not 0 < self.step * self.grid.n_layers < math.inf:
             msg = f"GFlash: step is {self.step} radiation lengths, expected a positive number such as 0.1"
             raise GeometryError(msg)
 
@@ -150,19 +149,27 @@ class GFlash:
         weights = weights / weights.sum()
         energies = particles.energies.double()[:, None]
         parts = [
-            self._expected(energies, energies.new_tensor([[z_1, z_2]])) * (w_1 * w_2)
+            self._expected(energies, energies.new_tensor([[z_1, z_2]]).expand(len(energies), 2)) * (w_1 * w_2)
             for z_1, w_1 in zip(points, weights, strict=True)
             for z_2, w_2 in zip(points, weights, strict=True)
         ]
         return torch.stack(parts).sum(dim=0)
 
     @property
+    def grid(self) -> RegularGrid:
+        """The calorimeter, as what it must be."""
+        if not isinstance(self.calorimeter, RegularGrid):
+            msg = f"GFlash of calorimeter '{self.calorimeter.name}': it is a {self.calorimeter.kind}, expected a regular-grid"
+            raise GeometryError(msg)
+        return self.calorimeter
+
+    @property
     def _tuning(self) -> Tuning:
         return self.medium.tuning if self.tuning is None else self.tuning
 
     def _walk(self, device: torch.device) -> Walk:
-        layer = self.calorimeter.cell_size[2] / self.medium.constants.radiation_length
-        return longitudinal.walk(self.calorimeter.n_layers, layer, self.step, device)
+        layer = self.grid.cell_size[2] / self.medium.constants.radiation_length
+        return longitudinal.walk(self.grid.n_layers, layer, self.step, device)
 
     def _require(self, particles: Particles) -> None:
         if abs(particles.pdg) != ELECTRON:
@@ -203,16 +210,18 @@ class GFlash:
         steps = longitudinal.steps(shower, energies, walk.edges, self.energy_limit)
         if constants.sampling_scale > 0:
             steps = _sampled(steps, constants.sampling_scale, address)
-        spread = torch.zeros_like(energies) if self.upstream is None else self.upstream.spread(energies)
+        scattering = 0.0 if self.upstream is None else self.upstream.scattering
         shape = radial(constants, tuning, energies, relative_depth(shower, walk.middles))
-        return scatter(self.calorimeter, walk, steps, shape, normals[:, 2:] * spread, address)
+        return scatter(self.grid, walk, steps, shape, normals[:, 2:] * (scattering / energies), address)
 
-    def _expected(self, energies: Float[Tensor, "showers 1"], normals: Float[Tensor, "1 2"]) -> Float[Tensor, "showers cells"]:
+    def _expected(
+        self, energies: Float[Tensor, "showers 1"], normals: Float[Tensor, "showers 2"]
+    ) -> Float[Tensor, "showers cells"]:
         constants, tuning, walk = self.medium.constants, self._tuning, self._walk(energies.device)
         shower = profile(constants, tuning, energies, normals)
         in_steps = longitudinal.expected_energies(shower, energies, walk.edges, self.energy_limit)
         shape = radial(constants, tuning, energies, relative_depth(shower, walk.middles))
-        return expected_deposits(self.calorimeter, walk, in_steps, shape)
+        return expected_deposits(self.grid, walk, in_steps, shape)
 
 
 def _sampled(steps: Steps, scale: float, address: Address) -> Steps:

@@ -1,0 +1,133 @@
+r"""GFlash, slow and obvious: one shower, one step, one spot at a time, in plain numbers.
+
+This is what `caloforge.simulators.gflash` must agree with: the same formulas (hep-ex/0001020, appendix A; symbols as in
+`parametrisation`) written as they are printed, and the walk of Geant4's GFlashShowerModel. It takes milliseconds a
+shower and a generator of random numbers that goes on from shower to shower.
+"""
+
+__all__ = ["ReferenceStep", "reference_shower", "reference_steps"]
+
+import math
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.special import gammainc
+
+from caloforge.simulators.gflash import GFlash
+from caloforge.simulators.parametrisation import Constants
+
+
+class ReferenceStep(NamedTuple):
+    """A step of a shower."""
+
+    start: float
+    """Where it starts, in mm."""
+    end: float
+    """Where it ends, in mm."""
+    energy: float
+    """The energy deposited, in MeV."""
+    spots: int
+    """The number of spots."""
+    core: float
+    """:math:`R_C`, in mm."""
+    tail: float
+    """:math:`R_T`, in mm."""
+    weight: float
+    """:math:`p`."""
+
+
+def reference_steps(simulator: GFlash, energy: float, z_1: float, z_2: float) -> list[ReferenceStep]:
+    """The steps of a shower, before the fluctuation of sampling.
+
+    Arguments:
+        simulator: The simulator to imitate.
+        energy: The incident energy, in MeV.
+        z_1: A standard normal number.
+        z_2: Another.
+    """
+    m = simulator.medium.constants
+    u = SimpleNamespace(**{name: float(x) for name, x in vars(simulator.tuning or simulator.medium.tuning).items()})
+    log_y = math.log(energy / m.critical_energy)
+    mean_maximum = log_y + u.maximum_1 + u.maximum_2 * m.period + u.maximum_3 * m.mismatch
+    mean_alpha = max(1.1, u.alpha_1 + (u.alpha_2 + u.alpha_3 / m.z) * log_y + u.alpha_4 * m.period)
+    sigma_maximum = 1 / max(2.0, u.sigma_maximum_1 + u.sigma_maximum_2 * log_y)
+    sigma_alpha = 1 / max(2.0, u.sigma_alpha_1 + u.sigma_alpha_2 * log_y)
+    rho = u.correlation_1 + u.correlation_2 * log_y
+    plus, minus = math.sqrt((1 + rho) / 2), math.sqrt((1 - rho) / 2)
+    maximum = max(1.0, mean_maximum * math.exp(sigma_maximum * (plus * z_1 + minus * z_2)))
+    alpha = max(1.1, mean_alpha * math.exp(sigma_alpha * (plus * z_1 - minus * z_2)))
+    spot_maximum = max(0.5, maximum * (u.spot_maximum_1 + u.spot_maximum_2 * m.z))
+    spot_alpha = max(1.1, alpha * (u.spot_alpha_1 + u.spot_alpha_2 * m.z))
+    total_spots = u.spots_1 * m.spot_factor * (energy / 1000) ** u.spots_2
+
+    depth = simulator.grid.shape[2] * simulator.grid.cell_size[2]
+    length = simulator.step * m.radiation_length
+    steps: list[ReferenceStep] = []
+    start, left, gone, gone_spots = 0.0, energy, 0.0, 0.0
+    while depth - start > 1e-9 * length and left > 0:
+        end = min(start + length, depth)
+        if left > simulator.energy_limit:
+            t = end / m.radiation_length
+            share = gammainc(alpha, (alpha - 1) / maximum * t)
+            spot_share = gammainc(spot_alpha, (spot_alpha - 1) / spot_maximum * t)
+            deposit, spots = energy * (share - gone), max(1, int(total_spots * (spot_share - gone_spots)))
+            gone, gone_spots = share, spot_share
+        else:
+            deposit, spots = left, max(1, int(total_spots * (1 - gone_spots)))
+        left = left - deposit if deposit < left else 0.0
+        t = (start + end) / 2 / m.radiation_length
+        tau = t / maximum * (alpha - 1) / alpha * mean_alpha / (mean_alpha - 1)
+        steps.append(ReferenceStep(start, end, float(deposit), spots, *_radii(m, u, math.log(energy / 1000), tau)))
+        start = end
+    return steps
+
+
+def _radii(m: Constants, u: SimpleNamespace, log_e: float, tau: float) -> tuple[float, float, float]:
+    """The radii, in mm, and the weight of the core."""
+    core = u.core_1 + u.core_2 * log_e + (u.core_3 + u.core_4 * m.z) * tau
+    core += u.core_5 * m.mismatch + u.core_6 * m.period * math.exp(-tau)
+    tail = math.exp(u.tail_4 * (tau - u.tail_3)) + math.exp((u.tail_5 + u.tail_6 * log_e) * (tau - u.tail_3))
+    tail = (u.tail_1 + u.tail_2 * m.z) * tail + u.tail_7 * m.mismatch + u.tail_8 * m.period * math.exp(-tau)
+    x = (u.weight_3 + u.weight_4 * m.z - tau) / (u.weight_5 + u.weight_6 * log_e)
+    weight = (u.weight_1 + u.weight_2 * m.z) * math.exp(x - math.exp(x))
+    weight += m.mismatch * (u.weight_7 + u.weight_8 * m.period * math.exp(-((tau - 1) ** 2)))
+    scale = m.moliere_radius
+    return float(scale * core), float(scale * tail), float(min(max(weight, 0.0), 1.0))
+
+
+def reference_shower(simulator: GFlash, energy: float, generator: np.random.Generator) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Simulate one shower.
+
+    Arguments:
+        simulator: The simulator to imitate.
+        energy: The incident energy, in MeV.
+        generator: The source of random numbers.
+
+    Returns:
+        The deposits, in MeV, with shape (cells).
+    """
+    grid, scale = simulator.grid, simulator.medium.constants.sampling_scale
+    spread = 0.0 if simulator.upstream is None else simulator.upstream.scattering / energy
+    z_1, z_2, impact_x, impact_y = (float(z) for z in generator.normal(size=4) * (1.0, 1.0, spread, spread))
+    image: np.ndarray[Any, np.dtype[np.float64]] = np.zeros(grid.shape)
+    for step in reference_steps(simulator, energy, z_1, z_2):
+        deposit = generator.gamma(step.energy / scale) * scale if scale > 0 and step.energy > 0 else step.energy
+        for i in range(step.spots):
+            v = generator.random()
+            r = (step.core if generator.random() < step.weight else step.tail) * math.sqrt(v / (1 - v))
+            phi = 2 * math.pi * generator.random()
+            x, y = impact_x + r * math.cos(phi), impact_y + r * math.sin(phi)
+            z = step.start + (i + 0.5) / step.spots * (step.end - step.start)
+            cell = _cell(simulator, x, y, z)
+            if cell is not None:
+                image[cell] += deposit / step.spots
+    i_x, i_y, i_z = grid.indices.numpy().T
+    return np.asarray(image[i_x, i_y, i_z])
+
+
+def _cell(simulator: GFlash, x: float, y: float, z: float) -> tuple[int, int, int] | None:
+    """The indices of the cell at a point, if there is one."""
+    (n_x, n_y, n_z), (d_x, d_y, d_z) = simulator.grid.shape, simulator.grid.cell_size
+    i_x, i_y, i_z = math.floor(x / d_x + n_x / 2), math.floor(y / d_y + n_y / 2), min(math.floor(z / d_z), n_z - 1)
+    return (i_x, i_y, i_z) if 0 <= i_x < n_x and 0 <= i_y < n_y else None

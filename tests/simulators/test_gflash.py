@@ -1,0 +1,239 @@
+import math
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from torch import Tensor
+
+from caloforge.calorimeter import CylinderGrid, CylinderLayer, RegularGrid
+from caloforge.errors import EnergyRangeError, GeometryError, ShowerValueError
+from caloforge.materials import AIR, BGO, LEAD, LEAD_TUNGSTATE, LIQUID_ARGON
+from caloforge.showers import Particles, Showers
+from caloforge.simulators import GFlash, Homogeneous, Sampling, Tuning, Upstream, longitudinal, parametrisation, pbwo4_gflash
+from caloforge.simulators import gflash as module
+from caloforge.simulators.gflash_reference import reference_shower, reference_steps
+
+SIMULATORS = {
+    "benchmark": pbwo4_gflash(),
+    "scattered": replace(pbwo4_gflash(), upstream=Upstream(AIR, 3000.0)),
+    "layers": GFlash(RegularGrid("layers", (5, 4, 7), (20.0, 30.0, 35.0)), Homogeneous(BGO), upstream=Upstream(AIR, 3000.0)),
+    "sampling": GFlash(RegularGrid("pads", (6, 6, 30), (8.0, 8.0, 7.0), order="xzy"), Sampling(LEAD, LIQUID_ARGON, 2.0, 4.0)),
+}
+NAMED = pytest.mark.parametrize("simulator", SIMULATORS.values(), ids=SIMULATORS)
+
+
+def electrons(energy: float, count: int = 1) -> Particles:
+    return Particles(torch.full((count,), float(energy), dtype=torch.float64))
+
+
+def mixed_particles(count: int = 60) -> Particles:
+    return Particles(torch.logspace(2.5, 5, count, dtype=torch.float64)[torch.randperm(count)])
+
+
+@NAMED
+@pytest.mark.parametrize("size", [1, 7, 60])
+def test_a_shower_has_the_same_bits_in_any_batch(simulator: GFlash, size: int) -> None:
+    particles = mixed_particles()
+    together = simulator.simulate(particles, seed=4, first_index=10)
+    parts = [
+        simulator.simulate(particles[i : i + size], seed=4, first_index=10 + i).deposits for i in range(0, len(particles), size)
+    ]
+    assert torch.equal(torch.cat(parts), together.deposits)
+    streamed = Showers.cat(list(simulator.stream(particles, seed=4, first_index=10, size=size)))
+    assert torch.equal(streamed.deposits, together.deposits)
+    assert torch.equal(streamed.energies, particles.energies)
+
+
+@NAMED
+def test_the_pieces_of_a_simulation_do_not_show(simulator: GFlash, monkeypatch: pytest.MonkeyPatch) -> None:
+    particles = mixed_particles()
+    whole = simulator.simulate(particles, seed=4).deposits
+    for bound in ("_SHOWERS_AT_ONCE", "_SPOTS_AT_ONCE"):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, bound, 13)
+            assert torch.equal(simulator.simulate(particles, seed=4).deposits, whole)
+
+
+def test_the_number_of_threads_does_not_show() -> None:
+    simulator, particles = pbwo4_gflash(), mixed_particles(100)
+    threads = torch.get_num_threads()
+    try:
+        found = []
+        for n in (1, 3):
+            torch.set_num_threads(n)
+            found.append(simulator.simulate(particles, seed=4).deposits)
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(*found)
+
+
+@NAMED
+def test_seed_and_index_make_other_showers(simulator: GFlash) -> None:
+    particles = electrons(2000, 3)
+    deposits = simulator.simulate(particles, seed=4).deposits
+    assert not torch.equal(deposits[0], deposits[1])
+    assert not torch.equal(simulator.simulate(particles, seed=5).deposits, deposits)
+    assert torch.equal(simulator.simulate(particles[:2], seed=4, first_index=1).deposits, deposits[1:])
+
+
+@NAMED
+def test_energies_of_single_precision_count_by_their_value(simulator: GFlash) -> None:
+    single = Particles(torch.tensor([1234.5, 3e4]))
+    double = Particles(single.energies.double())
+    assert torch.equal(simulator.simulate(single, seed=1).deposits, simulator.simulate(double, seed=1).deposits)
+
+
+@NAMED
+@pytest.mark.parametrize("z", [(0.0, 0.0), (1.4, -0.8), (-2.5, 1.0)])
+@pytest.mark.parametrize("energy", [300.0, 5e3, 7e4])
+def test_steps_agree_with_the_reference(simulator: GFlash, energy: float, z: tuple[float, float]) -> None:
+    constants, tuning = simulator.medium.constants, simulator.medium.tuning
+    energies = torch.tensor([[energy]], dtype=torch.float64)
+    walk = longitudinal.walk(
+        simulator.calorimeter.n_layers, simulator.grid.cell_size[2] / constants.radiation_length, 0.1, torch.device("cpu")
+    )
+    shower = parametrisation.profile(constants, tuning, energies, torch.tensor([z], dtype=torch.float64))
+    steps = longitudinal.steps(shower, energies, walk.edges, simulator.energy_limit)
+    shape = parametrisation.radial(constants, tuning, energies, parametrisation.relative_depth(shower, walk.middles))
+    reference = reference_steps(simulator, energy, *z)
+    n = len(reference)
+    assert not steps.spots[0, n:].any()
+    pairs = [
+        (walk.edges[1 : n + 1] * constants.radiation_length, [s.end for s in reference]),
+        (steps.energies[0, :n] / energy, [s.energy / energy for s in reference]),
+        (steps.spots[0, :n], [s.spots for s in reference]),
+        (shape.core[0, :n], [s.core**2 for s in reference]),
+        (shape.tail[0, :n], [s.tail**2 for s in reference]),
+        (shape.weight[0, :n], [s.weight for s in reference]),
+    ]
+    for fast, slow in pairs:
+        np.testing.assert_allclose(fast.numpy(), slow, rtol=1e-10, atol=1e-10)
+
+
+@NAMED
+def test_showers_follow_the_law_of_the_reference(simulator: GFlash) -> None:
+    energy, n = 400.0, 300
+    generator = np.random.default_rng(2)
+    slow = np.array([reference_shower(simulator, energy, generator) for _ in range(n)])
+    fast = simulator.simulate(electrons(energy, 6 * n), seed=1).deposits.double().numpy()
+    for observe in (lambda d: d.sum(1), lambda d: d.max(1), lambda d: (d > 1).sum(1), lambda d: d[:, len(d[0]) // 2 :].sum(1)):
+        assert stats.ks_2samp(observe(slow).round(2), observe(fast).round(2)).pvalue > 1e-3
+    bright = slow.mean(0) > 2e-3 * energy
+    difference = (slow.mean(0) - fast.mean(0))[bright] / np.sqrt(slow.var(0) / n + fast.var(0) / (6 * n))[bright]
+    assert np.sqrt((difference**2).mean()) < 1.6
+    assert np.abs(difference).max() < 4.5
+    assert np.median(slow.std(0)[bright] / fast.std(0)[bright]) == pytest.approx(1, abs=0.08)
+
+
+@NAMED
+def test_the_mean_is_that_of_many_showers(simulator: GFlash) -> None:
+    simulator = replace(simulator, upstream=None)
+    energy, n = 2e4, 3000
+    deposits = simulator.simulate(electrons(energy, n), seed=6).deposits.double()
+    expected = simulator.mean(electrons(energy), nodes=7)[0]
+    error = (deposits.mean(0) - expected) / (deposits.std(0) / math.sqrt(n) + 2e-3 * expected)
+    bright = expected > 1e-3 * energy
+    assert float(error[bright].square().mean().sqrt()) < 1.6
+    assert float(expected.sum()) == pytest.approx(float(deposits.sum(1).mean()), rel=2e-3)
+
+
+def test_displacement_before_the_calorimeter_leaves_the_mean_alone() -> None:
+    simulator, particles = pbwo4_gflash(), electrons(2e4, 4000)
+    displaced, straight = (
+        s.simulate(particles, seed=1).deposits.double() for s in (simulator, replace(simulator, upstream=None))
+    )
+    torch.testing.assert_close(displaced.mean(0), straight.mean(0), rtol=0.05, atol=2.0)
+    side = simulator.calorimeter.centres[:, 0].sign()
+    spreads = [((d * side).sum(1) / d.sum(1)).std() for d in (displaced, straight)]
+    assert spreads[0] > 1.08 * spreads[1]
+
+
+@NAMED
+def test_the_mean_has_the_symmetries_of_the_calorimeter(simulator: GFlash) -> None:
+    mean = simulator.mean(electrons(1e4))
+    for symmetry in simulator.calorimeter.symmetries:
+        torch.testing.assert_close(mean[:, symmetry], mean, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("simulator", [SIMULATORS["benchmark"], SIMULATORS["sampling"]], ids=["homogeneous", "sampling"])
+def test_the_mean_is_differentiable_in_every_constant(simulator: GFlash) -> None:
+    names = [f.name for f in fields(Tuning) if not f.name.startswith("spot")]
+    values = tuple(torch.tensor(getattr(simulator.medium.tuning, n), dtype=torch.float64, requires_grad=True) for n in names)
+    coarse = replace(simulator, step=1.0)
+    probe = torch.randn(simulator.calorimeter.n_cells, dtype=torch.float64)
+
+    def response(*constants: Tensor) -> Tensor:
+        tuned = replace(coarse, tuning=replace(simulator.medium.tuning, **dict(zip(names, constants, strict=True))))
+        return tuned.mean(Particles(torch.tensor([3e3, 4e4], dtype=torch.float64)), nodes=2) @ probe / 1e3
+
+    assert torch.autograd.gradcheck(response, values, eps=1e-7, atol=1e-5, rtol=1e-4)
+    gradients = torch.autograd.grad(response(*values).sum(), values, materialize_grads=True)
+    blind = {n for n, g in zip(names, gradients, strict=True) if g == 0}
+    only_sampling = {"maximum_2", "maximum_3", "alpha_4", "core_5", "core_6", "tail_7", "tail_8", "weight_7", "weight_8"}
+    assert blind == (set() if simulator.medium.constants.period else only_sampling)
+
+
+def test_sampling_fluctuates_with_the_stated_resolution() -> None:
+    grid = RegularGrid("block", (2, 2, 1), (1e6, 1e6, 1500.0))
+    simulator = GFlash(grid, Sampling(LEAD, LIQUID_ARGON, 2.0, 4.0, resolution=0.11))
+    response = simulator.simulate(electrons(4e3, 2000), seed=3).deposits.double().sum(1) / 4e3
+    assert float(response.mean()) == pytest.approx(1, abs=0.004)
+    assert float(response.std()) == pytest.approx(0.11 / math.sqrt(4), rel=0.05)
+
+
+def test_a_homogeneous_block_without_edges_keeps_the_energy() -> None:
+    grid = RegularGrid("block", (2, 2, 1), (1e9, 1e9, 1000.0))
+    particles = mixed_particles()
+    deposits = GFlash(grid, Homogeneous(LEAD_TUNGSTATE)).simulate(particles, seed=3).deposits
+    torch.testing.assert_close(deposits.double().sum(1), particles.energies, rtol=1e-6, atol=0)
+
+
+def test_no_particles_make_no_showers() -> None:
+    showers = pbwo4_gflash().simulate(Particles(torch.empty(0)), seed=1)
+    assert showers.deposits.shape == (0, 100)
+
+
+def test_deposits_are_single_precision_and_not_negative() -> None:
+    deposits = pbwo4_gflash().simulate(mixed_particles(), seed=1).deposits
+    assert deposits.dtype == torch.float32
+    assert (deposits >= 0).all()
+
+
+@pytest.mark.parametrize(
+    ("particles", "error", "message"),
+    [
+        (
+            Particles(torch.tensor([5e4, 50.0])),
+            EnergyRangeError,
+            r"1 of 2 incident energies .* index 1 \(50 MeV\); expected 100 MeV to 10 TeV",
+        ),
+        (Particles(torch.tensor([2e7])), EnergyRangeError, "20 TeV"),
+        (Particles(torch.tensor([5e4]), pdg=22), ShowerValueError, "PDG number 22, expected electrons"),
+        (Particles(torch.tensor([5e4]), theta=torch.tensor([0.1])), ShowerValueError, "at an angle"),
+    ],
+)
+def test_particles_that_gflash_cannot_simulate_are_named(particles: Particles, error: type[Exception], message: str) -> None:
+    for attempt in (lambda: pbwo4_gflash().simulate(particles, seed=1), lambda: pbwo4_gflash().mean(particles)):
+        with pytest.raises(error, match=message):
+            attempt()
+
+
+def test_positrons_are_as_good_as_electrons() -> None:
+    positrons = Particles(torch.tensor([5e4]), pdg=-11)
+    assert torch.equal(
+        pbwo4_gflash().simulate(positrons, seed=1).deposits, pbwo4_gflash().simulate(electrons(5e4), seed=1).deposits
+    )
+
+
+def test_a_calorimeter_that_is_no_regular_grid_is_named() -> None:
+    cylinder = CylinderGrid("rings", (CylinderLayer((0.0, 1.0), 4),))
+    with pytest.raises(GeometryError, match="GFlash of calorimeter 'rings': it is a cylinder-grid, expected a regular-grid"):
+        GFlash(cylinder, Homogeneous(BGO))
+
+
+@pytest.mark.parametrize("step", [0.0, -1.0, math.inf])
+def test_the_step_must_be_a_length(step: float) -> None:
+    with pytest.raises(GeometryError, match="GFlash: step is"):
+        replace(pbwo4_gflash(), step=step)

@@ -34,7 +34,9 @@ def test_quantiles_are_those_of_the_law(fitted: QuantileTables, q: float) -> Non
 
 @settings(max_examples=50, deadline=None)
 @given(y=st.floats(-7, 7), q=st.floats(-3, 3), group=st.integers(0, 1))
-def test_both_directions_undo_each_other_inside_and_beyond_the_table(fitted: QuantileTables, y: float, q: float, group: int) -> None:
+def test_both_directions_undo_each_other_inside_and_beyond_the_table(
+    fitted: QuantileTables, y: float, q: float, group: int
+) -> None:
     at, column = torch.tensor([q], dtype=torch.float64), torch.tensor([group])
     z = fitted.inverse(torch.tensor([[y]], dtype=torch.float64), at, column)
     assert fitted(z, at, column).item() == pytest.approx(y, abs=1e-6)

@@ -10,7 +10,7 @@ from caloforge.errors import TrainingError
 from caloforge.learn.training import Phase, generator, run
 
 
-class Interrupt(Exception):
+class StopError(Exception):
     pass
 
 
@@ -19,7 +19,7 @@ def phases(networks: dict[str, nn.Module], stop: tuple[int, int] | None = None) 
 
     def data(phase: int, step: int) -> Tensor:
         if stop == (phase, step):
-            raise Interrupt
+            raise StopError
         return torch.randn(32, 2, generator=generator(7, phase, step))
 
     def line(step: int) -> Tensor:
@@ -64,7 +64,7 @@ def test_an_interrupted_run_resumes_to_the_same_bits(tmp_path: Path, stop: tuple
     (tmp_path / "whole").mkdir()
     (tmp_path / "broken").mkdir()
     run(phases(whole), whole, tmp_path / "whole", checkpoint_every=50)
-    with pytest.raises(Interrupt):
+    with pytest.raises(StopError):
         run(phases(broken, stop), broken, tmp_path / "broken", checkpoint_every=50)
     resumed = fresh()
     run(phases(resumed), resumed, tmp_path / "broken", resume=True, checkpoint_every=50)

@@ -97,7 +97,7 @@ def test_resuming_a_finished_training_gives_the_same_model(trained: tuple[str, P
 def test_other_calorimeters_are_refused(trained: tuple[str, Path, Refiner]) -> None:
     grid = RegularGrid("small", (2, 2, 1), (30.0, 30.0, 240.0))
     showers = Showers(torch.ones(3, 4), Particles(torch.full((3,), 5e4)), grid)
-    with pytest.raises(GeometryMismatchError, match="'small'.*'pbwo4-10x10'"):
+    with pytest.raises(GeometryMismatchError, match=r"'small'.*'pbwo4-10x10'"):
         trained[2].refine(showers)
 
 
@@ -187,7 +187,7 @@ def test_recipes_are_checked(overrides: dict[str, str], message: str) -> None:
 def test_recipe_files(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text("system: squirels-fast\nwarp: 9\n")
-    with pytest.raises(RecipeError, match="recipe .*mine.yaml"):
+    with pytest.raises(RecipeError, match=r"recipe .*mine\.yaml"):
         load_recipe(str(path))
     path.write_text("- 1\n")
     with pytest.raises(RecipeError, match="expected keys and values, found list"):

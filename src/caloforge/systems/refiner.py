@@ -29,6 +29,7 @@ from caloforge.units import format_energy
 _CARD = "card.json"
 _WEIGHTS = "weights.safetensors"
 _PADDING = 16
+_AT_A_TIME = 4096
 
 
 @dataclass(frozen=True)
@@ -133,11 +134,19 @@ class Refiner(nn.Module, ABC):
         self.calorimeter.require(showers.calorimeter, "a sample to refine")
         self._check_energies(showers.energies, strict=strict)
         steps = self._checked_steps(steps)
-        n, padded = len(showers), _pad(showers)
+        starts = range(first_index, first_index + len(showers), _AT_A_TIME)
+        parts = [
+            self._refine_some(some, seed, start, steps, reverse=reverse)
+            for start, some in zip(starts, showers.batches(_AT_A_TIME), strict=True)
+        ]
+        return replace(showers, deposits=torch.cat(parts) if parts else showers.deposits)
+
+    def _refine_some(self, showers: Showers, seed: int, first_index: int, steps: int, *, reverse: bool) -> Tensor:
+        padded = _pad(showers)
         index = torch.arange(first_index, first_index + len(padded), device=showers.energies.device)
         with torch.inference_mode():
-            deposits = self._transport(padded, seed=seed, index=index, steps=steps, reverse=reverse)[:n]
-        return replace(showers, deposits=deposits.clone())
+            deposits = self._transport(padded, seed=seed, index=index, steps=steps, reverse=reverse)
+        return deposits[: len(showers)].clone()
 
     def _checked_steps(self, steps: int | None) -> int:
         if steps is not None and steps < 1:

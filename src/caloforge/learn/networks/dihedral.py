@@ -67,8 +67,7 @@ class DihedralLinear(nn.Module):
         vectors = torch.cat([hat[4:6], hat[6:]], dim=-1) @ self.vector
         hat = torch.cat([scalars, *vectors.chunk(2, dim=-1)])
         mixed: Tensor = (self.fourier.t() @ hat.flatten(1)).view(8, batch, -1)
-        out: Tensor = mixed + self.bias
-        return out
+        return mixed + self.bias
 
 
 class _Block(nn.Module):
@@ -85,7 +84,8 @@ class _Block(nn.Module):
     ) -> Float[Tensor, "8 batch channels"]:
         scale, shift = self.modulation(condition).chunk(2, dim=-1)
         normal = torch.addcmul(shift, functional.layer_norm(field, field.shape[-1:]), 1 + scale)
-        return field + self.second(functional.silu(self.first(normal)))
+        change: Tensor = self.second(functional.silu(self.first(normal)))
+        return field + change
 
 
 class DihedralNetwork(nn.Module):

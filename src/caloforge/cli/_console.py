@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 import typer
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from caloforge.errors import EnergyRangeWarning, RepresentationWarning
 
@@ -35,8 +36,9 @@ def fail(message: object) -> NoReturn:
 
 
 def say(thing: RenderableType) -> None:
-    """Print to standard output: words, a table, a drawing."""
-    Console(highlight=False, soft_wrap=isinstance(thing, str)).print(thing)
+    """Print to standard output: words, a table, a drawing; lines are broken for a terminal only."""
+    console = Console(highlight=False, markup=False, emoji=False)
+    console.print(thing, soft_wrap=isinstance(thing, str | Text) and not console.is_terminal)
 
 
 @contextmanager

@@ -11,7 +11,6 @@ __all__ = [
     "Threads",
     "grouped",
     "read_calorimeter",
-    "require_free",
     "use_threads",
 ]
 
@@ -24,7 +23,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeGuard
 
 import typer
 
-from caloforge.errors import CaloforgeError, OutputError, OutputExistsError
+from caloforge.errors import CaloforgeError
 
 if TYPE_CHECKING:
     import torch
@@ -122,18 +121,3 @@ def read_calorimeter(text: str | None) -> "Calorimeter | None":
         msg = f"--calorimeter '{text}': expected a known name ({', '.join(known)}) or a binning FILE.xml or FILE.xml:PARTICLE"
         raise OptionError(msg)
     return read_binning(path, particle)
-
-
-def require_free(directory: Path, *, overwrite: bool) -> None:
-    """Check that a folder is not there, or empty, or may be overwritten, before hours go into what it shall hold.
-
-    Raises:
-        OutputExistsError: It is there.
-        OutputError: A file has its name.
-    """
-    if directory.is_file():
-        msg = f"{directory}: is a file, expected the path of a folder to write"
-        raise OutputError(msg)
-    if directory.exists() and any(directory.iterdir()) and not overwrite:
-        msg = f"{directory}: exists already and is not empty: choose another folder, or replace what is in it with --overwrite"
-        raise OutputExistsError(msg)

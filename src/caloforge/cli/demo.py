@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from caloforge.cli._console import say, steps
-from caloforge.cli._options import Overwrite, Seed, Threads, require_free, use_threads
-from caloforge.cli.evaluate import full_times
+from caloforge.cli._options import Overwrite, Seed, Threads, use_threads
+from caloforge.cli.evaluate import full_times, tell
 from caloforge.cli.refine import Bridge, write_refined
 from caloforge.cli.simulate import write_gflash
 
@@ -34,30 +34,30 @@ def demo(
     \b
     Examples:
       caloforge demo
-      caloforge demo --out somewhere --model squirels --threads 2
+      caloforge demo --out somewhere --model squirels-laptop --threads 2
     """
     from caloforge import report, zoo
     from caloforge.io import open_showers
 
     use_threads(threads)
-    require_free(out, overwrite=overwrite)
+    report.require_free(out / "report", overwrite=overwrite)
     refiner = zoo.load(model)
     full = zoo.bundled_showers("pbwo4-geant4")
     out.mkdir(parents=True, exist_ok=True)
     fast, refined = out / "gflash.h5", out / f"{refiner.card.name}.h5"
-    say(f"[bold]1[/bold] simulating {len(full):,} showers by GFlash, of the energies of {len(full):,} Geant4 showers")
+    say(f"1. simulating {len(full):,} showers by GFlash, of the energies of {len(full):,} Geant4 showers")
     times = full_times(FULL, full)
     times[FAST] = write_gflash(fast, full[:].energies, seed=seed, batch_size=BATCH_SIZE, device="cpu", overwrite=overwrite)
-    say(f"[bold]2[/bold] refining them with {refiner.card.name}")
+    say(f"2. refining them with {refiner.card.name}")
     bridge, source = Bridge(seed=seed), open_showers(fast)
     times["refinement"] = write_refined(refined, refiner, source, bridge, batch_size=BATCH_SIZE, overwrite=overwrite)
     times[f"{FAST} + refinement"] = times[FAST] + times["refinement"]
-    say("[bold]3[/bold] comparing GFlash, and the refined showers, with Geant4")
+    say("3. comparing GFlash, and the refined showers, with Geant4")
     with steps() as progress:
         samples = {FAST: source, REFINED: open_showers(refined)}
         evaluation = report.evaluate(full, samples, full_name=FULL, times=times, progress=progress)
-        page = report.write(evaluation, out / "report")
-    say(report.table(evaluation))
+        page = report.write(evaluation, out / "report", overwrite=overwrite)
+    tell(evaluation)
     say(_speeds(times))
     say(f"the whole report, with figures: {page}")
 

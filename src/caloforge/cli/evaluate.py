@@ -1,12 +1,15 @@
 """`caloforge evaluate`: how far samples of showers are apart."""
 
-__all__ = ["evaluate", "full_times"]
+__all__ = ["evaluate", "full_times", "tell"]
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.text import Text
 
 from caloforge.cli._console import say, steps
 from caloforge.cli._options import (
@@ -17,13 +20,15 @@ from caloforge.cli._options import (
     Threads,
     grouped,
     read_calorimeter,
-    require_free,
     use_threads,
 )
 
 if TYPE_CHECKING:
-    from caloforge.report import Settings
+    from caloforge.report import Evaluation, Settings
     from caloforge.showers import ShowerSource
+
+STYLES = {"FLOOR": "green", "CLOSE": "yellow", "APART": "red"}
+"""The colour of a row by the level of its distance, see `caloforge.report.tables.Level`."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,7 @@ def evaluate(
     from caloforge import io, report
 
     use_threads(threads)
-    require_free(out, overwrite=overwrite)
+    report.require_free(out, overwrite=overwrite)
     paths = [full, *candidates]
     names = _names(paths, labels)
     where = read_calorimeter(calorimeter)
@@ -74,11 +79,43 @@ def evaluate(
     reference = files.pop(names[0])
     known = full_times(names[0], reference)
     with steps() as progress:
-        options = {"times": known, "settings": care.settings(), "progress": progress}
-        evaluation = report.evaluate(reference, files, full_name=names[0], **options)
-        page = report.write(evaluation, out)
-    say(report.table(evaluation))
-    say(f"{page}: the whole report")
+        evaluation = report.evaluate(
+            reference, files, full_name=names[0], times=known, settings=care.settings(), progress=progress
+        )
+        page = report.write(evaluation, out, overwrite=overwrite)
+    tell(evaluation)
+    say(f"\n{page}: the whole report, with figures")
+
+
+def tell(evaluation: "Evaluation") -> None:
+    """Print the table, what it says, and what must be known before believing it."""
+    from caloforge.report import remarks, title, verdict
+
+    say(Text(f"{title(evaluation)}: distances to {evaluation.full.name}", style="bold"))
+    for line in _table(evaluation):
+        say(line)
+    for candidate in evaluation.candidates:
+        say(Text(f"\n{candidate.name}: {verdict(evaluation, candidate)}"))
+    for remark in remarks(evaluation):
+        say(Text(f"\nNote: {remark}"))
+
+
+def _table(evaluation: "Evaluation") -> Iterator[Text]:
+    """The rows of each observable under its name, in columns, coloured by how they stand to the floor."""
+    from caloforge.report import COLUMNS
+    from caloforge.report.tables import rows
+
+    table = rows(evaluation)
+    widths = [max(map(len, column)) + 2 for column in zip(COLUMNS, *(row.cells for row in table), strict=True)][1:]
+    yield Text(_columns(COLUMNS[1:], widths), style="dim")
+    for observable, group in groupby(table, key=lambda row: row.observable):
+        yield Text(observable)
+        yield from (Text(_columns(row.cells[1:], widths), style=STYLES[row.level.name]) for row in group)
+
+
+def _columns(cells: Sequence[str], widths: Sequence[int]) -> str:
+    first, *others = cells
+    return f"  {first:<{widths[0]}}" + "".join(f"{cell:>{width}}" for cell, width in zip(others, widths[1:], strict=True))
 
 
 def _names(paths: list[Path], labels: str | None) -> list[str]:

@@ -2,7 +2,8 @@
 
 __all__ = ["models"]
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -26,7 +27,13 @@ def models(
     """
     from caloforge import zoo
 
-    say(_listing([zoo.card(known) for known in zoo.names()]) if name is None else _details(zoo.card(name)))
+    if name is None:
+        say(_listing([zoo.card(known) for known in zoo.names()]))
+        return
+    card = zoo.card(name)
+    say(_details(card))
+    for label, values in (("recipe", card.recipe), ("metrics", card.metrics)):
+        say("\n".join([f" {label}", *_lines(values, "   ")]))
 
 
 def _listing(cards: "list[Card]") -> "Table":
@@ -51,9 +58,23 @@ def _details(card: "Card") -> "Table":
     )
     for label, text in (*fields, ("calorimeter", card.calorimeter["name"]), *origin):
         table.add_row(label, text)
-    for label, values in (("recipe", card.recipe), ("metrics", card.metrics)):
-        table.add_row(label, "\n".join(f"{key}: {value}" for key, value in values.items()) or "none")
     return table
+
+
+def _lines(values: Mapping[str, Any], indent: str = "") -> Iterator[str]:
+    """Nested values as lines; the innermost group on one line."""
+    for key, value in values.items():
+        if not isinstance(value, Mapping):
+            yield f"{indent}{key}: {_short(value)}"
+        elif any(isinstance(part, Mapping) for part in value.values()):
+            yield f"{indent}{key}:"
+            yield from _lines(value, indent + "  ")
+        else:
+            yield f"{indent}{key}: " + ", ".join(f"{name} {_short(part)}" for name, part in value.items() if part != "")
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _range(card: "Card") -> str:

@@ -45,7 +45,7 @@ def refine(
     Examples:
       caloforge refine squirels-fast fast.h5 refined.h5
       caloforge refine squirels-fast fast.h5 refined.h5 --seed 7 --threads 1
-      caloforge refine squirels geant4.h5 fast-like.h5 --reverse
+      caloforge refine squirels-laptop geant4.h5 fast-like.h5 --reverse
       caloforge refine my-model fast.h5 refined.h5 --strict
     """
     from caloforge import zoo

@@ -41,7 +41,7 @@ def show(
     say(_summary(showers, batch_size, title=path.name))
     if len(showers) > 0:
         chosen = showers[index : index + 1]
-        say(f"\n[bold]shower {index}[/bold], incident energy {format_energy(float(chosen.energies[0]))}")
+        say(f"\nshower {index}, incident energy {format_energy(float(chosen.energies[0]))}")
         say(draw(chosen, plain=not (sys.stdout.encoding or "ascii").lower().startswith("utf")))
 
 

@@ -4,7 +4,7 @@ __all__ = ["gflash", "simulate", "write_gflash"]
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Protocol
+from typing import TYPE_CHECKING, Annotated, Protocol, runtime_checkable
 
 import typer
 
@@ -20,6 +20,7 @@ ENERGY_STREAM = 0xE
 """The stream of the incident energies' random numbers (see `caloforge.streams`): one that no simulator or refiner uses."""
 
 
+@runtime_checkable
 class Energies(Protocol):
     """Incident energies, in MeV, that can be had by slices: a tensor, or drawn when asked for."""
 

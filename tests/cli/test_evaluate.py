@@ -1,0 +1,83 @@
+"""`caloforge evaluate`: the table on the terminal, the page and the numbers in the folder, names of samples."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from caloforge.io import CaloChallengeWriter
+from tests.cli.samples import Caloforge, random_showers, write
+
+Pair = tuple[Path, Path]
+QUICK = ("--no-classifier", "--threads", 1)
+
+
+@pytest.fixture
+def unwritten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the figures and the page, which take most of the time, where the table is looked at."""
+    monkeypatch.setattr(
+        "caloforge.report.write", lambda _evaluation, directory, *, overwrite: Path(directory) / f"{overwrite}.html"
+    )
+
+
+def test_the_folder_has_page_and_numbers_and_is_replaced_only_if_told(
+    caloforge: Caloforge, full_and_fast: Pair, tmp_path: Path
+) -> None:
+    words = ("evaluate", *full_and_fast, "--out", tmp_path / "report", *QUICK)
+    outcome = caloforge(*words)
+    assert outcome.code == 0, outcome.err
+    assert outcome.err == ""
+    [page] = [line.split(":")[0] for line in outcome.out.splitlines() if "the whole report" in line]
+    assert "<html" in Path(page).read_text()
+    numbers = json.loads((tmp_path / "report" / "metrics.json").read_text())
+    assert "pbwo4-gflash" in json.dumps(numbers)
+    assert caloforge(*words).code == 2
+    assert caloforge(*words, "--overwrite").code == 0
+    assert json.loads((tmp_path / "report" / "metrics.json").read_text())["evaluations"] == numbers["evaluations"]
+
+
+@pytest.mark.usefixtures("unwritten")
+def test_the_table_depends_on_the_seed_alone(caloforge: Caloforge, full_and_fast: Pair, tmp_path: Path) -> None:
+    variants = [(), ("--batch-size", 7), ("--seed", 1)]
+    one, small, other = (caloforge("evaluate", *full_and_fast, "--out", tmp_path, *QUICK, *words).out for words in variants)
+    assert "pbwo4-gflash" in one
+    assert "floor" in one
+    assert one == small
+    assert one != other
+
+
+@pytest.mark.usefixtures("unwritten")
+def test_labels_name_the_samples(caloforge: Caloforge, full_and_fast: Pair, tmp_path: Path) -> None:
+    full, fast = full_and_fast
+    words = ("evaluate", full, fast, fast, "--out", tmp_path, *QUICK)
+    clash = caloforge(*words)
+    assert clash.code == 2
+    assert "--labels" in clash.err
+    outcome = caloforge(*words, "--labels", "Geant4, [GFlash], again")
+    assert outcome.code == 0, outcome.err
+    assert "distances to Geant4" in outcome.out
+    assert "\n  [GFlash]" in outcome.out
+
+
+@pytest.mark.parametrize("labels", ["Geant4", "Geant4,GFlash,more", "same,same", "Geant4,"])
+def test_labels_that_do_not_fit_are_one_line(caloforge: Caloforge, full_and_fast: Pair, tmp_path: Path, labels: str) -> None:
+    outcome = caloforge("evaluate", *full_and_fast, "--out", tmp_path / "report", "--labels", labels)
+    assert outcome.code == 2
+    assert len(outcome.err.splitlines()) == 1
+    assert not (tmp_path / "report").exists()
+
+
+def test_the_time_of_the_full_simulation_is_taken_from_its_file(
+    caloforge: Caloforge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    showers = random_showers(40)
+    with CaloChallengeWriter(tmp_path / "full.h5", showers.calorimeter) as writer:
+        writer.append(showers, {"cpu_time_ms": torch.linspace(100, 300, 40)})
+    candidate = write(tmp_path / "fast.h5", random_showers(40, seed=2))
+    times = {}
+    monkeypatch.setattr(
+        "caloforge.report.write", lambda evaluation, directory, **_: times.update(evaluation.times) or Path(directory)
+    )
+    assert caloforge("evaluate", tmp_path / "full.h5", candidate, "--out", tmp_path, *QUICK).code == 0
+    assert times == {"full": pytest.approx(200)}

@@ -11,7 +11,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c c
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint types docs clean
+.PHONY: help demo test test-slow lint types docs readme clean
 
 help: ## say what the targets do
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -35,6 +35,9 @@ types: $(INSTALLED_DEV) ## types alone
 
 docs: $(INSTALLED_DEV) ## the documentation, in docs/_build/html
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+
+readme: $(INSTALLED) ## run the demo and put what it prints, its figures and the models' numbers into the README
+	$(BIN)/python docs/readme.py
 
 clean: ## remove the environment and everything that the targets made
 	rm -rf $(VENV) demo-output docs/_build docs/reference/modules dist

@@ -6,11 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from caloforge.cli import app
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 from typer.main import get_command
+
+from caloforge import zoo
+from caloforge.cli import app
+from caloforge.systems import recipe_names
+from docs.readme import filled, results
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted(
@@ -66,6 +69,18 @@ def test_every_documented_command_is_understood(page: str, text: str) -> None:
 def test_a_command_that_is_not_one_would_be_noticed(text: str) -> None:
     with pytest.raises((TyperException, KeyError)):
         understand(text.split())
+
+
+@pytest.mark.parametrize(("page", "text"), [(page, text) for page, text in COMMANDS if " squirels" in text])
+def test_every_documented_model_and_recipe_is_there(page: str, text: str) -> None:
+    command, *words = shlex.split(text)[1:]
+    known = recipe_names() if command == "train" else zoo.names()
+    assert [word for word in words if word.startswith("squirels") and word not in known] == [], page
+
+
+def test_the_readme_has_the_numbers_of_the_cards() -> None:
+    readme = (ROOT / "README.md").read_text()
+    assert filled(readme, "results", results()) == readme, "run `make readme`"
 
 
 @pytest.mark.parametrize(("page", "target"), sorted(set(matches(TARGET))))

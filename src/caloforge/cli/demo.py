@@ -52,20 +52,23 @@ def demo(
     bridge, source = Bridge(seed=seed), open_showers(fast)
     times["refinement"] = write_refined(refined, refiner, source, bridge, batch_size=BATCH_SIZE, overwrite=overwrite)
     times[f"{FAST} + refinement"] = times[FAST] + times["refinement"]
-    say("3. comparing GFlash, and the refined showers, with Geant4")
+    say("3. comparing GFlash, and the refined showers, with Geant4\n")
     with steps() as progress:
         samples = {FAST: source, REFINED: open_showers(refined)}
         evaluation = report.evaluate(full, samples, full_name=FULL, times=times, progress=progress)
         page = report.write(evaluation, out / "report", overwrite=overwrite)
     tell(evaluation)
+    say("")
     say(_speeds(times))
-    say(f"the whole report, with figures: {page}")
+    say(f"\nthe whole report, with figures: {page}")
 
 
 def _speeds(times: dict[str, float]) -> "Table":
     from rich.table import Table
 
-    table = Table("stage", "ms a shower", "faster than Geant4", title="Times", title_justify="left", box=None)
+    table = Table("stage", title="Times", title_justify="left", box=None, pad_edge=False)
+    for heading in ("ms a shower", "faster than Geant4"):
+        table.add_column(heading, justify="right")
     for stage, time in times.items():
-        table.add_row(stage, f"{time:.3f}", f"{times[FULL] / time:,.0f} x" if FULL in times and stage != FULL else "")
+        table.add_row(f"  {stage}", f"{time:.3f}", f"{times[FULL] / time:,.0f} x" if FULL in times and stage != FULL else "")
     return table

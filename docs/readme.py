@@ -1,0 +1,71 @@
+"""Fill the README with what the package does here and now: `make readme`.
+
+The demo is run, and its output and two of its figures are taken over; the table of results is made from the cards of the models.
+"""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from textwrap import wrap
+
+from caloforge import zoo
+
+ROOT = Path(__file__).parent.parent
+IMAGES = ROOT / "docs" / "images"
+FIGURES = ("shower.png", "cell_energy_log.png")
+WIDTH = 100
+"""Longer lines are broken, as a terminal does."""
+OBSERVABLES = {
+    "energy_sum": "total energy [MeV]",
+    "cell_energy": "cell energies [MeV]",
+    "cell_energy_log": "cell energies [decades]",
+    "n_hits": "hits above 1 MeV",
+    "max_energy": "brightest cell [MeV]",
+}
+
+
+def demo() -> str:
+    """Run the demo, keep its figures, and give what it prints, as Markdown."""
+    with TemporaryDirectory() as folder:
+        words = [sys.executable, "-c", "from caloforge.cli import main; main()", "demo"]
+        printed = subprocess.run(words, cwd=folder, check=True, stdout=subprocess.PIPE, text=True).stdout
+        IMAGES.mkdir(exist_ok=True)
+        for name in FIGURES:
+            shutil.copy(Path(folder) / "demo-output" / "report" / "figures" / name, IMAGES / name)
+    lines = [part for line in printed.splitlines() for part in (wrap(line, WIDTH) if len(line) > WIDTH else [line.rstrip()])]
+    return "\n".join(["```text", *lines, "```"])
+
+
+def results() -> str:
+    """The distances of the models' cards, as a table in Markdown."""
+    cards = [zoo.card(name) for name in zoo.names()]
+    header = ["showers", "observable", "floor", "GFlash", *(f"`{card.name}`" for card in cards)]
+    lines = [header, ["---", "---", *["---:"] * (len(header) - 2)]]
+    for sample in cards[0].metrics:
+        measured = [card.metrics[sample] for card in cards]
+        for key, title in OBSERVABLES.items():
+            numbers = [m["wasserstein"][key] for m in measured]
+            distances = [numbers[0]["floor"], numbers[0]["fast"], *(n["distance"] for n in numbers)]
+            lines.append([sample.split(" electrons")[0], title, *(f"{d:.2g}" if d < 10 else f"{d:.0f}" for d in distances)])
+        aucs = [0.5, measured[0]["auc_fast"], *(m["auc"] for m in measured)]
+        lines.append([sample.split(" electrons")[0], "AUC of a classifier", *(f"{auc:.3f}" for auc in aucs)])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def filled(readme: str, section: str, text: str) -> str:
+    """The README with the text of one section replaced."""
+    pattern = rf"(<!-- {section}:begin -->\n).*?(<!-- {section}:end -->)"
+    return re.sub(pattern, lambda match: f"{match[1]}{text}\n{match[2]}", readme, flags=re.DOTALL)
+
+
+def main() -> None:
+    """Rewrite the README."""
+    path = ROOT / "README.md"
+    path.write_text(filled(filled(path.read_text(), "demo", demo()), "results", results()))
+
+
+if __name__ == "__main__":
+    main()

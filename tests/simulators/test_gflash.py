@@ -50,7 +50,7 @@ def test_a_shower_has_the_same_bits_in_any_batch(simulator: GFlash, size: int) -
 def test_the_pieces_of_a_simulation_do_not_show(simulator: GFlash, monkeypatch: pytest.MonkeyPatch) -> None:
     particles = mixed_particles()
     whole = simulator.simulate(particles, seed=4).deposits
-    for bound in ("_SHOWERS_AT_ONCE", "_SPOTS_AT_ONCE"):
+    for bound in ("_SHOWERS_AT_ONCE", "_SPOTS_AT_ONCE", "_CELLS_AT_ONCE"):
         with monkeypatch.context() as patch:
             patch.setattr(module, bound, 13)
             assert torch.equal(simulator.simulate(particles, seed=4).deposits, whole)

@@ -46,6 +46,7 @@ _LEAST_ENERGY, _LARGEST_ENERGY = 100 * MeV, 10 * TeV
 
 _SHOWERS_AT_ONCE, _SHOWERS_AT_ONCE_ON_DEVICE = 256, 8192
 _SPOTS_AT_ONCE = 8_000_000
+_CELLS_AT_ONCE = 8_000_000
 """Bounds of the memory that a simulation takes: some hundred megabytes at any number of showers and any energy."""
 
 
@@ -201,7 +202,7 @@ class GFlash:
         most = _SHOWERS_AT_ONCE if energies.device.type == "cpu" else _SHOWERS_AT_ONCE_ON_DEVICE
         largest = energies.max().double().reshape(1, 1)
         spots = profile(self.medium.constants, self._tuning, largest, largest.new_zeros(1, 2)).spots
-        return max(1, min(most, int(_SPOTS_AT_ONCE / float(spots))))
+        return max(1, min(most, int(_SPOTS_AT_ONCE / float(spots)), _CELLS_AT_ONCE // self.calorimeter.n_cells))
 
     def _piece(self, energies: Float[Tensor, "showers 1"], address: Address) -> Float[Tensor, "showers cells"]:
         constants, tuning, walk = self.medium.constants, self._tuning, self._walk(energies.device)

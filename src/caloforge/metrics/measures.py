@@ -17,7 +17,7 @@ The showers stay whole: resampling showers is a change of the counts :math:`n_i`
 - An energy at each position: the positions are given and the energies are the weights, of both samples.
 """
 
-__all__ = ["Measure", "decode", "encode", "measures"]
+__all__ = ["Measure", "common_measures", "decode", "encode"]
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -106,7 +106,7 @@ class Measure:
         return np.bincount(index.ravel(), weights=weights.ravel(), minlength=stop)[:stop]
 
 
-def measures(observable: Observable, calorimeter: Calorimeter, samples: Samples) -> tuple[Measure, ...]:
+def common_measures(observable: Observable, calorimeter: Calorimeter, samples: Samples) -> tuple[Measure, ...]:
     """Samples of one observable as measures on common positions.
 
     Arguments:

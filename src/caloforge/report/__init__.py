@@ -10,4 +10,4 @@ from caloforge.report.evaluation import evaluate
 from caloforge.report.page import require_free, write
 from caloforge.report.records import Evaluation, Settings
 from caloforge.report.tables import COLUMNS, table
-from caloforge.report.verdict import remarks, title, verdict
+from caloforge.report.words import remarks, title, verdict

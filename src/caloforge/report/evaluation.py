@@ -18,7 +18,7 @@ from caloforge.errors import ShowerValueError
 from caloforge.io.input import require_deposits
 from caloforge.metrics.classifier import LEAST_SHOWERS, Auc, shower_auc
 from caloforge.metrics.distances import LEAST_FULL, Distance, distance
-from caloforge.metrics.measures import encode, measures
+from caloforge.metrics.measures import common_measures, encode
 from caloforge.observables import Entry, Observable, catalogue
 from caloforge.report.records import Evaluation, Sample, Settings, shares_energies
 from caloforge.showers import Showers, ShowerSource, spans
@@ -128,7 +128,7 @@ def _distances(
     table: dict[str, dict[str, Distance]] = {candidate.name: {} for candidate in candidates}
     for observable in observables:
         progress(f"distances of {observable.title}")
-        lines = measures(observable, full.calorimeter, [s.values[observable.name] for s in (full, *candidates)])
+        lines = common_measures(observable, full.calorimeter, [s.values[observable.name] for s in (full, *candidates)])
         for candidate, line in zip(candidates, lines[1:], strict=True):
             energies = full.energies if shares_energies(full, candidate) else None
             table[candidate.name][observable.name] = distance(

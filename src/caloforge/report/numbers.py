@@ -29,7 +29,7 @@ from typing import Any
 from caloforge.observables import Observable
 from caloforge.report.provenance import machine, versions
 from caloforge.report.records import Evaluation, Sample
-from caloforge.report.verdict import remarks, title
+from caloforge.report.words import remarks, title
 
 SCHEMA = 1
 

@@ -21,7 +21,7 @@ from caloforge.report.numbers import numbers
 from caloforge.report.provenance import machine, versions
 from caloforge.report.records import Evaluation, Sample
 from caloforge.report.tables import COLUMNS, number, overall, rows
-from caloforge.report.verdict import energy_range, remarks, title, verdict
+from caloforge.report.words import energy_range, remarks, title, verdict
 
 PAGE, METRICS, FIGURES = "report.html", "metrics.json", "figures"
 

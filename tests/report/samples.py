@@ -1,0 +1,69 @@
+"""Toy showers with a known law, and quick evaluations of them."""
+
+from collections.abc import Iterator
+
+import torch
+
+from caloforge.calorimeter import Calorimeter, pbwo4_crystals
+from caloforge.observables import Observable
+from caloforge.report import Evaluation, Settings, evaluate
+from caloforge.showers import Particles, Showers, ShowerSource
+from caloforge.units import GeV
+
+QUICK = Settings(replicas=5, cuts=10, trainings=0)
+
+
+def energies(n: int, low: float = 10 * GeV, high: float = 100 * GeV, seed: int = 0) -> torch.Tensor:
+    return low + (high - low) * torch.rand(n, generator=torch.Generator().manual_seed(seed))
+
+
+def toy(
+    energy: torch.Tensor, *, width: float = 25.0, scale: float = 0.99, seed: int = 1, calorimeter: Calorimeter | None = None
+) -> Showers:
+    """Energies shared out to the cells by a Gaussian profile of that width, in mm, each cell fluctuating on its own."""
+    calorimeter = calorimeter or pbwo4_crystals()
+    generator = torch.Generator().manual_seed(seed)
+    radius = calorimeter.centres[:, :2].norm(dim=1).float()
+    share = torch.exp(-0.5 * (radius / width) ** 2) + 1e-7
+    noise = torch.exp(0.05 * torch.randn(len(energy), calorimeter.n_cells, generator=generator))
+    noise = noise * (torch.rand(len(energy), calorimeter.n_cells, generator=generator) < 0.9)
+    deposits = scale * energy[:, None] * noise * share / share.sum()
+    return Showers(deposits.float(), Particles(energy), calorimeter)
+
+
+def judged(
+    n: int = 600, *, low: float = 50 * GeV, high: float = 50 * GeV, observables: tuple[Observable, ...] | None = None
+) -> Evaluation:
+    """A wide and a perfect candidate against the full simulation."""
+    energy = energies(n, low, high)
+    candidates = {"wide": toy(energy, width=30.0, seed=2), "perfect": toy(energy, seed=3)}
+    return evaluate(toy(energy), candidates, full_name="Full", observables=observables, settings=QUICK)
+
+
+class Watched:
+    """Showers that note the most that was asked of them at once."""
+
+    def __init__(self, showers: Showers) -> None:
+        self.showers = showers
+        self.most = 0
+
+    @property
+    def calorimeter(self) -> Calorimeter:
+        return self.showers.calorimeter
+
+    def __len__(self) -> int:
+        return len(self.showers)
+
+    def __getitem__(self, index: slice) -> Showers:
+        part = self.showers[index]
+        self.most = max(self.most, len(part))
+        return part
+
+    def batches(self, size: int) -> Iterator[Showers]:
+        self.most = max(self.most, size)
+        return self.showers.batches(size)
+
+
+def watched(showers: Showers) -> tuple[ShowerSource, Watched]:
+    source = Watched(showers)
+    return source, source

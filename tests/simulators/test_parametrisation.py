@@ -72,7 +72,10 @@ def test_the_fluctuations_have_the_stated_moments() -> None:
 
 
 @pytest.mark.parametrize("energy", [1e2, 1e3, 1e5, 1e7])
-@pytest.mark.parametrize("medium", [Homogeneous(LEAD), Homogeneous(POLYSTYRENE), Sampling(LEAD, LIQUID_ARGON, 2.0, 4.0)])
+@pytest.mark.parametrize(
+    "medium",
+    [Homogeneous(LEAD), Homogeneous(POLYSTYRENE), Sampling(LEAD, LIQUID_ARGON, 2.0, 4.0), Sampling(LEAD, POLYSTYRENE, 9.0, 5.0)],
+)
 def test_profiles_are_sound_at_any_energy(energy: float, medium: Medium) -> None:
     energies, normals = torch.full((500, 1), energy, dtype=torch.float64), torch.randn(500, 2, dtype=torch.float64)
     found = profile(medium.constants, medium.tuning, energies, normals)

@@ -96,9 +96,10 @@ class GFlash:
     upstream: Upstream | None = None
 
     def __post_init__(self) -> None:
-        if not 0 < self.step * self.grid.n_layers < math.inf:
+        if not 0 < self.step < math.inf:
             msg = f"GFlash: step is {self.step} radiation lengths, expected a positive number such as 0.1"
             raise GeometryError(msg)
+        self._walk(torch.device("cpu"))
 
     def simulate(self, particles: Particles, *, seed: int, first_index: int = 0) -> Showers:
         """Simulate one shower a particle, in spot mode.

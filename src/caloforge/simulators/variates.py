@@ -65,14 +65,15 @@ def _inverted(
     n: Float[Tensor, "*shape"], q: Float[Tensor, "*shape"], log_failure: Float[Tensor, "*shape"], u: Float[Tensor, "*shape"]
 ) -> Float[Tensor, "*shape"]:
     """The quantile ``u`` of the binomial law."""
-    odds = q / (1 - q)
-    slope, term = odds * (n + 1), (n * log_failure).exp()
-    rest, successes, beyond = u - term, torch.zeros_like(n), torch.zeros_like(n)
+    minus_odds = q / (q - 1)
+    slope, term = minus_odds * -(n + 1), (n * log_failure).exp()
+    rest, successes = u - term, torch.zeros_like(n)
+    ratio, beyond = torch.empty_like(n), torch.empty_like(n)
     for j in range(1, int(n.max()) + 1):
         if rest.max() <= 0:
             break
         successes += torch.gt(rest, 0, out=beyond)
-        term *= torch.add(-odds, slope, alpha=1 / j)
+        term *= torch.add(minus_odds, slope, alpha=1 / j, out=ratio)
         rest -= term
     return torch.minimum(successes, n)
 

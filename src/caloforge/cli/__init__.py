@@ -6,6 +6,7 @@ line says what, where, and how to mend it), 130 interrupted from the keyboard. A
 
 __all__ = ["app", "main"]
 
+import os
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -60,12 +61,16 @@ def about(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and end the process.
 
+    Threads that wait do so asleep, unless the environment says otherwise: those that spin, OpenMP's default, make everything
+    slower by a factor of ten and more as soon as another program uses one of the cores.
+
     Arguments:
         arguments: The words after ``caloforge``; those of the process if None.
 
     Raises:
         SystemExit: Always, with the exit code.
     """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     with told_warnings():
         try:
             app(arguments, prog_name="caloforge")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from caloforge.cli._console import say, steps
-from caloforge.cli._options import Overwrite, Seed, Threads, use_threads
+from caloforge.cli._options import Overwrite, Seed, use_threads
 from caloforge.cli.evaluate import full_times, tell
 from caloforge.cli.refine import Bridge, write_refined
 from caloforge.cli.simulate import write_gflash
@@ -24,7 +24,7 @@ def demo(
     out: Annotated[Path, typer.Option(metavar="DIR", help="The folder for the showers and the report.")] = Path("demo-output"),
     model: Annotated[str, typer.Option(metavar="MODEL", help="The model that refines.")] = "squirels-fast",
     seed: Seed = 1,
-    threads: Threads = None,
+    threads: Annotated[int, typer.Option(min=1, metavar="T", help="How many cores to use.")] = 1,
     overwrite: Overwrite = False,
 ) -> None:
     """Simulate showers by GFlash, refine them to Geant4's quality, compare, and write a page about it.

@@ -1,5 +1,7 @@
 """Measures: codes of energies are fine and ordered, masses are those of plain weighted counting."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from caloforge.calorimeter import pbwo4_crystals
 from caloforge.errors import ShowerValueError
 from caloforge.metrics import Measure, common_measures, decode, encode
-from caloforge.observables import LOG_SPECTRUM, N_HITS, PROFILE_X, SPECTRUM
+from caloforge.observables import LOG_SPECTRUM, N_HITS, PROFILE_X, SPECTRUM, Scale
 
 CRYSTALS = pbwo4_crystals()
 
@@ -82,6 +84,13 @@ def test_the_linear_spectrum_counts_empty_cells_and_the_logarithmic_one_does_not
 def test_a_logarithmic_line_needs_a_value_above_its_threshold() -> None:
     with pytest.raises(ShowerValueError, match=r"no value exceeds 0\.001 MeV"):
         common_measures(LOG_SPECTRUM, CRYSTALS, [encode(torch.zeros(3, 100))])
+
+
+def test_on_a_logarithmic_line_a_value_must_exceed_the_threshold() -> None:
+    observable = replace(N_HITS, scale=Scale.LOG, threshold=4.0)
+    [measure] = common_measures(observable, CRYSTALS, [np.array([3, 4, 4, 10, 100, 100])])
+    assert measure.positions.tolist() == [1.0, 2.0]
+    assert measure.mass().tolist() == [1 / 3, 2 / 3]
 
 
 def test_a_profile_weights_positions_with_energies() -> None:

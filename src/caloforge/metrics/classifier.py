@@ -16,8 +16,9 @@ next training turns the parts by one: after five trainings each shower has been 
 of equal number go into the same part, so that showers of one incident energy are never on both sides of the split.
 
 *Network.* A multilayer perceptron, binary cross-entropy, AdamW; the weights of the epoch with the least loss on the stopping
-part are kept. A few thousand showers are learnt by heart at once without a lot of dropout and weight decay: with the standard
-`Network` differences in correlations of cells are found that a less restrained one does not see (AUC 0.86 where it says 0.67).
+part are kept. A network learns a few thousand showers by heart at once, and then misses what tells the samples apart; hence the
+strong dropout and weight decay of the standard `Network`. Measured on 2,000 Geant4 showers of 50 GeV in 100 crystals against
+showers with the right law in each crystal but wrong correlations: AUC 0.85; with dropout 0.2 and weight decay 0.01: 0.67.
 
 The AUC is the mean over the trainings, its error their standard deviation over the square root of their number. With n scored
 showers a sample in all, chance alone makes it scatter by :math:`\sqrt{1 / 6 n}` (0.009 for 2,000).

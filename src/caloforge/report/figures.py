@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO, StringIO
+from typing import Any
 
 import matplotlib as mpl
 import mplhep
@@ -28,6 +29,7 @@ from caloforge.observables import ENERGY_SUM, MAX_FRACTION, RESPONSE, SPECTRUM, 
 from caloforge.report.histograms import Binned, binned
 from caloforge.report.records import Evaluation, Sample, shares_energies
 from caloforge.report.tables import CLOSE, number
+from caloforge.report.words import title
 from caloforge.units import GeV, format_energy, keV
 
 INK = "#1b1b1f"
@@ -35,7 +37,7 @@ FULL = "#8d8d93"
 COLOURS = ("#d1495b", "#2e78c7", "#2a9d5c", "#d98a1f", "#8e5bb5", "#22a3a3", "#b3668f")
 ENERGY_COLOURS, RATIO_COLOURS = "viridis", "RdBu_r"
 STYLES = ("--", "-", "-.", ":")
-STYLE = {
+STYLE: Any = {
     "axes.edgecolor": INK,
     "axes.facecolor": "none",
     "axes.labelcolor": INK,
@@ -58,7 +60,7 @@ STYLE = {
 """Matplotlib's settings for every figure; nothing global is changed."""
 
 _LEAST_FLOORS = 0.2
-_MARGINS = {"left": 0.13, "right": 0.97, "bottom": 0.11, "top": 0.98, "hspace": 0.08}
+_MARGINS = {"left": 0.13, "right": 0.97, "bottom": 0.11, "top": 0.93, "hspace": 0.08}
 _MOST_IMAGES = 4
 _MOST_SCATTERS = 3
 _WELL_KNOWN = 0.2
@@ -85,7 +87,7 @@ class Drawing:
     def png(self) -> bytes:
         """The figure as PNG, on white, 150 dots an inch."""
         buffer = BytesIO()
-        with mpl.rc_context(STYLE):  # type: ignore[arg-type]
+        with mpl.rc_context(STYLE):
             self.figure.savefig(buffer, format="png", dpi=150, facecolor="white")
         return buffer.getvalue()
 
@@ -93,14 +95,14 @@ class Drawing:
     def svg(self) -> str:
         """The figure as an SVG element without a background."""
         buffer = StringIO()
-        with mpl.rc_context(STYLE):  # type: ignore[arg-type]
+        with mpl.rc_context(STYLE):
             self.figure.savefig(buffer, format="svg", dpi=150, metadata={"Date": None, "Creator": None})
         return buffer.getvalue()[buffer.getvalue().index("<svg") :]
 
 
 def drawings(evaluation: Evaluation) -> list[Drawing]:
     """All figures that the evaluation allows."""
-    with mpl.rc_context(STYLE):  # type: ignore[arg-type]
+    with mpl.rc_context(STYLE):
         comparisons = [_comparison(evaluation, observable) for observable in _drawn(evaluation)]
         made = [_summary(evaluation), *comparisons, *_scatters(evaluation), *_images(evaluation)]
         for drawing in made:
@@ -129,6 +131,10 @@ def _drawn(evaluation: Evaluation) -> list[Observable]:
 def _label(name: str) -> str:
     """A name as matplotlib takes it literally: no mathematics, and not hidden from legends by a leading underscore."""
     return name.replace("$", r"\$").replace("_", " _", 1) if name.startswith("_") else name.replace("$", r"\$")
+
+
+def _heading(evaluation: Evaluation) -> str:
+    return _label(title(evaluation))
 
 
 def _colour(k: int) -> str:
@@ -160,6 +166,7 @@ def _summary(evaluation: Evaluation) -> Drawing:
     ax.xaxis.set_major_formatter("{x:g}")
     ax.set_yticklabels([o.title for o in observables])
     ax.set_ylim(len(observables) - 0.4, -0.6)
+    figure.suptitle(_heading(evaluation), fontsize=STYLE["axes.titlesize"])
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4)
     caption = (
         f"Each distance in units of the floor, which two samples of {evaluation.full.name} of these sizes would show (grey: "
@@ -185,6 +192,7 @@ def _comparison(evaluation: Evaluation, observable: Observable) -> Drawing:
         floors = number(_distance(evaluation, candidate, observable).ratio_to_floor)
         _draw_candidate((main, ratio), full, bins, k, f"{_label(candidate.name)} ({floors} x floor)")
     _dress(main, ratio, observable, [full, *candidates])
+    main.set_title(_heading(evaluation), loc="left")
     ratio.set_ylim(*_ratio_limits(full, candidates))
     return Drawing(observable.name, _caption(evaluation, observable, [full, *candidates]), figure)
 
@@ -264,7 +272,9 @@ def _scatters(evaluation: Evaluation) -> Iterator[Drawing]:
     drawn = [o for o in (ENERGY_SUM, RESPONSE) if o in _drawn(evaluation)]
     panels = [(o, c) for c in partners for o in drawn][:_MOST_SCATTERS]
     if panels:
-        yield _scatter(first, panels)
+        drawing = _scatter(first, panels)
+        drawing.figure.suptitle(_heading(evaluation), fontsize=STYLE["axes.titlesize"])
+        yield drawing
 
 
 def _scatter(first: Sample, panels: Sequence[tuple[Observable, Sample]]) -> Drawing:
@@ -314,6 +324,7 @@ def _image_rows(evaluation: Evaluation, grid: RegularGrid) -> Drawing:
             _draw_image(column[1], grid, _above(mean), norm, ENERGY_COLOURS)
         else:
             _draw_image(column[1], grid, _over(_image(grid, sample.mean), mean), ratio, RATIO_COLOURS)
+    figure.suptitle(_heading(evaluation), fontsize=STYLE["axes.titlesize"])
     axes[0, 0].set_ylabel("one shower\n$y$ [mm]")
     axes[1, 0].set_ylabel("mean; ratio to it\n$y$ [mm]")
     for ax in axes[1]:

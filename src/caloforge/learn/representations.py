@@ -19,9 +19,10 @@ the numbers hang together. Call the orbit of the brightest cells (the four cryst
    as `QuantileTables`. Then :math:`y = \Phi^{-1}(p + (1 - p) F(z))` for a filled cell and
    :math:`y = \Phi^{-1}(p\,u)`, :math:`u \sim U(0, 1)`, for an empty one.
 
-The inverse undoes 2, then rebuilds :math:`S`, the core's share by a softmax and the halo's by scaling: the energy is conserved by
-construction, and no cell can run away, whatever a network says. Numbers beyond :math:`|y| =` `REACH` are brought back to it, and
-counted in a `RepresentationWarning`.
+The inverse undoes 2, then rebuilds :math:`S`, the core's share by a softmax and the halo's by scaling: the energy is
+conserved by construction, and no cell can run away, whatever a network says. Numbers beyond :math:`|y| =` `REACH` are
+brought back to it, and counted in a `RepresentationWarning`. A leakage below 1e-6, that of a shower with more energy than
+its particle included, counts as 1e-6.
 """
 
 __all__ = ["EMPTY", "REACH", "Gaussianised", "StandardisedShape", "StandardisedSum"]

@@ -42,11 +42,11 @@ SYSTEMS: Mapping[str, System] = {
 
 def recipe_names() -> tuple[str, ...]:
     """The names of the recipes that come with the package."""
-    return tuple(sorted(f.name.removesuffix(".yaml") for f in _recipes().iterdir() if f.name.endswith(".yaml")))
+    return tuple(sorted(path.stem for path in _recipes().glob("*.yaml")))
 
 
-def _recipes() -> resources.abc.Traversable:
-    return resources.files("caloforge") / "recipes"
+def _recipes() -> Path:
+    return Path(str(resources.files("caloforge"))) / "recipes"
 
 
 def load_recipe(name: str, overrides: Mapping[str, str] | None = None) -> Recipe:

@@ -65,9 +65,9 @@ def test_a_feature_that_never_varies_does_no_harm() -> None:
 
 
 def test_a_runaway_value_does_no_harm() -> None:
-    x, y = gaussians(300), gaussians(300, 2.0, seed=1)
-    x[7, 0] = 1e30
-    assert 0.8 < classify(x, y, network=QUICK).value < 1
+    x, y = gaussians(1000), gaussians(1000, 2.0, seed=1)
+    x[7, 0] = 3e38
+    assert min(classify(x, y, network=QUICK).trainings) > 0.8
 
 
 def test_the_seed_alone_decides_and_the_global_state_is_left_alone() -> None:

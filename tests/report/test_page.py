@@ -167,7 +167,13 @@ def test_several_evaluations_share_a_page(tmp_path: Path) -> None:
 def test_names_are_taken_literally(tmp_path: Path) -> None:
     energy = energies(20)
     candidates = {name: toy(energy, seed=k) for k, name in enumerate(ODD_NAMES)}
-    page = write(evaluate(toy(energy, seed=9), candidates, observables=FEW, settings=QUICK), tmp_path).read_text()
+    evaluation = evaluate(toy(energy, seed=9), candidates, observables=FEW, settings=QUICK)
+    legend = drawings(evaluation)[1].figure.axes[0].get_legend()
+    assert legend is not None
+    named = [text.get_text().partition(" (")[0].strip().replace(r"\$", "$") for text in legend.get_texts()]
+    assert named == ["Full simulation", *ODD_NAMES]
+    assert not any("$" in text.get_text().replace(r"\$", "") for text in legend.get_texts())
+    page = write(evaluation, tmp_path).read_text()
     assert "<b>bold</b>" not in page
     assert "&lt;b&gt;bold&lt;/b&gt;" in page
     assert list(json.loads((tmp_path / "metrics.json").read_text())["evaluations"][0]["distances"]) == ODD_NAMES

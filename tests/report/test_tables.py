@@ -103,6 +103,7 @@ def test_the_verdict_counts_levels_and_names_the_worst() -> None:
 
 def test_large_samples_that_share_their_energies_need_no_remark() -> None:
     assert remarks(judged(500)) == []
+    assert remarks(judged(500, low=10 * GeV, high=100 * GeV)) == []
 
 
 def test_small_samples_need_a_remark() -> None:

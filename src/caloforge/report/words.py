@@ -56,7 +56,7 @@ def _classifier(evaluation: Evaluation, candidate: Sample) -> str:
     auc = evaluation.aucs.get(candidate.name)
     if auc is None:
         return ""
-    return f"A classifier on all cells tells the two apart with AUC {auc.value:.3f} ± {auc.error:.3f} (chance: 0.5)."
+    return f"A classifier on all cells reaches AUC {auc.value:.3f} ± {auc.error:.3f} (chance: 0.5)."
 
 
 def _gain(evaluation: Evaluation, candidate: Sample) -> str:

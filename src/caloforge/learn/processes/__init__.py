@@ -1,9 +1,5 @@
 """How a distribution is learned and sampled."""
 
-from caloforge.learn.processes.flow import FlowBridge, Linear, Path, Trigonometric
-from caloforge.learn.processes.schroedinger import Displacement, SchroedingerBridge
-from caloforge.learn.processes.solvers import EULER, HEUN, MIDPOINT, RK4, SOLVERS, RungeKutta, integrate
-
 __all__ = [
     "EULER",
     "HEUN",
@@ -19,3 +15,7 @@ __all__ = [
     "Trigonometric",
     "integrate",
 ]
+
+from caloforge.learn.processes.flow import FlowBridge, Linear, Path, Trigonometric
+from caloforge.learn.processes.schroedinger import Displacement, SchroedingerBridge
+from caloforge.learn.processes.solvers import EULER, HEUN, MIDPOINT, RK4, SOLVERS, RungeKutta, integrate

@@ -1,0 +1,204 @@
+"""The public surface, name by name: a change here is a change that users notice."""
+
+import ast
+import pkgutil
+from importlib import import_module
+from importlib.util import find_spec
+from inspect import getdoc, isclass, isfunction
+from pathlib import Path
+
+import pytest
+
+import caloforge
+
+PUBLIC: dict[str, list[str]] = {
+    "caloforge.calorimeter": [
+        "Calorimeter",
+        "CylinderGrid",
+        "CylinderLayer",
+        "RegularGrid",
+        "named_calorimeters",
+        "pbwo4_crystals",
+    ],
+    "caloforge.cli": ["app", "main"],
+    "caloforge.errors": [
+        "CaloforgeError",
+        "EnergyRangeError",
+        "EnergyRangeWarning",
+        "FileFormatError",
+        "GeometryError",
+        "GeometryMismatchError",
+        "ModelError",
+        "OutputError",
+        "OutputExistsError",
+        "RecipeError",
+        "RepresentationWarning",
+        "ShowerValueError",
+        "TrainingError",
+        "UnitError",
+    ],
+    "caloforge.io": [
+        "CaloChallengeFile",
+        "CaloChallengeWriter",
+        "NewFile",
+        "ShowerFile",
+        "SquirelsFile",
+        "convert",
+        "open_showers",
+        "read_binning",
+        "write_binning",
+        "write_squirels",
+    ],
+    "caloforge.learn": [],
+    "caloforge.learn.networks": [
+        "DihedralLinear",
+        "DihedralNetwork",
+        "SquirelsEnergyNetwork",
+        "SquirelsShapeNetwork",
+        "sinusoids",
+    ],
+    "caloforge.learn.networks.dihedral": ["DihedralLinear", "DihedralNetwork"],
+    "caloforge.learn.networks.embedding": ["sinusoids"],
+    "caloforge.learn.networks.squirels": ["SquirelsEnergyNetwork", "SquirelsShapeNetwork"],
+    "caloforge.learn.processes": [
+        "Displacement",
+        "EULER",
+        "FlowBridge",
+        "HEUN",
+        "Linear",
+        "MIDPOINT",
+        "Path",
+        "RK4",
+        "RungeKutta",
+        "SOLVERS",
+        "SchroedingerBridge",
+        "Trigonometric",
+        "integrate",
+    ],
+    "caloforge.learn.processes.flow": ["FlowBridge", "Linear", "Path", "Trigonometric"],
+    "caloforge.learn.processes.schroedinger": ["Displacement", "SchroedingerBridge"],
+    "caloforge.learn.processes.solvers": ["EULER", "HEUN", "MIDPOINT", "RK4", "RungeKutta", "SOLVERS", "Velocity", "integrate"],
+    "caloforge.learn.quantiles": ["KNOTS", "NODES", "QuantileTables"],
+    "caloforge.learn.representations": ["EMPTY", "Gaussianised", "REACH", "StandardisedShape", "StandardisedSum"],
+    "caloforge.learn.symmetry": ["Orbits"],
+    "caloforge.learn.training": ["Phase", "Progress", "WARM_UP", "generator", "run"],
+    "caloforge.materials": [
+        "AIR",
+        "BGO",
+        "COPPER",
+        "IRON",
+        "LEAD",
+        "LEAD_TUNGSTATE",
+        "LIQUID_ARGON",
+        "Material",
+        "POLYSTYRENE",
+        "SCATTERING_ENERGY",
+        "SILICON",
+        "TUNGSTEN",
+    ],
+    "caloforge.metrics": [
+        "Auc",
+        "Distance",
+        "Measure",
+        "Network",
+        "area",
+        "classify",
+        "common_measures",
+        "decode",
+        "distance",
+        "encode",
+        "shower_auc",
+        "wasserstein",
+    ],
+    "caloforge.observables": [
+        "ENERGY_SUM",
+        "Entry",
+        "LAYERS",
+        "LOG_SPECTRUM",
+        "MAX_ENERGY",
+        "MAX_FRACTION",
+        "N_HITS",
+        "Observable",
+        "PROFILE_X",
+        "PROFILE_Y",
+        "RESPONSE",
+        "SPECTRUM",
+        "SQUIRELS",
+        "Scale",
+        "catalogue",
+        "cell_energies",
+        "cell_spectrum",
+        "layer_energies",
+        "max_energy",
+        "max_fraction",
+        "n_hits",
+        "profile_x",
+        "profile_y",
+        "response",
+        "total_energy",
+    ],
+    "caloforge.report": [
+        "COLUMNS",
+        "Evaluation",
+        "Settings",
+        "evaluate",
+        "remarks",
+        "require_free",
+        "table",
+        "title",
+        "verdict",
+        "write",
+    ],
+    "caloforge.showers": ["ELECTRON", "Particles", "ShowerSource", "Showers", "spans"],
+    "caloforge.simulators": ["GFlash", "Homogeneous", "Medium", "Sampling", "Tuning", "Upstream", "pbwo4_gflash"],
+    "caloforge.streams": ["keys", "normals", "uniforms", "words"],
+    "caloforge.systems": [
+        "Card",
+        "Recipe",
+        "Refiner",
+        "SYSTEMS",
+        "TrainingShowers",
+        "load",
+        "load_recipe",
+        "recipe_names",
+        "train",
+    ],
+    "caloforge.units": ["GeV", "MeV", "TeV", "cm", "format_energy", "keV", "m", "mm", "parse_energy"],
+    "caloforge.zoo": ["bundled_showers", "card", "load", "names", "shower_names"],
+}
+
+MODULES = sorted(
+    m.name
+    for m in pkgutil.walk_packages(caloforge.__path__, "caloforge.")
+    if not any(p.startswith("_") for p in m.name.split("."))
+)
+SURFACE = [name for name in MODULES if name.count(".") == 1 or name.startswith("caloforge.learn.")]
+"""What users import from: the rooms of the house, and those of `learn`; what else is in a room is taken from the room."""
+
+
+def test_every_room_is_locked() -> None:
+    assert sorted(PUBLIC) == SURFACE
+
+
+@pytest.mark.parametrize("name", SURFACE)
+def test_the_public_names_of_a_room_are_these(name: str) -> None:
+    assert sorted(import_module(name).__all__) == sorted(PUBLIC[name])
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_every_public_object_is_there_and_explains_itself(name: str) -> None:
+    module = import_module(name)
+    objects = {public: getattr(module, public) for public in module.__all__}
+    assert [public for public, o in objects.items() if (isclass(o) or isfunction(o)) and not getdoc(o)] == []
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_begins_with_its_head_and_its_public_names(name: str) -> None:
+    spec = find_spec(name)
+    assert spec is not None
+    assert spec.origin is not None
+    head, names, *_ = ast.parse(Path(spec.origin).read_text()).body
+    assert isinstance(head, ast.Expr)
+    assert isinstance(names, ast.Assign | ast.AnnAssign)
+    target = names.target if isinstance(names, ast.AnnAssign) else names.targets[0]
+    assert ast.unparse(target) == "__all__"

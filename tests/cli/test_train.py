@@ -26,6 +26,14 @@ def test_a_training_is_told_where_nobody_watches(caloforge: Caloforge, full_and_
     assert f"caloforge refine {tmp_path / 'm'}" in outcome.out
 
 
+def test_without_files_it_trains_on_what_comes_with_the_package(caloforge: Caloforge, tmp_path: Path) -> None:
+    words = ("--set", "steps=1", "--set", "channels=8", "--set", "batch_size=32")
+    outcome = caloforge("train", "squirels-fast", "--out", tmp_path / "m", *words)
+    assert outcome.code == 0, outcome.err
+    card = json.loads((tmp_path / "m/card.json").read_text())
+    assert card["data"] == "bundled Geant4 showers (4,000 showers) and GFlash of the same energies (4,000 showers)"
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from caloforge.cli import main
 from caloforge.zoo import bundled_showers
@@ -10,9 +11,13 @@ from tests.cli.samples import Caloforge, Outcome, random_showers, write
 
 
 def run(*words: object) -> int:
-    """Run the command line in this process; the exit code."""
-    with pytest.raises(SystemExit) as end:
-        main([str(word) for word in words])
+    """Run the command line in this process, and undo its choice of threads; the exit code."""
+    threads = torch.get_num_threads()
+    try:
+        with pytest.raises(SystemExit) as end:
+            main([str(word) for word in words])
+    finally:
+        torch.set_num_threads(threads)
     code = end.value.code
     return code if isinstance(code, int) else int(code is not None)
 

@@ -1,0 +1,71 @@
+"""What comes with the package: whole, small, and as good as the cards say."""
+
+from pathlib import Path
+
+import pytest
+
+from caloforge import report, zoo
+from caloforge.calorimeter import pbwo4_crystals
+from caloforge.errors import ModelError
+from caloforge.io import CaloChallengeFile
+from caloforge.report import Settings
+from caloforge.simulators import pbwo4_gflash
+
+pytestmark = pytest.mark.filterwarnings("ignore::caloforge.errors.RepresentationWarning")
+
+FLOORS = 3
+"""The distance that is close, in floors."""
+
+
+def test_the_default_comes_first() -> None:
+    assert zoo.names() == ("squirels-fast", "squirels-laptop")
+
+
+@pytest.mark.parametrize("name", zoo.names())
+def test_a_model_is_whole_and_its_card_tells_all(name: str) -> None:
+    card, model = zoo.card(name), zoo.load(name)
+    assert model.card == card
+    assert card.name == name
+    assert card.energy_range == (10_000.0, 100_000.0)
+    assert model.calorimeter == pbwo4_crystals()
+    assert card.metrics
+    assert all((card.summary, card.data, card.licence, card.sha256))
+
+
+@pytest.mark.parametrize("name", zoo.shower_names())
+def test_bundled_showers_say_their_calorimeter_and_their_time(name: str) -> None:
+    showers = zoo.bundled_showers(name)
+    assert isinstance(showers, CaloChallengeFile)
+    assert showers.calorimeter == pbwo4_crystals()
+    assert "calorimeter" in showers.attributes
+    assert (showers.column("cpu_time_ms") > 0).all()
+    assert showers[:].deposits.isfinite().all()
+
+
+def test_all_that_is_bundled_is_small() -> None:
+    files = [path for path in Path(zoo.__file__).parent.rglob("*") if path.suffix in {".h5", ".safetensors"}]
+    assert sum(path.stat().st_size for path in files) < 8_000_000
+
+
+@pytest.mark.parametrize("call", [zoo.card, zoo.load, zoo.bundled_showers])
+def test_an_unknown_name_is_answered_with_the_known(call: object) -> None:
+    with pytest.raises(ModelError, match="'nonesuch': expected"):
+        call("nonesuch")  # type: ignore[operator]
+
+
+def judged(name: str, settings: Settings) -> report.Evaluation:
+    full = zoo.bundled_showers(name)[:1000]
+    refined = zoo.load("squirels-fast").refine(pbwo4_gflash().simulate(full.particles, seed=11), seed=12)
+    return report.evaluate(full, {"refined": refined}, full_name="Geant4", settings=settings)
+
+
+@pytest.mark.parametrize("name", [name for name in zoo.shower_names() if "geant4" in name])
+def test_the_default_model_makes_geant4_of_gflash(name: str) -> None:
+    evaluation = judged(name, Settings(trainings=0, replicas=2))
+    for observable, distance in evaluation.distances["refined"].items():
+        assert distance.value < FLOORS * distance.floor, observable
+
+
+def test_a_classifier_cannot_tell_them_apart() -> None:
+    evaluation = judged("pbwo4-geant4", Settings(trainings=2, replicas=2, cuts=2))
+    assert evaluation.aucs["refined"].value < 0.6

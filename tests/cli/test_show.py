@@ -42,7 +42,7 @@ def test_summary_states_what_the_file_holds(caloforge: Caloforge, tmp_path: Path
         "two.h5",
         "pbwo4-10x10 (100 cells",
         "50 GeV",
-        "0.7001 in the mean",
+        "0.7001 in the mean, 0.0999 standard deviation",
         "1.5 in the mean",
         "35 GeV in the mean, 40 GeV at most",
     ):

@@ -81,3 +81,12 @@ def test_the_time_of_the_full_simulation_is_taken_from_its_file(
     )
     assert caloforge("evaluate", tmp_path / "full.h5", candidate, "--out", tmp_path, *QUICK).code == 0
     assert times == {"full": pytest.approx(200)}
+
+
+def test_a_report_in_the_way_is_noticed_before_the_work(
+    caloforge: Caloforge, full_and_fast: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "metrics.json").write_text("mine")
+    monkeypatch.setattr("caloforge.report.evaluate", lambda *_, **__: pytest.fail("the work began"))
+    assert caloforge("evaluate", *full_and_fast, "--out", tmp_path, *QUICK).code == 2
+    assert (tmp_path / "metrics.json").read_text() == "mine"

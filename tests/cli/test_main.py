@@ -80,3 +80,16 @@ def test_a_closed_pipe_is_quiet(shower_file: Path) -> None:
     result = subprocess.run([*SCRIPT, "show", str(shower_file)], stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
     os.close(writer)
     assert result.stderr == ""
+
+
+def test_threads_are_those_asked_for(
+    caloforge: Caloforge, full_and_fast: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr("torch.set_num_threads", asked.append)
+    like = ("simulate", "gflash", "--like", full_and_fast[0], "-n", "2", "--seed", "1")
+    assert caloforge(*like, tmp_path / "a.h5", "--threads", "3").code == 0
+    assert 3 in asked
+    asked.clear()
+    assert caloforge(*like, tmp_path / "b.h5").code == 0
+    assert 3 not in asked

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from torch import Tensor
 
-    from caloforge.showers import Showers, ShowerSource
+    from caloforge.showers import ShowerSource
 
 
 def show(
@@ -46,25 +46,34 @@ def show(
 
 
 def _summary(showers: "ShowerSource", batch_size: int, title: str) -> "Table":
-    import torch
     from rich.table import Table
 
-    with tracked("reading", showers) as watched:
-        parts = [_measured(batch) for batch in watched.batches(batch_size)]
     calorimeter = showers.calorimeter
     table = Table(title=title, title_justify="left", title_style="bold", show_header=False, box=None)
     table.add_row("showers", f"{len(showers):,}")
     table.add_row("calorimeter", f"{calorimeter.name} ({calorimeter.n_cells} cells, {calorimeter.n_layers} layer(s))")
-    if parts:
-        for label, text in _lines(*(torch.cat(columns) for columns in zip(*parts, strict=True))):
+    if len(showers) > 0:
+        for label, text in _lines(*_measured(showers, batch_size)):
             table.add_row(label, text)
     return table
 
 
-def _measured(batch: "Showers") -> "tuple[Tensor, Tensor, Tensor, Tensor]":
-    from caloforge.observables import max_energy, n_hits, response
+def _measured(showers: "ShowerSource", batch_size: int) -> "Tensor":
+    """Energy, response, hits and brightest cell of each shower, with shape (4, N).
 
-    return batch.energies.double(), response(batch), n_hits(batch).double(), max_energy(batch)
+    One tensor for all: small ones kept from each batch would lie between the batches and keep their memory from being used again.
+    """
+    import torch
+
+    from caloforge.observables import max_energy, n_hits, response
+    from caloforge.showers import spans
+
+    measured = torch.empty(4, len(showers), dtype=torch.float64)
+    with tracked("reading", showers) as watched:
+        for span, batch in zip(spans(len(showers), batch_size), watched.batches(batch_size), strict=True):
+            for row, values in enumerate((batch.energies, response(batch), n_hits(batch), max_energy(batch))):
+                measured[row, span] = values.double()
+    return measured
 
 
 def _lines(energy: "Tensor", response: "Tensor", hits: "Tensor", brightest: "Tensor") -> list[tuple[str, str]]:

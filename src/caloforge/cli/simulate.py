@@ -142,9 +142,13 @@ def _energies_of(path: Path, number: int | None) -> "Tensor":
     import torch
 
     from caloforge.io import open_showers
+    from caloforge.showers import spans
 
     showers = open_showers(path)
     if number is not None and number > len(showers):
         msg = f"-n {number}: {path} holds {len(showers)} energies only"
         raise OptionError(msg)
-    return torch.cat([torch.empty(0), *(batch.energies for batch in showers.batches(1000))])[:number]
+    energies = torch.empty(len(showers) if number is None else number)
+    for span in spans(len(energies), 1000):
+        energies[span] = showers[span].energies
+    return energies

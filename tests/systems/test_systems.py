@@ -157,6 +157,8 @@ def test_too_little_to_train_on(tmp_path: Path) -> None:
     full, fast = zoo.bundled_showers("pbwo4-geant4-20gev")[:], zoo.bundled_showers("pbwo4-geant4-50gev")[:]
     with pytest.raises(TrainingError, match="do not overlap"):
         train(recipe, tmp_path / "out", TrainingShowers(full, fast), description="")
+    with pytest.raises(TrainingError, match="all incident energies lie near 20 GeV"):
+        train(recipe, tmp_path / "out", TrainingShowers(full, full), description="")
     assert not (tmp_path / "out").exists()
 
 

@@ -10,8 +10,10 @@ import torch
 
 from caloforge.errors import TrainingError
 from caloforge.showers import Showers
+from caloforge.units import format_energy
 
 _FEWEST = 200
+_LEAST_RANGE = 1.1
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,8 @@ class TrainingShowers:
 
         Raises:
             GeometryMismatchError: The calorimeters differ.
-            TrainingError: There are fewer than 200 showers on a side, or the energies of the sides do not overlap.
+            TrainingError: There are fewer than 200 showers on a side, or the energies of the sides do not overlap
+                or span less than a tenth.
         """
         self.full.calorimeter.require(self.fast.calorimeter, "the fast sample")
         for name, showers in (("full", self.full), ("fast", self.fast)):
@@ -41,6 +44,9 @@ class TrainingShowers:
         low, high = self._common_energies()
         if low > high:
             msg = "the energies of the full and the fast sample do not overlap: simulate the fast sample --like the full one"
+            raise TrainingError(msg)
+        if high < _LEAST_RANGE * low:
+            msg = f"all incident energies lie near {format_energy(low)}: train on showers over a range of energies"
             raise TrainingError(msg)
 
     def _common_energies(self) -> tuple[float, float]:

@@ -29,6 +29,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from caloforge.errors import TrainingError
+from caloforge.io import NewFile
 
 WARM_UP = 0.02
 """Part of a phase over which the learning rate rises."""
@@ -149,9 +150,8 @@ class _Run:
             states = self.optimiser.state_dict()["state"]
             tensors |= {f"optimiser.{i}.{k}": v for i, state in states.items() for k, v in state.items()}
         metadata = {"phase": str(self.index), "step": str(self.step), "history": json.dumps(self.history)}
-        temporary = self.out / f".{_CHECKPOINT}.partial"
-        save_file({k: v.detach().clone().contiguous() for k, v in tensors.items()}, temporary, metadata)
-        temporary.replace(self.out / _CHECKPOINT)
+        with NewFile(self.out / _CHECKPOINT, overwrite=True) as partial:
+            save_file({k: v.detach().clone().contiguous() for k, v in tensors.items()}, partial, metadata)
         with (self.out / _HISTORY).open("w", newline="") as file:
             csv.writer(file).writerows([("phase", "step", "loss", "validation"), *self.history])
 

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from caloforge.calorimeter import Calorimeter
 from caloforge.errors import EnergyRangeError, EnergyRangeWarning, ModelError
+from caloforge.io import NewFile
 from caloforge.showers import Showers
 from caloforge.units import format_energy
 
@@ -176,15 +177,13 @@ class Refiner(nn.Module, ABC):
         Returns:
             The card, with the checksum of the weights.
         """
-        temporary = directory / f".{_WEIGHTS}.partial"
         weights = {name for name, _ in self.named_parameters()}
-        save_file({k: _stored(v, halve=k in weights) for k, v in self.state_dict().items()}, temporary)
-        temporary.chmod(0o644)
-        self.card = replace(self.card, sha256=_checksum(temporary))
-        temporary.replace(directory / _WEIGHTS)
-        card = directory / f".{_CARD}.partial"
-        card.write_text(json.dumps(asdict(self.card), indent=2) + "\n")
-        card.replace(directory / _CARD)
+        with NewFile(directory / _WEIGHTS, overwrite=True) as partial:
+            save_file({k: _stored(v, halve=k in weights) for k, v in self.state_dict().items()}, partial)
+            partial.chmod(0o644)
+            self.card = replace(self.card, sha256=_checksum(partial))
+        with NewFile(directory / _CARD, overwrite=True) as partial:
+            partial.write_text(json.dumps(asdict(self.card), indent=2) + "\n")
         return self.card
 
     def load_weights(self, directory: Path) -> None:

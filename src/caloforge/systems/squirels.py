@@ -124,13 +124,13 @@ class Squirels(Refiner):
 
     def _transport(self, showers: Showers, *, seed: int, index: Tensor, steps: int, reverse: bool) -> Tensor:
         del steps
-        fast_key, shape_key = (streams.keys(seed, index, stream) for stream in (_ENERGY_NOISE, _SHAPE_NOISE))
+        energy_key, shape_key = (streams.keys(seed, index, stream) for stream in (_ENERGY_NOISE, _SHAPE_NOISE))
         sums, shapes = (self.fast_sum, self.full_sum), (self.fast_shape, self.full_shape)
         (source_sum, target_sum), (source_shape, target_shape) = (sums[::-1], shapes[::-1]) if reverse else (sums, shapes)
         energy_net, shape_net = (p.coarsen if reverse else p.refine for p in (self.energy, self.shape))
         incident = _incident(showers)
         start = source_sum(showers)
-        end = self.process.transport(energy_net, start[:, None], incident, fast_key)[:, 0]
+        end = self.process.transport(energy_net, start[:, None], incident, energy_key)[:, 0]
         condition = _shape_condition(incident, *((end, start) if reverse else (start, end)))
         shape = self.process.transport(shape_net, source_shape(showers), condition, shape_key)
         return target_shape.inverse(shape, target_sum.inverse(end, showers.energies))

@@ -1,0 +1,160 @@
+r"""Resampling by whole showers: the one source of the errors and floors of all statistics.
+
+A statistic T compares a sample of N showers of the full simulation, shower i counted with weight :math:`w_i \ge 0`, with one of M
+showers of a candidate, weights :math:`v_j`. Weights are 1 unless the samples carry some; a sample's *effective size* is
+
+.. math:: N_\mathrm{eff} = \frac{(\sum_i w_i)^2}{\sum_i w_i^2} \le N .
+
+*Error.* Both samples are drawn anew by showers, with replacement, the cells of one shower staying together; shower i is then
+counted :math:`n_i w_i` times. The error is the standard deviation of T over these replicas. Where shower i of both samples has
+the same incident energy the two belong together, and both samples draw the same rows.
+
+*Floor.* Two samples of the same law differ, too: no candidate can be told from the full simulation below that. Only one sample of
+the full simulation is at hand, so it is cut at random into two halves of h = floor(N/2) showers, many times. A statistic of
+*order* p (1/2 for a distance between distribution functions, whose difference has variance :math:`F(1-F)(1/N + 1/M)`; 1 for a
+squared distance) is expected to scale as :math:`(1/N + 1/M)^p`, so that of the halves times
+
+.. math:: s^p, \quad s = \frac{1/N_\mathrm{eff} + 1/M_\mathrm{eff}}{1/h_1 + 1/h_2} \qquad (= 1/2 \text{ for } M = N)
+
+is that of two independent samples of these sizes. The floor is the mean over the cuts, its error the standard deviation of *one*
+cut: how far the statistic of a perfect candidate would scatter about the floor. Where the samples share their incident energies
+a perfect candidate would share them, too, and so the halves do: showers are put in pairs of neighbouring energy, and each pair is
+split at random. Neighbours differ a little in energy: where showers are so few that this difference exceeds the resolution, such
+a floor is too high.
+"""
+
+__all__ = ["LEAST_FULL", "Resampling", "effective_size", "resampling"]
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int, Real
+
+from caloforge.errors import ShowerValueError
+from caloforge.metrics.scores import Score
+
+LEAST_FULL = 4
+"""The fewest showers of a full simulation that can be cut in halves worth comparing."""
+
+Weights = Float[np.ndarray, " showers"]
+Rows = Float[np.ndarray, "times showers"]
+Statistic = Callable[[Rows, Rows], Float[np.ndarray, " times"]]
+
+
+@dataclass(frozen=True, eq=False)
+class Resampling:
+    """How often each shower counts, in the samples as they are and in every resampling of them.
+
+    Arguments:
+        full: The weights of the full simulation, with shape (1, N).
+        candidate: The weights of the candidate, with shape (1, M).
+        replicas: The weights in the replicas of both samples, with shapes (R, N) and (R, M).
+        halves: The weights of the full simulation in the first and the second half of each cut, with shapes (C, N).
+        scale: The ratio s of the module's head, of these sizes to the halves.
+    """
+
+    full: Rows
+    candidate: Rows
+    replicas: tuple[Rows, Rows]
+    halves: tuple[Rows, Rows]
+    scale: float
+
+    def score(self, between: Statistic, within: Statistic, order: float) -> Score:
+        """The score of a statistic.
+
+        Arguments:
+            between: The statistic for weights of the full simulation, (T, N), and of the candidate, (T, M), with shape (T).
+            within: The same statistic for two sets of weights of the full simulation, (T, N) each, with shape (T).
+            order: The power of the inverse sample size with which the statistic of equal laws falls: 1/2 or 1.
+        """
+        boot, cuts = between(*self.replicas), within(*self.halves) * self.scale**order
+        return Score(
+            value=float(between(self.full, self.candidate)[0]),
+            error=float(np.std(boot, ddof=1)),
+            floor=float(np.mean(cuts)),
+            floor_error=float(np.std(cuts, ddof=1)),
+        )
+
+
+def effective_size(weights: Weights) -> float:
+    r"""The effective size :math:`(\sum w)^2 / \sum w^2` of a weighted sample."""
+    return float(weights.sum() ** 2 / np.square(weights).sum())
+
+
+def resampling(
+    full: Weights,
+    candidate: Weights,
+    *,
+    energies: Real[np.ndarray, " showers"] | None = None,
+    replicas: int = 50,
+    cuts: int = 50,
+    seed: int = 0,
+) -> Resampling:
+    """Draw the resamplings of two samples.
+
+    Arguments:
+        full: The weights of the N showers of the full simulation, at least 0, with shape (N).
+        candidate: The weights of the M showers of the candidate, at least 0, with shape (M).
+        energies: The incident energies, in MeV, with shape (N), if they are those of both samples row by row; else None.
+        replicas: Number of bootstrap replicas, at least 2.
+        cuts: Number of cuts of the full simulation in halves, at least 2.
+        seed: The seed; the same seed gives the same numbers.
+
+    Raises:
+        ShowerValueError: There are fewer than 4 showers of the full simulation or 2 of the candidate, the weights of a sample sum
+            to 0, or the sizes differ although the incident energies are said to be shared.
+    """
+    _check(full, candidate, energies)
+    rng = np.random.default_rng(seed % 2**64)
+    pairs = [_replica(rng, full, candidate, shared=energies is not None) for _ in range(replicas)]
+    halves = [_halves(rng, full, energies) for _ in range(cuts)]
+    first, second = (np.stack(part) * full for part in zip(*halves, strict=True))
+    per_half = np.mean([1 / effective_size(a) + 1 / effective_size(b) for a, b in zip(first, second, strict=True)])
+    return Resampling(
+        full=full[None],
+        candidate=candidate[None],
+        replicas=(np.stack([a for a, _ in pairs]), np.stack([b for _, b in pairs])),
+        halves=(first, second),
+        scale=(1 / effective_size(full) + 1 / effective_size(candidate)) / float(per_half),
+    )
+
+
+def _check(full: Weights, candidate: Weights, energies: Real[np.ndarray, " showers"] | None) -> None:
+    if len(full) < LEAST_FULL or len(candidate) < 2:
+        msg = (
+            f"{len(full)} showers of the full simulation, {len(candidate)} of the candidate: expected at least {LEAST_FULL} and 2"
+        )
+        raise ShowerValueError(msg)
+    if not min(full.sum(), candidate.sum()) > 0:
+        msg = "the weights of a sample sum to 0: expected some showers with a positive weight"
+        raise ShowerValueError(msg)
+    if energies is not None and not len(energies) == len(full) == len(candidate):
+        msg = f"{len(energies)} shared incident energies for {len(full)} and {len(candidate)} showers: expected as many of each"
+        raise ShowerValueError(msg)
+
+
+def _replica(rng: np.random.Generator, full: Weights, candidate: Weights, *, shared: bool) -> tuple[Weights, Weights]:
+    counts = _counts(rng, len(full))
+    return full * counts, candidate * (counts if shared else _counts(rng, len(candidate)))
+
+
+def _counts(rng: np.random.Generator, n: int) -> Int[np.ndarray, " n"]:
+    return np.bincount(rng.integers(n, size=n), minlength=n)
+
+
+def _halves(
+    rng: np.random.Generator, full: Weights, energies: Real[np.ndarray, " showers"] | None
+) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
+    """Which showers are in the first half and which in the second, 0 or 1 each."""
+    pairs = _pairs(rng, len(full), energies)
+    swap = rng.integers(2, size=(len(pairs), 1))
+    first, second = np.where(swap, pairs[:, ::-1], pairs).T
+    return np.bincount(first, minlength=len(full)), np.bincount(second, minlength=len(full))
+
+
+def _pairs(rng: np.random.Generator, n: int, energies: Real[np.ndarray, " showers"] | None) -> Int[np.ndarray, "half 2"]:
+    """Showers in random pairs, or in pairs of neighbouring energy; an odd one is left out."""
+    order = rng.permutation(n)
+    order = order if energies is None else order[np.argsort(energies[order], kind="stable")]
+    return order[: n // 2 * 2].reshape(-1, 2)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
 
 from caloforge.calorimeter import RegularGrid, pbwo4_crystals
 from caloforge.errors import GeometryMismatchError, ShowerValueError
@@ -14,10 +15,10 @@ from caloforge.showers import ELECTRON, Particles, Showers, ShowerSource, spans
 TOWER = RegularGrid("tower", (1, 1, 5), (1.0, 1.0, 4.0))
 
 
-def sample(n: int, *, angles: bool = True) -> Showers:
+def sample(n: int, *, angles: bool = True, weighted: bool = False) -> Showers:
     theta = torch.rand(n) if angles else None
     particles = Particles(torch.rand(n) + 1, theta=theta, phi=None if theta is None else theta * 2)
-    return Showers(torch.rand(n, TOWER.n_cells), particles, TOWER)
+    return Showers(torch.rand(n, TOWER.n_cells), particles, TOWER, torch.rand(n) if weighted else None)
 
 
 def assert_same(a: Showers, b: Showers) -> None:
@@ -28,6 +29,7 @@ def assert_same(a: Showers, b: Showers) -> None:
         (a.energies, b.energies),
         (a.particles.theta, b.particles.theta),
         (a.particles.phi, b.particles.phi),
+        (a.weights, b.weights),
     ]:
         assert (x is None and y is None) or torch.equal(x, y)
 
@@ -35,11 +37,16 @@ def assert_same(a: Showers, b: Showers) -> None:
 bounds = st.none() | st.integers(-12, 12)
 
 
-@given(n=st.integers(1, 10), split=st.integers(0, 10), start=bounds, stop=bounds, step=st.integers(1, 3), angles=st.booleans())
-def test_slicing_and_joining_commute(n: int, split: int, start: int | None, stop: int | None, step: int, angles: bool) -> None:
-    whole = sample(n, angles=angles)
+@given(
+    n=st.integers(1, 10),
+    split=st.integers(0, 10),
+    index=st.builds(slice, bounds, bounds, st.integers(1, 3)),
+    angles=st.booleans(),
+    weighted=st.booleans(),
+)
+def test_slicing_and_joining_commute(n: int, split: int, index: slice, angles: bool, weighted: bool) -> None:
+    whole = sample(n, angles=angles, weighted=weighted)
     parts = [whole[:split], whole[split:]]
-    index = slice(start, stop, step)
     assert_same(Showers.cat(parts)[index], whole[index])
     chosen = range(n)[index]
     in_parts = [[i for i in chosen if i < split], [i - split for i in chosen if i >= split]]
@@ -47,9 +54,9 @@ def test_slicing_and_joining_commute(n: int, split: int, start: int | None, stop
     assert_same(joined, whole[index])
 
 
-@given(n=st.integers(0, 20), size=st.integers(1, 25))
-def test_batches_join_to_the_whole(n: int, size: int) -> None:
-    whole = sample(n)
+@given(n=st.integers(0, 20), size=st.integers(1, 25), weighted=st.booleans())
+def test_batches_join_to_the_whole(n: int, size: int, weighted: bool) -> None:
+    whole = sample(n, weighted=weighted)
     batches = list(whole.batches(size))
     assert [len(batch) for batch in batches[:-1]] == [size] * (len(batches) - 1)
     assert sum(map(len, batches)) == n
@@ -92,6 +99,33 @@ def test_joining_different_kinds_of_particles_is_refused() -> None:
         Particles.cat([Particles(torch.ones(1), pdg=ELECTRON), Particles(torch.ones(1), pdg=22)])
 
 
+@given(kinds=st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=1, max_size=5))
+def test_beside_a_weighted_sample_others_count_once(kinds: list[tuple[int, bool]]) -> None:
+    parts = [sample(n, weighted=weighted) for n, weighted in kinds]
+    joined = Showers.cat(parts)
+    if not any(weighted for _, weighted in kinds):
+        assert joined.weights is None
+        return
+    assert joined.weights is not None
+    for part, weights in zip(parts, joined.weights.split([n for n, _ in kinds]), strict=True):
+        assert torch.equal(weights, torch.ones(len(part)) if part.weights is None else part.weights)
+
+
+@pytest.mark.parametrize("bad", [-1.0, math.nan, math.inf, -math.inf])
+def test_impossible_weights_are_counted_and_the_first_is_shown(bad: float) -> None:
+    good = sample(5)
+    message = r"2 of 5 weights are not finite or below 0, the first at index 2 \(.*\): expected finite weights of at least 0"
+    with pytest.raises(ShowerValueError, match=message):
+        Showers(good.deposits, good.particles, TOWER, torch.tensor([1.0, 0.0, bad, 3.0, bad]))
+
+
+@pytest.mark.parametrize("weights", [torch.ones(2), torch.ones(3, 1), torch.ones(3, dtype=torch.int64), torch.tensor(1.0)])
+def test_weights_have_one_number_a_shower(weights: Tensor) -> None:
+    good = sample(3)
+    with pytest.raises(ShowerValueError, match=r"weights have shape .* and type .*, expected \(3,\) floating-point numbers"):
+        Showers(good.deposits, good.particles, TOWER, weights)
+
+
 @pytest.mark.parametrize("shape", [(3, 4), (2, 5), (3, 5, 1), (15,)])
 def test_deposits_of_a_wrong_shape_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(ShowerValueError, match=r"expected \(3, 5\): 3 particles, 5 cells of calorimeter 'tower'"):
@@ -113,8 +147,9 @@ def test_energies_and_angles_have_one_entry_a_particle() -> None:
 
 
 @pytest.mark.parametrize("angles", [True, False])
-def test_moving_to_a_device_keeps_everything(angles: bool) -> None:
+@pytest.mark.parametrize("weighted", [True, False])
+def test_moving_to_a_device_keeps_everything(angles: bool, weighted: bool) -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    showers = sample(3, angles=angles)
+    showers = sample(3, angles=angles, weighted=weighted)
     assert showers.to(device).energies.device.type == device
     assert_same(showers.to(device).to("cpu"), showers)

@@ -1,18 +1,21 @@
-"""Showers are the energies in the cells, with the particles that made them.
+r"""Showers are the energies in the cells, with the particles that made them.
 
 `Particles` and `Showers` are samples of N; slicing one by a slice, an index tensor or a mask gives the sample of
 the chosen ones, and `Showers.cat` joins samples of the same calorimeter. A `ShowerSource` is anything that gives showers by
 slices: `Showers` in memory, or a file read in batches (`caloforge.io`), so that no step needs a whole file in memory.
+
+Showers may carry weights :math:`w_i \ge 0`: a sum over showers then counts shower i :math:`w_i` times. Without weights each
+counts once.
 """
 
 __all__ = ["ELECTRON", "Particles", "ShowerSource", "Showers", "spans"]
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
+from typing_extensions import Protocol, runtime_checkable
 
 from caloforge.calorimeter import Calorimeter
 from caloforge.errors import ShowerValueError
@@ -115,16 +118,23 @@ class Showers:
         deposits: The energy in each cell, in MeV, at least 0, float32, with shape (N, cells).
         particles: The N incident particles.
         calorimeter: Where the cells are.
+        weights: How often each shower counts, finite and at least 0, with shape (N); None for once each.
 
     Raises:
-        ShowerValueError: The shape does not fit the calorimeter or the particles.
+        ShowerValueError: The shape does not fit the calorimeter or the particles, or a weight is negative or not finite.
     """
 
     deposits: Tensor
     particles: Particles
     calorimeter: Calorimeter
+    weights: Tensor | None = None
 
     def __post_init__(self) -> None:
+        self._check_deposits()
+        if self.weights is not None:
+            _check_weights(self.weights, len(self.particles))
+
+    def _check_deposits(self) -> None:
         expected = (len(self.particles), self.calorimeter.n_cells)
         if tuple(self.deposits.shape) != expected:
             msg = (
@@ -142,7 +152,8 @@ class Showers:
         return len(self.particles)
 
     def __getitem__(self, index: Index) -> "Showers":
-        return replace(self, deposits=self.deposits[index], particles=self.particles[index])
+        weights = None if self.weights is None else self.weights[index]
+        return replace(self, deposits=self.deposits[index], particles=self.particles[index], weights=weights)
 
     def batches(self, size: int) -> Iterator["Showers"]:
         """The showers in order, ``size`` at a time; the last batch may be smaller.
@@ -154,7 +165,7 @@ class Showers:
 
     @staticmethod
     def cat(parts: Sequence["Showers"]) -> "Showers":
-        """Join samples of one calorimeter, in order.
+        """Join samples of one calorimeter, in order; beside a weighted one, the showers of others get the weight 1.
 
         Raises:
             GeometryMismatchError: The calorimeters differ.
@@ -162,20 +173,55 @@ class Showers:
         for part in parts[1:]:
             parts[0].calorimeter.require(part.calorimeter, "a sample to join")
         deposits = torch.cat([p.deposits for p in parts])
-        return replace(parts[0], deposits=deposits, particles=Particles.cat([p.particles for p in parts]))
+        particles = Particles.cat([p.particles for p in parts])
+        return replace(parts[0], deposits=deposits, particles=particles, weights=_joined_weights(parts))
 
     def to(self, device: torch.device | str) -> "Showers":
         """The same showers on another device."""
-        return replace(self, deposits=self.deposits.to(device), particles=self.particles.to(device))
+        weights = None if self.weights is None else self.weights.to(device)
+        return replace(self, deposits=self.deposits.to(device), particles=self.particles.to(device), weights=weights)
+
+
+def _check_weights(weights: Tensor, n: int) -> None:
+    if tuple(weights.shape) != (n,) or not weights.is_floating_point():
+        msg = f"weights have shape {tuple(weights.shape)} and type {weights.dtype}, expected ({n},) floating-point numbers"
+        raise ShowerValueError(msg)
+    bad = ~(weights >= 0) | weights.isinf()
+    if bad.any():
+        first = int(bad.nonzero()[0, 0])
+        msg = (
+            f"{int(bad.sum())} of {n} weights are not finite or below 0, the first at index {first} ({float(weights[first]):g}): "
+            f"expected finite weights of at least 0"
+        )
+        raise ShowerValueError(msg)
+
+
+def _joined_weights(parts: Sequence[Showers]) -> Tensor | None:
+    given = [part.weights for part in parts if part.weights is not None]
+    if not given:
+        return None
+    return torch.cat([given[0].new_ones(len(part)) if part.weights is None else part.weights for part in parts])
 
 
 @runtime_checkable
 class ShowerSource(Protocol):
-    """Showers that can be had by slices, wherever they are."""
+    """Showers that can be had by slices, wherever they are.
+
+    A check by isinstance looks for the names alone and reads nothing: that is why the protocol is not `typing`'s, which before
+    Python 3.12 asks for the values of properties.
+    """
 
     @property
     def calorimeter(self) -> Calorimeter:
         """Where the cells are."""
+
+    @property
+    def energies(self) -> Tensor:
+        """The incident energies of all showers, in MeV, with shape (N), had without the deposits."""
+
+    @property
+    def weights(self) -> Tensor | None:
+        """The weights of all showers, with shape (N); None for once each."""
 
     def __len__(self) -> int: ...
 

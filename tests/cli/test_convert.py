@@ -1,5 +1,6 @@
 """`caloforge convert`: what goes in comes out."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import torch
 
 from caloforge.io import open_showers
-from tests.cli.samples import Caloforge, random_showers
+from tests.cli.samples import Caloforge, random_showers, write
 
 
 def test_there_and_back_again(caloforge: Caloforge, shower_file: Path, tmp_path: Path) -> None:
@@ -18,6 +19,18 @@ def test_there_and_back_again(caloforge: Caloforge, shower_file: Path, tmp_path:
     torch.testing.assert_close(found.deposits, given.deposits)
     torch.testing.assert_close(found.energies, given.energies)
     assert found.calorimeter == given.calorimeter
+
+
+def test_weights_are_carried_along_or_refused(caloforge: Caloforge, tmp_path: Path) -> None:
+    weights = torch.rand(30)
+    source = write(tmp_path / "weighted.h5", replace(random_showers(30), weights=weights))
+    assert caloforge("convert", source, tmp_path / "out.h5", "--batch-size", 7).code == 0
+    found = open_showers(tmp_path / "out.h5").weights
+    assert found is not None
+    assert torch.equal(found, weights)
+    outcome = caloforge("convert", source, tmp_path / "out.npy")
+    assert outcome.code == 2
+    assert outcome.err.endswith("cannot hold the weights of showers: write a .h5 file\n")
 
 
 @pytest.mark.parametrize("name", ["out.root", "out"])

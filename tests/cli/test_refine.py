@@ -1,5 +1,6 @@
 """`caloforge refine`: a shower comes out the same whatever the batch size; energies out of range are told."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -33,6 +34,15 @@ def test_refined_showers_keep_their_particles(caloforge: Caloforge, model: Path,
     with h5py.File(tmp_path / "out.h5") as file:
         assert file.attrs["model"] == "short"
         assert file.attrs["seed"] == "0"
+
+
+def test_refined_showers_keep_their_weights(caloforge: Caloforge, model: Path, tmp_path: Path) -> None:
+    weights = torch.rand(30)
+    source = write(tmp_path / "weighted.h5", replace(random_showers(30), weights=weights))
+    assert caloforge("refine", model, source, tmp_path / "out.h5", "--batch-size", 7).code == 0
+    found = open_showers(tmp_path / "out.h5").weights
+    assert found is not None
+    assert torch.equal(found, weights)
 
 
 @pytest.mark.parametrize("direction", [(), ("--reverse",)])

@@ -11,14 +11,16 @@ from caloforge.showers import ELECTRON, Particles, Showers
 TOWER = RegularGrid("tower", (1, 1, 5), (1.0, 1.0, 4.0))
 
 
-def sample(n: int, calorimeter: Calorimeter | None = None, *, pdg: int = ELECTRON, angles: bool = False) -> Showers:
+def sample(
+    n: int, calorimeter: Calorimeter | None = None, *, pdg: int = ELECTRON, angles: bool = False, weighted: bool = False
+) -> Showers:
     """Showers with random deposits, of which half are zero."""
     calorimeter = pbwo4_crystals() if calorimeter is None else calorimeter
     deposits = torch.rand(n, calorimeter.n_cells)
     theta, phi = (torch.rand(n), torch.rand(n) * 6) if angles else (None, None)
-    return Showers(
-        torch.where(deposits > 0.5, deposits * 100, 0), Particles(torch.rand(n) * 1e4 + 1, pdg, theta, phi), calorimeter
-    )
+    particles = Particles(torch.rand(n) * 1e4 + 1, pdg, theta, phi)
+    weights = torch.rand(n) * 2 if weighted else None
+    return Showers(torch.where(deposits > 0.5, deposits * 100, 0), particles, calorimeter, weights)
 
 
 def spoilt(n: int, shower: int, deposit: float | None = None, energy: float | None = None) -> Showers:
@@ -36,7 +38,7 @@ def assert_same(a: Showers, b: Showers) -> None:
     assert a.calorimeter == b.calorimeter
     assert a.particles.pdg == b.particles.pdg
     angles = [(a.particles.theta, b.particles.theta), (a.particles.phi, b.particles.phi)]
-    for x, y in [(a.deposits, b.deposits), (a.energies, b.energies), *angles]:
+    for x, y in [(a.deposits, b.deposits), (a.energies, b.energies), *angles, (a.weights, b.weights)]:
         assert (x is None and y is None) or torch.equal(x, y)
 
 
@@ -64,4 +66,5 @@ def showers_of(draw: st.DrawFn, calorimeter: Calorimeter, *, plain: bool = False
         return Showers(deposits, Particles(energies), calorimeter)
     pdg = draw(st.sampled_from([11, -11, 22, 211]))
     angles = [torch.rand(n) if draw(st.booleans()) else None for _ in range(2)]
-    return Showers(deposits, Particles(energies, pdg if n else ELECTRON, *angles), calorimeter)
+    weights = torch.tensor(draw(st.lists(values, min_size=n, max_size=n)), dtype=torch.float32) if draw(st.booleans()) else None
+    return Showers(deposits, Particles(energies, pdg if n else ELECTRON, *angles), calorimeter, weights)

@@ -66,7 +66,7 @@ def test_any_calorimeter_travels_with_its_showers(calorimeter: Calorimeter, tmp_
 
 @given(start=st.none() | st.integers(-9, 9), stop=st.none() | st.integers(-9, 9), step=st.integers(1, 3))
 def test_a_slice_of_the_file_is_the_slice_of_its_showers(start: int | None, stop: int | None, step: int) -> None:
-    showers = sample(7, TOWER, angles=True)
+    showers = sample(7, TOWER, angles=True, weighted=True)
     with tempfile.TemporaryDirectory() as folder, CaloChallengeFile(write(Path(folder) / "a.h5", showers)) as file:
         assert_same(file[start:stop:step], showers[start:stop:step])
 
@@ -154,6 +154,66 @@ def test_extra_columns_and_attributes_are_kept(tmp_path: Path) -> None:
     assert file.attributes["generator"] == "dice"
 
 
+@pytest.mark.parametrize("flat", [True, False])
+def test_weights_of_a_stranger_s_file_are_read(flat: bool, tmp_path: Path) -> None:
+    weights = np.array([0.0, 1.0, 2.5, 1.0, 3.0, 0.25])
+    file = CaloChallengeFile(write_raw(tmp_path / "a.h5", weights=weights if flat else weights[:, None]))
+    assert file.weights is not None
+    assert file[1:4].weights is not None
+    assert file.weights.tolist() == weights.tolist()
+    assert file[1:4].weights.tolist() == [1.0, 2.5, 1.0]
+    assert file.columns == ("incident_energies", "weights")
+
+
+@pytest.mark.parametrize("weighted", [True, False])
+def test_energies_and_weights_are_had_without_the_deposits(weighted: bool, tmp_path: Path) -> None:
+    showers = sample(3000, weighted=weighted)
+    path = write(tmp_path / "a.h5", showers)
+    with h5py.File(path) as raw:
+        block = raw["showers"].id.get_chunk_info(1)
+    content = bytearray(path.read_bytes())
+    content[block.byte_offset : block.byte_offset + block.size] = bytes(block.size)
+    path.write_bytes(content)
+    file = CaloChallengeFile(path)
+    assert torch.equal(file.energies, showers.energies)
+    assert (file.weights is None) == (showers.weights is None)
+    assert file.weights is None or torch.equal(file.weights, showers.weights)
+
+
+@pytest.mark.parametrize("bad", [-0.5, np.nan, np.inf, 1e39])
+def test_bad_weights_are_counted_and_the_first_is_placed(bad: float, tmp_path: Path) -> None:
+    file = CaloChallengeFile(write_raw(tmp_path / "a.h5", weights=np.array([1.0, 2.0, 3.0, bad, 5.0, bad])))
+    assert len(file[:3]) == 3
+    message = r"a\.h5: dataset 'weights': 2 of the 4 weights of showers 2 to 5 are not finite or below 0, .*shower 3 \("
+    with pytest.raises(ShowerValueError, match=message):
+        list(file[2:].batches(4))
+    with pytest.raises(ShowerValueError, match="2 of the 6 weights"):
+        _ = file.weights
+
+
+def append_all(writer: CaloChallengeWriter, batches: list[Showers]) -> None:
+    for batch in batches:
+        writer.append(batch)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_file_is_weighted_as_a_whole_or_not_at_all(first: bool, tmp_path: Path) -> None:
+    batches = [sample(2, weighted=first), sample(2, weighted=not first)]
+    message = f"a batch {'without weights after batches with' if first else 'with weights after batches without'}: a file is"
+    with pytest.raises(OutputError, match=message), CaloChallengeWriter(tmp_path / "a.h5", pbwo4_crystals()) as writer:
+        append_all(writer, batches)
+    assert names_in(tmp_path) == []
+
+
+def test_weights_that_float32_cannot_hold_are_not_written(tmp_path: Path) -> None:
+    good = sample(3)
+    huge = Showers(good.deposits, good.particles, good.calorimeter, torch.tensor([1.0, 1e300, 2.0], dtype=torch.float64))
+    with pytest.raises(ShowerValueError, match=r"a\.h5: not written: 1 of the 3 weights .* that of shower 1"):
+        write(tmp_path / "a.h5", huge)
+    with pytest.raises(ShowerValueError, match="extra column 'weights'"), CaloChallengeWriter(tmp_path / "b.h5", TOWER) as writer:
+        writer.append(sample(2, TOWER), {"weights": torch.ones(2)})
+
+
 def test_gradients_and_devices_do_not_matter_to_the_writer(tmp_path: Path) -> None:
     showers = sample(2)
     showers.deposits.requires_grad_(True)
@@ -218,9 +278,11 @@ BAD_HEADERS: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "wide energies": (_raw(incident_energies=np.ones((6, 2))), r"'incident_energies' has shape \(6, 2\), expected \(6, 1\)"),
     "fewer angles": (_raw(incident_theta=np.ones((5, 1))), r"'incident_theta' has shape \(5, 1\), expected \(6, 1\)"),
+    "fewer weights": (_raw(weights=np.ones(5)), r"'weights' has shape \(5,\), expected \(6, 1\)"),
+    "wide weights": (_raw(weights=np.ones((6, 3))), r"'weights' has shape \(6, 3\), expected \(6, 1\)"),
     "unknown size": (
-        _raw(cells=6480),
-        r"'showers' has 6480 cells, the file has no attribute 'calorimeter'.*'pbwo4-10x10' \(100 cells\)",
+        _raw(cells=6481),
+        r"'showers' has 6481 cells, the file has no attribute 'calorimeter'.*'pbwo4-10x10' \(100 cells\)",
     ),
     "not JSON": (
         _attribute("10x10"),

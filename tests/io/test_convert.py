@@ -9,7 +9,14 @@ import pytest
 
 from caloforge import io
 from caloforge.calorimeter import pbwo4_crystals
-from caloforge.errors import CaloforgeError, FileFormatError, GeometryMismatchError, OutputExistsError, ShowerValueError
+from caloforge.errors import (
+    CaloforgeError,
+    FileFormatError,
+    GeometryMismatchError,
+    OutputError,
+    OutputExistsError,
+    ShowerValueError,
+)
 from caloforge.io import CaloChallengeFile, SquirelsFile, convert, open_showers
 from tests.io.samples import TOWER, assert_same, names_in, sample, spoilt
 from tests.io.test_calochallenge import write_raw
@@ -33,6 +40,20 @@ def test_there_and_back_is_the_same_in_any_batches(batch_size: int, tmp_path: Pa
         convert(source, tmp_path / name, batch_size=batch_size)
         source = open_showers(tmp_path / name)
     assert_same(source[:], showers)
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 1000])
+def test_weights_are_carried_along(batch_size: int, tmp_path: Path) -> None:
+    showers = sample(20, weighted=True)
+    convert(showers, tmp_path / "a.h5", batch_size=batch_size)
+    convert(open_showers(tmp_path / "a.h5"), tmp_path / "b.h5", batch_size=batch_size)
+    assert_same(open_showers(tmp_path / "b.h5")[:], showers)
+
+
+def test_a_format_without_weights_refuses_them_at_once(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"a\.npy: the \.npy of SQuIRELS cannot hold the weights of showers: write a \.h5 file"):
+        convert(sample(3, weighted=True), tmp_path / "a.npy")
+    assert names_in(tmp_path) == []
 
 
 @pytest.mark.parametrize("name", ["a.root", "a", "a.npz", ".h5"])

@@ -65,8 +65,21 @@ def test_the_layout_written_is_the_published_one(tmp_path: Path) -> None:
 def test_batches_join_to_the_whole(size: int, tmp_path: Path) -> None:
     file = SquirelsFile(save(tmp_path / "a.npy", table()))
     assert isinstance(file, ShowerSource)
+    assert file.weights is None
     assert_same(Showers.cat(list(file.batches(size))), file[:])
     assert_same(file[::2], file[:][::2])
+
+
+@pytest.mark.parametrize("rows", [1, 4, 5, 10_000])
+def test_energies_are_had_without_the_deposits(rows: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("caloforge.io.squirels._ROWS", rows)
+    values = table()
+    values[0, 0] = np.nan
+    file = SquirelsFile(save(tmp_path / "a.npy", values))
+    assert torch.equal(file.energies, torch.from_numpy(values[:, 200]).float())
+    values[-1, 200] = -1.0
+    with pytest.raises(ShowerValueError, match=f"column 200: 1 of the .* shower {len(values) - 1} "):
+        _ = SquirelsFile(save(tmp_path / "b.npy", values)).energies
 
 
 def _truncated(path: Path) -> None:

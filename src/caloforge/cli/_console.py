@@ -18,6 +18,8 @@ from rich.text import Text
 from caloforge.errors import EnergyRangeWarning, RepresentationWarning
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from caloforge.calorimeter import Calorimeter
     from caloforge.showers import Showers, ShowerSource
 
@@ -92,6 +94,16 @@ class Watched:
     def calorimeter(self) -> "Calorimeter":
         """Where the cells are."""
         return self._source.calorimeter
+
+    @property
+    def energies(self) -> "Tensor":
+        """The incident energies of all showers, in MeV."""
+        return self._source.energies
+
+    @property
+    def weights(self) -> "Tensor | None":
+        """The weights of all showers."""
+        return self._source.weights
 
     def __len__(self) -> int:
         return len(self._source)

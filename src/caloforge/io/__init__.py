@@ -55,7 +55,7 @@ def convert(source: ShowerSource, path: Path | str, *, batch_size: int = 1000, o
     """Write showers to a file, in the format of its suffix, a batch in memory at a time.
 
     Arguments:
-        source: The showers, in memory or in a file. Extra columns of a file are not carried over.
+        source: The showers, in memory or in a file, with their weights. Extra columns of a file are not carried over.
         path: The file to write: .h5 or .hdf5 (CaloChallenge) or .npy (SQuIRELS release).
         batch_size: How many showers are in memory at a time.
         overwrite: Whether the file may take the place of one that is there, the source's own included.
@@ -63,7 +63,7 @@ def convert(source: ShowerSource, path: Path | str, *, batch_size: int = 1000, o
     Raises:
         FileFormatError: The suffix is another, or the source is damaged.
         OutputExistsError: The path exists and may not be overwritten.
-        OutputError: The file cannot be written there.
+        OutputError: The file cannot be written there, or its format cannot hold the weights.
         GeometryMismatchError: The format cannot hold showers of that calorimeter.
         ShowerValueError: A value is not physical, or the batch size is less than 1.
     """

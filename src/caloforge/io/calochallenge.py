@@ -6,6 +6,7 @@ dataset                   shape                       contents
 ``showers``               :math:`(N, n_\text{cells})` deposits in MeV, cells in the calorimeter's flat order
 ``incident_energies``     :math:`(N, 1)` or (N)       incident energies in MeV
 ``incident_theta, _phi``  the same, optional          angles to the beam axis and around it, in radians
+``weights``               the same, optional          how often each shower counts, finite and at least 0; without it, once
 any other                 the same, optional          a number a shower, such as ``cpu_time_ms``
 ========================= =========================== ==========================================================
 
@@ -31,12 +32,12 @@ from typing import Any
 import h5py
 import numpy as np
 import torch
-from jaxtyping import Shaped
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from caloforge.calorimeter import Calorimeter, named_calorimeters
 from caloforge.errors import FileFormatError, GeometryError, OutputError, ShowerValueError
-from caloforge.io.input import ShowerFile, require_deposits, require_energies
+from caloforge.io.input import ShowerFile, require_deposits, require_energies, require_weights
 from caloforge.io.output import NewFile
 from caloforge.showers import ELECTRON, Particles, Showers
 
@@ -44,7 +45,8 @@ _BLOCK_BYTES = 400_000
 _BLOCK_ROWS = 4096
 _DEFLATE = {"compression": "gzip", "compression_opts": 4, "shuffle": True}
 _ENERGIES, _THETA, _PHI, _DEPOSITS = "incident_energies", "incident_theta", "incident_phi", "showers"
-_RESERVED = (_ENERGIES, _THETA, _PHI, _DEPOSITS)
+_WEIGHTS = "weights"
+_RESERVED = (_ENERGIES, _THETA, _PHI, _WEIGHTS, _DEPOSITS)
 
 
 class CaloChallengeFile(ShowerFile):
@@ -77,6 +79,26 @@ class CaloChallengeFile(ShowerFile):
     def calorimeter(self) -> Calorimeter:
         """Where the cells are."""
         return self._calorimeter
+
+    @property
+    def energies(self) -> Tensor:
+        """The incident energies of all showers, in MeV, with shape (N), read and checked without the deposits.
+
+        Raises:
+            ShowerValueError: An energy is not positive or not finite.
+            FileFormatError: The file is damaged there.
+        """
+        return self._read_energies(range(len(self)))
+
+    @property
+    def weights(self) -> Tensor | None:
+        """The weights of all showers, with shape (N), read and checked without the deposits; None if the file has none.
+
+        Raises:
+            ShowerValueError: A weight is negative or not finite.
+            FileFormatError: The file is damaged there.
+        """
+        return self._read_weights(range(len(self)))
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -114,11 +136,22 @@ class CaloChallengeFile(ShowerFile):
         with _reading(self.path, _DEPOSITS):
             deposits = _float32(self._deposits[rows.start : rows.stop : rows.step])
         require_deposits(deposits, f"{self.path}: dataset '{_DEPOSITS}'", rows)
-        return Showers(deposits, self._particles(rows), self._calorimeter)
+        return Showers(deposits, self._particles(rows), self._calorimeter, self._read_weights(rows))
 
-    def _particles(self, rows: range) -> Particles:
+    def _read_energies(self, rows: range) -> Float[Tensor, " showers"]:
         energies = _float32(self._values(_ENERGIES, rows))
         require_energies(energies, f"{self.path}: dataset '{_ENERGIES}'", rows)
+        return energies
+
+    def _read_weights(self, rows: range) -> Float[Tensor, " showers"] | None:
+        if _WEIGHTS not in self._file:
+            return None
+        weights = _float32(self._values(_WEIGHTS, rows))
+        require_weights(weights, f"{self.path}: dataset '{_WEIGHTS}'", rows)
+        return weights
+
+    def _particles(self, rows: range) -> Particles:
+        energies = self._read_energies(rows)
         theta, phi = (_float32(self._values(name, rows)) if name in self._file else None for name in (_THETA, _PHI))
         return Particles(energies, self._pdg, theta, phi)
 
@@ -148,7 +181,7 @@ class CaloChallengeFile(ShowerFile):
             msg = f"{self.path}: dataset '{_DEPOSITS}' has shape {self._deposits.shape}, expected (N, cells): flatten the cells"
             raise FileFormatError(msg)
         self._require_column(_ENERGIES)
-        for name in {_THETA, _PHI} & set(self._file):
+        for name in {_THETA, _PHI, _WEIGHTS} & set(self._file):
             self._require_column(name)
 
     def _require_column(self, name: str) -> None:
@@ -257,7 +290,7 @@ class CaloChallengeWriter:
         Raises:
             GeometryMismatchError: The showers are of another calorimeter.
             ShowerValueError: A value is not physical, or the species, the columns or a length are not what they were or must be.
-            OutputError: The writer is not open.
+            OutputError: The writer is not open, or some batches have weights and others have none.
         """
         file = self._require_open()
         self.calorimeter.require(showers.calorimeter, f"a batch for {self.path}")
@@ -287,6 +320,8 @@ class CaloChallengeWriter:
         rows = range(start, start + len(showers))
         require_deposits(showers.deposits.to(torch.float32), f"{self.path}: not written", rows)
         require_energies(showers.energies.to(torch.float32), f"{self.path}: not written", rows)
+        if showers.weights is not None:
+            require_weights(showers.weights.to(torch.float32), f"{self.path}: not written", rows)
 
     def _columns(self, showers: Showers, extra: Mapping[str, Tensor]) -> dict[str, Tensor]:
         for name, values in extra.items():
@@ -297,10 +332,17 @@ class CaloChallengeWriter:
                 )
                 raise ShowerValueError(msg)
         particles = showers.particles
-        own = {_ENERGIES: particles.energies, _THETA: particles.theta, _PHI: particles.phi}
+        own = {_ENERGIES: particles.energies, _THETA: particles.theta, _PHI: particles.phi, _WEIGHTS: showers.weights}
         return {name: values.to(torch.float32) for name, values in own.items() if values is not None} | dict(extra)
 
     def _require_same(self, file: h5py.File, pdg: int, columns: Mapping[str, Tensor]) -> None:
+        if (_WEIGHTS in columns) != (_WEIGHTS in file):
+            now, before = ("with", "without") if _WEIGHTS in columns else ("without", "with")
+            msg = (
+                f"{self.path}: a batch {now} weights after batches {before}: a file is weighted as a whole or not at all: "
+                f"give the other showers weights of 1, or write different samples to different files"
+            )
+            raise OutputError(msg)
         expected = int(file.attrs["pdg"]), sorted(set(file) - {_DEPOSITS})
         found = pdg, sorted(columns)
         if found != expected:

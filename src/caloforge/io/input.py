@@ -1,6 +1,6 @@
 """What every file of showers has in common: it is read by slices, and no value leaves it unchecked."""
 
-__all__ = ["ShowerFile", "require_deposits", "require_energies", "require_file"]
+__all__ = ["ShowerFile", "require_deposits", "require_energies", "require_file", "require_weights"]
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -31,6 +31,26 @@ class ShowerFile(ABC):
     def calorimeter(self) -> Calorimeter:
         """Where the cells are."""
 
+    @property
+    @abstractmethod
+    def energies(self) -> Tensor:
+        """The incident energies of all showers, in MeV, with shape (N), read and checked without the deposits.
+
+        Raises:
+            ShowerValueError: An energy is not positive or not finite.
+            FileFormatError: The file is damaged there.
+        """
+
+    @property
+    @abstractmethod
+    def weights(self) -> Tensor | None:
+        """The weights of all showers, with shape (N), read and checked without the deposits; None for once each.
+
+        Raises:
+            ShowerValueError: A weight is negative or not finite.
+            FileFormatError: The file is damaged there.
+        """
+
     @abstractmethod
     def __len__(self) -> int: ...
 
@@ -42,7 +62,8 @@ class ShowerFile(ABC):
         """Read a slice, with a positive step.
 
         Raises:
-            ShowerValueError: A deposit is negative or not finite, an energy not positive or not finite, or the step negative.
+            ShowerValueError: A deposit or a weight is negative or not finite, an energy not positive or not finite, or the step
+                negative.
             FileFormatError: The file is damaged there.
         """
         rows = range(len(self))[index]
@@ -114,6 +135,27 @@ def require_energies(energies: Float[Tensor, " showers"], where: str, rows: rang
         msg = (
             f"{where}: {int(bad.sum())} of the {len(bad)} incident energies of showers {rows[0]} to {rows[-1]} are not positive "
             f"and finite, the first that of shower {rows[first]} ({float(energies[first]):g} MeV): expected more than 0 MeV"
+        )
+        raise ShowerValueError(msg)
+
+
+def require_weights(weights: Float[Tensor, " showers"], where: str, rows: range) -> None:
+    """Check that weights can say how often showers count.
+
+    Arguments:
+        weights: The weights, expected finite and at least 0.
+        where: The file and the dataset, for the message.
+        rows: The number of each shower in the file.
+
+    Raises:
+        ShowerValueError: One is not; the message counts them and says where the first is.
+    """
+    bad = ~(weights >= 0) | weights.isinf()
+    if bad.any():
+        first = int(bad.nonzero()[0, 0])
+        msg = (
+            f"{where}: {int(bad.sum())} of the {len(bad)} weights of showers {rows[0]} to {rows[-1]} are not finite or below 0, "
+            f"the first that of shower {rows[first]} ({float(weights[first]):g}): expected finite weights of at least 0"
         )
         raise ShowerValueError(msg)
 

@@ -1,7 +1,8 @@
 r"""The .npy of the SQuIRELS release (Zenodo 10.5281/zenodo.8275193): showers in the 10 x 10 crystals of `pbwo4_crystals`.
 
 One row a shower, at least 201 columns of floating-point numbers: 0 to 99 hold the deposits in GeV, 200 the incident energy in
-MeV; the others are not used here and written as zero. The species is the electron, along the axis.
+MeV; the others are not used here and written as zero. The species is the electron, along the axis. Showers with weights cannot
+be written so.
 
 Reading maps the file into memory anew for each slice, so that what was read before takes no memory. Written rows are float64,
 with which float32 deposits survive the way from MeV to GeV and back bit for bit.
@@ -17,7 +18,7 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from caloforge.calorimeter import RegularGrid, pbwo4_crystals
-from caloforge.errors import FileFormatError
+from caloforge.errors import FileFormatError, OutputError
 from caloforge.io.input import ShowerFile, require_deposits, require_energies
 from caloforge.io.output import NewFile
 from caloforge.showers import Particles, Showers, ShowerSource, spans
@@ -25,6 +26,8 @@ from caloforge.units import GeV
 
 _CELLS = 100
 _ENERGY = 200
+_ROWS = 10_000
+"""Rows mapped at a time where all energies are read."""
 
 
 class SquirelsFile(ShowerFile):
@@ -53,6 +56,16 @@ class SquirelsFile(ShowerFile):
         """The 10 x 10 crystals."""
         return pbwo4_crystals()
 
+    @property
+    def energies(self) -> Tensor:
+        """The incident energies of all showers, in MeV, with shape (N)."""
+        batches = [range(len(self))[span] for span in spans(len(self), _ROWS)]
+        return torch.cat([torch.empty(0), *(self._energies(self._table(), rows) for rows in batches)])
+
+    @property
+    def weights(self) -> None:
+        """None: the showers of such a file count once each."""
+
     def __len__(self) -> int:
         return self._length
 
@@ -67,11 +80,15 @@ class SquirelsFile(ShowerFile):
             raise FileFormatError(msg) from error
 
     def _read(self, rows: range) -> Showers:
-        table = self._table()[rows.start : rows.stop : rows.step]
-        deposits, energies = _float32(table[:, :_CELLS], GeV), _float32(table[:, _ENERGY], 1.0)
+        table = self._table()
+        deposits = _float32(table[rows.start : rows.stop : rows.step, :_CELLS], GeV)
         require_deposits(deposits, f"{self.path}: columns 0 to {_CELLS - 1}", rows)
+        return Showers(deposits, Particles(self._energies(table, rows)), self.calorimeter)
+
+    def _energies(self, table: np.ndarray, rows: range) -> Float[Tensor, " showers"]:
+        energies = _float32(table[rows.start : rows.stop : rows.step, _ENERGY], 1.0)
         require_energies(energies, f"{self.path}: column {_ENERGY}", rows)
-        return Showers(deposits, Particles(energies), self.calorimeter)
+        return energies
 
 
 def write_squirels(path: Path | str, source: ShowerSource, *, batch_size: int = 1000, overwrite: bool = False) -> None:
@@ -85,11 +102,14 @@ def write_squirels(path: Path | str, source: ShowerSource, *, batch_size: int = 
 
     Raises:
         OutputExistsError: The path exists and may not be overwritten.
-        OutputError: The file cannot be written there.
+        OutputError: The file cannot be written there, or the showers have weights.
         GeometryMismatchError: The showers are of another calorimeter.
         ShowerValueError: A value is not physical.
     """
     pbwo4_crystals().require(source.calorimeter, f"the sample for {path}")
+    if source.weights is not None:
+        msg = f"{path}: the .npy of SQuIRELS cannot hold the weights of showers: write a .h5 file"
+        raise OutputError(msg)
     header = {"descr": "<f8", "fortran_order": False, "shape": (len(source), _ENERGY + 1)}
     with NewFile(path, overwrite=overwrite) as partial, partial.open("xb") as file:
         np.lib.format.write_array_header_1_0(file, header)

@@ -1,14 +1,20 @@
 """The calorimeters over which the laws are tested: one line each."""
 
-from caloforge.calorimeter import Calorimeter, CylinderGrid, CylinderLayer, RegularGrid, pbwo4_crystals
-
-
-def _rings(width: float, n: int) -> tuple[float, ...]:
-    return tuple(width * i for i in range(n + 1))
-
+from caloforge.calorimeter import (
+    Calorimeter,
+    CylinderGrid,
+    CylinderLayer,
+    RegularGrid,
+    calochallenge_1_photons,
+    calochallenge_1_pions,
+    calochallenge_2,
+    pbwo4_crystals,
+)
 
 CYLINDERS: list[CylinderGrid] = [
-    CylinderGrid("45-layers", tuple(CylinderLayer(_rings(4.65, 9), 16, 3.4, k) for k in range(45))),
+    calochallenge_2(),
+    calochallenge_1_photons(),
+    calochallenge_1_pions(),
     CylinderGrid(
         "uneven",
         (

@@ -73,7 +73,7 @@ def test_symmetries_are_rotations_or_reflections_about_the_beam(calorimeter: Cal
     ("name", "order"),
     [
         *(("pbwo4-10x10", 8), ("30-cubed", 8), ("oblong", 4), ("square-face-oblong-cells", 4), ("tower", 1)),
-        *(("45-layers", 32), ("uneven", 4), ("rings", 1), ("halves", 2)),
+        *(("calochallenge-1-photons", 20), ("calochallenge-2", 32), ("uneven", 4), ("rings", 1), ("halves", 2)),
     ],
 )
 def test_the_group_has_the_known_order(name: str, order: int) -> None:
@@ -125,7 +125,7 @@ def test_r_runs_fastest_then_alpha_then_layer(cylinder: CylinderGrid) -> None:
     for k, layer in enumerate(cylinder.cylinder_layers):
         for j in range(layer.n_alpha):
             for i in range(layer.n_r):
-                r, alpha = (layer.r_edges[i] + layer.r_edges[i + 1]) / 2, (j + 0.5) * 2 * math.pi / layer.n_alpha
+                r, alpha = (layer.r_edges[i] + layer.r_edges[i + 1]) / 2, (j + 0.5) * 2 * math.pi / layer.n_alpha - math.pi
                 assert int(cylinder.layers[cell]) == k
                 assert cylinder.r_alpha[cell].tolist() == pytest.approx([r, alpha])
                 centre = [r * math.cos(alpha), r * math.sin(alpha), depth + layer.thickness / 2]
@@ -140,6 +140,38 @@ def test_crystal_is_found_at_its_published_place() -> None:
     assert crystals.flat(ix, iy, torch.zeros(3, dtype=torch.int64)).tolist() == [9, 34, 90]
     expected = torch.stack([30.0 * ix - 135, 30.0 * iy - 135, torch.full((3,), 120.0)], dim=-1).double()
     assert torch.equal(crystals.centres[[9, 34, 90]], expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "n_cells", "layer_ids"),
+    [
+        ("pbwo4-10x10", 100, (0,)),
+        ("calochallenge-1-photons", 368, (0, 1, 2, 3, 12)),
+        ("calochallenge-1-pions", 533, (0, 1, 2, 3, 12, 13, 14)),
+        ("calochallenge-2", 6480, tuple(range(45))),
+        ("calochallenge-3", 40500, tuple(range(45))),
+        ("ild-ecal-30", 27000, tuple(range(30))),
+    ],
+)
+def test_public_data_sets_have_their_published_sizes(name: str, n_cells: int, layer_ids: tuple[int, ...]) -> None:
+    calorimeter = named_calorimeters()[name]
+    assert calorimeter.n_cells == n_cells
+    assert calorimeter.layer_ids == layer_ids
+
+
+def test_a_number_of_cells_singles_out_a_named_calorimeter() -> None:
+    sizes = [calorimeter.n_cells for calorimeter in named_calorimeters().values()]
+    assert len(set(sizes)) == len(sizes)
+
+
+def test_layers_with_equal_ids_are_told_apart_by_position() -> None:
+    assert CylinderGrid("anonymous", (CylinderLayer((0, 1), 1), CylinderLayer((0, 1), 1))).layer_ids == (0, 1)
+
+
+def test_the_two_granularities_of_the_par04_detector_fill_the_same_space() -> None:
+    coarse, fine = named_calorimeters()["calochallenge-2"], named_calorimeters()["calochallenge-3"]
+    assert float(coarse.volumes.sum()) == pytest.approx(float(fine.volumes.sum()))
+    torch.testing.assert_close(coarse.centres[:, 2].unique(), fine.centres[:, 2].unique())
 
 
 def test_named_calorimeters_go_by_their_own_names() -> None:

@@ -8,13 +8,30 @@ Two kinds of readout cover the public data sets:
 
 - `RegularGrid`: equal boxes, :math:`n_x \times n_y \times n_z` (crystal matrices, silicon pads);
 - `CylinderGrid`: voxels around the shower axis, each layer with its own edges in :math:`r` and its own number of equal
-  bins in :math:`\alpha` (CaloChallenge); :math:`r` runs fastest, then :math:`\alpha`, then the layer.
+  bins in :math:`\alpha` (CaloChallenge); :math:`r` runs fastest, then :math:`\alpha`, then the layer. The angle runs from
+  :math:`-\pi`: bin :math:`k` of :math:`n` is :math:`-\pi + 2\pi [k, k + 1) / n`, as the challenge's own code has it. With
+  :math:`x = r \cos\alpha`, :math:`y = r \sin\alpha` at the middles of the bins, its :math:`\eta` is our :math:`x`, its
+  :math:`\phi` our :math:`y`, both in mm.
 
 A *symmetry* is a permutation of the cells that maps the calorimeter onto itself and keeps every layer: where the physics has
 that symmetry too, permuted showers are as good as new ones.
+
+The calorimeters of the public data sets have names, see `named_calorimeters`.
 """
 
-__all__ = ["Calorimeter", "CylinderGrid", "CylinderLayer", "RegularGrid", "named_calorimeters", "pbwo4_crystals"]
+__all__ = [
+    "Calorimeter",
+    "CylinderGrid",
+    "CylinderLayer",
+    "RegularGrid",
+    "calochallenge_1_photons",
+    "calochallenge_1_pions",
+    "calochallenge_2",
+    "calochallenge_3",
+    "ild_ecal",
+    "named_calorimeters",
+    "pbwo4_crystals",
+]
 
 import math
 from abc import ABC, abstractmethod
@@ -51,6 +68,11 @@ class Calorimeter(ABC):
     @abstractmethod
     def n_layers(self) -> int:
         """Number of layers in depth."""
+
+    @property
+    def layer_ids(self) -> tuple[int, ...]:
+        """The number by which each layer is known, front to back, each once; the position from the front unless published."""
+        return tuple(range(self.n_layers))
 
     @property
     @abstractmethod
@@ -224,7 +246,7 @@ class CylinderLayer:
 
     Arguments:
         r_edges: The edges in :math:`r`, in mm, increasing from at least 0.
-        n_alpha: The number of equal bins in :math:`\alpha \in [0, 2\pi)`.
+        n_alpha: The number of equal bins in :math:`\alpha \in [-\pi, \pi)`.
         thickness: The depth of the layer, in mm. The published files do not hold it: 1 where it is unknown.
         id: The number that the published file gives to the layer.
     """
@@ -297,6 +319,12 @@ class CylinderGrid(Calorimeter, kind="cylinder-grid"):
         """Number of layers with bins."""
         return len(self.cylinder_layers)
 
+    @property
+    def layer_ids(self) -> tuple[int, ...]:
+        """The published numbers, front to back; the positions from the front where these do not tell the layers apart."""
+        ids = tuple(layer.id for layer in self.cylinder_layers)
+        return ids if len(set(ids)) == len(ids) else super().layer_ids
+
     @cached_property
     def layers(self) -> Tensor:
         """The position in ``cylinder_layers`` of each cell's layer, with shape (cells)."""
@@ -356,7 +384,7 @@ def _edges(layer: CylinderLayer) -> Tensor:
 def _r_alpha(layer: CylinderLayer) -> Tensor:
     edges = _edges(layer)
     r = (edges[1:] + edges[:-1]) / 2
-    alpha = (torch.arange(layer.n_alpha, dtype=torch.float64) + 0.5) * (2 * math.pi / layer.n_alpha)
+    alpha = (torch.arange(layer.n_alpha, dtype=torch.float64) + 0.5) * (2 * math.pi / layer.n_alpha) - math.pi
     alpha_grid, r_grid = torch.meshgrid(alpha, r, indexing="ij")
     return torch.stack([r_grid.flatten(), alpha_grid.flatten()], dim=-1)
 
@@ -371,6 +399,72 @@ def pbwo4_crystals() -> RegularGrid:
     return RegularGrid("pbwo4-10x10", shape=(10, 10, 1), cell_size=(30.0, 30.0, 240.0), order="zxy")
 
 
+def calochallenge_1_photons() -> CylinderGrid:
+    """CaloChallenge dataset 1, photons: 368 voxels in 5 layers of the ATLAS calorimeter, `binning_dataset_1_photons.xml`_.
+
+    Layers without voxels are left out; the files do not hold the thickness of the others.
+
+    .. _binning_dataset_1_photons.xml: https://github.com/CaloChallenge/homepage/blob/main/code/binning_dataset_1_photons.xml
+    """
+    layers = (
+        CylinderLayer((0, 5, 10, 30, 50, 100, 200, 400, 600), 1, id=0),
+        CylinderLayer((0, 2, 4, 6, 8, 10, 12, 15, 20, 30, 40, 50, 70, 90, 120, 150, 200), 10, id=1),
+        CylinderLayer((0, 2, 5, 10, 15, 20, 25, 30, 40, 50, 60, 80, 100, 130, 160, 200, 250, 300, 350, 400), 10, id=2),
+        CylinderLayer((0, 50, 100, 200, 400, 600), 1, id=3),
+        CylinderLayer((0, 100, 200, 400, 1000, 2000), 1, id=12),
+    )
+    return CylinderGrid("calochallenge-1-photons", layers)
+
+
+def calochallenge_1_pions() -> CylinderGrid:
+    """CaloChallenge dataset 1, pions: 533 voxels in 7 layers of the ATLAS calorimeter, `binning_dataset_1_pions.xml`_.
+
+    Layers without voxels are left out; the files do not hold the thickness of the others.
+
+    .. _binning_dataset_1_pions.xml: https://github.com/CaloChallenge/homepage/blob/main/code/binning_dataset_1_pions.xml
+    """
+    far = (0, 10, 20, 30, 50, 80, 100, 130, 160, 200, 250, 300, 350, 400)
+    layers = (
+        CylinderLayer((0, 5, 10, 30, 50, 100, 200, 400, 600), 1, id=0),
+        CylinderLayer((0, 1, 4, 7, 10, 15, 30, 50, 90, 150, 200), 10, id=1),
+        CylinderLayer((0, 5, 10, 20, 30, 50, 80, 130, 200, 300, 400), 10, id=2),
+        CylinderLayer((0, 50, 100, 200, 400, 600), 1, id=3),
+        CylinderLayer((*far, 1000, 2000), 10, id=12),
+        CylinderLayer((*far, 600, 1000, 2000), 10, id=13),
+        CylinderLayer((0, 50, 100, 150, 200, 250, 300, 400, 600, 1000, 2000), 1, id=14),
+    )
+    return CylinderGrid("calochallenge-1-pions", layers)
+
+
+def calochallenge_2() -> CylinderGrid:
+    """CaloChallenge dataset 2, the Par04 detector: 45 layers of 3.4 mm, 16 bins in alpha, 9 of 4.65 mm in r: 6,480 voxels."""
+    return _par04("calochallenge-2", n_r=9, n_alpha=16, width=4.65)
+
+
+def calochallenge_3() -> CylinderGrid:
+    """CaloChallenge dataset 3, the Par04 detector: 45 layers of 3.4 mm, 50 bins in alpha, 18 of 2.325 mm in r: 40,500 voxels."""
+    return _par04("calochallenge-3", n_r=18, n_alpha=50, width=2.325)
+
+
+def _par04(name: str, n_r: int, n_alpha: int, width: float) -> CylinderGrid:
+    """A layer is two plates of 1.4 mm tungsten and 0.3 mm silicon each."""
+    r_edges = tuple(width * i for i in range(n_r + 1))
+    return CylinderGrid(name, tuple(CylinderLayer(r_edges, n_alpha, 3.4, k) for k in range(45)))
+
+
+def ild_ecal() -> RegularGrid:
+    """The 30 x 30 x 30 cells of 5 x 5 mm^2 cut out of the ILD's calorimeter (arXiv:2005.05334), index (layer, y, x).
+
+    The layers are 5.25 mm deep (20 with 2.1 mm of tungsten), then 7.35 mm (10 with 4.2 mm). A regular grid has one depth for all:
+    the mean, 5.95 mm. Positions in depth are therefore those of layer numbers, in units of 5.95 mm.
+    """
+    return RegularGrid("ild-ecal-30", shape=(30, 30, 30), cell_size=(5.0, 5.0, 5.95), order="zyx")
+
+
 def named_calorimeters() -> dict[str, Calorimeter]:
     """The calorimeters that the package knows by name."""
-    return {calorimeter.name: calorimeter for calorimeter in (pbwo4_crystals(),)}
+    known = (
+        *(pbwo4_crystals(), calochallenge_1_photons(), calochallenge_1_pions()),
+        *(calochallenge_2(), calochallenge_3(), ild_ecal()),
+    )
+    return {calorimeter.name: calorimeter for calorimeter in known}

@@ -122,7 +122,7 @@ def test_progress_is_told() -> None:
 
 def test_another_calorimeter_is_refused() -> None:
     energy = energies(20)
-    with pytest.raises(GeometryMismatchError, match="sample 'a' is of calorimeter '45-layers'"):
+    with pytest.raises(GeometryMismatchError, match="sample 'a' is of calorimeter 'calochallenge-2'"):
         evaluate(toy(energy), {"a": toy(energy, calorimeter=CYLINDERS[0])}, settings=QUICK)
 
 

@@ -1,23 +1,47 @@
 """Distances between samples of showers, each with its uncertainty and its full-simulation floor.
 
-`distance` compares two samples on the line of one observable, `shower_auc` asks a trained classifier about whole showers.
+`compare_points` and `compare_lines` compare two samples in one distribution, in the resamplings that `resampling` draws;
+`shower_auc` asks a trained classifier about whole showers.
 """
 
 __all__ = [
     "Auc",
-    "Distance",
-    "Measure",
+    "Batched",
+    "Bins",
+    "CellCounts",
+    "Comparison",
+    "Line",
     "Network",
+    "Resampling",
+    "Score",
+    "Trio",
     "area",
+    "batched_wasserstein",
+    "chi2_probability",
     "classify",
-    "common_measures",
-    "decode",
-    "distance",
-    "encode",
+    "compare_lines",
+    "compare_points",
+    "ks_probability",
+    "resampling",
+    "separation_power",
     "shower_auc",
     "wasserstein",
 ]
 
+from caloforge.metrics.binning import Bins
 from caloforge.metrics.classifier import Auc, Network, area, classify, shower_auc
-from caloforge.metrics.distances import Distance, distance, wasserstein
-from caloforge.metrics.measures import Measure, common_measures, decode, encode
+from caloforge.metrics.distances import (
+    Batched,
+    Comparison,
+    Trio,
+    batched_wasserstein,
+    chi2_probability,
+    compare_lines,
+    compare_points,
+    ks_probability,
+    separation_power,
+    wasserstein,
+)
+from caloforge.metrics.measures import CellCounts, Line
+from caloforge.metrics.resampling import Resampling, resampling
+from caloforge.metrics.scores import Score

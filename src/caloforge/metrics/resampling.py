@@ -23,10 +23,11 @@ split at random. Neighbours differ a little in energy: where showers are so few 
 a floor is too high.
 """
 
-__all__ = ["LEAST_FULL", "Resampling", "effective_size", "resampling"]
+__all__ = ["LEAST_FULL", "Resampling", "Trials", "effective_size", "resampling"]
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float, Int, Real
@@ -40,6 +41,36 @@ LEAST_FULL = 4
 Weights = Float[np.ndarray, " showers"]
 Rows = Float[np.ndarray, "times showers"]
 Statistic = Callable[[Rows, Rows], Float[np.ndarray, " times"]]
+
+
+@dataclass(frozen=True, eq=False)
+class Trials:
+    """A statistic of two samples, of their replicas, and of the halves of the full simulation, scaled to the samples' sizes.
+
+    Arguments:
+        value: The statistic of the samples.
+        replicas: That of each replica, with shape (R).
+        cuts: That of each cut, scaled, with shape (C).
+    """
+
+    value: float
+    replicas: Float[np.ndarray, " replicas"]
+    cuts: Float[np.ndarray, " cuts"]
+
+    @property
+    def score(self) -> Score:
+        """The value, the spread of the replicas, and mean and spread of the cuts."""
+        error, spread = (float(np.std(x, ddof=1)) for x in (self.replicas, self.cuts))
+        return Score(self.value, error, float(np.mean(self.cuts)), spread)
+
+    @staticmethod
+    def mean(parts: "Sequence[Trials]") -> "Trials":
+        """The mean of several statistics of the same resamplings, with the correlations between them."""
+        return Trials(
+            value=float(np.mean([part.value for part in parts])),
+            replicas=np.mean([part.replicas for part in parts], axis=0),
+            cuts=np.mean([part.cuts for part in parts], axis=0),
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,13 +99,31 @@ class Resampling:
             within: The same statistic for two sets of weights of the full simulation, (T, N) each, with shape (T).
             order: The power of the inverse sample size with which the statistic of equal laws falls: 1/2 or 1.
         """
-        boot, cuts = between(*self.replicas), within(*self.halves) * self.scale**order
-        return Score(
-            value=float(between(self.full, self.candidate)[0]),
-            error=float(np.std(boot, ddof=1)),
-            floor=float(np.mean(cuts)),
-            floor_error=float(np.std(cuts, ddof=1)),
-        )
+        value = float(between(self.full, self.candidate)[0])
+        return Trials(value, between(*self.replicas), within(*self.halves) * self.scale**order).score
+
+    @cached_property
+    def full_rows(self) -> Rows:
+        """All weights of the full simulation: as it is, of replicas, of first and of second halves, (1 + R + 2 C, N)."""
+        return np.asfortranarray(np.concatenate([self.full, self.replicas[0], *self.halves]))
+
+    @cached_property
+    def candidate_rows(self) -> Rows:
+        """All weights of the candidate: its own and those of its replicas, (1 + R, M)."""
+        return np.asfortranarray(np.concatenate([self.candidate, self.replicas[1]]))
+
+    def trials(self, statistic: Statistic, full: Rows, candidate: Rows, order: float) -> Trials:
+        """A statistic of what each resampling makes of the samples, such as their masses on a line.
+
+        Arguments:
+            statistic: From T rows of each of two samples to T numbers, with shape (T).
+            full: What each row of `full_rows` gives, with shape (1 + R + 2 C, ...).
+            candidate: What each row of `candidate_rows` gives, with shape (1 + R, ...).
+            order: The power of the inverse sample size with which the statistic of equal laws falls: 1/2 or 1.
+        """
+        n = len(candidate)
+        samples, (first, second) = statistic(full[:n], candidate), np.split(full[n:], 2)
+        return Trials(float(samples[0]), samples[1:], statistic(first, second) * self.scale**order)
 
 
 def effective_size(weights: Weights) -> float:
@@ -99,22 +148,23 @@ def resampling(
         energies: The incident energies, in MeV, with shape (N), if they are those of both samples row by row; else None.
         replicas: Number of bootstrap replicas, at least 2.
         cuts: Number of cuts of the full simulation in halves, at least 2.
-        seed: The seed; the same seed gives the same numbers.
+        seed: The seed; the same seed gives the same numbers, and the same replicas of the full simulation for every candidate.
 
     Raises:
         ShowerValueError: There are fewer than 4 showers of the full simulation or 2 of the candidate, the weights of a sample sum
             to 0, or the sizes differ although the incident energies are said to be shared.
     """
     _check(full, candidate, energies)
-    rng = np.random.default_rng(seed % 2**64)
-    pairs = [_replica(rng, full, candidate, shared=energies is not None) for _ in range(replicas)]
-    halves = [_halves(rng, full, energies) for _ in range(cuts)]
+    of_full, of_candidate, of_cuts = (np.random.default_rng([seed % 2**64, stream]) for stream in range(3))
+    drawn = [_counts(of_full, len(full)) for _ in range(replicas)]
+    others = drawn if energies is not None else [_counts(of_candidate, len(candidate)) for _ in range(replicas)]
+    halves = [_halves(of_cuts, full, energies) for _ in range(cuts)]
     first, second = (np.stack(part) * full for part in zip(*halves, strict=True))
     per_half = np.mean([1 / effective_size(a) + 1 / effective_size(b) for a, b in zip(first, second, strict=True)])
     return Resampling(
         full=full[None],
         candidate=candidate[None],
-        replicas=(np.stack([a for a, _ in pairs]), np.stack([b for _, b in pairs])),
+        replicas=(np.stack(drawn) * full, np.stack(others) * candidate),
         halves=(first, second),
         scale=(1 / effective_size(full) + 1 / effective_size(candidate)) / float(per_half),
     )
@@ -132,11 +182,6 @@ def _check(full: Weights, candidate: Weights, energies: Real[np.ndarray, " showe
     if energies is not None and not len(energies) == len(full) == len(candidate):
         msg = f"{len(energies)} shared incident energies for {len(full)} and {len(candidate)} showers: expected as many of each"
         raise ShowerValueError(msg)
-
-
-def _replica(rng: np.random.Generator, full: Weights, candidate: Weights, *, shared: bool) -> tuple[Weights, Weights]:
-    counts = _counts(rng, len(full))
-    return full * counts, candidate * (counts if shared else _counts(rng, len(candidate)))
 
 
 def _counts(rng: np.random.Generator, n: int) -> Int[np.ndarray, " n"]:

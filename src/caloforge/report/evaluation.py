@@ -1,33 +1,69 @@
-"""Judging candidates against the full simulation: every observable, every candidate, each distance beside its floor.
+"""Judging candidates against the full simulation: every observable, every candidate, each number beside its floor.
 
-`evaluate` reads each sample once, a batch at a time, and keeps what the distances and the figures need: the values of the
-observables (for cell energies two bytes a cell, see `caloforge.metrics.measures`), the mean shower and one example, the shower
-with the median incident energy. The classifier alone sees whole showers, at most the first `Settings.classifier_showers` of
-each sample.
+`evaluate` draws the resamplings first (from incident energies and weights alone), reads each sample once, a batch at a time
+(`caloforge.report.collection`), and compares. Classifiers and the metrics that compare showers pair by pair see whole showers, at
+most the first `Settings.classifier_showers` and `Settings.neighbour_showers` of each sample.
 """
 
 __all__ = ["evaluate"]
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Real
-from torch import Tensor
+from jaxtyping import Bool, Float
 
 from caloforge.errors import ShowerValueError
-from caloforge.io.input import require_deposits
-from caloforge.metrics.classifier import LEAST_SHOWERS, Auc, shower_auc
-from caloforge.metrics.distances import LEAST_FULL, Distance, distance
-from caloforge.metrics.measures import common_measures, encode
-from caloforge.observables import Entry, Observable, catalogue
-from caloforge.report.records import Evaluation, Sample, Settings, shares_energies
-from caloforge.showers import Showers, ShowerSource, spans
+from caloforge.metrics.amplification import Amplification, amplification
+from caloforge.metrics.classifiers import LEAST_SHOWERS, Judgement, judge, judges_for
+from caloforge.metrics.correlations import correlation_distance
+from caloforge.metrics.distances import Comparison, compare_points
+from caloforge.metrics.binning import Bins, equal_bins
+from caloforge.metrics.frechet import frechet_distance
+from caloforge.metrics.kernel import kernel_distance
+from caloforge.metrics.neighbours import log_voxels, neighbours
+from caloforge.metrics.resampling import LEAST_FULL, Resampling, resampling
+from caloforge.metrics.scores import Score
+from caloforge.observables import THRESHOLD, Entry, Observable, Scale, catalogue
+from caloforge.report.collection import Collected, Plan, collect, weights_of
+from caloforge.report.comparisons import compare
+from caloforge.report.presets import Preset
+from caloforge.report.records import Evaluation, Features, Sample, Settings, Slice
+from caloforge.showers import ShowerSource
 
 Progress = Callable[[str], None]
+
+LEAST_IN_SLICE = 100
+"""The fewest showers of a sample in a slice of incident energy."""
+
+_WANTED_IN_SLICE = 400
+_QUICK = 20
 
 
 def _silent(step: str) -> None:
     del step
+
+
+@dataclass(frozen=True, eq=False)
+class _Pair:
+    """The full simulation and one candidate, with their resamplings."""
+
+    full: Collected
+    candidate: Collected
+    mode: int
+    drawn: Resampling
+    settings: Settings
+
+    @property
+    def shared(self) -> bool:
+        return _shared(self.full.sample.energies, self.candidate.sample.energies)
+
+    def redrawn(self, full: Bool[np.ndarray, " n"] | slice, candidate: Bool[np.ndarray, " m"] | slice) -> Resampling:
+        """A few resamplings of some of the showers."""
+        a, b = self.full.sample, self.candidate.sample
+        energies = a.energies[full] if self.shared else None
+        options = {"replicas": _QUICK, "cuts": _QUICK, "seed": self.settings.seed}
+        return resampling(a.weights[full], b.weights[candidate], energies=energies, **options)
 
 
 def evaluate(
@@ -36,6 +72,9 @@ def evaluate(
     *,
     full_name: str = "Full simulation",
     observables: tuple[Observable, ...] | None = None,
+    preset: Preset | None = None,
+    training: ShowerSource | None = None,
+    left_out: tuple[float, float] | None = None,
     times: Mapping[str, float] | None = None,
     settings: Settings | None = None,
     progress: Progress = _silent,
@@ -47,6 +86,11 @@ def evaluate(
         candidates: The samples to judge, by name, the baseline first.
         full_name: The name of the full simulation in tables and figures.
         observables: What to compare; None for all that the calorimeter allows.
+        preset: A community's benchmark, for its bins, thresholds and published results; None for none.
+        training: The showers of the full simulation on which candidates were trained, to test whether a candidate knows more
+            than they do; None for no such test.
+        left_out: Incident energies, in MeV, from and up to which candidates were trained without showers, to test whether they
+            interpolate; None for none.
         times: For each stage that was timed its time, in ms a shower, to be shown in the report; the full simulation's under
             its name.
         settings: How carefully to judge; None for the standard.
@@ -56,25 +100,41 @@ def evaluate(
         The evaluation.
 
     Raises:
-        GeometryMismatchError: A candidate is of another calorimeter.
+        GeometryMismatchError: A sample is of another calorimeter.
         ShowerValueError: There is no candidate, one has the name of the full simulation, a sample has too few showers, or a
             deposit is not finite and at least 0.
     """
     settings = settings or Settings()
-    _check(full, candidates, full_name)
-    chosen = catalogue(full.calorimeter) if observables is None else observables
-    reference = _collected(full_name, full, chosen, settings, progress)
-    samples = tuple(_collected(n, c, chosen, settings, progress, reference) for n, c in candidates.items())
-    distances = _distances(reference, samples, chosen, settings, progress)
-    aucs = _aucs(full, candidates, settings, progress)
-    return Evaluation(reference, samples, chosen, distances, aucs, dict(times or {}), settings)
+    _check(full, candidates, full_name, training)
+    threshold = THRESHOLD if preset is None else preset.threshold
+    chosen = catalogue(full.calorimeter, threshold) if observables is None else observables
+    plan = Plan(chosen, threshold, _cell_bins(full, chosen, preset, settings), settings.batch_size)
+    pairs = _pairs(full, candidates, full_name, plan, settings, progress)
+    comparisons, gaps = _comparisons(pairs, chosen, preset, progress)
+    return Evaluation(
+        full=next(iter(pairs.values())).full.sample,
+        candidates=tuple(pair.candidate.sample for pair in pairs.values()),
+        observables=chosen,
+        comparisons=comparisons,
+        gaps=gaps,
+        features=_features(full, candidates, pairs, settings, progress),
+        judgements=_judgements(full, candidates, settings, progress),
+        slices={name: _slices(pair, chosen, left_out) for name, pair in pairs.items()},
+        amplifications=_amplifications(training, pairs, plan, progress),
+        times=dict(times or {}),
+        settings=settings,
+        preset=preset,
+    )
 
 
-def _check(full: ShowerSource, candidates: Mapping[str, ShowerSource], full_name: str) -> None:
+def _check(
+    full: ShowerSource, candidates: Mapping[str, ShowerSource], full_name: str, training: ShowerSource | None
+) -> None:
     if not candidates or full_name in candidates:
         msg = f"candidates are named {list(candidates)}: expected at least one, none of them '{full_name}' as the full simulation"
         raise ShowerValueError(msg)
-    for name, source in {full_name: full, **candidates}.items():
+    extra = {} if training is None else {"training": training}
+    for name, source in {full_name: full, **candidates, **extra}.items():
         full.calorimeter.require(source.calorimeter, f"sample '{name}'")
         if len(source) < LEAST_FULL:
             msg = (
@@ -83,66 +143,173 @@ def _check(full: ShowerSource, candidates: Mapping[str, ShowerSource], full_name
             raise ShowerValueError(msg)
 
 
-def _collected(
-    name: str,
-    source: ShowerSource,
-    observables: tuple[Observable, ...],
+def _cell_bins(
+    full: ShowerSource, observables: tuple[Observable, ...], preset: Preset | None, settings: Settings
+) -> Bins | None:
+    """The benchmark's bins of cell energies, which reach to the largest of the full simulation."""
+    cells = [o for o in observables if o.entry is Entry.CELL and o.scale is Scale.LOG]
+    rule = None if preset is None or not cells else preset.rule(cells[0].name)
+    if rule is None:
+        return None
+    return rule(np.array([max(float(batch.deposits.max()) for batch in full.batches(settings.batch_size))]))
+
+
+def _pairs(
+    full: ShowerSource,
+    candidates: Mapping[str, ShowerSource],
+    full_name: str,
+    plan: Plan,
     settings: Settings,
     progress: Progress,
-    like: Sample | None = None,
-) -> Sample:
-    """Read a sample once, and its example after that."""
-    progress(f"reading {name}")
-    energies, total, parts = [], np.zeros(source.calorimeter.n_cells), []
-    for rows, batch in zip(spans(len(source), settings.batch_size), source.batches(settings.batch_size), strict=True):
-        require_deposits(batch.deposits, f"sample '{name}'", range(rows.start, rows.stop))
-        energies.append(batch.energies.double().cpu().numpy())
-        total += batch.deposits.double().sum(dim=0).cpu().numpy()
-        parts.append({o.function: _values(o, batch) for o in observables})
-    columns = {function: np.concatenate([part[function] for part in parts]) for function in parts[0]}
-    values = {o.name: columns[o.function] for o in observables}
-    whole = np.concatenate(energies)
-    row = _example_row(whole, like)
-    example = source[row : row + 1]
-    deposits = example.deposits[0].double().cpu().numpy()
-    return Sample(name, source.calorimeter, example.particles.pdg, whole, values, total / len(source), deposits, row)
+) -> dict[str, _Pair]:
+    """Read all samples. The full simulation's resamplings depend on whether energies are shared, and on nothing else."""
+    shared = {name: _shared(_energies(full), _energies(source)) for name, source in candidates.items()}
+    drawn = {name: _drawn(full, source, shared[name], settings) for name, source in candidates.items()}
+    modes = list(dict.fromkeys(shared.values()))
+    rows = [next(drawn[name].full_rows for name in drawn if shared[name] is mode) for mode in modes]
+    kept = 1 + settings.replicas
+    progress(f"reading {full_name}")
+    reference = collect(full_name, full, plan, rows, kept)
+    pairs = {}
+    for name, source in candidates.items():
+        progress(f"reading {name}")
+        candidate = collect(name, source, plan, [drawn[name].candidate_rows], kept, reference.sample)
+        pairs[name] = _Pair(reference, candidate, modes.index(shared[name]), drawn[name], settings)
+    return pairs
 
 
-def _values(observable: Observable, batch: Showers) -> Real[np.ndarray, "..."]:
-    values: Tensor = observable.function(batch)
-    return encode(values) if observable.entry is Entry.CELL else values.cpu().numpy()
+def _drawn(full: ShowerSource, candidate: ShowerSource, shared: bool, settings: Settings) -> Resampling:  # noqa: FBT001
+    energies = _energies(full) if shared else None
+    options = {"replicas": settings.replicas, "cuts": settings.cuts, "seed": settings.seed}
+    return resampling(weights_of(full), weights_of(candidate), energies=energies, **options)
 
 
-def _example_row(energies: Float[np.ndarray, " showers"], like: Sample | None) -> int:
-    """The shower of median energy; for a candidate the same row, or else the one nearest in energy."""
-    if like is None:
-        return int(np.argsort(energies, kind="stable")[len(energies) // 2])
-    if len(energies) == len(like) and np.allclose(energies, like.energies):
-        return like.example_row
-    return int(np.argmin(np.abs(energies - like.energies[like.example_row])))
+def _energies(source: ShowerSource) -> Float[np.ndarray, " showers"]:
+    return source.energies.double().cpu().numpy()
 
 
-def _distances(
-    full: Sample, candidates: tuple[Sample, ...], observables: tuple[Observable, ...], settings: Settings, progress: Progress
-) -> dict[str, dict[str, Distance]]:
-    table: dict[str, dict[str, Distance]] = {candidate.name: {} for candidate in candidates}
+def _shared(a: Float[np.ndarray, " n"], b: Float[np.ndarray, " m"]) -> bool:
+    return len(a) == len(b) and bool(np.allclose(a, b, rtol=1e-6, atol=0))
+
+
+def _comparisons(
+    pairs: Mapping[str, _Pair], observables: tuple[Observable, ...], preset: Preset | None, progress: Progress
+) -> tuple[dict[str, dict[str, Comparison]], dict[str, dict[str, str]]]:
+    found: dict[str, dict[str, Comparison]] = {name: {} for name in pairs}
+    gaps: dict[str, dict[str, str]] = {name: {} for name in pairs}
     for observable in observables:
-        progress(f"distances of {observable.title}")
-        lines = common_measures(observable, full.calorimeter, [s.values[observable.name] for s in (full, *candidates)])
-        for candidate, line in zip(candidates, lines[1:], strict=True):
-            energies = full.energies if shares_energies(full, candidate) else None
-            table[candidate.name][observable.name] = distance(
-                lines[0], line, energies=energies, replicas=settings.replicas, cuts=settings.cuts, seed=settings.seed
-            )
-    return table
+        progress(f"comparing {observable.title}")
+        for name, pair in pairs.items():
+            try:
+                found[name][observable.name] = compare(
+                    observable, pair.full, pair.candidate, pair.mode, pair.drawn, preset
+                )
+            except ShowerValueError as nothing:
+                gaps[name][observable.name] = str(nothing)
+    return found, gaps
 
 
-def _aucs(full: ShowerSource, candidates: Mapping[str, ShowerSource], settings: Settings, progress: Progress) -> dict[str, Auc]:
-    trainable = {n: c for n, c in candidates.items() if min(len(full), len(c)) >= LEAST_SHOWERS and settings.trainings}
-    aucs = {}
-    for name, source in trainable.items():
-        progress(f"classifier against {name}")
+def _features(
+    full: ShowerSource,
+    candidates: Mapping[str, ShowerSource],
+    pairs: Mapping[str, _Pair],
+    settings: Settings,
+    progress: Progress,
+) -> dict[str, Features]:
+    """The metrics on vectors of features, unless there are to be none."""
+    if not settings.neighbour_showers:
+        return {}
+    found = {}
+    for name, pair in pairs.items():
+        progress(f"feature vectors of {name}")
+        f, g = pair.full.sample.features, pair.candidate.sample.features
+        some = slice(settings.neighbour_showers)
+        few = pair.redrawn(some, some)
+        voxels = [log_voxels(source[some].deposits) for source in (full, candidates[name])]
+        found[name] = Features(
+            frechet=frechet_distance(f, g, pair.drawn),
+            kernel=kernel_distance(f[some], g[some], few),
+            neighbours=neighbours(voxels[0], voxels[1], few),
+            correlation=_correlation(pair),
+            showers=settings.neighbour_showers,
+        )
+    return found
+
+
+def _correlation(pair: _Pair) -> Score | None:
+    layers = [c.sample.values.get("layer_energies") for c in (pair.full, pair.candidate)]
+    if layers[0] is None or layers[1] is None:
+        return None
+    return correlation_distance(layers[0], layers[1], pair.drawn)
+
+
+def _judgements(
+    full: ShowerSource, candidates: Mapping[str, ShowerSource], settings: Settings, progress: Progress
+) -> dict[str, dict[str, Judgement]]:
+    judgements: dict[str, dict[str, Judgement]] = {}
+    for name, source in candidates.items():
         seen = [s[: settings.classifier_showers] for s in (full, source)]
-        options = {"trainings": settings.trainings, "seed": settings.seed}
-        aucs[name] = shower_auc(seen[0], seen[1], network=settings.network, **options)
-    return aucs
+        judgements[name] = {}
+        for one in settings.judges if min(map(len, seen)) >= LEAST_SHOWERS else ():
+            progress(f"classifier '{one.title}' against {name}")
+            judgements[name][one.name] = judge(seen[0], seen[1], one, trainings=settings.trainings, seed=settings.seed)
+    return judgements
+
+
+def _slices(pair: _Pair, observables: tuple[Observable, ...], left_out: tuple[float, float] | None) -> tuple[Slice, ...]:
+    """The whole-shower observables in slices of incident energy that hold enough showers of both samples."""
+    a, b = pair.full.sample, pair.candidate.sample
+    edges = _edges(a.energies, pair.settings.slices, left_out)
+    whole = [o for o in observables if o.entry is Entry.SHOWER and o.scale is Scale.LINEAR]
+    slices = []
+    for low, high in zip(edges[:-1], edges[1:], strict=True):
+        inside = [(s.energies >= low) & ((s.energies < high) | (high == edges[-1])) for s in (a, b)]
+        if min(int(i.sum()) for i in inside) < LEAST_IN_SLICE:
+            continue
+        drawn = pair.redrawn(inside[0], inside[1])
+        scores = {o.name: _standardised(a, b, o, inside[0], inside[1], drawn) for o in whole}
+        without = left_out is not None and left_out[0] <= low and high <= left_out[1]
+        slices.append(Slice(float(low), float(high), without, int(inside[0].sum()), int(inside[1].sum()), scores))
+    return tuple(slices)
+
+
+def _edges(
+    energies: Float[np.ndarray, " n"], most: int, left_out: tuple[float, float] | None
+) -> Float[np.ndarray, " edges"]:
+    """Slices with equally many showers; the energies left out are a slice of their own. None where energies do not vary."""
+    n = min(most, len(energies) // _WANTED_IN_SLICE)
+    if n < 2 and left_out is None:
+        return np.empty(0) if n < 1 else np.empty(1)
+    edges = np.unique(np.quantile(energies, np.linspace(0, 1, max(n, 1) + 1)))
+    if left_out is None:
+        return edges if len(edges) > 2 else np.empty(1)
+    outside = edges[(edges < left_out[0]) | (edges > left_out[1])]
+    return np.sort(np.concatenate([outside, left_out]))
+
+
+def _standardised(
+    a: Sample,
+    b: Sample,
+    observable: Observable,
+    in_a: Bool[np.ndarray, " n"],
+    in_b: Bool[np.ndarray, " m"],
+    drawn: Resampling,
+) -> Score:
+    f, g = a.values[observable.name][in_a], b.values[observable.name][in_b]
+    return compare_points(f, g, drawn, equal_bins(f)).standardised.score
+
+
+def _amplifications(
+    training: ShowerSource | None, pairs: Mapping[str, _Pair], plan: Plan, progress: Progress
+) -> dict[str, dict[str, Amplification]]:
+    """Each whole-shower observable of each candidate beside the training sample; nothing without one."""
+    if training is None:
+        return {}
+    progress("reading the training sample")
+    known = collect("training", training, plan, [np.ones((1, len(training)))], 1).sample
+    truth = next(iter(pairs.values())).full.sample
+    whole = [o.name for o in plan.observables if o.entry is Entry.SHOWER and o.scale is Scale.LINEAR]
+    return {
+        name: {o: amplification(truth.values[o], known.values[o], pair.candidate.sample.values[o]) for o in whole}
+        for name, pair in pairs.items()
+    }

@@ -2,36 +2,53 @@ r"""The evaluation as plain numbers, for other programs.
 
 ``metrics.json`` holds one object:
 
-- ``schema``: 1; a change that breaks readers raises it
+- ``schema``: 2; a change that breaks readers raises it
 - ``versions``, ``machine``: name to text
 - ``evaluations``: a list of objects, each with
 
-  - ``title``: what was judged, in words
+  - ``title``: what was judged, in words; ``preset``: the name of the benchmark, or null
   - ``calorimeter``: name and number of cells; ``pdg``: the species
-  - ``full`` and each of ``candidates``: ``name``, ``showers``, ``energy_min`` and ``energy_max`` in MeV
-  - ``distances``: candidate to observable to ``value``, ``error``, ``floor``, ``floor_error``, all in ``unit``, and
-    ``ratio_to_floor`` and ``gain`` over the first candidate (null where infinite), ``n_full``, ``n_candidate``
-  - ``auc``: candidate to ``value``, ``error``, ``trainings``, ``n_full``, ``n_candidate``
+  - ``full`` and each of ``candidates``: ``name``, ``showers``, ``effective_showers``, ``energy_min`` and ``energy_max`` in MeV
+  - ``comparisons``: candidate to observable to a *comparison*, with ``unit`` and ``gain`` over the first candidate
+  - ``gaps``: candidate to observable to the reason why there is no comparison
+  - ``features``: candidate to ``fpd``, ``kpd``, ``correlation`` (*scores*; the last null with a single layer) and ``precision``,
+    ``recall``, ``density``, ``coverage``: ``value``, ``error``, ``expected`` (what a second sample of the full simulation would
+    give), ``expected_error``
+  - ``classifiers``: candidate to classifier to ``auc``, ``jsd`` (*scores*; the floor of the first is chance), ``aucs`` of the
+    trainings
+  - ``slices``: candidate to a list of ``energy_min``, ``energy_max`` in MeV, ``left_out``, ``n_full``, ``n_candidate`` and
+    ``scores``: observable to the *score* of the standardised distance
+  - ``amplification``: candidate to observable to ``factor``, ``sizes``, ``equivalent``
+  - ``correlations``: sample to the matrix of correlations of layer energies
   - ``times``: stage to ms a shower
-  - ``settings``: ``seed``, ``replicas``, ``cuts``, ``trainings``, ``classifier_showers``
+  - ``settings``: ``seed``, ``replicas``, ``cuts``, ``trainings``, ``classifier_showers``, ``neighbour_showers``
   - ``remarks``: a list of sentences
 
-Every number is finite or null. The definitions are those of `caloforge.metrics.distances` and `caloforge.metrics.classifier`.
+A *score* has ``value``, ``error``, ``floor``, ``floor_error`` and ``ratio_to_floor``. A *comparison* has the scores ``distance`` (in
+its unit), ``standardised`` and ``separation``; the probabilities ``ks`` and ``chi2``; ``batched`` with ``mean``, ``spread``,
+``batches`` and ``size``; and for an observable with a distribution at each of several labels, of which these are the mean,
+``parts``: label to comparison. Every number is finite or null.
+
+``metrics.csv`` holds the scores of all comparisons, feature metrics and classifiers, one a row, in the columns of `CSV_COLUMNS`.
+The definitions are those of `caloforge.metrics`.
 """
 
-__all__ = ["numbers"]
+__all__ = ["CSV_COLUMNS", "csv_rows", "numbers"]
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from caloforge.observables import Observable
+from caloforge.metrics import Comparison, Judgement, Score
+from caloforge.metrics.amplification import Amplification
 from caloforge.report.provenance import machine, versions
-from caloforge.report.records import Evaluation, Sample
+from caloforge.report.records import Evaluation, Features, Sample, Slice
 from caloforge.report.words import remarks, title
 
-SCHEMA = 1
+SCHEMA = 2
+
+CSV_COLUMNS = ("evaluation", "candidate", "quantity", "label", "statistic", "unit", "value", "error", "floor", "floor_error")
 
 
 def numbers(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
@@ -40,23 +57,40 @@ def numbers(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
         "schema": SCHEMA,
         "versions": versions(),
         "machine": machine(),
-        "evaluations": [_evaluation(evaluation) for evaluation in evaluations],
+        "evaluations": [_finite(_evaluation(evaluation)) for evaluation in evaluations],
     }
 
 
+def _finite(value: Any) -> Any:
+    """The same with null for every number that is not finite."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def _evaluation(evaluation: Evaluation) -> dict[str, Any]:
-    calorimeter = evaluation.full.calorimeter
-    settings = evaluation.settings
+    calorimeter, settings = evaluation.full.calorimeter, evaluation.settings
     return {
         "title": title(evaluation),
+        "preset": None if evaluation.preset is None else evaluation.preset.name,
         "calorimeter": {"name": calorimeter.name, "cells": calorimeter.n_cells},
         "pdg": evaluation.full.pdg,
         "full": _sample(evaluation.full),
         "candidates": [_sample(candidate) for candidate in evaluation.candidates],
-        "distances": {
-            c.name: {o.name: _distance(evaluation, c, o) for o in evaluation.observables} for c in evaluation.candidates
+        "comparisons": {c.name: _comparisons(evaluation, c) for c in evaluation.candidates},
+        "gaps": {name: dict(gaps) for name, gaps in evaluation.gaps.items()},
+        "features": {name: _features(features) for name, features in evaluation.features.items()},
+        "classifiers": {
+            name: {key: _judgement(judgement) for key, judgement in judgements.items()}
+            for name, judgements in evaluation.judgements.items()
         },
-        "auc": {name: asdict(auc) for name, auc in evaluation.aucs.items()},
+        "slices": {name: [_slice(one) for one in slices] for name, slices in evaluation.slices.items()},
+        "amplification": {
+            name: {key: _amplification(one) for key, one in found.items()} for name, found in evaluation.amplifications.items()
+        },
+        "correlations": {sample.name: sample.correlation.tolist() for sample in evaluation.samples},
         "times": dict(evaluation.times),
         "settings": {
             "seed": settings.seed,
@@ -64,6 +98,7 @@ def _evaluation(evaluation: Evaluation) -> dict[str, Any]:
             "cuts": settings.cuts,
             "trainings": settings.trainings,
             "classifier_showers": settings.classifier_showers,
+            "neighbour_showers": settings.neighbour_showers,
         },
         "remarks": remarks(evaluation),
     }
@@ -71,11 +106,81 @@ def _evaluation(evaluation: Evaluation) -> dict[str, Any]:
 
 def _sample(sample: Sample) -> dict[str, Any]:
     low, high = float(sample.energies.min()), float(sample.energies.max())
-    return {"name": sample.name, "showers": len(sample), "energy_min": low, "energy_max": high}
+    sizes = {"showers": len(sample), "effective_showers": sample.effective_size}
+    return {"name": sample.name, **sizes, "energy_min": low, "energy_max": high}
 
 
-def _distance(evaluation: Evaluation, candidate: Sample, observable: Observable) -> dict[str, Any]:
-    distance = evaluation.distances[candidate.name][observable.name]
-    ratios = {"ratio_to_floor": distance.ratio_to_floor, "gain": evaluation.gain(candidate, observable)}
-    finite = {name: value if math.isfinite(value) else None for name, value in ratios.items()}
-    return {"unit": observable.distance_unit, **asdict(distance), **finite}
+def _comparisons(evaluation: Evaluation, candidate: Sample) -> dict[str, Any]:
+    known = evaluation.comparisons[candidate.name]
+    return {
+        o.name: {"unit": o.distance_unit, "gain": evaluation.gain(candidate, o), **_comparison(known[o.name])}
+        for o in evaluation.observables
+        if o.name in known
+    }
+
+
+def _comparison(comparison: Comparison) -> dict[str, Any]:
+    return {
+        "distance": _score(comparison.distance),
+        "standardised": _score(comparison.standardised),
+        "separation": _score(comparison.separation),
+        "ks": comparison.ks,
+        "chi2": comparison.chi2,
+        "batched": None if comparison.batched is None else asdict(comparison.batched),
+        **({"parts": {label: _comparison(part) for label, part in comparison.parts.items()}} if comparison.parts else {}),
+    }
+
+
+def _score(score: Score) -> dict[str, float]:
+    return {**asdict(score), "ratio_to_floor": score.ratio_to_floor}
+
+
+def _features(features: Features) -> dict[str, Any]:
+    neighbours = asdict(features.neighbours)
+    return {
+        "fpd": _score(features.frechet),
+        "kpd": _score(features.kernel),
+        "correlation": None if features.correlation is None else _score(features.correlation),
+        **{key: neighbours[key] for key in ("precision", "recall", "density", "coverage", "k")},
+    }
+
+
+def _judgement(judgement: Judgement) -> dict[str, Any]:
+    return {"auc": _score(judgement.auc), "jsd": _score(judgement.jsd), "aucs": list(judgement.aucs)}
+
+
+def _slice(one: Slice) -> dict[str, Any]:
+    scores = {name: _score(score) for name, score in one.scores.items()}
+    sizes = {"left_out": one.left_out, "n_full": one.n_full, "n_candidate": one.n_candidate}
+    return {"energy_min": one.low, "energy_max": one.high, **sizes, "scores": scores}
+
+
+def _amplification(one: Amplification) -> dict[str, Any]:
+    return {"factor": one.factor, "sizes": list(map(int, one.sizes)), "equivalent": list(map(float, one.equivalent))}
+
+
+def csv_rows(evaluations: Sequence[Evaluation]) -> Iterator[tuple[str | float, ...]]:
+    """The rows of ``metrics.csv``, in the order of `CSV_COLUMNS`."""
+    for evaluation in evaluations:
+        for candidate in evaluation.candidates:
+            for quantity, label, statistic, unit, score in _scores(evaluation, candidate):
+                key = (title(evaluation), candidate.name, quantity, label, statistic, unit)
+                yield (*key, score.value, score.error, score.floor, score.floor_error)
+
+
+def _scores(evaluation: Evaluation, candidate: Sample) -> Iterator[tuple[str, str, str, str, Score]]:
+    units = {o.name: o.distance_unit for o in evaluation.observables}
+    for name, comparison in evaluation.comparisons[candidate.name].items():
+        for label, part in {"": comparison, **comparison.parts}.items():
+            yield name, label, "wasserstein", units[name], part.distance
+            yield name, label, "standardised wasserstein", "", part.standardised
+            yield name, label, "separation power", "", part.separation
+    features = evaluation.features.get(candidate.name)
+    if features is not None:
+        yield "high-level features", "", "fpd", "", features.frechet
+        yield "high-level features", "", "kpd", "", features.kernel
+        if features.correlation is not None:
+            yield "layer energies", "", "mean difference of correlations", "", features.correlation
+    for name, judgement in evaluation.judgements[candidate.name].items():
+        yield name, "", "auc", "", judgement.auc
+        yield name, "", "jsd", "", judgement.jsd

@@ -4,19 +4,22 @@ Two samples *share their incident energies* if they have one size and shower i h
 candidate do that were made for the particles of the full simulation.
 """
 
-__all__ = ["Evaluation", "Sample", "Settings", "shares_energies"]
+__all__ = ["Evaluation", "Example", "Features", "Sample", "Settings", "Slice", "shares_energies"]
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Float, Real
+from jaxtyping import Float, Int, Real
 
 from caloforge.calorimeter import Calorimeter
-from caloforge.metrics.classifier import PARTS, Auc, Network
-from caloforge.metrics.distances import Distance
+from caloforge.metrics import Comparison, Judge, Judgement, Neighbours, Score
+from caloforge.metrics.amplification import Amplification
+from caloforge.metrics.classifiers import DEFAULT_JUDGES, PARTS
+from caloforge.metrics.resampling import effective_size
 from caloforge.observables import Observable
+from caloforge.report.presets import Preset
 
 
 @dataclass(frozen=True)
@@ -27,19 +30,47 @@ class Settings:
         seed: The seed of all resampling and training; the same seed gives the same evaluation on one machine.
         replicas: Number of bootstrap replicas behind each error, at least 2.
         cuts: Number of cuts in halves behind each floor, at least 2.
-        trainings: Number of trainings of the classifier, at least 2; 0 for no classifier.
-        classifier_showers: Most showers of a sample that the classifier sees, from the first on.
-        network: The classifier.
+        judges: The classifiers; none for no classifier.
+        trainings: Number of trainings of each classifier, at least 2.
+        classifier_showers: Most showers of a sample that the classifiers see, from the first on.
+        neighbour_showers: Most showers of a sample that are compared pair by pair (precision and its kin, kernel distance),
+            from the first on; 0 for no metrics of feature vectors at all.
+        slices: Most slices in incident energy in which the whole-shower observables are compared.
         batch_size: Number of showers read at a time.
     """
 
     seed: int = 0
     replicas: int = 50
     cuts: int = 50
+    judges: tuple[Judge, ...] = DEFAULT_JUDGES
     trainings: int = PARTS
     classifier_showers: int = 5000
-    network: Network = field(default_factory=Network)
+    neighbour_showers: int = 5000
+    slices: int = 5
     batch_size: int = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """One shower, for a display.
+
+    Arguments:
+        row: Its number in the sample.
+        energy: Its incident energy, in MeV.
+        cells: The numbers of the cells with energy, increasing, with shape (lit).
+        deposits: Their energies, in MeV, with shape (lit).
+    """
+
+    row: int
+    energy: float
+    cells: Int[np.ndarray, " lit"]
+    deposits: Float[np.ndarray, " lit"]
+
+    def dense(self, n_cells: int) -> Float[np.ndarray, " cells"]:
+        """The energy of each of so many cells, in MeV."""
+        whole = np.zeros(n_cells)
+        whole[self.cells] = self.deposits
+        return whole
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,24 +82,82 @@ class Sample:
         calorimeter: Where the cells are.
         pdg: The species of the incident particles.
         energies: The incident energies, in MeV, with shape (N).
-        values: For each observable's name its values: one a shower with shape (N); codes of `caloforge.metrics.measures.encode`
-            with shape (N, cells); or energies, in MeV, with shape (N, positions).
+        weights: The weights of the showers, with shape (N); 1 each where the sample carries none.
+        weighted: Whether the sample carries weights.
+        values: For each observable's name its values: one a shower with shape (N), one at each label with shape (N, labels), or
+            energies, in MeV, with shape (N, positions); cell energies are in ``cells``.
+        cells: The cells by code of `caloforge.metrics.measures.encode`, in the sample and in its replicas, (1 + R, codes).
+        features: The high-level features of each shower, with shape (N, features).
+        correlation: The correlation matrix of the layer energies, with shape (layers, layers).
         mean: The mean energy of each cell, in MeV, with shape (cells).
-        example: The energy of each cell in one shower, in MeV, with shape (cells).
-        example_row: The number of that shower.
+        examples: Some showers, of increasing energy.
     """
 
     name: str
     calorimeter: Calorimeter
     pdg: int
     energies: Float[np.ndarray, " showers"]
+    weights: Float[np.ndarray, " showers"]
+    weighted: bool
     values: Mapping[str, Real[np.ndarray, "..."]]
+    cells: Float[np.ndarray, "times codes"]
+    features: Float[np.ndarray, "showers features"]
+    correlation: Float[np.ndarray, "layers layers"]
     mean: Float[np.ndarray, " cells"]
-    example: Float[np.ndarray, " cells"]
-    example_row: int
+    examples: tuple[Example, ...]
 
     def __len__(self) -> int:
         return len(self.energies)
+
+    @property
+    def effective_size(self) -> float:
+        """The number of showers of weight 1 that would know as much."""
+        return effective_size(self.weights)
+
+    @property
+    def example(self) -> Example:
+        """The example in the middle."""
+        return self.examples[len(self.examples) // 2]
+
+
+@dataclass(frozen=True)
+class Features:
+    """A candidate against the full simulation in vectors of features.
+
+    Arguments:
+        frechet: The Frechet distance of the high-level features (FPD).
+        kernel: Their kernel distance (KPD).
+        neighbours: Precision, recall, density and coverage of the logarithms of the voxels.
+        correlation: The mean difference of the correlations of layer energies; None with a single layer.
+        showers: The most showers of a sample in the kernel distance and among neighbours.
+    """
+
+    frechet: Score
+    kernel: Score
+    neighbours: Neighbours
+    correlation: Score | None
+    showers: int
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A candidate against the full simulation among showers of similar incident energy.
+
+    Arguments:
+        low: The least incident energy, in MeV.
+        high: The largest, in MeV, itself not in the slice unless it is the last.
+        left_out: Whether the candidate was made without showers of these energies.
+        n_full: Number of showers of the full simulation in the slice.
+        n_candidate: Number of showers of the candidate in it.
+        scores: For each whole-shower observable's name the standardised Wasserstein distance.
+    """
+
+    low: float
+    high: float
+    left_out: bool
+    n_full: int
+    n_candidate: int
+    scores: Mapping[str, Score]
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,29 +168,43 @@ class Evaluation:
         full: The full simulation.
         candidates: The candidates, in the order given; gains are relative to the first.
         observables: The observables, in the order of tables.
-        distances: For each candidate's name and each observable's name the distance.
-        aucs: For each candidate's name the classifier's AUC; a candidate too small for it is missing.
+        comparisons: For each candidate's name and each observable's name the comparison; an observable that is empty in one of
+            the two samples is missing, and ``gaps`` says why.
+        gaps: For each candidate's name and each missing observable's name the reason, in words.
+        features: For each candidate's name the metrics on feature vectors; none if they were not asked for.
+        judgements: For each candidate's name and each classifier's name its judgement; a candidate too small for it is missing.
+        slices: For each candidate's name the slices in incident energy; none if it does not vary or there are few showers.
+        amplifications: For each candidate's name and each whole-shower observable's name the amplification; empty unless the
+            training sample was given.
         times: For each stage that was timed its time, in ms a shower.
         settings: How the numbers were made.
+        preset: The community's benchmark with whose published results these stand; None for none.
     """
 
     full: Sample
     candidates: tuple[Sample, ...]
     observables: tuple[Observable, ...]
-    distances: Mapping[str, Mapping[str, Distance]]
-    aucs: Mapping[str, Auc]
+    comparisons: Mapping[str, Mapping[str, Comparison]]
+    gaps: Mapping[str, Mapping[str, str]]
+    features: Mapping[str, Features]
+    judgements: Mapping[str, Mapping[str, Judgement]]
+    slices: Mapping[str, tuple[Slice, ...]]
+    amplifications: Mapping[str, Mapping[str, Amplification]]
     times: Mapping[str, float]
     settings: Settings
+    preset: Preset | None = field(default=None)
 
     @property
     def samples(self) -> tuple[Sample, ...]:
         """The full simulation and the candidates."""
         return (self.full, *self.candidates)
 
-    def gain(self, candidate: Sample, observable: Observable) -> float:
-        """How many times smaller a candidate's distance is than the first candidate's; 1 if both are 0."""
-        value = self.distances[candidate.name][observable.name].value
-        first = self.distances[self.candidates[0].name][observable.name].value
+    def gain(self, candidate: Sample, observable: Observable) -> float | None:
+        """How many times smaller a candidate's distance is than the first's; 1 if both are 0, None if one is not known."""
+        pair = [self.comparisons[c.name].get(observable.name) for c in (candidate, self.candidates[0])]
+        if pair[0] is None or pair[1] is None:
+            return None
+        value, first = (comparison.distance.value for comparison in pair if comparison is not None)
         if value > 0:
             return first / value
         return 1.0 if first == 0 else math.inf

@@ -7,19 +7,24 @@ most three times the floor), or it is apart.
 __all__ = ["CLOSE", "COLUMNS", "Level", "Row", "auc_level", "level", "number", "overall", "rows", "table", "with_error"]
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-from caloforge.metrics.classifier import Auc
-from caloforge.metrics.distances import Distance
-from caloforge.observables import Observable
-from caloforge.report.records import Evaluation, Sample
+from caloforge.metrics import Comparison, Judgement, Score
+from caloforge.metrics.neighbours import Share
+from caloforge.metrics.scores import SIGMAS
+from caloforge.observables import Entry, Observable
+from caloforge.report.records import Evaluation, Features, Sample
 
-COLUMNS = ("observable", "candidate", "distance", "floor", "x floor", "gain")
+COLUMNS = ("observable", "candidate", "distance", "floor", "x floor", "gain", "separation", "its floor")
 CLOSE = 3.0
 """A distance of at most so many floors is close."""
 
-_SIGMAS = 3.0
+PER_MILLE = 1000.0
+"""Separation powers, Frechet and kernel distances are shown times so much, as the CaloChallenge does."""
+
+_CLOSE_AUC = 0.6
 
 
 class Level(Enum):
@@ -32,7 +37,20 @@ class Level(Enum):
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table, as text; ``level`` says how good it is."""
+    """One line of the table, as text.
+
+    Arguments:
+        observable: The observable in words, with its unit.
+        candidate: The name of the candidate.
+        distance: Value and error.
+        floor: The floor and its scatter.
+        ratio: The distance in floors.
+        gain: How many times smaller the distance is than that of the first candidate.
+        separation: The separation power times 1000.
+        separation_floor: Its floor times 1000.
+        level: How good it is.
+        parts: For an observable with a distribution at each of several labels, the rows of these.
+    """
 
     observable: str
     candidate: str
@@ -40,35 +58,38 @@ class Row:
     floor: str
     ratio: str
     gain: str
+    separation: str
+    separation_floor: str
     level: Level
+    parts: "tuple[Row, ...]" = ()
 
     @property
     def cells(self) -> tuple[str, ...]:
         """The text in the order of `COLUMNS`."""
-        return (self.observable, self.candidate, self.distance, self.floor, self.ratio, self.gain)
+        numbers = (self.distance, self.floor, self.ratio, self.gain, self.separation, self.separation_floor)
+        return (self.observable, self.candidate, *numbers)
 
 
-def level(distance: Distance) -> Level:
+def level(score: Score) -> Level:
     """How a distance stands to its floor."""
-    if distance.value <= distance.floor + _SIGMAS * distance.floor_error:
+    if not score.resolved:
         return Level.FLOOR
-    return Level.CLOSE if distance.ratio_to_floor <= CLOSE else Level.APART
+    return Level.CLOSE if score.ratio_to_floor <= CLOSE else Level.APART
 
 
-def auc_level(auc: Auc) -> Level:
+def auc_level(judgement: Judgement) -> Level:
     """How an AUC stands to chance: within three standard errors (at least those of chance alone), at most 0.6, or above."""
-    chance = math.sqrt(1 / (6 * min(auc.n_full, auc.n_candidate)))
-    if abs(auc.value - 0.5) <= _SIGMAS * max(chance, auc.error):
+    auc = judgement.auc
+    if abs(auc.value - auc.floor) <= SIGMAS * max(auc.floor_error, auc.error):
         return Level.FLOOR
-    return Level.CLOSE if auc.value <= 0.6 else Level.APART
+    return Level.CLOSE if auc.value <= _CLOSE_AUC else Level.APART
 
 
 def overall(evaluation: Evaluation, candidate: Sample) -> Level:
-    """The level of a candidate's worst number."""
-    levels = [level(d) for d in evaluation.distances[candidate.name].values()]
-    if candidate.name in evaluation.aucs:
-        levels.append(auc_level(evaluation.aucs[candidate.name]))
-    return max(levels, key=list(Level).index)
+    """The level of a candidate's worst distance or AUC."""
+    levels = [level(c.distance) for c in evaluation.comparisons[candidate.name].values()]
+    levels += [auc_level(j) for j in evaluation.judgements[candidate.name].values()]
+    return max(levels, key=list(Level).index, default=Level.APART)
 
 
 def table(evaluation: Evaluation) -> list[tuple[str, ...]]:
@@ -77,29 +98,80 @@ def table(evaluation: Evaluation) -> list[tuple[str, ...]]:
 
 
 def rows(evaluation: Evaluation) -> list[Row]:
-    """The rows of the table: each observable with all candidates, then the classifier."""
-    distances = [_distance_row(evaluation, o, c) for o in evaluation.observables for c in evaluation.candidates]
-    trained = [c.name for c in evaluation.candidates if c.name in evaluation.aucs]
-    return distances + [_auc_row(name, evaluation.aucs[name]) for name in trained]
+    """The rows of the table: each observable with all candidates, then feature vectors, then the classifiers."""
+    made = [_row(evaluation, o, c) for o in evaluation.observables for c in evaluation.candidates]
+    return [*made, *_feature_rows(evaluation), *_classifier_rows(evaluation)]
 
 
-def _distance_row(evaluation: Evaluation, observable: Observable, candidate: Sample) -> Row:
-    distance = evaluation.distances[candidate.name][observable.name]
+def _row(evaluation: Evaluation, observable: Observable, candidate: Sample) -> Row:
+    name = _title(evaluation, observable)
+    comparison = evaluation.comparisons[candidate.name].get(observable.name)
+    if comparison is None:
+        return Row(name, candidate.name, "not known", "", "", "", "", "", Level.APART)
+    gain = None if candidate is evaluation.candidates[0] else evaluation.gain(candidate, observable)
+    parts = tuple(_comparison_row(label, candidate.name, part) for label, part in comparison.parts.items())
+    return _comparison_row(name, candidate.name, comparison, gain, parts)
+
+
+def _title(evaluation: Evaluation, observable: Observable) -> str:
     unit = f" [{observable.distance_unit}]" if observable.distance_unit else ""
-    first = candidate is evaluation.candidates[0]
+    if observable.entry is not Entry.SERIES:
+        return observable.title + unit
+    return f"{observable.title}, mean of {len(observable.labels_of(evaluation.full.calorimeter))}{unit}"
+
+
+def _comparison_row(
+    name: str, candidate: str, comparison: Comparison, gain: float | None = None, parts: tuple[Row, ...] = ()
+) -> Row:
+    distance, separation = comparison.distance, comparison.separation
     return Row(
-        observable=observable.title + unit,
-        candidate=candidate.name,
+        observable=name,
+        candidate=candidate,
         distance=with_error(distance.value, distance.error),
         floor=with_error(distance.floor, distance.floor_error),
         ratio=number(distance.ratio_to_floor),
-        gain="" if first else number(evaluation.gain(candidate, observable)),
+        gain="" if gain is None else number(gain),
+        separation=with_error(PER_MILLE * separation.value, PER_MILLE * separation.error),
+        separation_floor=with_error(PER_MILLE * separation.floor, PER_MILLE * separation.floor_error),
         level=level(distance),
+        parts=parts,
     )
 
 
-def _auc_row(name: str, auc: Auc) -> Row:
-    return Row("Classifier AUC", name, f"{auc.value:.3f} ± {auc.error:.3f}", "0.5", "", "", auc_level(auc))
+def _feature_rows(evaluation: Evaluation) -> Iterator[Row]:
+    found = [(c.name, evaluation.features[c.name]) for c in evaluation.candidates if c.name in evaluation.features]
+    for name, features in found:
+        yield _score_row("Frechet distance of features (FPD) [10^-3]", name, features.frechet, PER_MILLE)
+    for name, features in found:
+        yield _score_row("Kernel distance of features (KPD) [10^-3]", name, features.kernel, PER_MILLE)
+    for name, features in found:
+        if features.correlation is not None:
+            yield _score_row("Layer correlations, mean difference", name, features.correlation)
+    for quantity in ("precision", "recall", "density", "coverage"):
+        yield from (_share_row(quantity, name, features) for name, features in found)
+
+
+def _score_row(title: str, candidate: str, score: Score, scale: float = 1.0) -> Row:
+    distance = with_error(scale * score.value, scale * score.error)
+    floor = with_error(scale * score.floor, scale * score.floor_error)
+    return Row(title, candidate, distance, floor, number(score.ratio_to_floor), "", "", "", level(score))
+
+
+def _share_row(quantity: str, candidate: str, features: Features) -> Row:
+    share: Share = getattr(features.neighbours, quantity)
+    found, expected = with_error(share.value, share.error), with_error(share.expected, share.expected_error)
+    title = f"{quantity.capitalize()} of voxels, {features.neighbours.k} neighbours"
+    return Row(title, candidate, found, expected, "", "", "", "", Level.APART if share.resolved else Level.FLOOR)
+
+
+def _classifier_rows(evaluation: Evaluation) -> Iterator[Row]:
+    for one in evaluation.settings.judges:
+        for candidate in evaluation.candidates:
+            judgement = evaluation.judgements[candidate.name].get(one.name)
+            if judgement is not None:
+                auc = judgement.auc
+                found, chance = with_error(auc.value, auc.error), with_error(auc.floor, auc.floor_error)
+                yield Row(f"AUC, {one.title}", candidate.name, found, chance, "", "", "", "", auc_level(judgement))
 
 
 def number(value: float) -> str:

@@ -7,8 +7,9 @@ from statistics import median
 
 import numpy as np
 
-from caloforge.metrics.classifier import LEAST_SHOWERS
-from caloforge.report.records import Evaluation, Sample, shares_energies
+from caloforge.metrics.classifiers import LEAST_SHOWERS
+from caloforge.report.records import Evaluation, Sample, Slice, shares_energies
+from caloforge.report.standing import caveats
 from caloforge.report.tables import CLOSE, Level, level, number
 from caloforge.units import format_energy
 
@@ -33,47 +34,79 @@ def energy_range(sample: Sample) -> str:
 
 
 def verdict(evaluation: Evaluation, candidate: Sample) -> str:
-    """The verdict on one candidate, in two or three sentences."""
-    parts = [_distances(evaluation, candidate), _classifier(evaluation, candidate), _gain(evaluation, candidate)]
+    """The verdict on one candidate, in a few sentences."""
+    parts = [_distances(evaluation, candidate), _classifiers(evaluation, candidate), _gain(evaluation, candidate)]
+    parts += [_interpolation(evaluation, candidate), _amplification(evaluation, candidate)]
     return " ".join(part for part in parts if part)
 
 
 def _distances(evaluation: Evaluation, candidate: Sample) -> str:
-    distances = evaluation.distances[candidate.name]
-    levels = [level(d) for d in distances.values()]
-    worst = max(evaluation.observables, key=lambda o: distances[o.name].ratio_to_floor)
-    counts = [f"{levels.count(x)} of {len(levels)} {words}" for x, words in _COUNTED.items() if x in levels]
-    return (
-        f"Distances to {evaluation.full.name} in units of the floor: {', '.join(counts)}; "
-        f"the largest is {number(distances[worst.name].ratio_to_floor)} ({worst.title})."
-    )
+    known = evaluation.comparisons[candidate.name]
+    if not known:
+        return f"Nothing could be compared with {evaluation.full.name}."
+    levels = [level(c.distance) for c in known.values()]
+    worst = max((o for o in evaluation.observables if o.name in known), key=lambda o: known[o.name].distance.ratio_to_floor)
+    smaller = min(len(evaluation.full), len(candidate))
+    words = {
+        Level.FLOOR: f"not resolvable with {smaller:,} showers (at the floor)",
+        Level.CLOSE: f"at most {CLOSE:g} floors",
+        Level.APART: f"more than {CLOSE:g} floors",
+    }
+    counts = [f"{levels.count(x)} of {len(levels)} {text}" for x, text in words.items() if x in levels]
+    ratio = number(known[worst.name].distance.ratio_to_floor)
+    return f"Distances to {evaluation.full.name}: {', '.join(counts)}; the largest is {ratio} floors ({worst.title})."
 
 
-_COUNTED = {Level.FLOOR: "at the floor", Level.CLOSE: f"at most {CLOSE:g}", Level.APART: f"more than {CLOSE:g}"}
-
-
-def _classifier(evaluation: Evaluation, candidate: Sample) -> str:
-    auc = evaluation.aucs.get(candidate.name)
-    if auc is None:
+def _classifiers(evaluation: Evaluation, candidate: Sample) -> str:
+    judgements = evaluation.judgements[candidate.name]
+    named = [(one.title, judgements[one.name].auc) for one in evaluation.settings.judges if one.name in judgements]
+    if not named:
         return ""
-    return f"A classifier on all cells reaches AUC {auc.value:.3f} ± {auc.error:.3f} (chance: 0.5)."
+    found = ", ".join(f"{title} {auc.value:.3f} ± {auc.error:.3f}" for title, auc in named)
+    return f"Classifiers reach AUC (chance: 0.5): {found}."
 
 
 def _gain(evaluation: Evaluation, candidate: Sample) -> str:
     first = evaluation.candidates[0]
-    if candidate is first:
+    gains = [g for o in evaluation.observables if (g := evaluation.gain(candidate, o)) is not None]
+    if candidate is first or not gains:
         return ""
-    gains = [evaluation.gain(candidate, o) for o in evaluation.observables]
     return (
         f"It is closer than {first.name} by factors of {number(min(gains))} to {number(max(gains))} "
         f"(median {number(median(gains))})."
     )
 
 
+def _interpolation(evaluation: Evaluation, candidate: Sample) -> str:
+    slices = evaluation.slices[candidate.name]
+    inside, outside = ([_floors(s) for s in slices if s.left_out is without] for without in (True, False))
+    if not inside:
+        return ""
+    beside = f", against {number(median(outside))} at the other energies" if outside else ""
+    return f"At the energies left out of its training the distances are {number(median(inside))} floors in the median{beside}."
+
+
+def _floors(one: Slice) -> float:
+    return median(score.ratio_to_floor for score in one.scores.values())
+
+
+def _amplification(evaluation: Evaluation, candidate: Sample) -> str:
+    factors = [a.factor for a in evaluation.amplifications.get(candidate.name, {}).values()]
+    if not factors:
+        return ""
+    return (
+        f"Its {len(candidate):,} showers know the whole-shower distributions as well as {number(min(factors))} to "
+        f"{number(max(factors))} times the training sample would (median {number(median(factors))})."
+    )
+
+
 def remarks(evaluation: Evaluation) -> list[str]:
     """What a reader must know before believing the numbers, one sentence each."""
-    small = [_small(s) for s in evaluation.samples if len(s) < ENOUGH]
-    return small + [note for c in evaluation.candidates for note in _on_energies(evaluation.full, c)]
+    notes = [_small(s) for s in evaluation.samples if len(s) < ENOUGH]
+    notes += [_weighted(s) for s in evaluation.samples if s.weighted]
+    notes += [note for c in evaluation.candidates for note in _on_energies(evaluation.full, c)]
+    notes += [_gap(evaluation, candidate, reason) for candidate in evaluation.candidates for reason in _reasons(evaluation, candidate)]
+    return notes + caveats(evaluation)
 
 
 def _small(sample: Sample) -> str:
@@ -83,6 +116,19 @@ def _small(sample: Sample) -> str:
         f"{sample.name} has only {len(sample)} showers: differences below the floors of this table, anything rarer than one "
         f"shower in {len(sample)}, and {auc} cannot be resolved."
     )
+
+
+def _weighted(sample: Sample) -> str:
+    return f"{sample.name} is weighted: its {len(sample):,} showers know as much as {sample.effective_size:,.0f} of weight 1."
+
+
+def _reasons(evaluation: Evaluation, candidate: Sample) -> list[str]:
+    return list(dict.fromkeys(evaluation.gaps[candidate.name].values()))
+
+
+def _gap(evaluation: Evaluation, candidate: Sample, reason: str) -> str:
+    titles = [o.title for o in evaluation.observables if evaluation.gaps[candidate.name].get(o.name) == reason]
+    return f"{', '.join(titles)}: {reason}."
 
 
 def _on_energies(full: Sample, candidate: Sample) -> list[str]:

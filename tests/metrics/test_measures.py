@@ -1,19 +1,20 @@
-"""Measures: codes of energies are fine and ordered, masses are those of plain weighted counting."""
-
-from dataclasses import replace
+"""Codes of energies are fine and ordered; masses are those of plain weighted counting; nothing depends on batches."""
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
-from caloforge.calorimeter import pbwo4_crystals
-from caloforge.errors import ShowerValueError
-from caloforge.metrics import Measure, common_measures, decode, encode
-from caloforge.observables import LOG_SPECTRUM, N_HITS, PROFILE_X, SPECTRUM, Scale
+from caloforge.metrics import Bins, CellCounts, compare_lines, resampling
+from caloforge.metrics.binning import equal_bins
+from caloforge.metrics.measures import decode, encode, histogram, of_cells
 
-CRYSTALS = pbwo4_crystals()
+
+def shower_like(rng: np.random.Generator, n: int, cells: int = 100) -> torch.Tensor:
+    """Cells over ten orders of magnitude, a third of them empty."""
+    return torch.tensor(10 ** rng.uniform(-5, 4.5, size=(n, cells)) * (rng.random((n, cells)) < 0.67), dtype=torch.float32)
 
 
 def test_every_code_stands_for_one_energy() -> None:
@@ -35,67 +36,79 @@ def test_less_than_an_electronvolt_is_nothing() -> None:
     assert encode(torch.tensor([[1e30]])).tolist() == [[65535]]
 
 
-def test_the_mass_is_that_of_plain_counting() -> None:
+def test_the_masses_are_those_of_plain_counting() -> None:
     rng = np.random.default_rng(0)
-    index, weights, counts = rng.integers(6, size=(20, 3)), rng.random((20, 3)), rng.integers(3, size=20)
-    expected = np.zeros(6)
-    for i in range(20):
-        for k in range(3):
-            expected[index[i, k]] += counts[i] * weights[i, k]
-    mass = Measure(np.arange(6.0), index, weights).mass(counts)
-    np.testing.assert_allclose(mass, expected / expected.sum(), rtol=1e-12)
+    cells, rows = shower_like(rng, 12, 5), rng.random((3, 12))
+    expected = np.zeros((3, 65536))
+    for i, codes in enumerate(encode(cells)):
+        for code in codes:
+            expected[:, code] += rows[:, i]
+    counts = CellCounts(rows)
+    counts.add(cells)
+    np.testing.assert_allclose(counts.masses, expected, rtol=1e-12, atol=1e-12)
 
 
-def test_counting_in_parts_makes_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
-    rng = np.random.default_rng(0)
-    measure = Measure(np.arange(9.0), rng.integers(9, size=(50, 4)), rng.random((50, 4)))
-    counts = rng.integers(3, size=50)
-    whole = measure.mass(counts)
-    monkeypatch.setattr("caloforge.metrics.measures._ENTRIES_AT_ONCE", 13)
-    np.testing.assert_allclose(measure.mass(counts), whole, rtol=1e-12)
+def test_counting_in_parts_makes_no_difference() -> None:
+    rng = np.random.default_rng(1)
+    cells, rows = shower_like(rng, 30), rng.random((4, 30))
+    whole, parts = CellCounts(rows), CellCounts(rows)
+    whole.add(cells)
+    for part in cells.split(7):
+        parts.add(part)
+    np.testing.assert_allclose(parts.masses, whole.masses, rtol=1e-12)
 
 
-def test_entries_off_the_line_are_not_counted() -> None:
-    measure = Measure(np.array([10.0, 20.0]), np.array([[0, 1], [2, 3], [1, 2]]), start=1)
-    assert measure.mass().tolist() == [2 / 4, 2 / 4]
+def test_given_bins_are_counted_exactly() -> None:
+    rng = np.random.default_rng(2)
+    cells, edges = shower_like(rng, 40), np.geomspace(1e-3, 1e3, 20)
+    counts = CellCounts(np.ones((1, 40)), Bins(edges, flow=False))
+    counts.add(cells)
+    assert counts.masses[0, 1:].tolist() == np.histogram(cells.numpy(), bins=edges)[0].tolist()
+    assert counts.masses.sum() == cells.numel()
 
 
-def test_no_entry_on_the_line_is_an_error() -> None:
-    with pytest.raises(ShowerValueError, match="none of 2 showers"):
-        Measure(np.array([1.0]), np.array([[0], [0]]), start=1).mass()
+def test_the_spectrum_is_scipys_to_the_stated_precision() -> None:
+    rng = np.random.default_rng(2)
+    a, b = shower_like(rng, 200), 1.3 * shower_like(rng, 150)
+    pair = resampling(np.ones(200), np.ones(150), replicas=2, cuts=2)
+    counts = [CellCounts(rows) for rows in (pair.full_rows, pair.candidate_rows)]
+    for count, cells in zip(counts, (a, b), strict=True):
+        count.add(cells)
+    line = of_cells(*(count.masses for count in counts))
+    for part, on_line, bound in (
+        (line, lambda x: x.flatten(), 2**-11 * float(a.mean() + b.mean())),
+        (line.above(1e-3).in_decades(), lambda x: x[x > 1e-3].log10(), 2 * 2**-11 / np.log(10)),
+    ):
+        exact = stats.wasserstein_distance(on_line(a).numpy(), on_line(b).numpy())
+        found = compare_lines(part, pair, equal_bins(part.positions)).comparison.distance.value
+        assert abs(found - exact) < bound
 
 
-def test_samples_of_different_size_get_common_positions() -> None:
-    a, b = common_measures(N_HITS, CRYSTALS, [np.array([3, 5, 3]), np.array([4, 5])])
-    assert a.positions is b.positions
-    assert a.positions.tolist() == [3, 4, 5]
-    assert a.mass().tolist() == [2 / 3, 0, 1 / 3]
-    assert b.mass().tolist() == [0, 1 / 2, 1 / 2]
+def test_cells_of_one_shower_are_one_piece_of_evidence() -> None:
+    values = torch.tensor(np.random.default_rng(6).random((300, 1)), dtype=torch.float32)
+    pair = resampling(np.ones(300), np.ones(300))
+    found = []
+    for k in (1, 100):
+        counts = [CellCounts(rows) for rows in (pair.full_rows, pair.candidate_rows)]
+        for count in counts:
+            count.add(values.expand(-1, k))
+        line = of_cells(*(count.masses for count in counts))
+        found.append(compare_lines(line, pair, equal_bins(line.positions)).comparison.distance)
+    assert found[0].floor == pytest.approx(found[1].floor, rel=1e-9)
+    assert found[0].error == pytest.approx(found[1].error, rel=1e-9)
 
 
-def test_the_linear_spectrum_counts_empty_cells_and_the_logarithmic_one_does_not() -> None:
-    cells = torch.tensor([[0.0, 0.0005, 1.0, 100.0]])
-    [linear] = common_measures(SPECTRUM, CRYSTALS, [encode(cells)])
-    [log] = common_measures(LOG_SPECTRUM, CRYSTALS, [encode(cells)])
-    assert linear.positions @ linear.mass() == pytest.approx(float(cells.mean()), rel=2**-11)
-    assert log.positions @ log.mass() == pytest.approx(1.0)
+def test_a_line_without_entries_is_empty() -> None:
+    pair = resampling(np.ones(4), np.ones(4))
+    counts = [CellCounts(rows) for rows in (pair.full_rows, pair.candidate_rows)]
+    counts[0].add(torch.ones(4, 3))
+    counts[1].add(torch.zeros(4, 3))
+    line = of_cells(*(count.masses for count in counts))
+    assert not line.empty
+    assert line.above(0.5).empty
 
 
-def test_a_logarithmic_line_needs_a_value_above_its_threshold() -> None:
-    with pytest.raises(ShowerValueError, match=r"no value exceeds 0\.001 MeV"):
-        common_measures(LOG_SPECTRUM, CRYSTALS, [encode(torch.zeros(3, 100))])
-
-
-def test_on_a_logarithmic_line_a_value_must_exceed_the_threshold() -> None:
-    observable = replace(N_HITS, scale=Scale.LOG, threshold=4.0)
-    [measure] = common_measures(observable, CRYSTALS, [np.array([3, 4, 4, 10, 100, 100])])
-    assert measure.positions.tolist() == [1.0, 2.0]
-    assert measure.mass().tolist() == [1 / 3, 2 / 3]
-
-
-def test_a_profile_weights_positions_with_energies() -> None:
-    energies = np.zeros((2, 10))
-    energies[0, 2], energies[1, 7] = 3.0, 1.0
-    [profile] = common_measures(PROFILE_X, CRYSTALS, [energies])
-    assert profile.positions.tolist() == [30 * i - 135 for i in range(10)]
-    assert profile.positions @ profile.mass() == pytest.approx((3 * -75 + 75) / 4)
+@given(st.lists(st.integers(min_value=0, max_value=7), min_size=1, max_size=30))
+def test_histograms_are_numpys_and_leave_out_what_is_beyond(bins: list[int]) -> None:
+    index, weights = np.array(bins), np.arange(1.0, len(bins) + 1)
+    assert histogram(index, weights[None], 5)[0].tolist() == np.bincount(index, weights, minlength=8)[:5].tolist()

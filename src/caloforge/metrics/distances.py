@@ -151,9 +151,7 @@ def wasserstein(
     return float(stats.wasserstein_distance(a, b, *weights))
 
 
-def separation_power(
-    full: Real[np.ndarray, "*times bins"], candidate: Real[np.ndarray, "*times bins"]
-) -> Real[np.ndarray, "*times"]:
+def separation_power(full: Real[np.ndarray, "..."], candidate: Real[np.ndarray, "..."]) -> Real[np.ndarray, "..."]:
     """Separation power of histograms, which need not be normalised, over their last axis; 1 if just one of them is empty.
 
     Arguments:
@@ -198,7 +196,8 @@ def chi2_probability(
     n = int(max(full.max(), candidate.max())) + 1
     joined = _joined(np.bincount(full, minlength=n) + np.bincount(candidate, minlength=n))
     (f, f_variance), (g, g_variance) = (
-        _shares(joined[index], weights) for index, weights in ((full, full_weights), (candidate, candidate_weights))
+        _shares(joined[index], weights, int(joined.max()) + 1)
+        for index, weights in ((full, full_weights), (candidate, candidate_weights))
     )
     variance = f_variance + g_variance
     used = variance > 0
@@ -207,7 +206,7 @@ def chi2_probability(
     return float(stats.chi2.sf(np.sum((f - g)[used] ** 2 / variance[used]), used.sum() - 1))
 
 
-def _joined(counts: Int[np.ndarray, " bins"]) -> Int[np.ndarray, " bins"]:
+def _joined(counts: Int[np.ndarray, "_"]) -> Int[np.ndarray, "_"]:
     """For each bin the number of the joined bin it belongs to; the rest at the end joins the last full one."""
     numbers, number, held = np.zeros(len(counts), dtype=np.int64), 0, 0
     for k, count in enumerate(counts):
@@ -218,13 +217,15 @@ def _joined(counts: Int[np.ndarray, " bins"]) -> Int[np.ndarray, " bins"]:
     return np.minimum(numbers, max(number - 1, 0))
 
 
-def _shares(bins: Int[np.ndarray, " n"], weights: Float[np.ndarray, " n"]) -> tuple[Float[np.ndarray, " bins"], ...]:
+def _shares(
+    bins: Int[np.ndarray, " n"], weights: Float[np.ndarray, " n"], n_bins: int
+) -> tuple[Float[np.ndarray, "_"], Float[np.ndarray, "_"]]:
     """The share of the weight in each bin, and its variance."""
-    n, total = int(bins.max()) + 1, float(weights.sum())
-    return np.bincount(bins, weights, n) / total, np.bincount(bins, weights**2, n) / total**2
+    total = float(weights.sum())
+    return np.bincount(bins, weights, n_bins) / total, np.bincount(bins, weights**2, n_bins) / total**2
 
 
-def _normalised(masses: Real[np.ndarray, "*times bins"]) -> Float[np.ndarray, "*times bins"]:
+def _normalised(masses: Real[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
     """Masses that sum to 1 over the last axis; all 0 if there are none."""
     total = masses.sum(axis=-1, keepdims=True)
     return np.divide(masses, total, out=np.zeros(masses.shape), where=total > 0)

@@ -50,8 +50,8 @@ MOST_POSITIONS = 2048
 _DROPPED_BITS = 13
 _FIRST_CODE = (127 - 20) << 10
 
-Rows = Float[np.ndarray, "times showers"]
-Masses = Float[np.ndarray, "times positions"]
+Rows = Float[np.ndarray, "_ _"]
+Masses = Float[np.ndarray, "_ _"]
 
 
 def encode(energies: Float[Tensor, "*shape"]) -> UInt16[np.ndarray, "*shape"]:
@@ -137,7 +137,7 @@ def _numbered(bins: Bins, deposits: Float[Tensor, "showers cells"]) -> Integer[n
     return numbers
 
 
-def of_points(full: Real[np.ndarray, " n"], candidate: Real[np.ndarray, " m"], full_rows: Rows, candidate_rows: Rows) -> Line:
+def of_points(full: Real[np.ndarray, "_"], candidate: Real[np.ndarray, "_"], full_rows: Rows, candidate_rows: Rows) -> Line:
     """The line of two samples with one value a shower."""
     values, index = np.unique(np.concatenate([full, candidate]), return_inverse=True)
     lump = -(-len(values) // MOST_POSITIONS)

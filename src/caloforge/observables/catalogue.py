@@ -1,0 +1,159 @@
+"""The observables that a calorimeter allows, from the whole shower to the details."""
+
+__all__ = ["SQUIRELS", "catalogue"]
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from caloforge.calorimeter import Calorimeter, CylinderGrid, RegularGrid
+from caloforge.observables._sums import azimuthal_layers, radial_edges, turns
+from caloforge.observables.cells import (
+    BRIGHTEST,
+    LOG_SPECTRUM,
+    MAX_ENERGY,
+    MAX_FRACTION,
+    N_HITS,
+    OCCUPANCY,
+    SPARSITY,
+    SPECTRUM,
+    THRESHOLD,
+    n_hits,
+    occupancy,
+    sparsity,
+)
+from caloforge.observables.energies import ENERGY_SUM, LAYER_ENERGY, LAYER_FRACTION, LAYERS, RESPONSE, U_RATIOS
+from caloforge.observables.profiles import DEPTH_ALPHA, DEPTH_R, PROFILE_R, PROFILE_X, PROFILE_Y
+from caloforge.observables.records import Observable
+from caloforge.observables.shapes import (
+    CENTRE_X,
+    CENTRE_Y,
+    CENTRE_Z,
+    LAYER_CENTRE_R,
+    LAYER_CENTRE_X,
+    LAYER_CENTRE_Y,
+    LAYER_WIDTH_R,
+    LAYER_WIDTH_X,
+    LAYER_WIDTH_Y,
+    RADIUS_MEAN,
+    RADIUS_RMS,
+    WIDTH_X,
+    WIDTH_Y,
+    WIDTH_Z,
+)
+from caloforge.showers import Showers
+from caloforge.units import format_energy
+
+_Allows = Callable[[Calorimeter], bool]
+
+SQUIRELS: tuple[Observable, ...] = (
+    ENERGY_SUM,
+    RESPONSE,
+    SPECTRUM,
+    LOG_SPECTRUM,
+    N_HITS,
+    MAX_ENERGY,
+    MAX_FRACTION,
+    PROFILE_X,
+    PROFILE_Y,
+)
+"""The observables of arXiv:2308.12339, figures 1 to 5, and two shares of the incident energy beside them."""
+
+
+def catalogue(calorimeter: Calorimeter, threshold: float = THRESHOLD) -> tuple[Observable, ...]:
+    """The observables that a calorimeter allows, `SQUIRELS` first, from the whole shower to the details.
+
+    Arguments:
+        calorimeter: Where the cells are. What it cannot tell is left out: depth in one layer, x and y where there are no bins in
+            alpha, and so on.
+        threshold: The energy above which a cell counts, for hits, occupancy, sparsity and the logarithmic cell spectrum, in MeV;
+            with the standard one, `THRESHOLD`, the spectrum goes on down to 1 keV.
+    """
+    allowed = tuple(o for o, allows in _CATALOGUE.items() if allows(calorimeter))
+    return allowed if threshold == THRESHOLD else tuple(_above(o, threshold) for o in allowed)
+
+
+@dataclass(frozen=True)
+class _Above:
+    """A function of showers and a threshold at one threshold; two are equal when both are, unlike functools.partial."""
+
+    function: Callable[[Showers, float], Tensor]
+    threshold: float
+
+    def __call__(self, showers: Showers) -> Tensor:
+        return self.function(showers, self.threshold)
+
+
+def _above(observable: Observable, threshold: float) -> Observable:
+    energy = format_energy(threshold)
+    if observable == LOG_SPECTRUM:
+        return replace(observable, title=f"Cell energies above {energy}, log10", threshold=threshold)
+    if observable not in _THRESHOLDED:
+        return observable
+    title = observable.title.replace("1 MeV", energy)
+    return replace(observable, title=title, function=_Above(_THRESHOLDED[observable], threshold))
+
+
+def _all(observables: tuple[Observable, ...], allows: _Allows) -> dict[Observable, _Allows]:
+    return dict.fromkeys(observables, allows)
+
+
+def _any(calorimeter: Calorimeter) -> bool:
+    return calorimeter.n_cells > 0
+
+
+def _has_layers(calorimeter: Calorimeter) -> bool:
+    return calorimeter.n_layers > 1
+
+
+def _is_regular(calorimeter: Calorimeter) -> bool:
+    return isinstance(calorimeter, RegularGrid)
+
+
+def _tells_x(calorimeter: Calorimeter) -> bool:
+    xy = calorimeter.centres[:, :2]
+    return len(azimuthal_layers(calorimeter)) > 0 and bool((xy != xy[0]).any())
+
+
+def _tells_x_by_layer(calorimeter: Calorimeter) -> bool:
+    return _has_layers(calorimeter) and _tells_x(calorimeter)
+
+
+def _tells_r(calorimeter: Calorimeter) -> bool:
+    r = calorimeter.centres[:, :2].norm(dim=1)
+    return bool(((r - r[0]).abs() > 1e-9 * r.max()).any())
+
+
+def _tells_r_by_layer(calorimeter: Calorimeter) -> bool:
+    return _has_layers(calorimeter) and _tells_r(calorimeter)
+
+
+def _has_rings(calorimeter: Calorimeter) -> bool:
+    return len(radial_edges(calorimeter)) > 2
+
+
+def _has_deep_rings(calorimeter: Calorimeter) -> bool:
+    return _has_layers(calorimeter) and _has_rings(calorimeter)
+
+
+def _has_deep_sectors(calorimeter: Calorimeter) -> bool:
+    return len(azimuthal_layers(calorimeter)) > 1 and isinstance(calorimeter, CylinderGrid) and turns(calorimeter) > 1
+
+
+_CATALOGUE: dict[Observable, _Allows] = (
+    _all(SQUIRELS[:-2], _any)
+    | _all((PROFILE_X, PROFILE_Y), _is_regular)
+    | {LAYERS: _has_layers, PROFILE_R: _has_rings, OCCUPANCY: _any}
+    | _all((CENTRE_X, CENTRE_Y, WIDTH_X, WIDTH_Y), _tells_x)
+    | _all((CENTRE_Z, WIDTH_Z), _has_layers)
+    | _all((RADIUS_MEAN, RADIUS_RMS), _tells_r)
+    | {BRIGHTEST: _any}
+    | _all((LAYER_ENERGY, LAYER_FRACTION, U_RATIOS, SPARSITY), _has_layers)
+    | _all((LAYER_CENTRE_X, LAYER_CENTRE_Y), _tells_x_by_layer)
+    | {LAYER_CENTRE_R: _tells_r_by_layer}
+    | _all((LAYER_WIDTH_X, LAYER_WIDTH_Y), _tells_x_by_layer)
+    | {LAYER_WIDTH_R: _tells_r_by_layer, DEPTH_R: _has_deep_rings, DEPTH_ALPHA: _has_deep_sectors}
+)
+
+_THRESHOLDED: dict[Observable, Callable[[Showers, float], Tensor]] = {N_HITS: n_hits, OCCUPANCY: occupancy, SPARSITY: sparsity}

@@ -1,0 +1,165 @@
+r"""Cells of a shower: how many are lit, how the energy is spread over them.
+
+With deposits :math:`e_{ic}` in the cells :math:`c` and a threshold :math:`\epsilon`, 1 MeV unless told:
+
+- hits :math:`N_\mathrm{hit} = |\{c : e_{ic} > \epsilon\}|`, occupancy :math:`N_\mathrm{hit} / N_\mathrm{cells}`, and sparsity,
+  the share of the cells of a layer at or below :math:`\epsilon`;
+- brightest cell :math:`E_\mathrm{max} = \max_c e_{ic}` and its share :math:`E_\mathrm{max} / E` of the incident energy;
+- brightest fractions: the share of :math:`E_\mathrm{sum}` in the 1, 2, 5, 10, 20, 50 brightest cells;
+- cell spectrum: the :math:`e_{ic}` themselves, of all cells of all showers.
+
+The thresholds of the CaloChallenge are 1 MeV in dataset 1 and 0.5 keV / 0.033 = 15.15 keV in datasets 2 and 3.
+"""
+
+__all__ = [
+    "BRIGHTEST",
+    "LOG_SPECTRUM",
+    "MAX_ENERGY",
+    "MAX_FRACTION",
+    "N_HITS",
+    "OCCUPANCY",
+    "SPARSITY",
+    "SPECTRUM",
+    "THRESHOLD",
+    "brightest_fractions",
+    "cell_energies",
+    "cell_spectrum",
+    "max_energy",
+    "max_fraction",
+    "n_hits",
+    "occupancy",
+    "sparsity",
+]
+
+import math
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from caloforge.calorimeter import Calorimeter
+from caloforge.observables._sums import hits
+from caloforge.observables.energies import EMPTY, layer_labels, total_energy
+from caloforge.observables.records import Entry, Observable, Scale
+from caloforge.showers import Showers
+from caloforge.units import MeV, keV
+
+THRESHOLD = 1 * MeV
+"""What a hit exceeds unless told."""
+
+_BRIGHTEST = (1, 2, 5, 10, 20, 50)
+
+
+def n_hits(showers: Showers, threshold: float = THRESHOLD) -> Int[Tensor, " showers"]:
+    r"""Number of cells with more energy than the threshold, :math:`N_\mathrm{hit}`, with shape (N).
+
+    Arguments:
+        showers: The showers.
+        threshold: The energy :math:`\epsilon` that a hit exceeds, in MeV.
+    """
+    return hits(showers, threshold).sum(dim=1)
+
+
+def occupancy(showers: Showers, threshold: float = THRESHOLD) -> Float[Tensor, " showers"]:
+    r"""Share of all cells with more energy than the threshold, in [0, 1], with shape (N).
+
+    Arguments:
+        showers: The showers.
+        threshold: The energy :math:`\epsilon` that a hit exceeds, in MeV.
+    """
+    return n_hits(showers, threshold).double() / showers.calorimeter.n_cells
+
+
+def sparsity(showers: Showers, threshold: float = THRESHOLD) -> Float[Tensor, "showers layers"]:
+    r"""Share of the cells of each layer at or below the threshold, in [0, 1], with shape (N, layers).
+
+    Arguments:
+        showers: The showers.
+        threshold: The energy :math:`\epsilon` that a hit exceeds, in MeV.
+    """
+    lit = hits(showers, threshold)
+    return 1 - lit.double() / showers.calorimeter.layers.bincount().to(lit.device)
+
+
+def max_energy(showers: Showers) -> Float[Tensor, " showers"]:
+    r"""Energy of the brightest cell, :math:`E_\mathrm{max}`, in MeV, with shape (N)."""
+    return showers.deposits.amax(dim=1).double()
+
+
+def max_fraction(showers: Showers) -> Float[Tensor, " showers"]:
+    r"""Energy of the brightest cell over incident energy, :math:`E_\mathrm{max} / E`, with shape (N)."""
+    return max_energy(showers) / showers.energies.double()
+
+
+def brightest_fractions(showers: Showers) -> Float[Tensor, "showers numbers"]:
+    r"""Share of :math:`E_\mathrm{sum}` in the brightest 1, 2, 5, 10, 20, 50 cells, as far as there are as many, in [0, 1]."""
+    numbers = torch.tensor(_numbers(showers.calorimeter), device=showers.deposits.device)
+    brightest = _brightest(showers.deposits, int(numbers[-1])).double().cumsum(dim=1)
+    return brightest[:, numbers - 1] / (total_energy(showers)[:, None] + EMPTY)
+
+
+def cell_energies(showers: Showers) -> Float[Tensor, "showers cells"]:
+    """Energy of every cell, zeros included, in MeV, with shape (N, cells)."""
+    return showers.deposits
+
+
+def cell_spectrum(showers: Showers, threshold: float = 0.0) -> Float[Tensor, " entries"]:
+    """Energies of all cells above the threshold, of all showers in one list, in MeV.
+
+    Arguments:
+        showers: The showers.
+        threshold: The energy that an entry exceeds, in MeV.
+    """
+    return showers.deposits[showers.deposits > threshold]
+
+
+def _numbers(calorimeter: Calorimeter) -> list[int]:
+    return [n for n in _BRIGHTEST if n <= calorimeter.n_cells]
+
+
+def _brightest(deposits: Float[Tensor, "showers cells"], k: int) -> Float[Tensor, "showers k"]:
+    """The k largest deposits, in falling order: they lie in the k columns of largest maximum, to which the search is confined."""
+    n, n_cells = deposits.shape
+    rows = max(n for n in range(1, math.isqrt(n_cells // k) + 1) if n_cells % n == 0)
+    columns = deposits.reshape(n, rows, -1)
+    best = columns.amax(dim=1, keepdim=True).topk(k, dim=2, sorted=False).indices
+    return columns.gather(2, best.expand(-1, rows, -1)).flatten(1).topk(k, dim=1).values
+
+
+def _brightest_labels(calorimeter: Calorimeter) -> tuple[str, ...]:
+    return tuple(f"{n} cell{'s' if n > 1 else ''}" for n in _numbers(calorimeter))
+
+
+SPECTRUM = Observable("cell_energy", "Cell energies", r"E_\mathrm{cell}", "MeV", cell_energies, Entry.CELL)
+LOG_SPECTRUM = Observable(
+    name="cell_energy_log",
+    title="Cell energies above 1 keV, log10",
+    symbol=r"E_\mathrm{cell}",
+    unit="MeV",
+    function=cell_energies,
+    entry=Entry.CELL,
+    scale=Scale.LOG,
+    threshold=1 * keV,
+)
+N_HITS = Observable("n_hits", "Hits above 1 MeV", r"N_\mathrm{hit}", "", n_hits)
+OCCUPANCY = Observable("occupancy", "Share of cells above 1 MeV", r"N_\mathrm{hit}/N_\mathrm{cells}", "", occupancy)
+SPARSITY = Observable(
+    name="sparsity",
+    title="Share of a layer's cells up to 1 MeV",
+    symbol=r"\lambda_l",
+    unit="",
+    function=sparsity,
+    entry=Entry.SERIES,
+    labels=layer_labels,
+)
+MAX_ENERGY = Observable("max_energy", "Brightest cell", r"E_\mathrm{max}", "MeV", max_energy)
+MAX_FRACTION = Observable("max_fraction", "Brightest cell's share", r"E_\mathrm{max}/E", "", max_fraction)
+BRIGHTEST = Observable(
+    name="brightest_fractions",
+    title="Share of the brightest cells",
+    symbol=r"E_\mathrm{brightest}/E_\mathrm{sum}",
+    unit="",
+    function=brightest_fractions,
+    entry=Entry.SERIES,
+    labels=_brightest_labels,
+)

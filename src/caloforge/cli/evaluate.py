@@ -22,9 +22,12 @@ from caloforge.cli._options import (
     read_calorimeter,
     use_threads,
 )
+from caloforge.cli.simulate import energy_range
 
 if TYPE_CHECKING:
-    from caloforge.report import Evaluation, Settings
+    from caloforge.calorimeter import Calorimeter
+    from caloforge.metrics import Judge
+    from caloforge.report import Evaluation, Preset, Settings
     from caloforge.showers import ShowerSource
 
 STYLES = {"FLOOR": "green", "CLOSE": "yellow", "APART": "red"}
@@ -36,15 +39,58 @@ class Care:
     """How carefully to judge."""
 
     seed: Annotated[int, typer.Option("--seed", metavar="S", help="The same seed gives the same numbers.")] = 0
-    classifier: Annotated[bool, typer.Option("--classifier/--no-classifier", help="Train a classifier on each candidate.")] = True
+    classifier: Annotated[bool, typer.Option("--classifier/--no-classifier", help="Train classifiers on each candidate.")] = True
+    classifiers: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Whose: caloforge, calochallenge, calodream, l2lflows.", show_default="the preset's"),
+    ] = None
+    trainings: Annotated[int, typer.Option(min=2, metavar="T", help="Trainings of each classifier.")] = 5
+    device: Annotated[str, typer.Option(metavar="NAME", help="Where to train: cpu, cuda, cuda:1, mps.")] = "cpu"
     batch_size: BatchSize = 1000
 
-    def settings(self) -> "Settings":
+    def settings(self, calorimeter: "Calorimeter", preset: "Preset | None") -> "Settings":
         """The same for the report."""
         from caloforge.report import Settings
 
-        chosen = Settings(seed=self.seed, batch_size=self.batch_size)
-        return chosen if self.classifier else Settings(seed=self.seed, batch_size=self.batch_size, trainings=0)
+        judges = self._judges(calorimeter, preset) if self.classifier else ()
+        return Settings(seed=self.seed, judges=judges, trainings=self.trainings, device=self.device, batch_size=self.batch_size)
+
+    def _judges(self, calorimeter: "Calorimeter", preset: "Preset | None") -> "tuple[Judge, ...]":
+        from caloforge.metrics import JUDGES, judges_for
+
+        name = self.classifiers or ("caloforge" if preset is None else preset.judges)
+        if name not in JUDGES:
+            msg = f"--classifiers '{name}': expected one of {', '.join(JUDGES)}"
+            raise OptionError(msg)
+        return judges_for(name, calorimeter, threshold=None if preset is None else preset.threshold)
+
+
+@dataclass(frozen=True)
+class Questions:
+    """What else to ask."""
+
+    preset: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Stand beside published results: calochallenge-1-photons, -1-pions, -2, -3."),
+    ] = None
+    training: Annotated[
+        Path | None,
+        typer.Option(metavar="TRAIN.h5", help="The training showers: does a candidate know more than they do?"),
+    ] = None
+    left_out: Annotated[
+        str | None, typer.Option(metavar="LOW:HIGH", help="Energies left out of the training: does a candidate interpolate?")
+    ] = None
+
+    def benchmark(self) -> "Preset | None":
+        """The preset of that name."""
+        from caloforge.report import PRESETS
+
+        if self.preset is None:
+            return None
+        if self.preset not in PRESETS:
+            msg = f"--preset '{self.preset}': expected one of {', '.join(PRESETS)}"
+            raise OptionError(msg)
+        return PRESETS[self.preset]
 
 
 @grouped
@@ -53,6 +99,7 @@ def evaluate(
     candidates: Annotated[list[Path], typer.Argument(metavar="CANDIDATE.h5...", help="Showers to judge, the baseline first.")],
     out: Annotated[Path, typer.Option(metavar="DIR", help="The folder for the page, the figures and the numbers.")],
     care: Care,
+    questions: Questions,
     labels: Annotated[str | None, typer.Option(metavar="A,B,...", help="A name for each file, not the file's own.")] = None,
     calorimeter: CalorimeterOption = None,
     threads: Threads = None,
@@ -60,27 +107,37 @@ def evaluate(
 ) -> None:
     """Say how far samples are from the full simulation, with uncertainties and with the floor, the full simulation's own.
 
-    Prints the table, and writes a page with table, figures, times, machine and versions, and the numbers in metrics.json.
+    Prints the table, and writes a page with tables, figures, a display of showers, times, machine and versions, and the numbers in
+    metrics.json and metrics.csv.
 
     \b
     Examples:
       caloforge evaluate geant4.h5 fast.h5 refined.h5 --out report
       caloforge evaluate g4.h5 fast.h5 sq.h5 --out report --labels Geant4,GFlash,SQ
       caloforge evaluate geant4.h5 fast.h5 --out quick --no-classifier
+      caloforge evaluate dataset_2_2.hdf5 mine.h5 --out ds2 --preset calochallenge-2
+      caloforge evaluate geant4.h5 mine.h5 --out deep --training train.h5
     """
     from caloforge import io, report
 
     use_threads(threads)
     report.require_free(out, overwrite=overwrite)
-    paths = [full, *candidates]
+    paths, benchmark = [full, *candidates], questions.benchmark()
     names = _names(paths, labels)
-    where = read_calorimeter(calorimeter)
+    where = read_calorimeter(calorimeter or (benchmark and benchmark.calorimeter))
     files = {name: io.open_showers(path, where) for name, path in zip(names, paths, strict=True)}
     reference = files.pop(names[0])
-    known = full_times(names[0], reference)
     with steps() as progress:
         evaluation = report.evaluate(
-            reference, files, full_name=names[0], times=known, settings=care.settings(), progress=progress
+            reference,
+            files,
+            full_name=names[0],
+            preset=benchmark,
+            training=questions.training and io.open_showers(questions.training, where),
+            left_out=questions.left_out and energy_range(questions.left_out),
+            times=full_times(names[0], reference),
+            settings=care.settings(reference.calorimeter, benchmark),
+            progress=progress,
         )
         page = report.write(evaluation, out, overwrite=overwrite)
     tell(evaluation)

@@ -69,9 +69,7 @@ def _series(
     parts = {
         label: _points(f, g, resampling, preset, observable.name, label) for label, (f, g) in zip(labels, columns, strict=True)
     }
-    return replace(
-        Trio.mean(list(parts.values())).comparison, parts={label: part.comparison for label, part in parts.items()}
-    )
+    return replace(Trio.mean(list(parts.values())).comparison, parts={label: part.comparison for label, part in parts.items()})
 
 
 def _points(f: Values, g: Values, resampling: Resampling, preset: Preset | None, name: str, label: str = "") -> Trio:

@@ -15,10 +15,11 @@ from jaxtyping import Bool, Float
 
 from caloforge.errors import ShowerValueError
 from caloforge.metrics.amplification import Amplification, amplification
-from caloforge.metrics.classifiers import LEAST_SHOWERS, Judgement, judge, judges_for
+from caloforge.metrics.binning import Bins, equal_bins
+from caloforge.metrics.classifiers.judgement import Judgement
+from caloforge.metrics.classifiers.judging import LEAST_SHOWERS, judge
 from caloforge.metrics.correlations import correlation_distance
 from caloforge.metrics.distances import Comparison, compare_points
-from caloforge.metrics.binning import Bins, equal_bins
 from caloforge.metrics.frechet import frechet_distance
 from caloforge.metrics.kernel import kernel_distance
 from caloforge.metrics.neighbours import log_voxels, neighbours
@@ -127,9 +128,7 @@ def evaluate(
     )
 
 
-def _check(
-    full: ShowerSource, candidates: Mapping[str, ShowerSource], full_name: str, training: ShowerSource | None
-) -> None:
+def _check(full: ShowerSource, candidates: Mapping[str, ShowerSource], full_name: str, training: ShowerSource | None) -> None:
     if not candidates or full_name in candidates:
         msg = f"candidates are named {list(candidates)}: expected at least one, none of them '{full_name}' as the full simulation"
         raise ShowerValueError(msg)
@@ -143,9 +142,7 @@ def _check(
             raise ShowerValueError(msg)
 
 
-def _cell_bins(
-    full: ShowerSource, observables: tuple[Observable, ...], preset: Preset | None, settings: Settings
-) -> Bins | None:
+def _cell_bins(full: ShowerSource, observables: tuple[Observable, ...], preset: Preset | None, settings: Settings) -> Bins | None:
     """The benchmark's bins of cell energies, which reach to the largest of the full simulation."""
     cells = [o for o in observables if o.entry is Entry.CELL and o.scale is Scale.LOG]
     rule = None if preset is None or not cells else preset.rule(cells[0].name)
@@ -178,7 +175,7 @@ def _pairs(
     return pairs
 
 
-def _drawn(full: ShowerSource, candidate: ShowerSource, shared: bool, settings: Settings) -> Resampling:  # noqa: FBT001
+def _drawn(full: ShowerSource, candidate: ShowerSource, shared: bool, settings: Settings) -> Resampling:
     energies = _energies(full) if shared else None
     options = {"replicas": settings.replicas, "cuts": settings.cuts, "seed": settings.seed}
     return resampling(weights_of(full), weights_of(candidate), energies=energies, **options)
@@ -201,9 +198,7 @@ def _comparisons(
         progress(f"comparing {observable.title}")
         for name, pair in pairs.items():
             try:
-                found[name][observable.name] = compare(
-                    observable, pair.full, pair.candidate, pair.mode, pair.drawn, preset
-                )
+                found[name][observable.name] = compare(observable, pair.full, pair.candidate, pair.mode, pair.drawn, preset)
             except ShowerValueError as nothing:
                 gaps[name][observable.name] = str(nothing)
     return found, gaps
@@ -225,7 +220,7 @@ def _features(
         f, g = pair.full.sample.features, pair.candidate.sample.features
         some = slice(settings.neighbour_showers)
         few = pair.redrawn(some, some)
-        voxels = [log_voxels(source[some].deposits) for source in (full, candidates[name])]
+        voxels = [log_voxels(source[some].deposits.to(settings.device)) for source in (full, candidates[name])]
         found[name] = Features(
             frechet=frechet_distance(f, g, pair.drawn),
             kernel=kernel_distance(f[some], g[some], few),
@@ -248,7 +243,7 @@ def _judgements(
 ) -> dict[str, dict[str, Judgement]]:
     judgements: dict[str, dict[str, Judgement]] = {}
     for name, source in candidates.items():
-        seen = [s[: settings.classifier_showers] for s in (full, source)]
+        seen = [s[: settings.classifier_showers].to(settings.device) for s in (full, source)]
         judgements[name] = {}
         for one in settings.judges if min(map(len, seen)) >= LEAST_SHOWERS else ():
             progress(f"classifier '{one.title}' against {name}")
@@ -263,7 +258,7 @@ def _slices(pair: _Pair, observables: tuple[Observable, ...], left_out: tuple[fl
     whole = [o for o in observables if o.entry is Entry.SHOWER and o.scale is Scale.LINEAR]
     slices = []
     for low, high in zip(edges[:-1], edges[1:], strict=True):
-        inside = [(s.energies >= low) & ((s.energies < high) | (high == edges[-1])) for s in (a, b)]
+        inside = [(s.energies >= low) & ((s.energies < high) | (high == edges[-1])) for s in (a, a if pair.shared else b)]
         if min(int(i.sum()) for i in inside) < LEAST_IN_SLICE:
             continue
         drawn = pair.redrawn(inside[0], inside[1])
@@ -273,9 +268,7 @@ def _slices(pair: _Pair, observables: tuple[Observable, ...], left_out: tuple[fl
     return tuple(slices)
 
 
-def _edges(
-    energies: Float[np.ndarray, " n"], most: int, left_out: tuple[float, float] | None
-) -> Float[np.ndarray, " edges"]:
+def _edges(energies: Float[np.ndarray, " n"], most: int, left_out: tuple[float, float] | None) -> Float[np.ndarray, " edges"]:
     """Slices with equally many showers; the energies left out are a slice of their own. None where energies do not vary."""
     n = min(most, len(energies) // _WANTED_IN_SLICE)
     if n < 2 and left_out is None:

@@ -40,8 +40,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from caloforge.metrics import Comparison, Judgement, Score
 from caloforge.metrics.amplification import Amplification
+from caloforge.metrics.classifiers.judgement import Judgement
+from caloforge.metrics.distances import Comparison
+from caloforge.metrics.scores import Score
 from caloforge.report.provenance import machine, versions
 from caloforge.report.records import Evaluation, Features, Sample, Slice
 from caloforge.report.words import remarks, title
@@ -146,7 +148,7 @@ def _features(features: Features) -> dict[str, Any]:
 
 
 def _judgement(judgement: Judgement) -> dict[str, Any]:
-    return {"auc": _score(judgement.auc), "jsd": _score(judgement.jsd), "aucs": list(judgement.aucs)}
+    return {"auc": _score(judgement.auc), "jsd": _score(judgement.jsd), "aucs": list(judgement.areas.values)}
 
 
 def _slice(one: Slice) -> dict[str, Any]:

@@ -14,10 +14,13 @@ import numpy as np
 from jaxtyping import Float, Int, Real
 
 from caloforge.calorimeter import Calorimeter
-from caloforge.metrics import Comparison, Judge, Judgement, Neighbours, Score
 from caloforge.metrics.amplification import Amplification
-from caloforge.metrics.classifiers import DEFAULT_JUDGES, PARTS
+from caloforge.metrics.classifiers.judgement import Judgement
+from caloforge.metrics.classifiers.judges import DEFAULT_JUDGES, PARTS, Judge
+from caloforge.metrics.distances import Comparison
+from caloforge.metrics.neighbours import Neighbours
 from caloforge.metrics.resampling import effective_size
+from caloforge.metrics.scores import Score
 from caloforge.observables import Observable
 from caloforge.report.presets import Preset
 
@@ -36,6 +39,7 @@ class Settings:
         neighbour_showers: Most showers of a sample that are compared pair by pair (precision and its kin, kernel distance),
             from the first on; 0 for no metrics of feature vectors at all.
         slices: Most slices in incident energy in which the whole-shower observables are compared.
+        device: Where classifiers are trained and neighbours looked for.
         batch_size: Number of showers read at a time.
     """
 
@@ -47,6 +51,7 @@ class Settings:
     classifier_showers: int = 5000
     neighbour_showers: int = 5000
     slices: int = 5
+    device: str = "cpu"
     batch_size: int = 1000
 
 

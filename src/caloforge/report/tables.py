@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-from caloforge.metrics import Comparison, Judgement, Score
+from caloforge.metrics.classifiers.judgement import Judgement
+from caloforge.metrics.distances import Comparison
 from caloforge.metrics.neighbours import Share
-from caloforge.metrics.scores import SIGMAS
+from caloforge.metrics.scores import SIGMAS, Score
 from caloforge.observables import Entry, Observable
 from caloforge.report.records import Evaluation, Features, Sample
 

@@ -7,7 +7,7 @@ from statistics import median
 
 import numpy as np
 
-from caloforge.metrics.classifiers import LEAST_SHOWERS
+from caloforge.metrics.classifiers.judging import LEAST_SHOWERS
 from caloforge.report.records import Evaluation, Sample, Slice, shares_energies
 from caloforge.report.standing import caveats
 from caloforge.report.tables import CLOSE, Level, level, number
@@ -105,7 +105,9 @@ def remarks(evaluation: Evaluation) -> list[str]:
     notes = [_small(s) for s in evaluation.samples if len(s) < ENOUGH]
     notes += [_weighted(s) for s in evaluation.samples if s.weighted]
     notes += [note for c in evaluation.candidates for note in _on_energies(evaluation.full, c)]
-    notes += [_gap(evaluation, candidate, reason) for candidate in evaluation.candidates for reason in _reasons(evaluation, candidate)]
+    notes += [
+        _gap(evaluation, candidate, reason) for candidate in evaluation.candidates for reason in _reasons(evaluation, candidate)
+    ]
     return notes + caveats(evaluation)
 
 

@@ -107,8 +107,8 @@ def evaluate(
 ) -> None:
     """Say how far samples are from the full simulation, with uncertainties and with the floor, the full simulation's own.
 
-    Prints the table, and writes a page with tables, figures, a display of showers, times, machine and versions, and the numbers in
-    metrics.json and metrics.csv.
+    Prints the table, and writes a page with tables, figures, a display of showers, times, machine and versions, and the numbers
+    in metrics.json and metrics.csv.
 
     \b
     Examples:
@@ -124,7 +124,7 @@ def evaluate(
     report.require_free(out, overwrite=overwrite)
     paths, benchmark = [full, *candidates], questions.benchmark()
     names = _names(paths, labels)
-    where = read_calorimeter(calorimeter or (benchmark and benchmark.calorimeter))
+    where = read_calorimeter(calorimeter if benchmark is None else benchmark.calorimeter)
     files = {name: io.open_showers(path, where) for name, path in zip(names, paths, strict=True)}
     reference = files.pop(names[0])
     with steps() as progress:
@@ -133,8 +133,8 @@ def evaluate(
             files,
             full_name=names[0],
             preset=benchmark,
-            training=questions.training and io.open_showers(questions.training, where),
-            left_out=questions.left_out and energy_range(questions.left_out),
+            training=None if questions.training is None else io.open_showers(questions.training, where),
+            left_out=None if questions.left_out is None else energy_range(questions.left_out),
             times=full_times(names[0], reference),
             settings=care.settings(reference.calorimeter, benchmark),
             progress=progress,

@@ -1,4 +1,4 @@
-"""Reading a sample once, a batch at a time: all that distances and figures need of it, in memory that does not grow with its cells.
+"""Reading a sample once, a batch at a time: all that distances and figures need, in memory that does not grow with its cells.
 
 Of a shower are kept its observables and high-level features, some hundred numbers; cell energies are counted by energy in the
 sample and in each of its resamplings at once (`caloforge.metrics.measures.CellCounts`), whatever the number of cells.

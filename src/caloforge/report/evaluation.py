@@ -9,6 +9,7 @@ __all__ = ["evaluate"]
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -257,7 +258,7 @@ def _slices(pair: _Pair, observables: tuple[Observable, ...], left_out: tuple[fl
     edges = _edges(a.energies, pair.settings.slices, left_out)
     whole = [o for o in observables if o.entry is Entry.SHOWER and o.scale is Scale.LINEAR]
     slices = []
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
+    for low, high in pairwise(edges):
         inside = [(s.energies >= low) & ((s.energies < high) | (high == edges[-1])) for s in (a, a if pair.shared else b)]
         if min(int(i.sum()) for i in inside) < LEAST_IN_SLICE:
             continue

@@ -24,8 +24,8 @@ r"""The evaluation as plain numbers, for other programs.
   - ``settings``: ``seed``, ``replicas``, ``cuts``, ``trainings``, ``classifier_showers``, ``neighbour_showers``
   - ``remarks``: a list of sentences
 
-A *score* has ``value``, ``error``, ``floor``, ``floor_error`` and ``ratio_to_floor``. A *comparison* has the scores ``distance`` (in
-its unit), ``standardised`` and ``separation``; the probabilities ``ks`` and ``chi2``; ``batched`` with ``mean``, ``spread``,
+A *score* has ``value``, ``error``, ``floor``, ``floor_error`` and ``ratio_to_floor``. A *comparison* has the scores ``distance``
+(in its unit), ``standardised`` and ``separation``; the probabilities ``ks`` and ``chi2``; ``batched`` with ``mean``, ``spread``,
 ``batches`` and ``size``; and for an observable with a distribution at each of several labels, of which these are the mean,
 ``parts``: label to comparison. Every number is finite or null.
 

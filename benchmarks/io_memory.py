@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from caloforge.calorimeter import RegularGrid, pbwo4_crystals
 from caloforge.io import convert, open_showers
@@ -38,11 +39,23 @@ class MadeUpShowers:
     def __getitem__(self, index: slice) -> Showers:
         """Make a slice."""
         shower = torch.arange(self.n)[index]
-        energies = (10 + 90 * uniforms(keys(0, shower, 0), 1)[:, 0]) * GeV
+        energies = self._energies(shower)
         depth = -self.calorimeter.centres[:, :2].norm(dim=1) / 15 + normals(keys(0, shower, 1), self.calorimeter.n_cells)
         deposits = energies[:, None] * depth.exp() / 10
         deposits = torch.where(deposits > 1e-3, deposits, 0)
-        return Showers(deposits.float(), Particles(energies.float()), self.calorimeter)
+        return Showers(deposits.float(), Particles(energies), self.calorimeter)
+
+    @property
+    def energies(self) -> Tensor:
+        """The incident energies, in MeV."""
+        return self._energies(torch.arange(self.n))
+
+    @property
+    def weights(self) -> None:
+        """None: each counts once."""
+
+    def _energies(self, shower: Tensor) -> Tensor:
+        return ((10 + 90 * uniforms(keys(0, shower, 0), 1)[:, 0]) * GeV).float()
 
     def batches(self, size: int) -> Iterator[Showers]:
         """The showers in order."""

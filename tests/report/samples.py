@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import torch
+from torch import Tensor
 
 from caloforge.calorimeter import Calorimeter, pbwo4_crystals
 from caloforge.observables import Observable
@@ -50,6 +51,14 @@ class Watched:
     @property
     def calorimeter(self) -> Calorimeter:
         return self.showers.calorimeter
+
+    @property
+    def energies(self) -> Tensor:
+        return self.showers.energies
+
+    @property
+    def weights(self) -> Tensor | None:
+        return self.showers.weights
 
     def __len__(self) -> int:
         return len(self.showers)

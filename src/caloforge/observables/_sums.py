@@ -147,14 +147,14 @@ def _chunk_sums(plan: _Plan, deposits: Float[Tensor, "showers cells"]) -> tuple[
 def _run_sums(run: _Run, cells: Float[Tensor, "showers cells"]) -> tuple[Tensor, Tensor]:
     """The energies are summed apart: a matrix product may round in an order that depends on the number of showers."""
     n_layers = run.depths.shape[1]
-    layers = cells.reshape(len(cells), n_layers, -1)
-    moments = (layers.flatten(0, 1) @ run.moments).view(len(cells), n_layers, -1)
+    layers = cells.reshape(len(cells), n_layers, len(run.moments))
+    moments = (layers.flatten(0, 1) @ run.moments).view(len(cells), n_layers, run.moments.shape[1])
     return torch.cat([layers.sum(dim=-1, keepdim=True), moments], dim=-1), run.depths @ layers @ run.slices
 
 
 def _chunk_hits(plan: _Plan, deposits: Float[Tensor, "showers cells"], threshold: float) -> Tensor:
     lit = (deposits if plan.order is None else deposits[:, plan.order]) > threshold
-    shapes = [(len(lit), run.depths.shape[1], -1) for run in plan.runs]
+    shapes = [(len(lit), run.depths.shape[1], len(run.moments)) for run in plan.runs]
     runs = [lit[:, run.cells].reshape(shape) for run, shape in zip(plan.runs, shapes, strict=True)]
     return torch.cat([run.sum(dim=-1, dtype=torch.int32) for run in runs], dim=1)
 

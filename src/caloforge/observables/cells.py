@@ -121,9 +121,9 @@ def _brightest(deposits: Float[Tensor, "showers cells"], k: int) -> Float[Tensor
     """The k largest deposits, in falling order: they lie in the k columns of largest maximum, to which the search is confined."""
     n, n_cells = deposits.shape
     rows = max(n for n in range(1, math.isqrt(n_cells // k) + 1) if n_cells % n == 0)
-    columns = deposits.reshape(n, rows, -1)
+    columns = deposits.reshape(n, rows, n_cells // rows)
     best = columns.amax(dim=1, keepdim=True).topk(k, dim=2, sorted=False).indices
-    return columns.gather(2, best.expand(-1, rows, -1)).flatten(1).topk(k, dim=1).values
+    return columns.gather(2, best.expand(-1, rows, -1)).reshape(n, rows * k).topk(k, dim=1).values
 
 
 def _brightest_labels(calorimeter: Calorimeter) -> tuple[str, ...]:

@@ -41,6 +41,7 @@ def test_commands_are_found() -> None:
         "simulate",
         "refine",
         "evaluate",
+        "bench",
         "train",
         "show",
         "convert",

@@ -224,6 +224,7 @@ PUBLIC: dict[str, list[str]] = {
         "Chain",
         "GFlashChain",
         "RefinerChain",
+        "SUM",
         "Skipped",
         "Stage",
         "Timing",

@@ -17,6 +17,7 @@ COMMANDS = [
     ("simulate", "gflash"),
     ("refine",),
     ("evaluate",),
+    ("bench",),
     ("train",),
     ("show",),
     ("convert",),

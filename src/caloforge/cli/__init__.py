@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 
 from caloforge import __version__
 from caloforge.cli._console import fail, told_warnings
+from caloforge.cli.bench import bench
 from caloforge.cli.convert import convert
 from caloforge.cli.demo import demo
 from caloforge.cli.evaluate import evaluate
@@ -31,12 +32,12 @@ class _Ordered(TyperGroup):
 
     def list_commands(self, ctx: Any) -> list[str]:
         del ctx
-        return ["demo", "simulate", "refine", "evaluate", "train", "show", "convert", "models"]
+        return ["demo", "simulate", "refine", "evaluate", "bench", "train", "show", "convert", "models"]
 
 
 app = typer.Typer(cls=_Ordered, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="rich")
 app.add_typer(simulate, name="simulate")
-for command in (train, refine, evaluate, show, convert, models, demo):
+for command in (train, refine, evaluate, bench, show, convert, models, demo):
     app.command()(command)
 
 

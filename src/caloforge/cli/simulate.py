@@ -1,6 +1,6 @@
 """`caloforge simulate`: showers from particles."""
 
-__all__ = ["gflash", "simulate", "write_gflash"]
+__all__ = ["UniformEnergies", "energy_range", "gflash", "simulate", "write_gflash"]
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,10 +125,11 @@ def _energies(number: int | None, energy: str | None, like: Path | None, seed: i
     if number is None:
         msg = "with --energy, say how many showers: -n 1000"
         raise OptionError(msg)
-    return UniformEnergies(number, *_range(str(energy)), seed)
+    return UniformEnergies(number, *energy_range(str(energy)), seed)
 
 
-def _range(text: str) -> tuple[float, float]:
+def energy_range(text: str) -> tuple[float, float]:
+    """The lowest and the highest energy, in MeV, that ``E`` or ``LOW:HIGH`` says."""
     low, colon, high = text.partition(":")
     bounds = parse_energy(low), parse_energy(high if colon else low)
     if bounds[0] > bounds[1]:

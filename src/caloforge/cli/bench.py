@@ -1,0 +1,264 @@
+"""`caloforge bench`: how long a shower takes."""
+
+__all__ = ["bench"]
+
+import json
+import warnings
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from caloforge.cli._console import bar, say
+from caloforge.cli._options import OptionError, Overwrite, grouped
+from caloforge.cli.simulate import UniformEnergies, energy_range
+from caloforge.errors import EnergyRangeWarning
+
+if TYPE_CHECKING:
+    from rich.table import Table
+    from torch import Tensor
+
+    from caloforge.showers import ShowerSource
+    from caloforge.timing import Benchmark, Chain, Timing
+
+SCHEMA = 1
+GFLASH = "gflash"
+GFLASH_RANGE = (10_000.0, 100_000.0)
+"""The range of incident energies, in MeV, in which GFlash is timed unless others are asked for."""
+NUMBER = 10_000
+"""So many uniform energies are drawn."""
+CPU_TIME = "cpu_time_ms"
+
+
+@dataclass(frozen=True)
+class Energies:
+    """Which showers to make."""
+
+    like: Annotated[
+        Path | None, typer.Option(metavar="FILE.h5", help="Take the incident energies of this file or bundled sample.")
+    ] = None
+    energy: Annotated[
+        str | None,
+        typer.Option(metavar="E|LOW:HIGH", show_default="the model's range", help="Incident energy, or the range of it."),
+    ] = None
+
+
+@dataclass(frozen=True)
+class Configurations:
+    """How to make them."""
+
+    batch_sizes: Annotated[str, typer.Option(metavar="B,B,...", help="Showers at a time.")] = "1,100,1000,10000"
+    threads: Annotated[str, typer.Option(metavar="T,T,...", help="Numbers of threads; all for every core.")] = "1,all"
+    device: Annotated[str, typer.Option(metavar="NAME", help="Where to compute: cpu, cuda.")] = "cpu"
+
+
+@dataclass(frozen=True)
+class Care:
+    """How carefully to measure."""
+
+    number: Annotated[
+        int | None,
+        typer.Option("-n", "--number", min=1, metavar="N", show_default="half a second's", help="Showers in each repeat."),
+    ] = None
+    repeats: Annotated[int, typer.Option(min=1, metavar="R", help="How often each time is taken.")] = 7
+
+
+@dataclass(frozen=True)
+class Question:
+    """What shall be timed: the chain of a model, and the incident energies, in MeV, with words for where they come from."""
+
+    model: str
+    chain: "Chain"
+    energies: "Tensor"
+    origin: str
+    reference: dict[str, Any] | None
+
+
+@grouped
+def bench(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A name from 'caloforge models', a directory, or gflash.")],
+    energies: Energies,
+    configurations: Configurations,
+    care: Care,
+    out: Annotated[Path | None, typer.Option("--json", metavar="OUT.json", help="Write the numbers there.")] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Time a model: GFlash, the refinement and their sum, in ms a shower, for each number of threads and size of batches.
+
+    Each configuration runs in a process of its own, after a warm-up; batches too large for the memory are left out. Where the
+    file of --like holds cpu_time_ms, the speed-up over it is told.
+
+    \b
+    Examples:
+      caloforge bench squirels-fast
+      caloforge bench squirels-fast --like geant4.h5 --json times.json
+      caloforge bench my-model --energy 50GeV --batch-sizes 1,1000 --threads 1
+      caloforge bench gflash --energy 10GeV:100GeV -n 2000
+    """
+    sizes, threads = _numbers("--batch-sizes", configurations.batch_sizes), _threads(configurations.threads)
+    with ExitStack() as stack:
+        partial = None if out is None else stack.enter_context(_new_file(out, overwrite=overwrite))
+        _try_device(configurations.device)
+        question = _question(model, energies, configurations.device)
+        result = _measure(question, sizes, threads, care, configurations.device)
+        if partial is not None:
+            partial.write_text(json.dumps(_record(question, result), indent=2) + "\n")
+    say(_table(question, result))
+    for skipped in result.skipped:
+        say(f"left out: {skipped.threads} threads, batches of {skipped.batch_size:,}: {skipped.reason}")
+
+
+def _measure(question: Question, sizes: list[int], threads: list[int], care: Care, device: str) -> "Benchmark":
+    from caloforge.showers import Particles
+    from caloforge.timing import bench as run
+
+    particles = Particles(question.energies)
+    with bar("measuring", len(sizes) * len(threads), "configurations") as advance:
+        return run(
+            question.chain,
+            particles,
+            batch_sizes=sizes,
+            threads=threads,
+            showers=care.number,
+            repeats=care.repeats,
+            device=device,
+            progress=advance,
+        )
+
+
+def _new_file(path: Path, *, overwrite: bool) -> Any:
+    from caloforge.io import NewFile
+
+    return NewFile(path, overwrite=overwrite)
+
+
+def _try_device(name: str) -> None:
+    from caloforge.cli._options import Machine
+
+    Machine(device=name).start()
+
+
+def _numbers(option: str, text: str) -> list[int]:
+    words = text.split(",")
+    if not all(word.strip().isdecimal() and int(word) > 0 for word in words):
+        msg = f"{option} '{text}': expected whole numbers of at least 1 with commas between, such as 1,100,1000"
+        raise OptionError(msg)
+    return [int(word) for word in words]
+
+
+def _threads(text: str) -> list[int]:
+    from caloforge.timing import ALL
+
+    words = [word.strip() for word in text.split(",")]
+    return [ALL if word == "all" else _numbers("--threads", word)[0] for word in words]
+
+
+def _question(model: str, energies: Energies, device: str) -> Question:
+    from caloforge import zoo
+    from caloforge.timing import GFlashChain, RefinerChain
+
+    chosen = GFlashChain() if model == GFLASH else RefinerChain(model, device)
+    bounds = GFLASH_RANGE if model == GFLASH else zoo.card(model).energy_range
+    if energies.like is not None and energies.energy is not None:
+        msg = "give either --energy or --like, not both, to say where the incident energies come from"
+        raise OptionError(msg)
+    if energies.like is not None:
+        values, origin, reference = _like(energies.like)
+    else:
+        values, origin = _uniform(bounds if energies.energy is None else energy_range(energies.energy))
+        reference = None
+    if model != GFLASH:
+        _tell_outside(model, values, bounds)
+    return Question(model, chosen, values, origin, reference)
+
+
+def _uniform(bounds: tuple[float, float]) -> "tuple[Tensor, str]":
+    from caloforge.units import format_energy
+
+    return UniformEnergies(NUMBER, *bounds, seed=0)[:], " to ".join(format_energy(e) for e in dict.fromkeys(bounds))
+
+
+def _like(path: Path) -> "tuple[Tensor, str, dict[str, Any] | None]":
+    file = _opened(path)
+    return file.energies, f"those of {path}", _reference(path, file)
+
+
+def _opened(path: Path) -> "ShowerSource":
+    from caloforge import zoo
+    from caloforge.io import open_showers
+
+    return zoo.bundled_showers(str(path)) if str(path) in zoo.shower_names() else open_showers(path)
+
+
+def _reference(path: Path, file: "ShowerSource") -> dict[str, Any] | None:
+    """The mean time of the showers of a file, if it holds the times."""
+    from caloforge.io import CaloChallengeFile
+
+    if not isinstance(file, CaloChallengeFile) or CPU_TIME not in file.columns:
+        return None
+    return {"source": str(path), "column": CPU_TIME, "mean_ms": float(file.column(CPU_TIME).double().mean())}
+
+
+def _tell_outside(model: str, energies: "Tensor", bounds: tuple[float, float]) -> None:
+    from caloforge.units import format_energy
+
+    outside = int(((energies < bounds[0]) | (energies > bounds[1])).sum())
+    if outside:
+        msg = (
+            f"{outside} of {len(energies)} incident energies lie outside the range of model '{model}', "
+            f"{format_energy(bounds[0])} to {format_energy(bounds[1])}: timed all the same"
+        )
+        warnings.warn(msg, EnergyRangeWarning, stacklevel=2)
+
+
+def _record(question: Question, result: "Benchmark") -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "model": question.model,
+        "energies": question.origin,
+        "device": result.device,
+        "repeats": result.repeats,
+        "timings": [_row(timing, question.reference) for timing in result.timings],
+        "skipped": [asdict(skipped) for skipped in result.skipped],
+        "reference": question.reference,
+        "machine": result.machine,
+        "versions": result.versions,
+    }
+
+
+def _row(timing: "Timing", reference: dict[str, Any] | None) -> dict[str, Any]:
+    renamed = {"best": "best_ms", "median": "median_ms", "spread": "spread_ms"}
+    row = {renamed.get(name, name): value for name, value in asdict(timing).items()}
+    return row if reference is None else row | {"speed_up": reference["mean_ms"] / timing.median}
+
+
+def _title(question: Question, result: "Benchmark") -> str:
+    first = f"{question.model}: times in ms a shower, incident energies {question.origin}"
+    second = f"{result.device}, {result.machine['processor']}, {result.machine['cores']} cores"
+    if question.reference is None:
+        return f"{first}\n{second}"
+    return f"{first}\n{second}; speed-up over its {question.reference['mean_ms']:.4g} ms a shower"
+
+
+def _table(question: Question, result: "Benchmark") -> "Table":
+    from rich.table import Table
+
+    table = Table("stage", title=_title(question, result), title_justify="left", box=None, pad_edge=False)
+    for heading in (
+        "threads",
+        "batch",
+        "best",
+        "median",
+        "spread",
+        "memory",
+        *([] if question.reference is None else ["speed-up"]),
+    ):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for timing in result.timings:
+        times = (f"{value:.3f}" for value in (timing.best, timing.median, timing.spread))
+        faster = () if question.reference is None else (f"{question.reference['mean_ms'] / timing.median:,.0f} x",)
+        memory = f"{timing.peak_bytes / 1e9:.2f} GB"
+        table.add_row(timing.stage, str(timing.threads), f"{timing.batch_size:,}", *times, memory, *faster)
+    return table

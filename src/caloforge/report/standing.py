@@ -14,7 +14,8 @@ expectation at any size.
 
 __all__ = ["QUANTITIES", "Aim", "Depends", "Own", "Quantity", "Standing", "StandingRow", "caveats", "published_rows", "standing"]
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 
@@ -282,8 +283,9 @@ def standing(evaluation: Evaluation, candidate: str) -> Standing:
     preset = evaluation.preset
     if preset is None:
         return Standing(candidate, ())
-    rows = (_row(quantity, evaluation, candidate, preset) for quantity in _quantities(preset))
-    return Standing(candidate, tuple(rows))
+    same = not _showers_differ(evaluation, preset)
+    owns = {quantity: quantity.own(evaluation, candidate) for quantity in _quantities(preset)}
+    return Standing(candidate, tuple(_row(quantity, own, preset, same=same) for quantity, own in owns.items()))
 
 
 def _quantities(preset: Preset) -> list[Quantity]:
@@ -291,9 +293,9 @@ def _quantities(preset: Preset) -> list[Quantity]:
     return [q for q in QUANTITIES if any(q.published(submission) is not None for submission in preset.published[1:])]
 
 
-def _row(quantity: Quantity, evaluation: Evaluation, candidate: str, preset: Preset) -> StandingRow:
+def _row(quantity: Quantity, own: Own | None, preset: Preset, *, same: bool) -> StandingRow:
     geant4, *submissions = preset.published
-    floor, own = quantity.published(geant4), quantity.own(evaluation, candidate)
+    floor = quantity.published(geant4)
     values = {s.name: number for s in submissions if (number := quantity.published(s)) is not None}
     gaps = {name: quantity.aim.gap(value, floor or 0.0) for name, value in values.items()}
     best = min(gaps, key=gaps.__getitem__)
@@ -304,15 +306,20 @@ def _row(quantity: Quantity, evaluation: Evaluation, candidate: str, preset: Pre
         geant4_error=quantity.published_error(geant4),
         best=values[best],
         best_name=best,
-        rank=None if own is None else 1 + sum(gap < quantity.aim.gap(own.value, own.floor or 0.0) for gap in gaps.values()),
+        rank=None if own is None else _rank(quantity.aim.gap(own.value, own.floor or 0.0), gaps.values()),
         submissions=len(values),
-        comparable=own is not None and _comparable(quantity, own, evaluation, preset),
+        comparable=own is not None and same and _comparable(quantity, own, preset),
     )
 
 
-def _comparable(quantity: Quantity, own: Own, evaluation: Evaluation, preset: Preset) -> bool:
-    """Whether the showers are the benchmark's, and as many of them as it takes."""
-    if quantity.depends is Depends.MACHINE or not own.benchmark or _showers_differ(evaluation, preset):
+def _rank(gap: float, others: Iterable[float]) -> int:
+    """One more than how many are smaller, not only by rounding."""
+    return 1 + sum(other < gap and not math.isclose(other, gap) for other in others)
+
+
+def _comparable(quantity: Quantity, own: Own, preset: Preset) -> bool:
+    """Whether a value from the benchmark's showers can be compared: found as it asks, from as many showers as it takes."""
+    if quantity.depends is Depends.MACHINE or not own.benchmark:
         return False
     return quantity.depends is Depends.NOTHING or _alike(own.showers, preset.showers)
 

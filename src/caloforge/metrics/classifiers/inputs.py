@@ -1,0 +1,213 @@
+r"""What a judge is shown of a shower, one list of numbers each.
+
+With deposits :math:`e_c` in the cells, incident energy E and layer energies :math:`E_\ell = \sum_{c \in \ell} e_c`, in MeV:
+
+| inputs | numbers |
+|---|---|
+| `HighLevel` | the CaloChallenge's features: energies, centres, widths, sparsity of each layer; 362 for dataset 2 |
+| `LayerWise` | of those the first: energies of the layers, centres and widths along x and y, as CaloDREAM took them; 226 |
+| `ShowerLevel` | the nine observables of L2LFlows: energy ratio, occupancy, centre and width in x, y, z, and E |
+| `Voxels` | :math:`\log_{10} E`, :math:`e_c / E` |
+| `NormalisedVoxels` | :math:`\log_{10} E`, :math:`e_c / E_\ell`, :math:`\log_{10}(E_\ell + 10^{-8})` |
+| `VoxelImage` | as `Voxels`, the cells in the order layer, alpha (y), r (x), for a convolution |
+| `DepositImage` | E in GeV, :math:`e_c` in MeV, for a convolution |
+| `EveryCell` | :math:`\log_{10} \max(e_c, 1\,\mathrm{keV})`, :math:`e_c / E`, :math:`E_\mathrm{sum} / E`, :math:`\ln E` |
+
+Deposits below a threshold count as 0 where inputs have one. An image needs a calorimeter whose layers are all cut alike.
+"""
+
+__all__ = [
+    "DepositImage",
+    "EveryCell",
+    "HighLevel",
+    "Inputs",
+    "LayerWise",
+    "NormalisedVoxels",
+    "ShowerLevel",
+    "VoxelImage",
+    "Voxels",
+    "image_of",
+]
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from caloforge.calorimeter import Calorimeter, CylinderGrid, RegularGrid
+from caloforge.errors import GeometryError
+from caloforge.metrics.classifiers.networks import Image
+from caloforge.observables import high_level_features, layer_energies, response, shower_level_features
+from caloforge.showers import Showers
+from caloforge.units import GeV, keV
+
+_FAINT = 1e-8
+"""Added to layer energies, in MeV, before their logarithm, as the CaloChallenge does."""
+_NOTHING = 1e-16
+"""Added to layer energies, in MeV, before dividing by them, as the CaloChallenge does."""
+
+
+@dataclass(frozen=True)
+class Inputs(ABC):
+    """From showers to the numbers that a judge is shown.
+
+    Arguments:
+        threshold: Deposits below it count as 0, in MeV, at least 0.
+    """
+
+    threshold: float = 0.0
+
+    @abstractmethod
+    def __call__(self, showers: Showers) -> Float[Tensor, "showers features"]:
+        """The inputs of each shower, with shape (N, features)."""
+
+    def image(self, calorimeter: Calorimeter) -> Image | None:
+        """The shape of the image that follows the first number; None for features without order.
+
+        Raises:
+            GeometryError: The inputs are images, and this calorimeter has none.
+        """
+        return None
+
+    def above(self, threshold: float) -> "Inputs":
+        """The same inputs with another threshold."""
+        return replace(self, threshold=threshold)
+
+    def _cut(self, showers: Showers) -> Tensor:
+        deposits = showers.deposits
+        return torch.where(deposits < self.threshold, 0.0, deposits) if self.threshold > 0 else deposits
+
+    def _kept(self, showers: Showers) -> Showers:
+        return replace(showers, deposits=self._cut(showers))
+
+
+@dataclass(frozen=True)
+class HighLevel(Inputs):
+    """The CaloChallenge's high-level features; see `caloforge.observables.high_level_features`."""
+
+    def __call__(self, showers: Showers) -> Float[Tensor, "showers features"]:
+        """The features, with shape (N, 2 + 4 layers + 4 layers cut in alpha)."""
+        return high_level_features(self._kept(showers), self.threshold)
+
+
+@dataclass(frozen=True)
+class LayerWise(Inputs):
+    """The high-level features that the challenge had in 2024, and CaloDREAM used: no total energy, sparsity, nor radial ones."""
+
+    def __call__(self, showers: Showers) -> Float[Tensor, "showers features"]:
+        """The features, with shape (N, 1 + layers + 4 layers cut in alpha)."""
+        features = high_level_features(self._kept(showers), self.threshold)
+        return features[:, : features.shape[1] - 3 * showers.calorimeter.n_layers - 1]
+
+
+@dataclass(frozen=True)
+class ShowerLevel(Inputs):
+    """The nine observables of L2LFlows; see `caloforge.observables.shower_level_features`."""
+
+    def __call__(self, showers: Showers) -> Float[Tensor, "showers features"]:
+        """The observables, with shape (N, 9)."""
+        return shower_level_features(self._kept(showers), self.threshold)
+
+
+@dataclass(frozen=True)
+class Voxels(Inputs):
+    """All cells, in units of the incident energy."""
+
+    def __call__(self, showers: Showers) -> Float[Tensor, "showers features"]:
+        """With shape (N, 1 + cells)."""
+        energies = showers.energies[:, None]
+        return torch.cat([energies.log10(), self._cut(showers) / energies], dim=1)
+
+
+@dataclass(frozen=True)
+class NormalisedVoxels(Inputs):
+    """All cells, in units of their layer's energy, and the layers' energies."""
+
+    def __call__(self, showers: Showers) -> Float[Tensor, "showers features"]:
+        """With shape (N, 1 + cells + layers)."""
+        cut = self._kept(showers)
+        layers = layer_energies(cut).to(cut.deposits.dtype)
+        shares = cut.deposits / (layers + _NOTHING)[:, showers.calorimeter.layers.to(layers.device)]
+        return torch.cat([showers.energies[:, None].log10(), shares, (layers + _FAINT).log10()], dim=1)
+
+
+@dataclass(frozen=True)
+class VoxelImage(Inputs):
+    """All cells, in units of the incident energy, as an image."""
+
+    def __call__(self, showers: Showers) -> Float[Tensor, "showers features"]:
+        """With shape (N, 1 + cells)."""
+        energies = showers.energies[:, None]
+        cells = _in_order(self._cut(showers), showers.calorimeter)
+        return torch.cat([energies.log10(), cells / energies], dim=1)
+
+    def image(self, calorimeter: Calorimeter) -> Image:
+        """See `Inputs.image`."""
+        return image_of(calorimeter)
+
+
+@dataclass(frozen=True)
+class DepositImage(Inputs):
+    """All cells, in MeV, as an image, after the incident energy in GeV.
+
+    Arguments:
+        threshold: Deposits below it count as 0, in MeV, at least 0.
+        ring: Whether the image closes in alpha, and so needs a calorimeter of rings; else it needs one of boxes.
+    """
+
+    ring: bool = False
+
+    def __call__(self, showers: Showers) -> Float[Tensor, "showers features"]:
+        """With shape (N, 1 + cells)."""
+        cells = _in_order(self._cut(showers), showers.calorimeter)
+        return torch.cat([showers.energies[:, None] / GeV, cells], dim=1)
+
+    def image(self, calorimeter: Calorimeter) -> Image:
+        """See `Inputs.image`."""
+        if isinstance(calorimeter, CylinderGrid) != self.ring:
+            wanted = "rings in alpha" if self.ring else "boxes"
+            msg = f"calorimeter '{calorimeter.name}' is of kind {calorimeter.kind}, this judge expects {wanted}"
+            raise GeometryError(msg)
+        return image_of(calorimeter)
+
+
+@dataclass(frozen=True)
+class EveryCell(Inputs):
+    """The faint cells, the bright cells and the energy scale; the threshold is not used."""
+
+    def __call__(self, showers: Showers) -> Float[Tensor, "showers features"]:
+        """With shape (N, 2 cells + 2)."""
+        deposits, energies = showers.deposits.float(), showers.energies.float()[:, None]
+        total = response(showers).float()[:, None]
+        return torch.cat([deposits.clamp(min=1 * keV).log10(), deposits / energies, total, energies.log()], dim=1)
+
+
+def image_of(calorimeter: Calorimeter) -> Image:
+    """The numbers of layers, of bins in alpha (or y) and of bins in r (or x), where all layers are cut alike.
+
+    Raises:
+        GeometryError: The layers differ, or cells are neither boxes nor rings.
+    """
+    if isinstance(calorimeter, RegularGrid):
+        nx, ny, nz = calorimeter.shape
+        return nz, ny, nx
+    cuts = {(la.n_alpha, la.n_r) for la in calorimeter.cylinder_layers} if isinstance(calorimeter, CylinderGrid) else set()
+    if len(cuts) != 1:
+        msg = (
+            f"calorimeter '{calorimeter.name}' is no image, its layers are not cut alike: "
+            "choose a judge with a dense network for it, not one with convolutions"
+        )
+        raise GeometryError(msg)
+    ((n_alpha, n_r),) = cuts
+    return calorimeter.n_layers, n_alpha, n_r
+
+
+def _in_order(deposits: Tensor, calorimeter: Calorimeter) -> Tensor:
+    """The cells in the order layer, alpha, r or z, y, x."""
+    if not isinstance(calorimeter, RegularGrid):
+        return deposits
+    shape = [calorimeter.shape["xyz".index(axis)] for axis in calorimeter.order]
+    image = deposits.reshape(-1, *shape).permute(0, *(1 + calorimeter.order.index(axis) for axis in "zyx"))
+    return image.flatten(1)

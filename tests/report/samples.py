@@ -11,7 +11,7 @@ from caloforge.report import Evaluation, Settings, evaluate
 from caloforge.showers import Particles, Showers, ShowerSource
 from caloforge.units import GeV
 
-QUICK = Settings(replicas=5, cuts=10, trainings=0)
+QUICK = Settings(replicas=5, cuts=10, judges=(), neighbour_showers=0)
 
 
 def energies(n: int, low: float = 10 * GeV, high: float = 100 * GeV, seed: int = 0) -> torch.Tensor:

@@ -1,11 +1,14 @@
 """Tables and words: rounding, levels, what is said and what must be said."""
 
 import math
+from dataclasses import replace
+from functools import lru_cache
 
 import pytest
 import torch
 
-from caloforge.metrics import Auc, Distance, Network
+from caloforge.metrics import Judge, Score
+from caloforge.metrics.classifiers import DEFAULT_JUDGES
 from caloforge.report import COLUMNS, Evaluation, Settings, evaluate, remarks, table, title, verdict
 from caloforge.report.tables import Level, auc_level, level, number, overall, rows, with_error
 from caloforge.report.words import energy_range
@@ -42,32 +45,62 @@ def test_a_ratio_is_short(value: float, text: str) -> None:
     ("value", "expected"), [(0.5, Level.FLOOR), (1.29, Level.FLOOR), (1.31, Level.CLOSE), (3.0, Level.CLOSE), (3.1, Level.APART)]
 )
 def test_the_levels_of_a_distance(value: float, expected: Level) -> None:
-    assert level(Distance(value, 0.1, 1.0, 0.1, 100, 100)) is expected
+    assert level(Score(value, 0.1, 1.0, 0.1)) is expected
 
 
 @pytest.mark.parametrize(
     ("value", "expected"), [(0.49, Level.FLOOR), (0.52, Level.FLOOR), (0.59, Level.CLOSE), (0.61, Level.APART)]
 )
 def test_the_levels_of_an_auc(value: float, expected: Level) -> None:
-    assert auc_level(Auc(value, 0.005, (), 2000, 2000)) is expected
+    judgement = trained().judgements["a"]["low-level"]
+    assert auc_level(replace(judgement, auc=Score(value, 0.005, 0.5, 0.009))) is expected
 
 
+SHORT: tuple[Judge, ...] = tuple(replace(j, training=replace(j.training, epochs=2)) for j in DEFAULT_JUDGES[:1])
+
+
+@lru_cache
 def trained() -> Evaluation:
     energy = energies(100)
-    settings = Settings(replicas=4, cuts=4, trainings=2, network=Network(widths=(8,), epochs=2))
+    settings = Settings(replicas=4, cuts=4, trainings=2, judges=SHORT, neighbour_showers=100)
     return evaluate(toy(energy), {"wide": toy(energy, width=30, seed=2), "a": toy(energy, seed=3)}, settings=settings)
 
 
-def test_the_table_has_each_observable_with_each_candidate_and_the_classifier() -> None:
+def test_the_table_has_each_quantity_with_each_candidate() -> None:
     evaluation = trained()
     lines = table(evaluation)
     assert {len(line) for line in lines} == {len(COLUMNS)}
-    assert [line[1] for line in lines] == ["wide", "a"] * (len(evaluation.observables) + 1)
+    feature_rows = 2 + 4
+    assert [line[1] for line in lines] == ["wide", "a"] * (len(evaluation.observables) + feature_rows + 1)
     assert lines[0][0] == "Total energy [MeV]"
-    assert [line[0] for line in lines[-2:]] == ["Classifier AUC"] * 2
-    assert lines[0][-1] == ""
-    assert lines[1][-1] == number(evaluation.gain(evaluation.candidates[1], evaluation.observables[0]))
+    assert [line[0] for line in lines[-2:]] == ["AUC, classifier on all cells"] * 2
+    gain = COLUMNS.index("gain")
+    assert lines[0][gain] == ""
+    assert lines[1][gain] == number(evaluation.gain(evaluation.candidates[1], evaluation.observables[0]) or 0)
     assert rows(evaluation)[1].cells == lines[1]
+
+
+def test_a_series_unfolds_into_its_labels() -> None:
+    [row] = [r for r in rows(judged(60)) if r.observable.startswith("Share of the brightest cells") and r.candidate == "wide"]
+    assert row.observable == "Share of the brightest cells, mean of 6"
+    assert len(row.parts) == 6
+    assert all(part.candidate == "wide" and part.parts == () for part in row.parts)
+
+
+def test_what_is_not_known_is_said() -> None:
+    full = toy(energies(60))
+    dark = Showers(torch.zeros_like(full.deposits), full.particles, full.calorimeter)
+    evaluation = evaluate(full, {"dark": dark}, settings=QUICK)
+    [line] = [line for line in table(evaluation) if line[0].startswith("Cell energies above 1 keV")]
+    assert line[2] == "not known"
+    assert any("nothing above 0.001 MeV" in note for note in remarks(evaluation))
+
+
+def test_weights_need_a_remark() -> None:
+    full = toy(energies(600))
+    weighted = Showers(full.deposits, full.particles, full.calorimeter, weights=torch.rand(600))
+    notes = remarks(evaluate(full, {"a": weighted}, settings=QUICK))
+    assert any("a is weighted: its 600 showers know as much as" in note for note in notes)
 
 
 def test_a_candidate_is_as_good_as_its_worst_number() -> None:
@@ -92,13 +125,23 @@ def test_the_verdict_counts_levels_and_names_the_worst() -> None:
     evaluation = trained()
     wide, other = evaluation.candidates
     said = verdict(evaluation, wide)
-    distances = evaluation.distances["wide"]
-    worst = max(evaluation.observables, key=lambda o: distances[o.name].ratio_to_floor)
+    known = evaluation.comparisons["wide"]
+    worst = max(evaluation.observables, key=lambda o: known[o.name].distance.ratio_to_floor)
     assert worst.title in said
-    assert f"{sum(level(d) is Level.APART for d in distances.values())} of 9 more than 3" in said
+    assert f"{sum(level(c.distance) is Level.APART for c in known.values())} of {len(known)} more than 3 floors" in said
+    assert "not resolvable with 100 showers" in verdict(evaluation, other)
     assert "AUC" in said
     assert "closer than" not in said
     assert "closer than wide" in verdict(evaluation, other)
+
+
+def test_the_verdict_tells_of_energies_left_out_and_of_amplification() -> None:
+    energy = energies(1200)
+    samples = toy(energy), {"a": toy(energy, seed=2)}
+    evaluation = evaluate(*samples, training=toy(energies(100, seed=5), seed=6), left_out=(4e4, 6e4), settings=QUICK)
+    said = verdict(evaluation, evaluation.candidates[0])
+    assert "At the energies left out of its training the distances are" in said
+    assert "Its 1,200 showers know the whole-shower distributions as well as" in said
 
 
 def test_large_samples_that_share_their_energies_need_no_remark() -> None:

@@ -1,35 +1,51 @@
 """Distances between samples of showers, each with its uncertainty and its full-simulation floor.
 
-`compare_points` and `compare_lines` compare two samples in one distribution, in the resamplings that `resampling` draws;
-`shower_auc` asks a trained classifier about whole showers.
+`compare_points` and `compare_lines` compare two samples in one distribution, in the resamplings that `resampling` draws; vectors
+of features have the `frechet_distance` and the `kernel_distance`, whole showers their `neighbours`; `judge` asks a trained
+classifier; `amplification` asks whether a generated sample knows more than its training showers.
 """
 
 __all__ = [
-    "Auc",
+    "DEFAULT_JUDGES",
+    "JUDGES",
+    "Amplification",
     "Batched",
     "Bins",
     "CellCounts",
     "Comparison",
+    "Judge",
+    "Judgement",
     "Line",
-    "Network",
+    "Neighbours",
     "Resampling",
     "Score",
+    "Share",
     "Trio",
+    "amplification",
     "area",
     "batched_wasserstein",
     "chi2_probability",
-    "classify",
     "compare_lines",
     "compare_points",
+    "correlation_distance",
+    "extrapolated_frechet_distance",
+    "frechet_distance",
+    "judge",
+    "judges_for",
+    "kernel_distance",
     "ks_probability",
+    "layer_correlation",
+    "log_voxels",
+    "neighbours",
     "resampling",
     "separation_power",
-    "shower_auc",
     "wasserstein",
 ]
 
+from caloforge.metrics.amplification import Amplification, amplification
 from caloforge.metrics.binning import Bins
-from caloforge.metrics.classifier import Auc, Network, area, classify, shower_auc
+from caloforge.metrics.classifiers import DEFAULT_JUDGES, JUDGES, Judge, Judgement, area, judge, judges_for
+from caloforge.metrics.correlations import correlation_distance, layer_correlation
 from caloforge.metrics.distances import (
     Batched,
     Comparison,
@@ -42,6 +58,9 @@ from caloforge.metrics.distances import (
     separation_power,
     wasserstein,
 )
+from caloforge.metrics.frechet import extrapolated_frechet_distance, frechet_distance
+from caloforge.metrics.kernel import kernel_distance
 from caloforge.metrics.measures import CellCounts, Line
+from caloforge.metrics.neighbours import Neighbours, Share, log_voxels, neighbours
 from caloforge.metrics.resampling import Resampling, resampling
 from caloforge.metrics.scores import Score

@@ -228,7 +228,8 @@ def _shares(
 def _normalised(masses: Real[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
     """Masses that sum to 1 over the last axis; all 0 if there are none."""
     total = masses.sum(axis=-1, keepdims=True)
-    return np.divide(masses, total, out=np.zeros(masses.shape), where=total > 0)
+    normalised: Float[np.ndarray, "..."] = np.divide(masses, total, out=np.zeros(masses.shape), where=total > 0)
+    return normalised
 
 
 def compare_points(full: Real[np.ndarray, " n"], candidate: Real[np.ndarray, " m"], resampling: Resampling, bins: Bins) -> Trio:
@@ -277,7 +278,8 @@ def _wasserstein(line: Line, resampling: Resampling) -> Trials:
     gaps = np.diff(line.positions)
 
     def statistic(f: Masses, g: Masses) -> Float[np.ndarray, " times"]:
-        return np.abs(np.cumsum(_normalised(f) - _normalised(g), axis=1)[:, :-1]) @ gaps
+        differences: Masses = np.abs(np.cumsum(_normalised(f) - _normalised(g), axis=1)[:, :-1])
+        return differences @ gaps
 
     return resampling.trials(statistic, line.full, line.candidate, order=0.5)
 

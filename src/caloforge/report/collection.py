@@ -102,7 +102,7 @@ def collect(
         features=high_level,
         correlation=layer_correlation(layers, weights),
         mean=total / weights.sum(),
-        examples=tuple(_example(source, row) for row in _example_rows(energies, like)),
+        examples=tuple(_example(source, int(row)) for row in _example_rows(energies, like)),
     )
     return Collected(sample, tuple(c.masses for c in counts), tuple(b.masses for b in binned))
 
@@ -117,7 +117,7 @@ def _example_rows(energies: Float[np.ndarray, " showers"], like: Sample | None) 
 
 
 def _example(source: ShowerSource, row: int) -> Example:
-    shower: Showers = source[int(row) : int(row) + 1]
+    shower: Showers = source[row : row + 1]
     deposits = shower.deposits[0].double().cpu().numpy()
     cells = np.flatnonzero(deposits)
-    return Example(int(row), float(shower.energies[0]), cells, deposits[cells])
+    return Example(row, float(shower.energies[0]), cells, deposits[cells])

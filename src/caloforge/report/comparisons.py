@@ -27,7 +27,7 @@ from caloforge.report.presets import Preset
 _BATCHES = 10
 _LEAST_BATCH = 20
 
-Values = Real[np.ndarray, " showers"]
+Values = Real[np.ndarray, "_"]
 
 
 def compare(

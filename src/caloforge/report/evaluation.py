@@ -17,8 +17,7 @@ from jaxtyping import Bool, Float
 from caloforge.errors import ShowerValueError
 from caloforge.metrics.amplification import Amplification, amplification
 from caloforge.metrics.binning import Bins, equal_bins
-from caloforge.metrics.classifiers.judgement import Judgement
-from caloforge.metrics.classifiers.judging import LEAST_SHOWERS, judge
+from caloforge.metrics.classifiers import LEAST_SHOWERS, Judgement, judge
 from caloforge.metrics.correlations import correlation_distance
 from caloforge.metrics.distances import Comparison, compare_points
 from caloforge.metrics.frechet import frechet_distance
@@ -212,11 +211,12 @@ def _features(
     settings: Settings,
     progress: Progress,
 ) -> dict[str, Features]:
-    """The metrics on vectors of features, unless there are to be none."""
-    if not settings.neighbour_showers:
-        return {}
+    """The metrics on vectors of features, of candidates with enough showers."""
+    sizes = {name: min(len(full), len(source), settings.neighbour_showers) for name, source in candidates.items()}
     found = {}
     for name, pair in pairs.items():
+        if sizes[name] < LEAST_SHOWERS:
+            continue
         progress(f"feature vectors of {name}")
         f, g = pair.full.sample.features, pair.candidate.sample.features
         some = slice(settings.neighbour_showers)
@@ -264,7 +264,7 @@ def _slices(pair: _Pair, observables: tuple[Observable, ...], left_out: tuple[fl
             continue
         drawn = pair.redrawn(inside[0], inside[1])
         scores = {o.name: _standardised(a, b, o, inside[0], inside[1], drawn) for o in whole}
-        without = left_out is not None and left_out[0] <= low and high <= left_out[1]
+        without = left_out is not None and bool(left_out[0] <= low and high <= left_out[1])
         slices.append(Slice(float(low), float(high), without, int(inside[0].sum()), int(inside[1].sum()), scores))
     return tuple(slices)
 
@@ -303,7 +303,10 @@ def _amplifications(
     known = collect("training", training, plan, [np.ones((1, len(training)))], 1).sample
     truth = next(iter(pairs.values())).full.sample
     whole = [o.name for o in plan.observables if o.entry is Entry.SHOWER and o.scale is Scale.LINEAR]
-    return {
-        name: {o: amplification(truth.values[o], known.values[o], pair.candidate.sample.values[o]) for o in whole}
-        for name, pair in pairs.items()
-    }
+    return {name: {o: _amplification(truth, known, pair.candidate.sample, o) for o in whole} for name, pair in pairs.items()}
+
+
+def _amplification(truth: Sample, training: Sample, candidate: Sample, observable: str) -> Amplification:
+    samples = (truth, training, candidate)
+    values = (sample.values[observable] for sample in samples)
+    return amplification(*values, weights=tuple(s.weights if s.weighted else None for s in samples))

@@ -41,7 +41,7 @@ from dataclasses import asdict
 from typing import Any
 
 from caloforge.metrics.amplification import Amplification
-from caloforge.metrics.classifiers.judgement import Judgement
+from caloforge.metrics.classifiers import Judgement
 from caloforge.metrics.distances import Comparison
 from caloforge.metrics.scores import Score
 from caloforge.report.provenance import machine, versions

@@ -15,8 +15,7 @@ from jaxtyping import Float, Int, Real
 
 from caloforge.calorimeter import Calorimeter
 from caloforge.metrics.amplification import Amplification
-from caloforge.metrics.classifiers.judgement import Judgement
-from caloforge.metrics.classifiers.judges import DEFAULT_JUDGES, PARTS, Judge
+from caloforge.metrics.classifiers import DEFAULT_JUDGES, PARTS, Judge, Judgement
 from caloforge.metrics.distances import Comparison
 from caloforge.metrics.neighbours import Neighbours
 from caloforge.metrics.resampling import effective_size

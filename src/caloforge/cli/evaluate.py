@@ -134,7 +134,7 @@ def evaluate(
             full_name=names[0],
             preset=benchmark,
             training=None if questions.training is None else io.open_showers(questions.training, where),
-            left_out=None if questions.left_out is None else energy_range(questions.left_out),
+            left_out=None if questions.left_out is None else energy_range(questions.left_out, "--left-out"),
             times=full_times(names[0], reference),
             settings=care.settings(reference.calorimeter, benchmark),
             progress=progress,

@@ -128,12 +128,12 @@ def _energies(number: int | None, energy: str | None, like: Path | None, seed: i
     return UniformEnergies(number, *energy_range(str(energy)), seed)
 
 
-def energy_range(text: str) -> tuple[float, float]:
+def energy_range(text: str, option: str = "--energy") -> tuple[float, float]:
     """The lowest and the highest energy, in MeV, that ``E`` or ``LOW:HIGH`` says."""
     low, colon, high = text.partition(":")
     bounds = parse_energy(low), parse_energy(high if colon else low)
     if bounds[0] > bounds[1]:
-        msg = f"--energy '{text}' runs downward: write LOW:HIGH"
+        msg = f"{option} '{text}' runs downward: write LOW:HIGH"
         raise OptionError(msg)
     return bounds
 

@@ -271,6 +271,13 @@ def test_no_sectors_is_a_named_error(calorimeter: Calorimeter) -> None:
         depth_alpha(random_showers(calorimeter))
 
 
+def test_a_cell_centred_on_the_edge_of_two_rings_belongs_to_the_outer() -> None:
+    row = RegularGrid("row", (5, 1, 1), (0.1, 0.1, 1.0))
+    each = Showers(torch.eye(5), Particles(torch.ones(5)), row)
+    assert profile_r(each).argmax(1).tolist() == [2, 1, 0, 1, 2]
+    assert PROFILE_R.positions_of(row).tolist() == pytest.approx([0.05, 0.15, 0.25])
+
+
 def test_two_cells_by_hand() -> None:
     grid = RegularGrid("pair", (2, 1, 2), (10.0, 10.0, 4.0), order="zyx")
     showers = Showers(torch.tensor([[3.0, 1.0, 0.0, 4.0]]), Particles(torch.tensor([16.0])), grid)

@@ -340,6 +340,7 @@ def caveats(evaluation: Evaluation) -> list[str]:
     return [
         *_showers_differ(evaluation, preset),
         *_sizes_differ(evaluation, preset),
+        *_neighbours_differ(evaluation, preset),
         *_judges_differ(evaluation, preset),
         *_mismatch(preset),
         _INFERRED,
@@ -378,8 +379,17 @@ def _sizes_differ(evaluation: Evaluation, preset: Preset) -> list[str]:
         return []
     return [
         f"There are {min(sizes):,.0f} showers in the smallest sample; the published results are of some {preset.showers:,}. "
-        "FPD and separation powers of equal laws grow as 1/N: compare what exceeds the floor, as the ranks do, not the values. "
-        "Precision, recall, density and coverage depend on N in their own way: compare each with its floor."
+        "FPD and separation powers of equal laws grow as 1/N: compare what exceeds the floor, as the ranks do, not the values."
+    ]
+
+
+def _neighbours_differ(evaluation: Evaluation, preset: Preset) -> list[str]:
+    counts = [min(found.showers, _size(evaluation, name)) for name, found in evaluation.features.items()]
+    if all(_alike(count, preset.showers) for count in counts):
+        return []
+    return [
+        f"Precision, recall, density and coverage are of as few as {min(counts):,.0f} showers of a sample, the published ones of "
+        f"some {preset.showers:,}. They depend on this number: compare each with its floor."
     ]
 
 

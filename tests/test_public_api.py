@@ -195,6 +195,8 @@ PUBLIC: dict[str, list[str]] = {
     "caloforge.report": [
         "COLUMNS",
         "Evaluation",
+        "PRESETS",
+        "Preset",
         "Settings",
         "evaluate",
         "remarks",

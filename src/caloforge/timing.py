@@ -250,8 +250,8 @@ class _Job:
         self._run(stages, 1, self.batch_size)
         batches = self._batches(1e-3 * float(self._run(stages, 1, self.batch_size).sum()) * self.batch_size)
         runs = np.stack([self._run(stages, batches, self.batch_size) for _ in range(self.repeats)])
-        names = [stage.name for stage in stages]
-        return tuple(self._timing(name, batches, times) for name, times in _with_sum(names, runs))
+        names, peak = [stage.name for stage in stages], _peak(self.device)
+        return tuple(self._timing(name, batches, times, peak) for name, times in _with_sum(names, runs))
 
     def _memory_needed(self, stages: Sequence[Stage]) -> float:
         """The memory, in bytes, by which the process will grow."""
@@ -281,10 +281,10 @@ class _Job:
                 seconds[number] += _now(self.device) - start
         return 1e3 * seconds / (batches * size)
 
-    def _timing(self, name: str, batches: int, times: Float[np.ndarray, " repeats"]) -> Timing:
+    def _timing(self, name: str, batches: int, times: Float[np.ndarray, " repeats"], peak: int) -> Timing:
         low, median, high = (float(q) for q in np.quantile(times, (0.25, 0.5, 0.75)))
         best, showers = float(times.min()), batches * self.batch_size
-        return Timing(name, self.threads, self.batch_size, showers, best, median, high - low, _peak(self.device))
+        return Timing(name, self.threads, self.batch_size, showers, best, median, high - low, peak)
 
 
 def _with_sum(

@@ -32,10 +32,10 @@ class NewFile:
 
     def __init__(self, path: Path | str, *, overwrite: bool = False) -> None:
         self.path = Path(path)
-        self.partial = self.path.with_name(f".{self.path.name}.{uuid4().hex[:8]}.partial")
         self._overwrite = overwrite
         self._require_free()
         _require_writable(self.path)
+        self.partial = self.path.with_name(f".{self.path.name}.{uuid4().hex[:8]}.partial")
 
     def __enter__(self) -> Path:
         return self.partial

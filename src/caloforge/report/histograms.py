@@ -1,12 +1,18 @@
 r"""Binning samples for figures.
 
 All observables are drawn as the mean content that a shower puts into a bin: the share of showers (one value a shower), the number
-of cells (one value a cell), or the energy (profiles). With :math:`c_{ib}` the content of bin b in shower i, a bin shows the mean
-over the N showers and its standard error, :math:`\sqrt{\mathrm{Var}_i(c_{ib}) / N}`, which knows that the cells of one shower
-belong together.
+of cells (one value a cell), or the energy (profiles). With :math:`c_{ib}` the content of bin b in shower i of weight
+:math:`w_i`, a bin shows the mean over the showers and its standard error,
+
+.. math:: \bar c_b = \frac{\sum_i w_i c_{ib}}{\sum_i w_i}, \quad
+          \sigma_b = \frac{\sqrt{\sum_i w_i^2 (c_{ib} - \bar c_b)^2}}{\sum_i w_i} ,
+
+which knows that the cells of one shower belong together. Cells are counted while showers are read, in the sample and in its
+bootstrap replicas: there the error is the spread of the replicas. Observables with one value at each of several labels are shown
+by their means (`means`), or at one label as a histogram of showers.
 """
 
-__all__ = ["Binned", "binned"]
+__all__ = ["Binned", "Means", "binned", "means"]
 
 import math
 from collections.abc import Sequence
@@ -20,13 +26,13 @@ from jaxtyping import Float, Integer, Real
 from caloforge.calorimeter import Calorimeter
 from caloforge.metrics.measures import decode
 from caloforge.observables import Entry, Observable, Scale
-from caloforge.showers import spans
+from caloforge.report.records import Sample
 
-_SHOWERS_AT_ONCE = 5000
 _TAIL = 0.002
 _MOST_BINS = 60
 _FEWEST_BINS = 15
 
+Weights = Float[np.ndarray, " showers"]
 Values = Real[np.ndarray, "..."]
 
 
@@ -58,34 +64,71 @@ class Binned:
         return np.asarray(self.histogram.variances()) ** 0.5
 
 
-def binned(observable: Observable, calorimeter: Calorimeter, samples: Sequence[Values]) -> list[Binned]:
+@dataclass(frozen=True, eq=False)
+class Means:
+    """Weighted means over the showers of a sample, with their standard errors."""
+
+    mean: Float[np.ndarray, " labels"]
+    error: Float[np.ndarray, " labels"]
+
+
+def means(values: Real[np.ndarray, "showers labels"], weights: Weights) -> Means:
+    """The mean of each column over the showers.
+
+    Arguments:
+        values: One value of each shower at each label, with shape (N, labels).
+        weights: The weights of the showers, with shape (N).
+    """
+    mean = weights @ values / weights.sum()
+    return Means(mean, np.sqrt(np.square(weights) @ np.square(values - mean)) / weights.sum())
+
+
+def binned(observable: Observable, samples: Sequence[Sample], column: int | None = None) -> list[Binned]:
     """Samples of one observable in common bins.
 
     Arguments:
         observable: The observable.
-        calorimeter: The calorimeter of all samples.
-        samples: The values of each sample, as in `caloforge.report.records.Sample`.
+        samples: The samples, of one calorimeter.
+        column: Which label of an observable with several; None for other observables.
     """
-    edges = _EDGES[observable.entry](observable, calorimeter, samples)
-    return [_filled(observable, edges, values) for values in samples]
+    if observable.entry is Entry.CELL:
+        edges = _cell_edges(observable, samples)
+        return [_of_cells(edges, sample.cells, sample.calorimeter.n_cells) for sample in samples]
+    if observable.entry is Entry.POSITION:
+        edges = _position_edges(observable, samples[0].calorimeter)
+        return [_of_profile(edges, sample.values[observable.name], sample.weights) for sample in samples]
+    values = [s.values[observable.name] if column is None else s.values[observable.name][:, column] for s in samples]
+    edges = _shower_edges(observable, values)
+    return [_of_showers(edges, v, s.weights) for v, s in zip(values, samples, strict=True)]
 
 
-def _filled(observable: Observable, edges: Float[np.ndarray, " edges"], values: Values) -> Binned:
-    contents = _contents(observable, edges, values)
+def _made(edges: Float[np.ndarray, " edges"], mean: Values, error: Values, outside: float = 0.0) -> Binned:
     histogram = hist.Hist(hist.axis.Variable(edges), storage=hist.storage.Weight())
-    histogram.view().value = contents.mean(axis=0)
-    histogram.view().variance = contents.var(axis=0) / len(contents)
-    outside = 1 - float(contents.sum()) / len(contents) if observable.entry is Entry.SHOWER else 0.0
+    histogram.view().value = mean
+    histogram.view().variance = error**2
     return Binned(histogram, outside)
 
 
-def _contents(observable: Observable, edges: Float[np.ndarray, " edges"], values: Values) -> Float[np.ndarray, "showers bins"]:
-    if observable.entry is Entry.POSITION:
-        return values.astype(np.float64)
-    if observable.entry is Entry.CELL:
-        bins = _bins(edges, decode(np.arange(int(values.max()) + 1)))
-        return np.concatenate([_counts(bins[values[rows]], len(edges) - 1) for rows in spans(len(values), _SHOWERS_AT_ONCE)])
-    return _counts(_bins(edges, values)[:, None], len(edges) - 1)
+def _of_showers(edges: Float[np.ndarray, " edges"], values: Values, weights: Weights) -> Binned:
+    bins, n, total = _bins(edges, values), len(edges) - 1, weights.sum()
+    mean = np.bincount(bins, weights, n + 1)[:n] / total
+    inside = np.bincount(bins, weights**2, n + 1)[:n]
+    error = np.sqrt(inside * (1 - mean) ** 2 + (np.square(weights).sum() - inside) * mean**2) / total
+    return _made(edges, mean, error, outside=max(0.0, 1 - float(mean.sum())))
+
+
+def _of_profile(edges: Float[np.ndarray, " edges"], values: Values, weights: Weights) -> Binned:
+    summed = means(values.astype(np.float64), weights)
+    return _made(edges, summed.mean, summed.error)
+
+
+def _of_cells(edges: Float[np.ndarray, " edges"], masses: Float[np.ndarray, "times codes"], n_cells: int) -> Binned:
+    """Cells a shower: as every cell of a shower is counted with its weight, all masses together are n_cells times the weights."""
+    n, n_codes = len(edges) - 1, 1 + int(np.flatnonzero(masses.any(axis=0))[-1])
+    bins = _bins(edges, decode(np.arange(n_codes)))
+    held = np.stack([np.bincount(bins, row[:n_codes], n + 1)[:n] for row in masses])
+    sample, *replicas = held * n_cells / masses.sum(axis=1, keepdims=True)
+    return _made(edges, sample, np.std(replicas, axis=0, ddof=1))
 
 
 def _bins(edges: Float[np.ndarray, " edges"], values: Real[np.ndarray, " n"]) -> Integer[np.ndarray, " n"]:
@@ -94,13 +137,7 @@ def _bins(edges: Float[np.ndarray, " edges"], values: Real[np.ndarray, " n"]) ->
     return np.where(bins < 0, len(edges) - 1, bins)
 
 
-def _counts(bins: Integer[np.ndarray, "showers entries"], n: int) -> Float[np.ndarray, "showers n"]:
-    flat = (np.arange(len(bins))[:, None] * (n + 1) + bins).ravel()
-    return np.bincount(flat, minlength=len(bins) * (n + 1)).reshape(len(bins), n + 1)[:, :n].astype(np.float64)
-
-
-def _shower_edges(observable: Observable, calorimeter: Calorimeter, samples: Sequence[Values]) -> Float[np.ndarray, " edges"]:
-    del calorimeter
+def _shower_edges(observable: Observable, samples: Sequence[Values]) -> Float[np.ndarray, " edges"]:
     low = min(float(np.quantile(values, _TAIL)) for values in samples)
     high = max(float(np.quantile(values, 1 - _TAIL)) for values in samples)
     if all(np.issubdtype(values.dtype, np.integer) for values in samples):
@@ -113,21 +150,15 @@ def _shower_edges(observable: Observable, calorimeter: Calorimeter, samples: Seq
     return np.linspace(low - margin, high + margin, n + 1)
 
 
-def _cell_edges(observable: Observable, calorimeter: Calorimeter, samples: Sequence[Values]) -> Float[np.ndarray, " edges"]:
-    del calorimeter
-    highest = max(int(codes.max()) for codes in samples)
+def _cell_edges(observable: Observable, samples: Sequence[Sample]) -> Float[np.ndarray, " edges"]:
+    highest = max(int(np.flatnonzero(sample.cells[0])[-1]) for sample in samples)
     top = max(1.001 * float(decode(np.array([highest]))[0]), 2 * observable.threshold, 1e-3)
     if observable.scale is Scale.LOG:
         return np.geomspace(max(observable.threshold, 1e-6), top, _MOST_BINS + 1)
     return np.linspace(0.0, top, _MOST_BINS + 1)
 
 
-def _position_edges(observable: Observable, calorimeter: Calorimeter, samples: Sequence[Values]) -> Float[np.ndarray, " edges"]:
-    if observable.positions is None:
-        return np.arange(samples[0].shape[1] + 1) - 0.5
-    centres = observable.positions(calorimeter).double().numpy()
+def _position_edges(observable: Observable, calorimeter: Calorimeter) -> Float[np.ndarray, " edges"]:
+    centres = observable.positions_of(calorimeter)
     half = float(np.diff(centres).mean()) / 2 if len(centres) > 1 else 0.5
     return np.concatenate([[centres[0] - half], (centres[1:] + centres[:-1]) / 2, [centres[-1] + half]])
-
-
-_EDGES = {Entry.SHOWER: _shower_edges, Entry.CELL: _cell_edges, Entry.POSITION: _position_edges}

@@ -1,13 +1,17 @@
 """The report on disk: one self-contained HTML page, the figures, and the plain numbers.
 
-A folder gets ``report.html``, ``metrics.json`` (see `caloforge.report.numbers`) and ``figures/*.png`` and ``*.svg``. The page
-holds everything it shows: it loads nothing, runs no script, and follows the reader's choice of light or dark.
+A folder gets ``report.html``, ``metrics.json`` and ``metrics.csv`` (see `caloforge.report.numbers`) and ``figures/*.png`` and
+``*.svg``. The page holds everything it shows and loads nothing, which its content security policy enforces. It follows the
+reader's choice of light or dark, prints, and reads without scripts, too: only the event display needs them.
 """
 
 __all__ = ["require_free", "write"]
 
+import csv
+import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +20,21 @@ from markupsafe import Markup
 
 from caloforge.errors import OutputError, OutputExistsError
 from caloforge.io.output import NewFile
-from caloforge.report.figures import INK, Drawing, drawings
-from caloforge.report.numbers import numbers
+from caloforge.metrics.classifiers.judgement import Weighed
+from caloforge.report.display import library, payload, place, scene, script
+from caloforge.report.drawing import INK, Drawing, Group
+from caloforge.report.figures import drawings
+from caloforge.report.numbers import CSV_COLUMNS, csv_rows, numbers
 from caloforge.report.provenance import machine, versions
 from caloforge.report.records import Evaluation, Sample
-from caloforge.report.tables import COLUMNS, number, overall, rows
+from caloforge.report.standing import Standing, StandingRow, published_rows, standing
+from caloforge.report.tables import COLUMNS, number, overall, rows, with_error
 from caloforge.report.words import energy_range, remarks, title, verdict
+from caloforge.units import format_energy
 
-PAGE, METRICS, FIGURES = "report.html", "metrics.json", "figures"
+PAGE, METRICS, TABLE, FIGURES = "report.html", "metrics.json", "metrics.csv", "figures"
+
+_IN_TAILS = 3
 
 
 def require_free(directory: Path | str, *, overwrite: bool = False) -> None:
@@ -41,7 +52,7 @@ def require_free(directory: Path | str, *, overwrite: bool = False) -> None:
     if folder.exists() and not folder.is_dir():
         msg = f"{folder}: is a file, expected a folder for the report"
         raise OutputError(msg)
-    taken = [name for name in (PAGE, METRICS, FIGURES) if (folder / name).exists()]
+    taken = [name for name in (PAGE, METRICS, TABLE, FIGURES) if (folder / name).exists()]
     if taken and not overwrite:
         msg = f"{folder}: holds {', '.join(taken)} already: choose another folder, or ask for the report to be overwritten"
         raise OutputExistsError(msg)
@@ -67,7 +78,8 @@ def write(evaluation: Evaluation | Sequence[Evaluation], directory: Path | str, 
     require_free(directory, overwrite=overwrite)
     evaluations = [evaluation] if isinstance(evaluation, Evaluation) else list(evaluation)
     figures = [drawings(e) for e in evaluations]
-    files = {METRICS: _json(evaluations), **_figure_files(figures), PAGE: _html(evaluations, figures).encode()}
+    files = {METRICS: _json(evaluations), TABLE: _csv(evaluations), **_figure_files(figures)}
+    files[PAGE] = _html(evaluations, figures).encode()
     _make(Path(directory) / FIGURES)
     for name, content in files.items():
         with NewFile(Path(directory) / name, overwrite=overwrite) as partial:
@@ -85,6 +97,12 @@ def _make(folder: Path) -> None:
 
 def _json(evaluations: Sequence[Evaluation]) -> bytes:
     return (json.dumps(numbers(evaluations), indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def _csv(evaluations: Sequence[Evaluation]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([CSV_COLUMNS, *csv_rows(evaluations)])
+    return text.getvalue().encode()
 
 
 def _figure_files(figures: Sequence[Sequence[Drawing]]) -> dict[str, bytes]:
@@ -106,37 +124,118 @@ def _html(evaluations: Sequence[Evaluation], figures: Sequence[Sequence[Drawing]
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    sections = [_section(e, group) for e, group in zip(evaluations, figures, strict=True)]
+    scenes = [scene(e, title(e)) for e in evaluations]
     return environment.get_template("page.html.j2").render(
-        sections=sections, columns=COLUMNS, machine=machine(), versions=versions(), metrics=METRICS
+        sections=[_section(k, e, group) for k, (e, group) in enumerate(zip(evaluations, figures, strict=True))],
+        scenes=scenes,
+        showers=Markup(payload(scenes)),
+        plotly=Markup(library()),
+        display=Markup(script()),
+        columns=COLUMNS,
+        machine=machine(),
+        versions=versions(),
+        metrics=METRICS,
+        table=TABLE,
     )
 
 
-def _section(evaluation: Evaluation, figures: Sequence[Drawing]) -> dict[str, Any]:
-    table = rows(evaluation)
+def _section(part: int, evaluation: Evaluation, figures: Sequence[Drawing]) -> dict[str, Any]:
     return {
         "title": title(evaluation),
         "full": evaluation.full.name,
-        "samples": [{"name": s.name, "showers": len(s), "energies": energy_range(s)} for s in evaluation.samples],
+        "samples": [_sample(s) for s in evaluation.samples],
         "verdicts": [_verdict(evaluation, candidate) for candidate in evaluation.candidates],
         "remarks": remarks(evaluation),
-        "groups": [[r for r in table if r.observable == name] for name in dict.fromkeys(r.observable for r in table)],
-        "figures": [
-            {"svg": _inlined(d), "caption": d.caption, "wide": d.wide, "name": d.name, "inches": d.figure.get_figwidth()}
-            for d in figures
-        ],
+        "groups": [list(group) for _, group in groupby(rows(evaluation), key=lambda row: row.observable)],
+        "figures": _figure_groups(figures),
+        "tails": _tails(part, evaluation),
+        "published": _published(evaluation),
         "times": _times(evaluation),
         "settings": evaluation.settings,
     }
+
+
+def _sample(sample: Sample) -> dict[str, str]:
+    weighted = f" (weighted, worth {sample.effective_size:,.0f})" if sample.weighted else ""
+    return {"name": sample.name, "text": f"{len(sample):,} showers{weighted}, {energy_range(sample)}"}
 
 
 def _verdict(evaluation: Evaluation, candidate: Sample) -> dict[str, Any]:
     return {"name": candidate.name, "level": overall(evaluation, candidate), "text": verdict(evaluation, candidate)}
 
 
-def _inlined(drawing: Drawing) -> Markup:
-    """The figure in the colours of the page's text; its own text is drawn as paths and needs no font."""
-    return Markup(drawing.svg.replace(INK, "currentColor"))
+def _figure_groups(figures: Sequence[Drawing]) -> list[dict[str, Any]]:
+    """The figures, group by group."""
+    held = {group: [_figure(d) for d in figures if d.group is group] for group in Group}
+    return [{"key": group.name.lower(), "title": group.value, "figures": shown} for group, shown in held.items() if shown]
+
+
+def _figure(drawing: Drawing) -> dict[str, Any]:
+    """A figure in the colours of the page's text; its own text is drawn as paths and needs no font."""
+    svg = drawing.svg.replace(INK, "currentColor").replace("<svg ", '<svg role="img" ', 1)
+    inches = drawing.figure.get_figwidth()
+    return {"svg": Markup(svg), "caption": drawing.caption, "wide": drawing.wide, "name": drawing.name, "inches": inches}
+
+
+def _tails(part: int, evaluation: Evaluation) -> list[dict[str, Any]]:
+    """For each classifier and candidate the showers that fit the other sample least."""
+    listed = []
+    for place_of, candidate in enumerate(evaluation.candidates, start=1):
+        for judgement in evaluation.judgements[candidate.name].values():
+            tails = judgement.tails(_IN_TAILS)
+            spurious = _showers(part, place_of, candidate, tails.spurious)
+            missed = _showers(part, 0, evaluation.full, tails.missed)
+            listed.append({"candidate": candidate.name, "classifier": judgement.title, "spurious": spurious, "missed": missed})
+    return listed
+
+
+def _showers(part: int, of: int, sample: Sample, weighed: Weighed) -> list[dict[str, str]]:
+    return [
+        {
+            "row": str(row),
+            "energy": format_energy(float(f"{sample.energies[row]:.3g}")),
+            "weight": f"{10**power:.2g}",
+            "link": "" if (k := place(sample, int(row))) is None else f"{part},{of},{k}",
+        }
+        for row, power in zip(weighed.rows, weighed.log_weights, strict=True)
+    ]
+
+
+def _published(evaluation: Evaluation) -> dict[str, Any] | None:
+    """What the benchmark published, and where the candidates would stand; None without a benchmark."""
+    preset = evaluation.preset
+    if preset is None or not preset.published:
+        return None
+    return {
+        "title": preset.title,
+        "source": preset.source,
+        "standings": [_standing(standing(evaluation, candidate.name)) for candidate in evaluation.candidates],
+        "table": _full_table(published_rows(preset)),
+    }
+
+
+def _standing(found: Standing) -> dict[str, Any]:
+    return {"candidate": found.candidate, "rows": [_standing_row(row) for row in found.rows if row.own is not None]}
+
+
+def _standing_row(row: StandingRow) -> dict[str, Any]:
+    own = row.own
+    value = "" if own is None else f"{own.value:.4g}" if own.error is None else with_error(own.value, own.error)
+    return {
+        "title": row.title,
+        "own": value,
+        "floor": "" if own is None or own.floor is None else f"{own.floor:.3g}",
+        "geant4": "" if row.geant4 is None else f"{row.geant4:.4g}",
+        "best": f"{row.best:.4g} ({row.best_name})",
+        "rank": f"{row.rank} of {row.submissions + 1}",
+        "comparable": row.comparable,
+    }
+
+
+def _full_table(published: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
+    columns = list(dict.fromkeys(title for numbers_of in published.values() for title in numbers_of))
+    lines = [[name, *(f"{of[c]:.4g}" if c in of else "" for c in columns)] for name, of in published.items()]
+    return {"columns": columns, "lines": lines}
 
 
 def _times(evaluation: Evaluation) -> list[dict[str, str]]:

@@ -1,0 +1,140 @@
+"""The event display: example showers as points in space, that can be turned and filtered by energy.
+
+The drawing is done in the reader's browser by plotly.js, which comes in the plotly package and is put into the page whole; this
+module prepares what it draws. A shower is the numbers and energies of its cells with energy, to four digits; the centres of the
+cells are listed once. The beam goes from left to right: axes are named (depth, x, y).
+"""
+
+__all__ = ["Scene", "Shower", "library", "payload", "place", "scene", "script"]
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib.resources import files
+
+import numpy as np
+from jaxtyping import Float, Int
+from plotly.offline import get_plotlyjs
+
+from caloforge.calorimeter import Calorimeter
+from caloforge.report.records import Evaluation, Example, Sample
+from caloforge.units import format_energy
+
+MOST_CELLS = 4000
+"""The most cells of a shower that are shown, the brightest."""
+
+_DIGITS = 4
+_LEAST_SIDE = 0.35
+_BEAM = 0.15
+
+
+@dataclass(frozen=True)
+class Shower:
+    """One shower to show.
+
+    Arguments:
+        row: Its number in the sample.
+        energy: Its incident energy, in MeV.
+        text: The energy in words.
+        cells: Places in the scene's list of centres.
+        deposits: The energies of these cells, in MeV.
+    """
+
+    row: int
+    energy: float
+    text: str
+    cells: list[int]
+    deposits: list[float]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """All showers of an evaluation.
+
+    Arguments:
+        title: What was judged.
+        samples: The names of the samples, the full simulation first.
+        showers: Those of each sample, of increasing energy; the k-th ones of all samples belong together.
+        centres: The coordinates (depth, x, y) of the cells, in mm, as three lists.
+        sides: The lengths of the sides of the drawing, the longest 1.
+        beam: The depths, in mm, between which the beam axis is drawn.
+    """
+
+    title: str
+    samples: list[str]
+    showers: list[list[Shower]]
+    centres: list[list[float]]
+    sides: list[float]
+    beam: list[float]
+
+
+def scene(evaluation: Evaluation, title: str) -> Scene:
+    """What the display shows of an evaluation.
+
+    Arguments:
+        evaluation: The evaluation.
+        title: What was judged, in words.
+    """
+    shown = {s.name: [_brightest(e) for e in s.examples] for s in evaluation.samples}
+    used = np.unique(np.concatenate([e.cells for group in shown.values() for e in group]))
+    centres = _centres(evaluation.full.calorimeter)[used]
+    extent = np.ptp(centres, axis=0) if len(centres) else np.ones(3)
+    sides = np.clip(extent / (extent.max() or 1.0), _LEAST_SIDE, 1.0)
+    reach = _BEAM * max(float(extent.max()), 1.0)
+    front, back = (float(f(centres[:, 0], initial=0.0)) for f in (np.min, np.max))
+    return Scene(
+        title=title,
+        samples=[sample.name for sample in evaluation.samples],
+        showers=[[_shower(e, used) for e in shown[sample.name]] for sample in evaluation.samples],
+        centres=[_rounded(column) for column in centres.T],
+        sides=_rounded(sides),
+        beam=_rounded(np.array([front - reach, back + reach])),
+    )
+
+
+def _brightest(example: Example) -> Example:
+    """An example of cells with energy alone, of these the brightest."""
+    kept = np.sort(np.argsort(-example.deposits, kind="stable")[:MOST_CELLS])
+    kept = kept[example.deposits[kept] > 0]
+    return Example(example.row, example.energy, example.cells[kept], example.deposits[kept])
+
+
+def _centres(calorimeter: Calorimeter) -> Float[np.ndarray, "cells 3"]:
+    """The coordinates (depth, x, y) of all cells, in mm."""
+    return calorimeter.centres.double().numpy()[:, [2, 0, 1]]
+
+
+def _shower(example: Example, used: Int[np.ndarray, " cells"]) -> Shower:
+    return Shower(
+        row=example.row,
+        energy=example.energy,
+        text=format_energy(float(f"{example.energy:.3g}")),
+        cells=np.searchsorted(used, example.cells).tolist(),
+        deposits=_rounded(example.deposits),
+    )
+
+
+def _rounded(numbers: Float[np.ndarray, " n"]) -> list[float]:
+    return [float(f"{x:.{_DIGITS}g}") for x in numbers]
+
+
+def payload(scenes: Sequence[Scene]) -> str:
+    """The scenes as JSON that is safe inside a script element."""
+    text = json.dumps([asdict(one) for one in scenes], ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c")
+
+
+def library() -> str:
+    """The source of plotly.js."""
+    source: str = get_plotlyjs()
+    return source
+
+
+def script() -> str:
+    """The page's own script."""
+    return (files("caloforge.report") / "display.js").read_text(encoding="utf-8")
+
+
+def place(sample: Sample, row: int) -> int | None:
+    """The place among the examples of a sample of a shower, by its row; None if it is not among them."""
+    return next((k for k, example in enumerate(sample.examples) if example.row == row), None)

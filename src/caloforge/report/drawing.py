@@ -1,0 +1,198 @@
+"""How figures look: one ink, one grey for the full simulation, a colour and a dash for each candidate.
+
+Everything that is ink, not data, is drawn in the one colour `INK`, so that a page can give it the colour of its text. Lines and
+bands go into the axes without a word to them about limits: every figure sets its own, and asking would be most of the time.
+"""
+
+__all__ = [
+    "ENERGY_COLOURS",
+    "FULL",
+    "INK",
+    "RATIO_COLOURS",
+    "STYLE",
+    "Drawing",
+    "Group",
+    "band",
+    "colour",
+    "dash",
+    "legend",
+    "literal",
+    "over",
+    "settle",
+    "steps",
+    "symmetric_about_one",
+]
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+from functools import cached_property
+from io import BytesIO, StringIO
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from jaxtyping import Float, Real
+from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+INK = "#1b1b1f"
+FULL = "#8d8d93"
+ENERGY_COLOURS, RATIO_COLOURS = "viridis", "RdBu_r"
+STYLE: Any = {
+    "axes.edgecolor": INK,
+    "axes.facecolor": "none",
+    "axes.labelcolor": INK,
+    "axes.labelsize": 10,
+    "axes.linewidth": 0.8,
+    "axes.titlesize": 10,
+    "figure.facecolor": "none",
+    "font.size": 9,
+    "legend.fontsize": 9,
+    "legend.frameon": False,
+    "lines.linewidth": 1.5,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "caloforge",
+    "text.color": INK,
+    "xtick.color": INK,
+    "xtick.direction": "in",
+    "ytick.color": INK,
+    "ytick.direction": "in",
+}
+"""Matplotlib's settings for every figure; nothing global is changed."""
+
+_COLOURS = ("#d1495b", "#2e78c7", "#2a9d5c", "#d98a1f", "#8e5bb5", "#22a3a3", "#b3668f")
+_DASHES = ("--", "-", "-.", ":")
+_MOST_OFF = 1.0
+_LEAST_OFF = 0.1
+_WELL_KNOWN = 0.2
+
+Values = Float[np.ndarray, "*shape"]
+
+
+class Group(Enum):
+    """What a figure is about; figures of a group stand together, in this order."""
+
+    OVERVIEW = "At a glance"
+    OBSERVABLES = "Observables"
+    SERIES = "Layers and slices"
+    SHOWERS = "Showers"
+    CORRELATIONS = "Correlations of layer energies"
+    CLASSIFIERS = "Classifiers"
+    ENERGY = "Dependence on energy"
+    AMPLIFICATION = "Amplification"
+
+
+@dataclass(frozen=True, eq=False)
+class Drawing:
+    """A figure, with what goes with it.
+
+    Arguments:
+        name: A short key, for files.
+        caption: What it shows, in one or two sentences.
+        figure: The figure.
+        group: What it is about.
+        wide: Whether it needs the whole width of a page.
+    """
+
+    name: str
+    caption: str
+    figure: Figure
+    group: Group
+    wide: bool = False
+
+    @cached_property
+    def png(self) -> bytes:
+        """The figure as PNG, on white, 150 dots an inch."""
+        buffer = BytesIO()
+        with mpl.rc_context(STYLE):
+            self.figure.savefig(buffer, format="png", dpi=150, facecolor="white")
+        return buffer.getvalue()
+
+    @cached_property
+    def svg(self) -> str:
+        """The figure as an SVG element without a background."""
+        buffer = StringIO()
+        with mpl.rc_context(STYLE):
+            self.figure.savefig(buffer, format="svg", dpi=150, metadata={"Date": None, "Creator": None})
+        return buffer.getvalue()[buffer.getvalue().index("<svg") :]
+
+
+def settle(figure: Figure) -> None:
+    """Lay the figure out once, not again each time it is saved, and without minor ticks: the two are most of the time."""
+    for ax in figure.axes:
+        ax.minorticks_off()
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+        figure.set_layout_engine("none")
+
+
+def literal(name: str) -> str:
+    """A name as matplotlib takes it literally: no mathematics, and not hidden from legends by a leading underscore."""
+    return name.replace("$", r"\$").replace("_", " _", 1) if name.startswith("_") else name.replace("$", r"\$")
+
+
+def colour(k: int) -> str:
+    """The colour of the k-th candidate."""
+    return _COLOURS[k % len(_COLOURS)]
+
+
+def dash(k: int) -> str:
+    """The dashes of the k-th candidate, so that colour is not all that tells lines apart."""
+    return _DASHES[k % len(_DASHES)]
+
+
+def over(a: Real[np.ndarray, "*shape"], b: Real[np.ndarray, "*shape"]) -> Values:
+    """The ratio a / b, NaN (which is not drawn) where b is not positive."""
+    return np.where(b > 0, a, np.nan) / np.where(b > 0, b, 1)
+
+
+def steps(ax: Axes, edges: Float[np.ndarray, " edges"], heights: Float[np.ndarray, " bins"], **look: Any) -> Line2D:
+    """Draw the contents of bins as a line of steps; the limits of the axes stay as they are."""
+    line = Line2D(np.repeat(edges, 2)[1:-1], np.repeat(heights, 2), **look)
+    ax.add_artist(line)
+    return line
+
+
+def band(
+    ax: Axes,
+    edges: Float[np.ndarray, " edges"],
+    low: Float[np.ndarray, " bins"],
+    high: Float[np.ndarray, " bins"],
+    *,
+    shade: str,
+    alpha: float = 0.3,
+    label: str = "",
+) -> None:
+    """Fill the space between the contents of two sets of bins; a stretch of bins without a number is left out."""
+    known = np.isfinite(low) & np.isfinite(high)
+    starts = np.flatnonzero(np.diff(np.concatenate([[False], known, [False]]).astype(int)))
+    outlines = [_outline(edges[a : b + 1], low[a:b], high[a:b]) for a, b in starts.reshape(-1, 2)]
+    ax.add_collection(PolyCollection(outlines, facecolor=shade, alpha=alpha, linewidth=0, label=label), autolim=False)
+
+
+def _outline(edges: Values, low: Values, high: Values) -> Float[np.ndarray, "points 2"]:
+    x = np.repeat(edges, 2)[1:-1]
+    return np.column_stack([np.concatenate([x, x[::-1]]), np.concatenate([np.repeat(low, 2), np.repeat(high, 2)[::-1]])])
+
+
+def legend(ax: Axes, *, columns: int = 1) -> None:
+    """A legend above the data, where figures leave room for it."""
+    handles = [h for h in (*ax.collections, *ax.lines, *ax.artists) if not str(h.get_label()).startswith("_") and h.get_label()]
+    ax.legend(handles=handles, loc="upper right", ncols=columns)
+
+
+def symmetric_about_one(full_error: Values, ratios: Iterable[Values]) -> tuple[float, float]:
+    """Limits for ratios to the full simulation: as wide as they are where known well, between 10 % and 100 % about 1.
+
+    Arguments:
+        full_error: The relative error of the full simulation in each bin; NaN where it has nothing.
+        ratios: The ratios of each candidate in these bins.
+    """
+    known = full_error < _WELL_KNOWN
+    shown = [2 * full_error[known], *(np.abs(ratio[known] - 1) for ratio in ratios)]
+    half = float(np.clip(1.2 * np.max(np.concatenate(shown), initial=0.0), _LEAST_OFF, _MOST_OFF))
+    return 1 - half, 1 + half

@@ -2,16 +2,14 @@ r"""What a judge is shown of a shower, one list of numbers each.
 
 With deposits :math:`e_c` in the cells, incident energy E and layer energies :math:`E_\ell = \sum_{c \in \ell} e_c`, in MeV:
 
-| inputs | numbers |
-|---|---|
-| `HighLevel` | the CaloChallenge's features: energies, centres, widths, sparsity of each layer; 362 for dataset 2 |
-| `LayerWise` | of those the first: energies of the layers, centres and widths along x and y, as CaloDREAM took them; 226 |
-| `ShowerLevel` | the nine observables of L2LFlows: energy ratio, occupancy, centre and width in x, y, z, and E |
-| `Voxels` | :math:`\log_{10} E`, :math:`e_c / E` |
-| `NormalisedVoxels` | :math:`\log_{10} E`, :math:`e_c / E_\ell`, :math:`\log_{10}(E_\ell + 10^{-8})` |
-| `VoxelImage` | as `Voxels`, the cells in the order layer, alpha (y), r (x), for a convolution |
-| `DepositImage` | E in GeV, :math:`e_c` in MeV, for a convolution |
-| `EveryCell` | :math:`\log_{10} \max(e_c, 1\,\mathrm{keV})`, :math:`e_c / E`, :math:`E_\mathrm{sum} / E`, :math:`\ln E` |
+- `HighLevel`: the CaloChallenge's features, energies, centres, widths and sparsity of the layers; 362 for dataset 2.
+- `LayerWise`: of those the first, energies of the layers, centres and widths along x and y, as CaloDREAM took them; 226.
+- `ShowerLevel`: the nine observables of L2LFlows: energy ratio, occupancy, centre and width in x, y, z, and E.
+- `Voxels`: :math:`\log_{10} E`, :math:`e_c / E`.
+- `NormalisedVoxels`: :math:`\log_{10} E`, :math:`e_c / E_\ell`, :math:`\log_{10}(E_\ell + 10^{-8})`.
+- `VoxelImage`: as `Voxels`, the cells in the order layer, alpha (y), r (x), for a convolution.
+- `DepositImage`: E in GeV, :math:`e_c` in MeV, for a convolution.
+- `EveryCell`: :math:`\log_{10} \max(e_c, 1\,\mathrm{keV})`, :math:`e_c / E`, :math:`E_\mathrm{sum} / E`, :math:`\ln E`.
 
 Deposits below a threshold count as 0 where inputs have one. An image needs a calorimeter whose layers are all cut alike.
 """

@@ -64,7 +64,7 @@ SPARE = 3
 """Showers beyond the nearest that are measured in double precision, lest rounding has changed the order."""
 
 ROUNDING = 2.0**-16
-"""A bound of the rounding of a squared distance, in units of the sum of the squared norms; measured: 2**-20."""
+"""A bound of the rounding of a squared distance, in units of the sum of the squared norms; measured: 2**-19."""
 
 BLOCK = 8 * 2**20
 """Bytes of a block of distances."""

@@ -25,7 +25,7 @@ from caloforge.metrics import (
     wasserstein,
 )
 from caloforge.metrics.binning import each_position, equal_bins
-from caloforge.metrics.measures import of_points, of_profiles
+from caloforge.metrics.measures import of_profiles, ranked
 
 NUMBERS = st.lists(st.floats(min_value=-1e3, max_value=1e3, width=32), min_size=1, max_size=20)
 COUNTS = st.lists(st.integers(min_value=0, max_value=50), min_size=1, max_size=12)
@@ -236,12 +236,11 @@ def test_batches_are_disjoint_and_standardised() -> None:
     assert result.spread == pytest.approx(np.std(parts, ddof=1), rel=1e-12)
 
 
-def test_the_line_of_points_has_their_masses() -> None:
-    pair = drawn(4, 3)
-    line = of_points(np.array([3, 5, 3, 9]), np.array([4, 5, 5]), pair.full_rows, pair.candidate_rows)
+def test_values_are_ranked_on_common_positions() -> None:
+    line = ranked(np.array([3, 5, 3, 9]), np.array([4, 5, 5]))
     assert line.positions.tolist() == [3, 4, 5, 9]
-    assert line.full[0].tolist() == [2, 0, 1, 1]
-    assert line.candidate[0].tolist() == [0, 1, 2, 0]
+    assert line.full.tolist() == [0, 2, 0, 3]
+    assert line.candidate.tolist() == [1, 2, 2]
 
 
 def test_no_weight_is_refused() -> None:

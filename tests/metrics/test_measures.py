@@ -9,7 +9,7 @@ from scipy import stats
 
 from caloforge.metrics import Bins, CellCounts, compare_lines, resampling
 from caloforge.metrics.binning import equal_bins
-from caloforge.metrics.measures import decode, encode, histogram, of_cells
+from caloforge.metrics.measures import decode, encode, histograms, of_cells
 
 
 def shower_like(rng: np.random.Generator, n: int, cells: int = 100) -> torch.Tensor:
@@ -111,4 +111,6 @@ def test_a_line_without_entries_is_empty() -> None:
 @given(st.lists(st.integers(min_value=0, max_value=7), min_size=1, max_size=30))
 def test_histograms_are_numpys_and_leave_out_what_is_beyond(bins: list[int]) -> None:
     index, weights = np.array(bins), np.arange(1.0, len(bins) + 1)
-    assert histogram(index, weights[None], 5)[0].tolist() == np.bincount(index, weights, minlength=8)[:5].tolist()
+    first, second = histograms(weights[None], (index, 5), (7 - index, 8))
+    assert first[0].tolist() == np.bincount(index, weights, minlength=8)[:5].tolist()
+    assert second[0].tolist() == np.bincount(7 - index, weights, minlength=8).tolist()

@@ -46,7 +46,7 @@ from scipy import stats
 
 from caloforge.errors import ShowerValueError
 from caloforge.metrics.binning import Bins
-from caloforge.metrics.measures import Line, Masses, histogram, of_points
+from caloforge.metrics.measures import Line, Masses, histograms, ranked
 from caloforge.metrics.resampling import Resampling, Trials, effective_size
 from caloforge.metrics.scores import Score
 
@@ -206,7 +206,7 @@ def chi2_probability(
     return float(stats.chi2.sf(np.sum((f - g)[used] ** 2 / variance[used]), used.sum() - 1))
 
 
-def _joined(counts: Int[np.ndarray, "_"]) -> Int[np.ndarray, "_"]:
+def _joined(counts: Int[np.ndarray, " _"]) -> Int[np.ndarray, " _"]:
     """For each bin the number of the joined bin it belongs to; the rest at the end joins the last full one."""
     numbers, number, held = np.zeros(len(counts), dtype=np.int64), 0, 0
     for k, count in enumerate(counts):
@@ -219,7 +219,7 @@ def _joined(counts: Int[np.ndarray, "_"]) -> Int[np.ndarray, "_"]:
 
 def _shares(
     bins: Int[np.ndarray, " n"], weights: Float[np.ndarray, " n"], n_bins: int
-) -> tuple[Float[np.ndarray, "_"], Float[np.ndarray, "_"]]:
+) -> tuple[Float[np.ndarray, " _"], Float[np.ndarray, " _"]]:
     """The share of the weight in each bin, and its variance."""
     total = float(weights.sum())
     return np.bincount(bins, weights, n_bins) / total, np.bincount(bins, weights**2, n_bins) / total**2
@@ -228,7 +228,7 @@ def _shares(
 def _normalised(masses: Real[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
     """Masses that sum to 1 over the last axis; all 0 if there are none."""
     total = masses.sum(axis=-1, keepdims=True)
-    normalised: Float[np.ndarray, "..."] = np.divide(masses, total, out=np.zeros(masses.shape), where=total > 0)
+    normalised: Float[np.ndarray, ...] = np.divide(masses, total, out=np.zeros(masses.shape), where=total > 0)
     return normalised
 
 
@@ -242,16 +242,17 @@ def compare_points(full: Real[np.ndarray, " n"], candidate: Real[np.ndarray, " m
         bins: The bins of the separation power and of the chi2 test.
     """
     f, g = resampling.full[0], resampling.candidate[0]
-    rows = resampling.full_rows, resampling.candidate_rows
-    distance = replace(_wasserstein(of_points(full, candidate, *rows), resampling), value=wasserstein(full, candidate, f, g))
-    index = bins.index(full), bins.index(candidate)
-    contents = [histogram(i, r, len(bins)) for i, r in zip(index, rows, strict=True)]
+    line, (i, j) = ranked(full, candidate), (bins.index(full), bins.index(candidate))
+    masses, contents = histograms(resampling.full_rows, (line.full, len(line.positions)), (i, len(bins)))
+    of_candidate = histograms(resampling.candidate_rows, (line.candidate, len(line.positions)), (j, len(bins)))
+    rough = _wasserstein(Line(line.positions, masses, of_candidate[0]), resampling)
+    distance = replace(rough, value=wasserstein(full, candidate, f, g))
     return Trio(
         distance=distance,
         standardised=_standardised(distance, _deviation(full.astype(np.float64), f)),
-        separation=resampling.trials(separation_power, contents[0], contents[1], order=1),
+        separation=resampling.trials(separation_power, contents, of_candidate[1], order=1),
         ks=ks_probability(full, candidate, f, g),
-        chi2=chi2_probability(*index, f, g),
+        chi2=chi2_probability(i, j, f, g),
     )
 
 
@@ -264,11 +265,11 @@ def compare_lines(line: Line, resampling: Resampling, bins: Bins) -> Trio:
         bins: The bins of the separation power, on the line.
     """
     distance, index = _wasserstein(line, resampling), bins.index(line.positions)
-    contents = [histogram(index, masses, len(bins)) for masses in (line.full, line.candidate)]
+    [contents], [of_candidate] = (histograms(masses, (index, len(bins))) for masses in (line.full, line.candidate))
     return Trio(
         distance=distance,
         standardised=_standardised(distance, _deviation(line.positions, line.full[0])),
-        separation=resampling.trials(separation_power, contents[0], contents[1], order=1),
+        separation=resampling.trials(separation_power, contents, of_candidate, order=1),
         ks=None,
         chi2=None,
     )

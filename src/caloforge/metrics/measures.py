@@ -8,8 +8,8 @@ weights of its showers at once (`caloforge.metrics.resampling`), with :math:`c_{
 so that the cells of one shower stay together in every resampling, and nothing needs sorting again.
 
 - One value a shower: the shower puts 1 on its value. There is one position for each distinct value if there are at most
-  `MOST_POSITIONS` of them; else neighbours in rank are lumped, and the positions are the ends of the lumps: the distribution
-  functions are exact there.
+  `MOST_POSITIONS` of them; else neighbours in rank are lumped, and the positions are the ends of the lumps, at random: the
+  distribution functions are exact there, and the integral of their difference is unbiased.
 - One value a cell: energies are counted in 16 bits (`encode`), while showers are read. Sign and range of exponents aside
   such a code is a float with 10 bits of mantissa: from :math:`2^{-20}` MeV (1 eV) up, each energy is rounded to the nearest
   of 1024 steps an octave, a relative change of at most :math:`2^{-11}` (0.05 %); less than 1 eV counts as 0. A distance moves by
@@ -23,19 +23,20 @@ __all__ = [
     "MOST_POSITIONS",
     "CellCounts",
     "Line",
+    "Ranked",
     "decode",
     "encode",
-    "histogram",
+    "histograms",
     "of_cells",
-    "of_points",
     "of_profiles",
+    "ranked",
 ]
 
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Integer, Real, UInt16
+from jaxtyping import Float, Int, Integer, Real, UInt16
 from scipy import sparse
 from torch import Tensor
 
@@ -44,7 +45,7 @@ from caloforge.metrics.binning import Bins
 CODES = 65536
 """The number of codes."""
 
-MOST_POSITIONS = 2048
+MOST_POSITIONS = 1024
 """The most positions of a line of values, one a shower."""
 
 _DROPPED_BITS = 13
@@ -137,30 +138,55 @@ def _numbered(bins: Bins, deposits: Float[Tensor, "showers cells"]) -> Integer[n
     return numbers
 
 
-def of_points(full: Real[np.ndarray, "_"], candidate: Real[np.ndarray, "_"], full_rows: Rows, candidate_rows: Rows) -> Line:
-    """The line of two samples with one value a shower."""
-    values, index = np.unique(np.concatenate([full, candidate]), return_inverse=True)
-    lump = -(-len(values) // MOST_POSITIONS)
-    ends = np.minimum(np.arange(lump - 1, len(values) - 1 + lump, lump), len(values) - 1)
-    of_full, of_candidate = np.split(index // lump, [len(full)])
-    return Line(
-        values[ends].astype(np.float64),
-        histogram(of_full, full_rows, len(ends)),
-        histogram(of_candidate, candidate_rows, len(ends)),
-    )
-
-
-def histogram(bins: Integer[np.ndarray, " showers"], rows: Rows, n: int) -> Masses:
-    """The weight in each of n bins, for each row of weights; a shower whose bin is n or more is left out.
+@dataclass(frozen=True, eq=False)
+class Ranked:
+    """The values of two samples, one a shower, as numbers of common positions.
 
     Arguments:
-        bins: The bin of each shower, at least 0, with shape (N).
-        rows: The weights of the showers, with shape (T, N).
-        n: The number of bins.
+        positions: The positions, increasing, with shape (P).
+        full: The number of each shower's position in the full simulation, with shape (N).
+        candidate: That in the candidate, with shape (M).
     """
-    inside = bins < n
-    chosen = sparse.csr_matrix((inside.astype(np.float64), np.where(inside, bins, 0), np.arange(len(bins) + 1)), (len(bins), n))
-    return np.ascontiguousarray((chosen.T @ rows.T).T)
+
+    positions: Float[np.ndarray, " positions"]
+    full: Int[np.ndarray, " n"]
+    candidate: Int[np.ndarray, " m"]
+
+
+def ranked(full: Real[np.ndarray, " _"], candidate: Real[np.ndarray, " _"]) -> Ranked:
+    """The line of two samples with one value a shower."""
+    values, index = np.unique(np.concatenate([full, candidate]), return_inverse=True)
+    ends = _ends(len(values))
+    numbers = np.split(np.searchsorted(ends, index), [len(full)])
+    return Ranked(values[ends].astype(np.float64), numbers[0], numbers[1])
+
+
+def _ends(n: int) -> Int[np.ndarray, " lumps"]:
+    """The last of each lump of neighbours in rank; at random, lest the lumps keep step with pairs of showers of like energy."""
+    lump = -(-n // MOST_POSITIONS)
+    starts = np.arange(0, n, lump)
+    within = np.random.default_rng(n).integers(lump, size=len(starts))
+    return np.append(np.minimum(starts + within, n - 1)[:-1], n - 1)
+
+
+def histograms(rows: Rows, *binnings: tuple[Integer[np.ndarray, " _"], int]) -> list[Masses]:
+    """The weight in each bin of several binnings of the same showers, for each row of weights.
+
+    Arguments:
+        rows: The weights of the showers, with shape (T, N).
+        binnings: The bin of each shower, at least 0, with shape (N), and the number n of bins; a shower whose bin is n or more is
+            left out.
+
+    Returns:
+        For each binning the contents, with shape (T, n).
+    """
+    starts = np.concatenate([[0], np.cumsum([n for _, n in binnings])])
+    inside = np.stack([bins < n for bins, n in binnings], axis=1)
+    columns = np.stack([bins + start for (bins, _), start in zip(binnings, starts[:-1], strict=True)], axis=1)
+    ends = np.concatenate([[0], inside.sum(axis=1).cumsum()])
+    chosen = sparse.csr_matrix((np.ones(ends[-1]), columns[inside], ends), (len(inside), starts[-1]))
+    contents = chosen.T @ rows.T
+    return [np.ascontiguousarray(part.T) for part in np.split(contents, starts[1:-1])]
 
 
 def of_cells(full: Masses, candidate: Masses) -> Line:

@@ -38,9 +38,9 @@ from caloforge.metrics.scores import Score
 LEAST_FULL = 4
 """The fewest showers of a full simulation that can be cut in halves worth comparing."""
 
-Weights = Float[np.ndarray, "_"]
+Weights = Float[np.ndarray, " _"]
 Rows = Float[np.ndarray, "_ _"]
-Statistic = Callable[[Rows, Rows], Float[np.ndarray, "_"]]
+Statistic = Callable[[Rows, Rows], Float[np.ndarray, " _"]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +135,7 @@ def resampling(
     full: Weights,
     candidate: Weights,
     *,
-    energies: Real[np.ndarray, "_"] | None = None,
+    energies: Real[np.ndarray, " _"] | None = None,
     replicas: int = 50,
     cuts: int = 50,
     seed: int = 0,
@@ -170,7 +170,7 @@ def resampling(
     )
 
 
-def _check(full: Weights, candidate: Weights, energies: Real[np.ndarray, "_"] | None) -> None:
+def _check(full: Weights, candidate: Weights, energies: Real[np.ndarray, " _"] | None) -> None:
     if len(full) < LEAST_FULL or len(candidate) < 2:
         msg = (
             f"{len(full)} showers of the full simulation, {len(candidate)} of the candidate: expected at least {LEAST_FULL} and 2"
@@ -189,7 +189,7 @@ def _counts(rng: np.random.Generator, n: int) -> Int[np.ndarray, " n"]:
 
 
 def _halves(
-    rng: np.random.Generator, full: Weights, energies: Real[np.ndarray, "_"] | None
+    rng: np.random.Generator, full: Weights, energies: Real[np.ndarray, " _"] | None
 ) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
     """Which showers are in the first half and which in the second, 0 or 1 each."""
     pairs = _pairs(rng, len(full), energies)
@@ -198,7 +198,7 @@ def _halves(
     return np.bincount(first, minlength=len(full)), np.bincount(second, minlength=len(full))
 
 
-def _pairs(rng: np.random.Generator, n: int, energies: Real[np.ndarray, "_"] | None) -> Int[np.ndarray, "half 2"]:
+def _pairs(rng: np.random.Generator, n: int, energies: Real[np.ndarray, " _"] | None) -> Int[np.ndarray, "half 2"]:
     """Showers in random pairs, or in pairs of neighbouring energy; an odd one is left out."""
     order = rng.permutation(n)
     order = order if energies is None else order[np.argsort(energies[order], kind="stable")]

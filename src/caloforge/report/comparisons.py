@@ -18,7 +18,7 @@ from caloforge.metrics.distances import (
     compare_points,
     separation_power,
 )
-from caloforge.metrics.measures import Line, of_cells, of_points, of_profiles
+from caloforge.metrics.measures import Line, histograms, of_cells, of_profiles, ranked
 from caloforge.metrics.resampling import Resampling
 from caloforge.observables import Entry, Observable, Scale
 from caloforge.report.collection import Collected
@@ -27,7 +27,7 @@ from caloforge.report.presets import Preset
 _BATCHES = 10
 _LEAST_BATCH = 20
 
-Values = Real[np.ndarray, "_"]
+Values = Real[np.ndarray, " _"]
 
 
 def compare(
@@ -89,8 +89,17 @@ def _line(observable: Observable, full: Collected, candidate: Collected, mode: i
     f, g = (c.sample.values[observable.name] for c in (full, candidate))
     rows = resampling.full_rows, resampling.candidate_rows
     if observable.entry is Entry.SHOWER:
-        return of_points(f, g, *rows)
+        return _of_points(f, g, resampling)
     return of_profiles(observable.positions_of(full.sample.calorimeter), f, g, *rows)
+
+
+def _of_points(f: Values, g: Values, resampling: Resampling) -> Line:
+    line = ranked(f, g)
+    binnings = (line.full, len(line.positions)), (line.candidate, len(line.positions))
+    [full], [candidate] = (
+        histograms(rows, one) for rows, one in zip((resampling.full_rows, resampling.candidate_rows), binnings, strict=True)
+    )
+    return Line(line.positions, full, candidate)
 
 
 def _on_scale(observable: Observable, line: Line) -> Line:

@@ -119,6 +119,7 @@ class Benchmark:
         skipped: The configurations left out.
         device: Where the showers were made.
         repeats: How many times each time was taken.
+        load: How many programs wanted a core in the minute before, on the average; other work makes all times longer.
         machine: The machine, see `caloforge.report.provenance`.
         versions: The versions of the software.
     """
@@ -127,6 +128,7 @@ class Benchmark:
     skipped: tuple[Skipped, ...]
     device: str
     repeats: int
+    load: float
     machine: dict[str, str]
     versions: dict[str, str]
 
@@ -199,6 +201,7 @@ def bench(
 
     counts = tuple(dict.fromkeys(_cores() if count == ALL else count for count in threads))
     _check(particles, batch_sizes, counts, repeats, 1 if showers is None else showers)
+    load = os.getloadavg()[0]
     results = []
     for count, batch_size in product(counts, batch_sizes):
         results.append(_apart(_Job(chain, particles, count, batch_size, showers, repeats, device)))
@@ -208,6 +211,7 @@ def bench(
         skipped=tuple(result for result in results if isinstance(result, Skipped)),
         device=device,
         repeats=repeats,
+        load=load,
         machine={name: value for name, value in machine().items() if name != "torch threads"},
         versions=versions(),
     )

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from caloforge.io import CaloChallengeWriter
+from caloforge.timing import Skipped
 from tests.cli.samples import Caloforge, random_showers
 
 QUICK = ("--batch-sizes", "2", "--threads", "1", "-n", "4", "--repeats", "2")
@@ -31,13 +32,25 @@ def test_the_simulator_alone(caloforge: Caloforge, tmp_path: Path) -> None:
     outcome = caloforge("bench", "gflash", "--energy", "1GeV", "--json", out, *QUICK)
     assert outcome.code == 0, outcome.err
     assert outcome.err == ""
-    title, _, heading, row = outcome.out.splitlines()
+    title, _, heading, row = outcome.out.splitlines()[:4]
     assert title.startswith("gflash: times in ms a shower, incident energies 1 GeV")
     assert heading.split() == ["stage", "threads", "batch", "best", "median", "spread", "memory"]
     assert row.split()[:3] == ["GFlash", "1", "2"]
     record = json.loads(out.read_text())
     assert sorted(record) == sorted(
-        ["schema", "model", "energies", "device", "repeats", "timings", "skipped", "reference", "machine", "versions"]
+        [
+            "schema",
+            "model",
+            "energies",
+            "device",
+            "repeats",
+            "load_before",
+            "timings",
+            "skipped",
+            "reference",
+            "machine",
+            "versions",
+        ]
     )
     assert (record["schema"], record["model"], record["energies"], record["repeats"]) == (1, "gflash", "1 GeV", 2)
     [timing] = record["timings"]
@@ -59,6 +72,16 @@ def test_a_model_is_timed_with_its_fast_simulation_beside_the_full_one(
     assert [timing["stage"] for timing in record["timings"]] == ["GFlash", "refine short", "sum"]
     for timing in record["timings"]:
         assert timing["speed_up"] == pytest.approx(100 / timing["median_ms"])
+
+
+@pytest.mark.parametrize(("load", "busy"), [(0.0, False), (1e6, True)])
+def test_a_machine_at_work_is_told(caloforge: Caloforge, monkeypatch: pytest.MonkeyPatch, load: float, busy: bool) -> None:
+    """And so is a configuration that was left out."""
+    monkeypatch.setattr("os.getloadavg", lambda: (load, 0.0, 0.0))
+    monkeypatch.setattr("caloforge.timing._apart", lambda job: Skipped(job.threads, job.batch_size, "a reason"))
+    out = caloforge("bench", "gflash", *QUICK).out
+    assert ("the machine was at work already (load 1000000.0" in out) == busy
+    assert "left out: 1 threads, batches of 2: a reason" in out
 
 
 def test_bundled_showers_serve_by_their_name(caloforge: Caloforge, tmp_path: Path) -> None:

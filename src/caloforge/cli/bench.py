@@ -4,6 +4,7 @@ __all__ = ["bench"]
 
 import json
 import warnings
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -30,6 +31,8 @@ GFLASH_RANGE = (10_000.0, 100_000.0)
 NUMBER = 10_000
 """So many uniform energies are drawn."""
 CPU_TIME = "cpu_time_ms"
+BUSY = 0.25
+"""A machine whose load exceeds this, for each core, is not quiet."""
 
 
 @dataclass(frozen=True)
@@ -106,8 +109,8 @@ def bench(
         if partial is not None:
             partial.write_text(json.dumps(_record(question, result), indent=2) + "\n")
     say(_table(question, result))
-    for skipped in result.skipped:
-        say(f"left out: {skipped.threads} threads, batches of {skipped.batch_size:,}: {skipped.reason}")
+    for remark in _remarks(result):
+        say(remark)
 
 
 def _measure(question: Question, sizes: list[int], threads: list[int], care: Care, device: str) -> "Benchmark":
@@ -213,6 +216,14 @@ def _tell_outside(model: str, energies: "Tensor", bounds: tuple[float, float]) -
         warnings.warn(msg, EnergyRangeWarning, stacklevel=2)
 
 
+def _remarks(result: "Benchmark") -> Iterator[str]:
+    for skipped in result.skipped:
+        yield f"left out: {skipped.threads} threads, batches of {skipped.batch_size:,}: {skipped.reason}"
+    cores = int(result.machine["cores"])
+    if result.load > BUSY * cores:
+        yield f"the machine was at work already (load {result.load:.1f} on {cores} cores): times may be too long"
+
+
 def _record(question: Question, result: "Benchmark") -> dict[str, Any]:
     return {
         "schema": SCHEMA,
@@ -220,6 +231,7 @@ def _record(question: Question, result: "Benchmark") -> dict[str, Any]:
         "energies": question.origin,
         "device": result.device,
         "repeats": result.repeats,
+        "load_before": result.load,
         "timings": [_row(timing, question.reference) for timing in result.timings],
         "skipped": [asdict(skipped) for skipped in result.skipped],
         "reference": question.reference,

@@ -21,6 +21,8 @@ from caloforge.showers import Showers
 from caloforge.simulators import pbwo4_gflash
 from caloforge.systems import Refiner
 
+JUDGE = "low-level"
+"""The classifier whose AUC a card tells."""
 BUNDLED = ("pbwo4-geant4-20gev", "pbwo4-geant4-50gev", "pbwo4-geant4-80gev", "pbwo4-geant4")
 
 
@@ -48,15 +50,15 @@ def numbers(evaluation: report.Evaluation, name: str) -> dict[str, Any]:
     observables = {
         observable.name: {
             "unit": observable.distance_unit,
-            "distance": round(found.value, 7),
-            "error": round(found.error, 7),
-            "floor": round(found.floor, 7),
-            "fast": round(evaluation.distances["fast"][observable.name].value, 7),
+            "distance": round(found.distance.value, 7),
+            "error": round(found.distance.error, 7),
+            "floor": round(found.distance.floor, 7),
+            "fast": round(evaluation.comparisons["fast"][observable.name].distance.value, 7),
         }
         for observable in evaluation.observables
-        for found in (evaluation.distances[name][observable.name],)
+        if (found := evaluation.comparisons[name].get(observable.name))
     }
-    aucs = {key: round(evaluation.aucs[who].value, 4) for key, who in (("auc", name), ("auc_fast", "fast"))}
+    aucs = {key: round(evaluation.judgements[who][JUDGE].auc.value, 4) for key, who in (("auc", name), ("auc_fast", "fast"))}
     return {"showers": len(evaluation.full), **aucs, "wasserstein": observables}
 
 

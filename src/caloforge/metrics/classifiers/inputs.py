@@ -11,7 +11,8 @@ With deposits :math:`e_c` in the cells, incident energy E and layer energies :ma
 - `DepositImage`: E in GeV, :math:`e_c` in MeV, for a convolution.
 - `EveryCell`: :math:`\log_{10} \max(e_c, 1\,\mathrm{keV})`, :math:`e_c / E`, :math:`E_\mathrm{sum} / E`, :math:`\ln E`.
 
-Deposits below a threshold count as 0 where inputs have one. An image needs a calorimeter whose layers are all cut alike.
+Deposits below the threshold count as 0, but in `NormalisedVoxels` and `EveryCell`, which have none. An image needs a calorimeter
+whose layers are all cut alike.
 """
 
 __all__ = [
@@ -121,13 +122,12 @@ class Voxels(Inputs):
 
 @dataclass(frozen=True)
 class NormalisedVoxels(Inputs):
-    """All cells, in units of their layer's energy, and the layers' energies."""
+    """All cells, in units of their layer's energy, and the layers' energies; the threshold is not used, as in the challenge."""
 
     def __call__(self, showers: Showers) -> Float[Tensor, "showers features"]:
         """With shape (N, 1 + cells + layers)."""
-        cut = self._kept(showers)
-        layers = layer_energies(cut).to(cut.deposits.dtype)
-        shares = cut.deposits / (layers + _NOTHING)[:, showers.calorimeter.layers.to(layers.device)]
+        layers = layer_energies(showers).to(showers.deposits.dtype)
+        shares = showers.deposits / (layers + _NOTHING)[:, showers.calorimeter.layers.to(layers.device)]
         return torch.cat([showers.energies[:, None].log10(), shares, (layers + _FAINT).log10()], dim=1)
 
 

@@ -144,6 +144,12 @@ def test_copies_of_one_shower_have_empty_balls(empty: int) -> None:
     assert not found.recall.resolved
 
 
+def test_nothing_is_in_empty_balls() -> None:
+    ones = torch.ones(60, 4)
+    found = of(ones, ones)
+    assert [x for s in shares(found) for x in (s.value, s.error, s.expected, s.expected_error)] == [0] * 16
+
+
 def test_logarithms_of_voxels() -> None:
     deposits = torch.tensor([[0.0, 1.0, 100.0], [0.01, 0.0, 10.0]])
     assert log_voxels(deposits).tolist() == [[-1, 0, 2], [-2, -1, 1]]

@@ -45,6 +45,12 @@ class Care:
         typer.Option(metavar="NAME", help="Whose: caloforge, calochallenge, calodream, l2lflows.", show_default="the preset's"),
     ] = None
     trainings: Annotated[int, typer.Option(min=2, metavar="T", help="Trainings of each classifier.")] = 5
+    seen: Annotated[
+        int, typer.Option("--classifier-showers", min=50, metavar="N", help="Most showers of a sample for the classifiers.")
+    ] = 5000
+    neighbours: Annotated[
+        int, typer.Option("--neighbour-showers", min=0, metavar="N", help="Most showers compared pair by pair; 0 for none.")
+    ] = 5000
     device: Annotated[str, typer.Option(metavar="NAME", help="Where to train: cpu, cuda, cuda:1, mps.")] = "cpu"
     batch_size: BatchSize = 1000
 
@@ -53,7 +59,15 @@ class Care:
         from caloforge.report import Settings
 
         judges = self._judges(calorimeter, preset) if self.classifier else ()
-        return Settings(seed=self.seed, judges=judges, trainings=self.trainings, device=self.device, batch_size=self.batch_size)
+        return Settings(
+            seed=self.seed,
+            judges=judges,
+            trainings=self.trainings,
+            classifier_showers=self.seen,
+            neighbour_showers=self.neighbours,
+            device=self.device,
+            batch_size=self.batch_size,
+        )
 
     def _judges(self, calorimeter: "Calorimeter", preset: "Preset | None") -> "tuple[Judge, ...]":
         from caloforge.metrics import JUDGES, judges_for

@@ -33,10 +33,7 @@ _MISMATCH = 0.52
 """A published AUC between two samples of Geant4 above this says that they are not of one law."""
 
 
-_INFERRED = (
-    "The bins of the centres and widths in r and of the sparsity are not in the published code; ours are a choice that fits the "
-    "published floors."
-)
+_INFERRED = "The bins of the centres and widths in r and of the sparsity are not in the published code; ours are a choice."
 
 
 class Aim(Enum):

@@ -61,11 +61,12 @@ def judged(name: str, settings: Settings) -> report.Evaluation:
 
 @pytest.mark.parametrize("name", [name for name in zoo.shower_names() if "geant4" in name])
 def test_the_default_model_makes_geant4_of_gflash(name: str) -> None:
-    evaluation = judged(name, Settings(trainings=0, replicas=2))
-    for observable, distance in evaluation.distances["refined"].items():
-        assert distance.value < FLOORS * distance.floor, observable
+    evaluation = judged(name, Settings(judges=(), neighbour_showers=0, replicas=2))
+    for observable, comparison in evaluation.comparisons["refined"].items():
+        assert comparison.distance.ratio_to_floor < FLOORS, observable
 
 
 def test_a_classifier_cannot_tell_them_apart() -> None:
-    evaluation = judged("pbwo4-geant4", Settings(trainings=2, replicas=2, cuts=2))
-    assert evaluation.aucs["refined"].value < 0.6
+    evaluation = judged("pbwo4-geant4", Settings(trainings=2, replicas=2, cuts=2, neighbour_showers=0))
+    for judgement in evaluation.judgements["refined"].values():
+        assert judgement.auc.value < 0.6

@@ -177,11 +177,12 @@ def _table(evaluation: "Evaluation") -> Iterator[Text]:
     from caloforge.report.tables import rows
 
     table = rows(evaluation)
-    widths = [max(map(len, column)) + 2 for column in zip(COLUMNS, *(row.cells for row in table), strict=True)][1:]
-    yield Text(_columns(COLUMNS[1:], widths), style="dim")
+    shown = slice(1, COLUMNS.index("gain") + 1)
+    widths = [max(map(len, column)) + 2 for column in zip(COLUMNS, *(row.cells for row in table), strict=True)][shown]
+    yield Text(_columns(COLUMNS[shown], widths), style="dim")
     for observable, group in groupby(table, key=lambda row: row.observable):
         yield Text(observable)
-        yield from (Text(_columns(row.cells[1:], widths), style=STYLES[row.level.name]) for row in group)
+        yield from (Text(_columns(row.cells[shown], widths), style=STYLES[row.level.name]) for row in group)
 
 
 def _columns(cells: Sequence[str], widths: Sequence[int]) -> str:

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from caloforge.calorimeter import Calorimeter, pbwo4_crystals
+from caloforge.calorimeter import Calorimeter, CylinderGrid, CylinderLayer, pbwo4_crystals
+from caloforge.metrics.classifiers import DEFAULT_JUDGES
 from caloforge.observables import Observable
 from caloforge.report import Evaluation, Settings, evaluate
 from caloforge.showers import Particles, Showers, ShowerSource
@@ -76,3 +77,21 @@ class Watched:
 def watched(showers: Showers) -> tuple[ShowerSource, Watched]:
     source = Watched(showers)
     return source, source
+
+
+def complete() -> Evaluation:
+    """An evaluation with all that it can have, of a calorimeter of three layers: classifiers, times, amplification."""
+    energy = energies(120)
+    calorimeter = CylinderGrid("toy-3", tuple(CylinderLayer((0, 10, 20, 40), 4, id=k) for k in (0, 1, 12)))
+    candidates = {
+        "fast": toy(energy, width=30.0, seed=2, calorimeter=calorimeter),
+        "refined": toy(energy, seed=3, calorimeter=calorimeter),
+    }
+    return evaluate(
+        toy(energy, calorimeter=calorimeter),
+        candidates,
+        full_name="Full",
+        training=toy(energies(60, seed=5), seed=6, calorimeter=calorimeter),
+        times={"Full": 180.0, "fast": 0.25},
+        settings=Settings(replicas=4, cuts=4, trainings=2, judges=DEFAULT_JUDGES[:1]),
+    )

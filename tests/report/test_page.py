@@ -1,35 +1,37 @@
 """The report on disk: complete, self-contained, plain numbers, whole or not at all."""
 
 import json
+import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
 
 import matplotlib as mpl
+import numpy as np
 import pytest
-import torch
 
+from caloforge.calorimeter import CylinderGrid, CylinderLayer
 from caloforge.errors import OutputError, OutputExistsError
-from caloforge.metrics import Network
-from caloforge.observables import ENERGY_SUM, N_HITS
-from caloforge.report import Evaluation, Settings, evaluate, require_free, write
-from caloforge.report.figures import INK, drawings
+from caloforge.observables import ENERGY_SUM, LAYER_ENERGY, N_HITS, SPECTRUM
+from caloforge.report import Evaluation, evaluate, require_free, write
+from caloforge.report.display import MOST_CELLS, payload, place, scene
+from caloforge.report.drawing import INK, Group, over, symmetric_about_one
+from caloforge.report.figures import drawings
+from caloforge.report.records import Example
 from caloforge.units import GeV
 from tests.catalogue import CYLINDERS
-from tests.report.samples import QUICK, energies, judged, toy
+from tests.report.samples import QUICK, complete, energies, judged, toy
 
 FEW = (ENERGY_SUM, N_HITS)
-ODD_NAMES = ["_hidden", "$x_1$ & <b>bold</b>", 'quote"d', "ünïcode"]
+ODD_NAMES = ["_hidden", "$x_1$ & <b>bold</b>", 'quote"d', "</script>", "ünïcode"]
+FILES = {"report.html", "metrics.json", "metrics.csv", "figures"}
+LAYERED = CylinderGrid("toy-3", tuple(CylinderLayer((0, 10, 20, 40), 4, id=k) for k in (0, 1, 12)))
 
 
 @pytest.fixture(scope="module")
 def evaluation() -> Evaluation:
-    energy = energies(120)
-    settings = Settings(replicas=4, cuts=4, trainings=2, network=Network(widths=(8,), epochs=2))
-    times = {"Full": 180.0, "fast": 0.25}
-    candidates = {"fast": toy(energy, width=30, seed=2), "refined": toy(energy, seed=3)}
-    return evaluate(toy(energy), candidates, full_name="Full", times=times, settings=settings)
+    return complete()
 
 
 @pytest.fixture(scope="module")
@@ -38,97 +40,125 @@ def folder(evaluation: Evaluation, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 class Tags(HTMLParser):
-    """The tags of a page and what they point to."""
+    """The tags of a page, what they point to, and which ids and anchors it has."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
-        self.tags: set[str] = set()
+        self.tags: list[str] = []
         self.targets: set[str] = set()
+        self.ids: list[str] = []
+        self.labelled: list[bool] = []
+        self._in_label = False
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.add(tag)
-        self.targets |= {
-            value or "" for name, value in attrs if name in ("src", "href", "xlink:href", "data", "action", "srcset")
-        }
+        self.tags.append(tag)
+        named = {name: value or "" for name, value in attrs}
+        self.targets |= {named[n] for n in ("src", "href", "xlink:href", "data", "action", "srcset") if n in named}
+        self.ids += [named["id"]] if "id" in named else []
+        self._in_label |= tag == "label"
+        if tag in ("select", "input"):
+            self.labelled.append(self._in_label)
+
+    def handle_endtag(self, tag: str) -> None:
+        self._in_label &= tag != "label"
 
 
-def test_the_page_loads_nothing_and_runs_nothing(folder: Path) -> None:
+def visible(text: str) -> str:
+    """The page without its scripts."""
+    return re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL)
+
+
+def test_the_page_loads_nothing(folder: Path) -> None:
     text = (folder / "report.html").read_text()
-    page = Tags(text)
-    assert page.tags & {"script", "link", "img", "iframe", "object"} == set()
-    assert {t for t in page.targets if not t.startswith(("#", "data:image/png;base64,"))} == {"metrics.json"}
-    assert "url(http" not in text
-    assert "@import" not in text
+    page = Tags(visible(text))
+    assert set(page.tags) & {"img", "iframe", "object", "embed", "base", "form"} == set()
+    outside = {t for t in page.targets if not t.startswith(("#", "data:"))}
+    assert outside == {"metrics.json", "metrics.csv"}
+    assert "url(http" not in visible(text)
+    assert "@import" not in visible(text)
+    assert "default-src 'none'" in text
+    assert len(re.findall(r"<script[^>]*>", text)) == 3
+    assert "<script src" not in text
 
 
-def test_the_page_says_all_that_it_must(evaluation: Evaluation, folder: Path) -> None:
-    text = (folder / "report.html").read_text()
-    verdicts, table = ["fast.", "refined."], ["<table>", "Total energy [MeV]", "Classifier AUC"]
-    order = [*verdicts, *table, "<svg", ">Times<", ">720<", ">Machine", ">torch<"]
+def test_links_within_the_page_lead_somewhere_and_ids_are_unique(folder: Path) -> None:
+    page = Tags(visible((folder / "report.html").read_text()))
+    assert {target[1:] for target in page.targets if target.startswith("#")} <= set(page.ids)
+    own = [i for i in page.ids if i.startswith(("display", "group-", "part-", "table-", "reading")) or i.endswith("-1")]
+    assert len(own) > len(Group)
+    assert len(own) == len(set(own))
+
+
+def test_every_control_has_a_label(folder: Path) -> None:
+    labelled = Tags(visible((folder / "report.html").read_text())).labelled
+    assert len(labelled) == 6
+    assert all(labelled)
+
+
+def test_the_page_says_all_that_it_must(folder: Path) -> None:
+    text = visible((folder / "report.html").read_text())
+    start = ["fast.", "refined.", "<table>", "Total energy [MeV]", "Energy of a layer", "each of the 3", "AUC, "]
+    figures = [f">{group.value}</h3>" for group in Group if group is not Group.ENERGY]
+    order = [*start, *figures, ">Times<", ">720<", ">Showers in space", "noscript", ">How to read", ">Machine", ">torch<"]
     places = [text.index(piece) for piece in order]
     assert places == sorted(places)
     assert "Full has only 120 showers" in text
     assert "prefers-color-scheme: dark" in text
+    assert "@media print" in text
     assert INK not in text[text.index("<svg") :]
+    for word in (
+        "floor",
+        "gain",
+        "separation",
+        "FPD, KPD",
+        "precision",
+        "AUC",
+        "weights w",
+        "dependence on energy",
+        "amplification",
+    ):
+        assert f"<strong>{word}" in text
+
+
+def test_showers_in_the_tails_lead_to_the_display(evaluation: Evaluation, folder: Path) -> None:
+    text = (folder / "report.html").read_text()
+    [shown] = json.loads(re.findall(r'id="showers">(.*?)</script>', text, flags=re.DOTALL)[0])
+    links = re.findall(r'data-shower="(\d+),(\d+),(\d+)">(\d+)<', text)
+    assert len(links) == 2 * 2 * 3 * len(evaluation.settings.judges)
+    for part, sample, k, row in (map(int, link) for link in links):
+        assert part == 0
+        assert shown["showers"][sample][k]["row"] == row
 
 
 def test_every_figure_is_there_twice_and_sound(evaluation: Evaluation, folder: Path) -> None:
     names = {d.name for d in drawings(evaluation)}
     assert {p.stem for p in (folder / "figures").glob("*.svg")} == names
     assert {p.stem for p in (folder / "figures").glob("*.png")} == names
-    assert {
-        "summary",
-        "energy_sum",
-        "response",
-        "cell_energy_log",
-        "n_hits",
-        "max_energy",
-        "profile_x",
-        "scatter",
-        "shower",
-    } <= names
+    expected = {"summary", "energy_sum", "response", "cell_energy_log", "n_hits", "layer_energy", "profile_r", "correlations"}
+    assert expected | {"scatter", "amplification"} <= names
+    assert {f"classifier_{j.name.replace('-', '_')}" for j in evaluation.settings.judges} <= names
     for path in (folder / "figures").glob("*.svg"):
         assert ElementTree.fromstring(path.read_text()).tag.endswith("svg")
     for path in (folder / "figures").glob("*.png"):
         assert path.read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_numbers_are_plain_and_finite(evaluation: Evaluation, folder: Path) -> None:
-    def refuse(text: str) -> float:
-        raise AssertionError(text)
-
-    content = json.loads((folder / "metrics.json").read_text(), parse_constant=refuse)
-    assert sorted(content) == ["evaluations", "machine", "schema", "versions"]
-    assert content["schema"] == 1
-    [one] = content["evaluations"]
-    assert sorted(one) == sorted(
-        ["title", "calorimeter", "pdg", "full", "candidates", "distances", "auc", "times", "settings", "remarks"]
-    )
-    assert [c["name"] for c in one["candidates"]] == ["fast", "refined"]
-    hits = one["distances"]["refined"]["n_hits"]
-    expected = evaluation.distances["refined"]["n_hits"]
-    assert hits["value"] == expected.value
-    assert hits["floor"] == expected.floor
-    assert hits["gain"] == evaluation.gain(evaluation.candidates[1], N_HITS)
-    assert one["auc"]["fast"]["value"] == evaluation.aucs["fast"].value
-    assert one["times"] == {"Full": 180.0, "fast": 0.25}
+def test_figures_stand_group_by_group(evaluation: Evaluation) -> None:
+    order = [list(Group).index(d.group) for d in drawings(evaluation)]
+    assert order == sorted(order)
 
 
-def test_an_infinite_ratio_is_null(tmp_path: Path) -> None:
-    fixed = torch.full((8,), 50 * GeV)
-    full = toy(fixed[:1]).deposits.expand(8, -1)
-    showers = toy(fixed)
-    constant = replace(showers, deposits=full)
-    write(evaluate(constant, {"a": showers, "b": constant}, observables=FEW, settings=QUICK), tmp_path)
-    [one] = json.loads((tmp_path / "metrics.json").read_text())["evaluations"]
-    assert one["distances"]["a"]["energy_sum"]["ratio_to_floor"] is None
-    assert one["distances"]["b"]["energy_sum"]["ratio_to_floor"] == 1
-    assert one["distances"]["b"]["energy_sum"]["gain"] is None
+def test_numbers_stand_beside_the_page(evaluation: Evaluation, folder: Path) -> None:
+    content = json.loads((folder / "metrics.json").read_text())
+    assert len(content["evaluations"]) == 1
+    header, *lines = (folder / "metrics.csv").read_text().splitlines()
+    assert header.startswith("evaluation,candidate,quantity")
+    assert len(lines) > len(evaluation.observables)
 
 
 def test_nothing_is_left_half_written(folder: Path) -> None:
-    assert {p.name for p in folder.iterdir()} == {"report.html", "metrics.json", "figures"}
+    assert {p.name for p in folder.iterdir()} == FILES
     assert not [p for p in folder.rglob("*") if p.name.startswith(".")]
 
 
@@ -141,11 +171,11 @@ def test_a_report_is_not_replaced_unless_told(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["metrics.json"]
     assert (tmp_path / "metrics.json").read_text() == "an earlier one"
     assert write(evaluation, tmp_path, overwrite=True) == tmp_path / "report.html"
-    assert json.loads((tmp_path / "metrics.json").read_text())["schema"] == 1
+    assert json.loads((tmp_path / "metrics.json").read_text())["schema"] > 0
 
 
 def test_the_same_evaluation_gives_the_same_figures(evaluation: Evaluation) -> None:
-    few = replace(evaluation, observables=(N_HITS,))
+    few = replace(evaluation, observables=(N_HITS, LAYER_ENERGY), judgements={}, amplifications={})
     assert [d.svg for d in drawings(few)] == [d.svg for d in drawings(few)]
 
 
@@ -156,19 +186,21 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
             write(judged(20, observables=(N_HITS,)), path)
 
 
-def test_several_evaluations_share_a_page(tmp_path: Path) -> None:
+def test_several_evaluations_share_a_page_and_one_display(tmp_path: Path) -> None:
     write([judged(20, low=e, high=e, observables=(N_HITS,)) for e in (50 * GeV, 80 * GeV)], tmp_path)
     text = (tmp_path / "report.html").read_text()
     assert text.index("50 GeV electrons") < text.index("80 GeV electrons")
     assert {"1-summary.png", "2-summary.png"} <= {p.name for p in (tmp_path / "figures").iterdir()}
     assert len(json.loads((tmp_path / "metrics.json").read_text())["evaluations"]) == 2
+    assert text.count('id="display-plot"') == 1
+    assert len(json.loads(re.findall(r'id="showers">(.*?)</script>', text, flags=re.DOTALL)[0])) == 2
 
 
 def test_names_are_taken_literally(tmp_path: Path) -> None:
     energy = energies(20)
     candidates = {name: toy(energy, seed=k) for k, name in enumerate(ODD_NAMES)}
     evaluation = evaluate(toy(energy, seed=9), candidates, observables=FEW, settings=QUICK)
-    legend = drawings(evaluation)[1].figure.axes[0].get_legend()
+    legend = next(d for d in drawings(evaluation) if d.name == "n_hits").figure.axes[0].get_legend()
     assert legend is not None
     named = [text.get_text().partition(" (")[0].strip().replace(r"\$", "$") for text in legend.get_texts()]
     assert named == ["Full simulation", *ODD_NAMES]
@@ -176,7 +208,8 @@ def test_names_are_taken_literally(tmp_path: Path) -> None:
     page = write(evaluation, tmp_path).read_text()
     assert "<b>bold</b>" not in page
     assert "&lt;b&gt;bold&lt;/b&gt;" in page
-    assert list(json.loads((tmp_path / "metrics.json").read_text())["evaluations"][0]["distances"]) == ODD_NAMES
+    assert len(re.findall(r"</script>", page)) == 3
+    assert json.loads(payload([scene(evaluation, "")]))[0]["samples"] == ["Full simulation", *ODD_NAMES]
 
 
 def test_at_one_energy_a_share_of_it_is_not_drawn_again() -> None:
@@ -192,7 +225,7 @@ def test_rows_that_do_not_correspond_are_not_scattered() -> None:
 
 
 @pytest.mark.parametrize("calorimeter", CYLINDERS[1:], ids=lambda c: c.name)
-def test_cylinders_are_drawn_without_images(calorimeter, tmp_path: Path) -> None:  # noqa: ANN001 (one of several kinds)
+def test_cylinders_are_drawn_without_images(calorimeter) -> None:  # noqa: ANN001 (one of several kinds)
     energy = energies(12)
     full = toy(energy, calorimeter=calorimeter)
     names = [d.name for d in drawings(evaluate(full, {"a": full}, settings=QUICK))]
@@ -202,8 +235,74 @@ def test_cylinders_are_drawn_without_images(calorimeter, tmp_path: Path) -> None
 
 def test_one_observable_alone_is_drawn() -> None:
     full = toy(energies(12))
-    evaluation = evaluate(full, {"a": full}, observables=(N_HITS,), settings=QUICK)
-    assert [d.name for d in drawings(evaluation)] == ["summary", "n_hits", "shower"]
+    for observable in (N_HITS, SPECTRUM):
+        evaluation = evaluate(full, {"a": full}, observables=(observable,), settings=QUICK)
+        assert [d.name for d in drawings(evaluation)] == ["summary", observable.name, "shower"]
+
+
+def test_an_observable_that_could_not_be_compared_is_left_out() -> None:
+    evaluation = judged(20, observables=FEW)
+    without = {name: {N_HITS.name: of[N_HITS.name]} for name, of in evaluation.comparisons.items()}
+    names = [d.name for d in drawings(replace(evaluation, comparisons=without))]
+    assert N_HITS.name in names
+    assert ENERGY_SUM.name not in names
+    nothing = replace(evaluation, comparisons={name: {} for name in evaluation.comparisons})
+    assert [d.name for d in drawings(nothing)] == ["shower"]
+
+
+def test_a_series_shows_every_label_and_the_worst_as_a_histogram() -> None:
+    energy = energies(40)
+    full = toy(energy, calorimeter=LAYERED)
+    deposits = full.deposits.clone()
+    deposits[:, LAYERED.layers == 1] *= 3
+    evaluation = evaluate(full, {"a": replace(full, deposits=deposits)}, observables=(LAYER_ENERGY,), settings=QUICK)
+    drawing = next(d for d in drawings(evaluation) if d.name == LAYER_ENERGY.name)
+    titles = [ax.get_title(loc="left") for ax in drawing.figure.axes]
+    assert "layer 1, the worst of 3" in titles
+    named = next(ax for ax in drawing.figure.axes if ax.get_xlabel() == "layer")
+    assert [t.get_text() for t in named.get_xticklabels()] == ["0", "1", "12"]
+
+
+def test_the_display_holds_the_examples_as_they_are(evaluation: Evaluation) -> None:
+    shown = scene(evaluation, "a title")
+    centres = LAYERED.centres.numpy()
+    for sample, showers in zip(evaluation.samples, shown.showers, strict=True):
+        for example, shower in zip((*sample.examples, *sample.outliers), showers, strict=True):
+            assert shower.row == example.row
+            np.testing.assert_allclose(shower.deposits, example.deposits, rtol=1e-3)
+            np.testing.assert_allclose([shown.centres[1][c] for c in shower.cells], centres[example.cells, 0], rtol=1e-3)
+            np.testing.assert_allclose([shown.centres[0][c] for c in shower.cells], centres[example.cells, 2], rtol=1e-3)
+
+
+def test_of_a_huge_shower_the_brightest_cells_are_shown(evaluation: Evaluation) -> None:
+    n = 2 * MOST_CELLS
+    deposits = np.random.default_rng(0).permutation(n) + 1.0
+    huge = Example(7, 1000.0, np.arange(n) % LAYERED.n_cells, deposits)
+    full = replace(evaluation.full, examples=(huge,), outliers=())
+    shown = scene(replace(evaluation, full=full, candidates=()), "").showers[0][0]
+    assert len(shown.deposits) == MOST_CELLS
+    assert min(shown.deposits) >= 0.999 * (n - MOST_CELLS)
+
+
+def test_showers_without_any_energy_can_be_displayed(evaluation: Evaluation) -> None:
+    nothing = Example(3, 1000.0, np.array([], dtype=np.int64), np.array([]))
+    full = replace(evaluation.full, examples=(nothing,), outliers=())
+    shown = scene(replace(evaluation, full=full, candidates=()), "")
+    assert shown.showers[0][0].deposits == []
+    assert all(low < high for low, high in shown.ranges)
+
+
+def test_a_shower_that_is_not_shown_has_no_place(evaluation: Evaluation) -> None:
+    sample = evaluation.full
+    assert place(sample, sample.examples[1].row) == 1
+    assert place(sample, 10**9) is None
+
+
+def test_ratios_are_shown_where_they_are_known() -> None:
+    assert np.isnan(over(np.array([1.0]), np.array([0.0]))).all()
+    nothing = np.array([np.nan, np.nan])
+    assert symmetric_about_one(nothing, [nothing]) == (0.9, 1.1)
+    assert symmetric_about_one(np.array([0.01, 0.9]), [np.array([1.25, 9.0])]) == pytest.approx((0.7, 1.3))
 
 
 def test_matplotlib_is_left_as_it_was() -> None:

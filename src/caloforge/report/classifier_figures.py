@@ -40,7 +40,7 @@ def _classifier(evaluation: Evaluation, name: str, judged: Mapping[str, Judgemen
     _roc(roc, lines, evaluation.full.name)
     _weights(weights, lines)
     _calibration(calibration, lines, evaluation.full.name)
-    heading = lines[0].judgement.title
+    heading = lines[0].judgement.title[:1].upper() + lines[0].judgement.title[1:]
     figure.suptitle(literal(f"{heading}: {title(evaluation)}"), x=0.06, ha="left", fontsize=10)
     return Drawing(f"classifier_{_key(name)}", _caption(heading, evaluation.full.name), figure, Group.CLASSIFIERS, wide=True)
 

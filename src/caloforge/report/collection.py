@@ -4,7 +4,7 @@ Of a shower are kept its observables and high-level features, some hundred numbe
 sample and in each of its resamplings at once (`caloforge.metrics.measures.CellCounts`), whatever the number of cells.
 """
 
-__all__ = ["Collected", "Plan", "collect", "weights_of"]
+__all__ = ["Collected", "Plan", "collect", "example", "weights_of"]
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -102,7 +102,7 @@ def collect(
         features=high_level,
         correlation=layer_correlation(layers, weights),
         mean=total / weights.sum(),
-        examples=tuple(_example(source, int(row)) for row in _example_rows(energies, like)),
+        examples=tuple(example(source, int(row)) for row in _example_rows(energies, like)),
     )
     return Collected(sample, tuple(c.masses for c in counts), tuple(b.masses for b in binned))
 
@@ -116,7 +116,8 @@ def _example_rows(energies: Float[np.ndarray, " showers"], like: Sample | None) 
     return np.array([int(np.argmin(np.abs(energies - example.energy))) for example in like.examples])
 
 
-def _example(source: ShowerSource, row: int) -> Example:
+def example(source: ShowerSource, row: int) -> Example:
+    """One shower of a source, by its row."""
     shower: Showers = source[row : row + 1]
     deposits = shower.deposits[0].double().cpu().numpy()
     cells = np.flatnonzero(deposits)

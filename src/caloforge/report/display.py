@@ -25,7 +25,7 @@ MOST_CELLS = 4000
 
 _DIGITS = 4
 _LEAST_SIDE = 0.35
-_BEAM = 0.15
+_ROOM = 0.08
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,11 @@ class Scene:
     Arguments:
         title: What was judged.
         samples: The names of the samples, the full simulation first.
-        showers: Those of each sample, of increasing energy; the k-th ones of all samples belong together.
+        showers: Those of each sample: first the examples, of increasing energy, of which the k-th of all samples belong
+            together; then its own outliers.
+        examples: The number of examples.
         centres: The coordinates (depth, x, y) of the cells, in mm, as three lists.
+        ranges: The ends of the three axes, in mm.
         sides: The lengths of the sides of the drawing, the longest 1.
         beam: The depths, in mm, between which the beam axis is drawn.
     """
@@ -63,7 +66,9 @@ class Scene:
     title: str
     samples: list[str]
     showers: list[list[Shower]]
+    examples: int
     centres: list[list[float]]
+    ranges: list[list[float]]
     sides: list[float]
     beam: list[float]
 
@@ -75,21 +80,30 @@ def scene(evaluation: Evaluation, title: str) -> Scene:
         evaluation: The evaluation.
         title: What was judged, in words.
     """
-    shown = {s.name: [_brightest(e) for e in s.examples] for s in evaluation.samples}
+    shown = {s.name: [_brightest(e) for e in (*s.examples, *s.outliers)] for s in evaluation.samples}
     used = np.unique(np.concatenate([e.cells for group in shown.values() for e in group]))
     centres = _centres(evaluation.full.calorimeter)[used]
-    extent = np.ptp(centres, axis=0) if len(centres) else np.ones(3)
-    sides = np.clip(extent / (extent.max() or 1.0), _LEAST_SIDE, 1.0)
-    reach = _BEAM * max(float(extent.max()), 1.0)
-    front, back = (float(f(centres[:, 0], initial=0.0)) for f in (np.min, np.max))
+    ranges = _ranges(centres)
+    extent = np.diff(ranges)[:, 0]
     return Scene(
         title=title,
         samples=[sample.name for sample in evaluation.samples],
         showers=[[_shower(e, used) for e in shown[sample.name]] for sample in evaluation.samples],
+        examples=len(evaluation.full.examples),
         centres=[_rounded(column) for column in centres.T],
-        sides=_rounded(sides),
-        beam=_rounded(np.array([front - reach, back + reach])),
+        ranges=[_rounded(ends) for ends in ranges],
+        sides=_rounded(np.clip(extent / extent.max(), _LEAST_SIDE, 1.0)),
+        beam=_rounded(ranges[0]),
     )
+
+
+def _ranges(centres: Float[np.ndarray, "cells 3"]) -> Float[np.ndarray, "3 2"]:
+    """The ends of the axes: all cells with some room about them, and the beam axis in the middle of x and y."""
+    low, high = centres.min(axis=0, initial=0.0), centres.max(axis=0, initial=0.0)
+    half = max(float(-low[1:].min()), float(high[1:].max()))
+    low, high = np.array([low[0], -half, -half]), np.array([high[0], half, half])
+    room = np.maximum(_ROOM * (high - low), 1.0)
+    return np.stack([low - room, high + room], axis=1)
 
 
 def _brightest(example: Example) -> Example:
@@ -136,5 +150,6 @@ def script() -> str:
 
 
 def place(sample: Sample, row: int) -> int | None:
-    """The place among the examples of a sample of a shower, by its row; None if it is not among them."""
-    return next((k for k, example in enumerate(sample.examples) if example.row == row), None)
+    """The place of a shower, by its row, among those of its sample that are shown; None if it is not among them."""
+    shown = (*sample.examples, *sample.outliers)
+    return next((k for k, example in enumerate(shown) if example.row == row), None)

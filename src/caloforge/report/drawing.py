@@ -8,6 +8,7 @@ __all__ = [
     "ENERGY_COLOURS",
     "FULL",
     "INK",
+    "LEAST_FLOORS",
     "RATIO_COLOURS",
     "STYLE",
     "Drawing",
@@ -15,6 +16,7 @@ __all__ = [
     "band",
     "colour",
     "dash",
+    "floors_axis",
     "legend",
     "literal",
     "over",
@@ -34,9 +36,13 @@ import matplotlib as mpl
 import numpy as np
 from jaxtyping import Float, Real
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, NullLocator
+
+from caloforge.report.tables import CLOSE
 
 INK = "#1b1b1f"
 FULL = "#8d8d93"
@@ -65,6 +71,10 @@ STYLE: Any = {
 
 _COLOURS = ("#d1495b", "#2e78c7", "#2a9d5c", "#d98a1f", "#8e5bb5", "#22a3a3", "#b3668f")
 _DASHES = ("--", "-", "-.", ":")
+LEAST_FLOORS = 0.2
+"""Distances of fewer floors than this are drawn here."""
+
+_MANY_FLOORS = 200
 _MOST_OFF = 1.0
 _LEAST_OFF = 0.1
 _WELL_KNOWN = 0.2
@@ -108,7 +118,7 @@ class Drawing:
         """The figure as PNG, on white, 150 dots an inch."""
         buffer = BytesIO()
         with mpl.rc_context(STYLE):
-            self.figure.savefig(buffer, format="png", dpi=150, facecolor="white")
+            self.figure.savefig(buffer, format="png", dpi=150, facecolor="white", pil_kwargs={"compress_level": 1})
         return buffer.getvalue()
 
     @cached_property
@@ -174,9 +184,34 @@ def band(
     ax.add_collection(PolyCollection(outlines, facecolor=shade, alpha=alpha, linewidth=0, label=label), autolim=False)
 
 
-def _outline(edges: Values, low: Values, high: Values) -> Float[np.ndarray, "points 2"]:
+def _outline(
+    edges: Float[np.ndarray, " edges"], low: Float[np.ndarray, " bins"], high: Float[np.ndarray, " bins"]
+) -> Float[np.ndarray, "points 2"]:
     x = np.repeat(edges, 2)[1:-1]
     return np.column_stack([np.concatenate([x, x[::-1]]), np.concatenate([np.repeat(low, 2), np.repeat(high, 2)[::-1]])])
+
+
+def floors_axis(ax: Axes, axis: Axis, highest: float) -> None:
+    """Dress a logarithmic axis for distances in floors: grey below the floor, dotted where a distance is no longer close.
+
+    Arguments:
+        ax: The axes.
+        axis: Which of their two axes.
+        highest: The largest number to show.
+    """
+    across = axis is ax.yaxis
+    span, line, scale, limit = (
+        (ax.axhspan, ax.axhline, ax.set_yscale, ax.set_ylim) if across else (ax.axvspan, ax.axvline, ax.set_xscale, ax.set_xlim)
+    )
+    scale("log")
+    span(LEAST_FLOORS, 1, color=FULL, alpha=0.25, lw=0)
+    line(CLOSE, color=INK, lw=0.8, ls=":")
+    top = max(2 * CLOSE, 1.5 * highest)
+    ticks = [m * 10**k for k in range(6) for m in (1, 3)]
+    axis.set_major_locator(FixedLocator(ticks if top < _MANY_FLOORS else ticks[::2]))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_locator(NullLocator())
+    limit(LEAST_FLOORS, top)
 
 
 def legend(ax: Axes, *, columns: int = 1) -> None:

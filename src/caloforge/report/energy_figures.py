@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from caloforge.observables import Observable
-from caloforge.report.drawing import FULL, INK, STYLE, Drawing, Group, colour, dash, literal
+from caloforge.report.drawing import LEAST_FLOORS, STYLE, Drawing, Group, colour, dash, floors_axis, literal
 from caloforge.report.records import Evaluation, Slice
 from caloforge.report.tables import CLOSE
 from caloforge.report.words import title
@@ -19,7 +19,7 @@ from caloforge.units import GeV
 
 _COLUMNS = 4
 _MOST_PANELS = 12
-_LEAST_FLOORS = 0.2
+_MOST_FLOORS = 1e5
 _LEFT_OUT = "#d98a1f"
 
 
@@ -43,7 +43,7 @@ def _slices(evaluation: Evaluation, observables: list[Observable], n_known: int)
     figure = Figure(figsize=(max(5.2, 2.6 * columns), 1.1 + 1.9 * rows), layout="constrained")
     axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     for ax, observable in zip(axes.flat, observables, strict=False):
-        _panel(ax, evaluation, observable)
+        _panel(ax, evaluation, observable, _worst(evaluation, observables[0]))
     for ax in axes.flat[len(observables) :]:
         ax.set_visible(False)
     for k, ax in enumerate(axes.flat[: len(observables)]):
@@ -65,15 +65,11 @@ def _caption(evaluation: Evaluation, observables: list[Observable], n_known: int
     )
 
 
-def _panel(ax: Axes, evaluation: Evaluation, observable: Observable) -> None:
+def _panel(ax: Axes, evaluation: Evaluation, observable: Observable, highest: float) -> None:
     for k, candidate in enumerate(evaluation.candidates):
         _points(ax, evaluation.slices.get(candidate.name, ()), observable, k, literal(candidate.name))
-    ax.axhspan(_LEAST_FLOORS, 1, color=FULL, alpha=0.25, lw=0)
-    ax.axhline(CLOSE, color=INK, lw=0.8, ls=":")
-    highest = min(_worst(evaluation, observable), 1e6)
+    floors_axis(ax, ax.yaxis, min(highest, _MOST_FLOORS))
     ax.set_title(observable.title)
-    ax.set(yscale="log", ylim=(_LEAST_FLOORS, max(2 * CLOSE, 1.5 * highest, ax.get_ylim()[1])))
-    ax.yaxis.set_major_formatter("{x:g}")
     _energy_axis(ax, evaluation)
 
 
@@ -92,7 +88,7 @@ def _points(ax: Axes, slices: tuple[Slice, ...], observable: Observable, k: int,
     middle = np.array([math.sqrt(s.low * s.high) for s in known]) / GeV
     reach = [middle - np.array([s.low for s in known]) / GeV, np.array([s.high for s in known]) / GeV - middle]
     scores = [s.scores[observable.name] for s in known]
-    ratios = np.array([max(score.ratio_to_floor, _LEAST_FLOORS) for score in scores])
+    ratios = np.array([max(score.ratio_to_floor, LEAST_FLOORS) for score in scores])
     errors = np.array([score.error / score.floor if score.floor > 0 else 0.0 for score in scores])
     ax.errorbar(middle, ratios, xerr=np.maximum(reach, 0), yerr=errors, fmt="o", ms=4, lw=1.2, color=colour(k), label=label)
     ax.plot(middle, ratios, ls=dash(k), lw=1, color=colour(k))

@@ -7,8 +7,8 @@ most the first `Settings.classifier_showers` and `Settings.neighbour_showers` of
 
 __all__ = ["evaluate"]
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float
 from caloforge.errors import ShowerValueError
 from caloforge.metrics.amplification import Amplification, amplification
 from caloforge.metrics.binning import Bins, equal_bins
-from caloforge.metrics.classifiers import LEAST_SHOWERS, Judgement, judge
+from caloforge.metrics.classifiers import LEAST_SHOWERS, Judgement, Weighed, judge
 from caloforge.metrics.correlations import correlation_distance
 from caloforge.metrics.distances import Comparison, compare_points
 from caloforge.metrics.frechet import frechet_distance
@@ -26,10 +26,10 @@ from caloforge.metrics.neighbours import log_voxels, neighbours
 from caloforge.metrics.resampling import LEAST_FULL, Resampling, resampling
 from caloforge.metrics.scores import Score
 from caloforge.observables import THRESHOLD, Entry, Observable, Scale, catalogue
-from caloforge.report.collection import Collected, Plan, collect, weights_of
+from caloforge.report.collection import Collected, Plan, collect, example, weights_of
 from caloforge.report.comparisons import compare
 from caloforge.report.presets import Preset
-from caloforge.report.records import Evaluation, Features, Sample, Settings, Slice
+from caloforge.report.records import IN_TAILS, Evaluation, Features, Sample, Settings, Slice
 from caloforge.showers import ShowerSource
 
 Progress = Callable[[str], None]
@@ -112,14 +112,17 @@ def evaluate(
     plan = Plan(chosen, threshold, _cell_bins(full, chosen, preset, settings), settings.batch_size)
     pairs = _pairs(full, candidates, full_name, plan, settings, progress)
     comparisons, gaps = _comparisons(pairs, chosen, preset, progress)
+    judgements = _judgements(full, candidates, settings, progress)
+    missed = [j.tails(IN_TAILS).missed for of in judgements.values() for j in of.values()]
+    spurious = {name: [j.tails(IN_TAILS).spurious for j in of.values()] for name, of in judgements.items()}
     return Evaluation(
-        full=next(iter(pairs.values())).full.sample,
-        candidates=tuple(pair.candidate.sample for pair in pairs.values()),
+        full=_with_outliers(next(iter(pairs.values())).full.sample, full, missed),
+        candidates=tuple(_with_outliers(p.candidate.sample, candidates[name], spurious[name]) for name, p in pairs.items()),
         observables=chosen,
         comparisons=comparisons,
         gaps=gaps,
         features=_features(full, candidates, pairs, settings, progress),
-        judgements=_judgements(full, candidates, settings, progress),
+        judgements=judgements,
         slices={name: _slices(pair, chosen, left_out) for name, pair in pairs.items()},
         amplifications=_amplifications(training, pairs, plan, progress),
         times=dict(times or {}),
@@ -250,6 +253,12 @@ def _judgements(
             progress(f"classifier '{one.title}' against {name}")
             judgements[name][one.name] = judge(seen[0], seen[1], one, trainings=settings.trainings, seed=settings.seed)
     return judgements
+
+
+def _with_outliers(sample: Sample, source: ShowerSource, tails: Sequence[Weighed]) -> Sample:
+    """The sample with the showers in the tails of its weights."""
+    rows = dict.fromkeys(int(row) for tail in tails for row in tail.rows)
+    return replace(sample, outliers=tuple(example(source, row) for row in rows))
 
 
 def _slices(pair: _Pair, observables: tuple[Observable, ...], left_out: tuple[float, float] | None) -> tuple[Slice, ...]:

@@ -11,15 +11,13 @@ from matplotlib.figure import Figure
 from caloforge.metrics.scores import Score
 from caloforge.report.amplification_figures import amplification_drawings
 from caloforge.report.classifier_figures import classifier_drawings
-from caloforge.report.drawing import FULL, INK, STYLE, Drawing, Group, colour, literal, settle
+from caloforge.report.drawing import LEAST_FLOORS, STYLE, Drawing, Group, colour, floors_axis, literal, settle
 from caloforge.report.energy_figures import slice_drawings
 from caloforge.report.observable_figures import drawn, observable_drawing
 from caloforge.report.records import Evaluation
 from caloforge.report.shower_figures import correlations, images, scatters
 from caloforge.report.tables import CLOSE
 from caloforge.report.words import title
-
-_LEAST_FLOORS = 0.2
 
 
 def drawings(evaluation: Evaluation) -> list[Drawing]:
@@ -53,11 +51,8 @@ def _summary(evaluation: Evaluation) -> list[Drawing]:
         ratios, errors = _in_floors([of[o.name].distance if o.name in of else None for o in known])
         shift = 0.5 * ((k + 0.5) / len(evaluation.candidates) - 0.5)
         ax.errorbar(ratios, heights + shift, xerr=errors, fmt="o", ms=5, color=colour(k), label=literal(candidate.name))
-    ax.axvspan(_LEAST_FLOORS, 1, color=FULL, alpha=0.25, lw=0)
-    ax.axvline(CLOSE, color=INK, lw=0.8, ls=":")
-    ax.set(xscale="log", xlabel=f"distance to {literal(evaluation.full.name)} / floor", yticks=heights)
-    ax.set_xlim(_LEAST_FLOORS, max(2 * CLOSE, ax.get_xlim()[1]))
-    ax.xaxis.set_major_formatter("{x:g}")
+    ax.set(xlabel=f"distance to {literal(evaluation.full.name)} / floor", yticks=heights)
+    floors_axis(ax, ax.xaxis, ax.get_xlim()[1] / 1.5)
     ax.set_yticklabels([o.title for o in known])
     ax.set_ylim(len(known) - 0.4, -0.6)
     figure.suptitle(literal(title(evaluation)), fontsize=STYLE["axes.titlesize"])
@@ -72,5 +67,5 @@ def _summary(evaluation: Evaluation) -> list[Drawing]:
 def _in_floors(distances: Sequence[Score | None]) -> tuple[list[float], list[float]]:
     """Distances and their errors in units of the floor; a floor of 0 cannot be drawn."""
     drawable = [d if d is not None and d.floor > 0 and d.value > 0 else None for d in distances]
-    ratios = [np.nan if d is None else max(d.ratio_to_floor, _LEAST_FLOORS) for d in drawable]
+    ratios = [np.nan if d is None else max(d.ratio_to_floor, LEAST_FLOORS) for d in drawable]
     return ratios, [np.nan if d is None else d.error / d.floor for d in drawable]

@@ -147,7 +147,8 @@ def _shower_edges(observable: Observable, samples: Sequence[Values]) -> Float[np
         return np.geomspace(max(low, observable.threshold, 1e-9), max(high, 1e-8) * 1.001, _MOST_BINS + 1)
     n = int(np.clip(math.sqrt(min(map(len, samples))), _FEWEST_BINS, _MOST_BINS))
     margin = 0.05 * (high - low) or 0.5 * abs(high) or 0.5
-    return np.linspace(low - margin, high + margin, n + 1)
+    start = 0.0 if 0 <= low < margin < high else low - margin
+    return np.linspace(start, high + margin, n + 1)
 
 
 def _cell_edges(observable: Observable, samples: Sequence[Sample]) -> Float[np.ndarray, " edges"]:

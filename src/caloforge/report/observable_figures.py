@@ -16,17 +16,19 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec
-from matplotlib.ticker import FixedFormatter, FixedLocator, NullFormatter
+from matplotlib.ticker import FixedFormatter, FixedLocator
 
 from caloforge.observables import MAX_FRACTION, RESPONSE, SPECTRUM, Entry, Observable, Scale
 from caloforge.report.drawing import (
     FULL,
     INK,
+    LEAST_FLOORS,
     Drawing,
     Group,
     band,
     colour,
     dash,
+    floors_axis,
     legend,
     literal,
     over,
@@ -42,10 +44,9 @@ from caloforge.units import GeV
 _CONTENT = {Entry.SHOWER: "share of showers", Entry.SERIES: "share of showers", Entry.CELL: "cells a shower"}
 _CONTENT |= {Entry.POSITION: "mean energy [MeV]"}
 _MARGINS = {"left": 0.13, "right": 0.97, "bottom": 0.11, "top": 0.93, "hspace": 0.08}
-_LEAST_FLOORS = 0.2
 _MOST_TICKS = 10
-_ROOM = 1.2
-"""Above the highest bin, for each line of the legend, by this much more than nothing."""
+_ROOM = 0.09
+"""The share of the height that a line of the legend takes."""
 
 
 def drawn(evaluation: Evaluation) -> list[Observable]:
@@ -134,7 +135,7 @@ def _set_heights(main: Axes, observable: Observable, contents: Sequence[Float[np
     """Room for the legend; a logarithmic axis, where there are orders of magnitude, begins below the least content."""
     shown = np.concatenate(contents)
     top = float(shown.max()) or 1.0
-    room = 0.09 * (len(contents) + 1)
+    room = _ROOM * (len(contents) + 1)
     if observable.entry in (Entry.SHOWER, Entry.SERIES):
         main.set_ylim(0, top / (1 - room))
     else:
@@ -212,17 +213,14 @@ def _around(contents: Sequence[Float[np.ndarray, " labels"]]) -> tuple[float, fl
 
 def _distances(ax: Axes, evaluation: Evaluation, observable: Observable, n: int) -> None:
     """The distance at each label in units of its floor."""
-    edges, highest = np.arange(n + 1) - 0.5, 2 * CLOSE
+    edges, highest = np.arange(n + 1) - 0.5, 0.0
     for k, candidate in enumerate(evaluation.candidates):
         ratios = np.array([_ratio(evaluation, candidate, observable, i) or np.nan for i in range(n)])
-        ratios = np.where(np.isfinite(ratios), np.maximum(ratios, _LEAST_FLOORS), np.nan)
+        ratios = np.where(np.isfinite(ratios), np.maximum(ratios, LEAST_FLOORS), np.nan)
         steps(ax, edges, ratios, color=colour(k), ls=dash(k))
-        highest = max(highest, 1.3 * float(np.nanmax(ratios, initial=0.0)))
-    ax.axhspan(_LEAST_FLOORS, 1, color=FULL, alpha=0.25, lw=0)
-    ax.axhline(CLOSE, color=INK, lw=0.8, ls=":")
-    ax.set(yscale="log", ylim=(_LEAST_FLOORS, highest), ylabel="x floor")
-    ax.yaxis.set_major_formatter("{x:g}")
-    ax.yaxis.set_minor_formatter(NullFormatter())
+        highest = max(highest, float(np.nanmax(ratios, initial=0.0)))
+    floors_axis(ax, ax.yaxis, highest)
+    ax.set_ylabel("x floor")
 
 
 def _name_labels(ax: Axes, labels: Sequence[str]) -> None:

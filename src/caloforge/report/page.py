@@ -10,6 +10,7 @@ __all__ = ["require_free", "write"]
 import csv
 import io
 import json
+import re
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -26,15 +27,16 @@ from caloforge.report.drawing import INK, Drawing, Group
 from caloforge.report.figures import drawings
 from caloforge.report.numbers import CSV_COLUMNS, csv_rows, numbers
 from caloforge.report.provenance import machine, versions
-from caloforge.report.records import Evaluation, Sample
+from caloforge.report.records import IN_TAILS, Evaluation, Sample
 from caloforge.report.standing import Standing, StandingRow, published_rows, standing
 from caloforge.report.tables import COLUMNS, number, overall, rows, with_error
 from caloforge.report.words import energy_range, remarks, title, verdict
 from caloforge.units import format_energy
 
-PAGE, METRICS, TABLE, FIGURES = "report.html", "metrics.json", "metrics.csv", "figures"
+_NAMED_PART = re.compile('<g id="[^"]*"')
+"""Names of parts of a figure, to which nothing refers, and which two figures may have in common."""
 
-_IN_TAILS = 3
+PAGE, METRICS, TABLE, FIGURES = "report.html", "metrics.json", "metrics.csv", "figures"
 
 
 def require_free(directory: Path | str, *, overwrite: bool = False) -> None:
@@ -172,7 +174,7 @@ def _figure_groups(figures: Sequence[Drawing]) -> list[dict[str, Any]]:
 
 def _figure(drawing: Drawing) -> dict[str, Any]:
     """A figure in the colours of the page's text; its own text is drawn as paths and needs no font."""
-    svg = drawing.svg.replace(INK, "currentColor").replace("<svg ", '<svg role="img" ', 1)
+    svg = _NAMED_PART.sub("<g", drawing.svg.replace(INK, "currentColor")).replace("<svg ", '<svg role="img" ', 1)
     inches = drawing.figure.get_figwidth()
     return {"svg": Markup(svg), "caption": drawing.caption, "wide": drawing.wide, "name": drawing.name, "inches": inches}
 
@@ -182,7 +184,7 @@ def _tails(part: int, evaluation: Evaluation) -> list[dict[str, Any]]:
     listed = []
     for place_of, candidate in enumerate(evaluation.candidates, start=1):
         for judgement in evaluation.judgements[candidate.name].values():
-            tails = judgement.tails(_IN_TAILS)
+            tails = judgement.tails(IN_TAILS)
             spurious = _showers(part, place_of, candidate, tails.spurious)
             missed = _showers(part, 0, evaluation.full, tails.missed)
             listed.append({"candidate": candidate.name, "classifier": judgement.title, "spurious": spurious, "missed": missed})

@@ -4,7 +4,7 @@ Two samples *share their incident energies* if they have one size and shower i h
 candidate do that were made for the particles of the full simulation.
 """
 
-__all__ = ["Evaluation", "Example", "Features", "Sample", "Settings", "Slice", "shares_energies"]
+__all__ = ["IN_TAILS", "Evaluation", "Example", "Features", "Sample", "Settings", "Slice", "shares_energies"]
 
 import math
 from collections.abc import Mapping
@@ -22,6 +22,9 @@ from caloforge.metrics.resampling import effective_size
 from caloforge.metrics.scores import Score
 from caloforge.observables import Observable
 from caloforge.report.presets import Preset
+
+IN_TAILS = 3
+"""So many showers of each tail of a classifier's weights are shown."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,7 @@ class Sample:
         correlation: The correlation matrix of the layer energies, with shape (layers, layers).
         mean: The mean energy of each cell, in MeV, with shape (cells).
         examples: Some showers, of increasing energy.
+        outliers: The showers in the tails of the classifiers' weights (see `Judgement.tails`).
     """
 
     name: str
@@ -109,6 +113,7 @@ class Sample:
     correlation: Float[np.ndarray, "layers layers"]
     mean: Float[np.ndarray, " cells"]
     examples: tuple[Example, ...]
+    outliers: tuple[Example, ...] = ()
 
     def __len__(self) -> int:
         return len(self.energies)

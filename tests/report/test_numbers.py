@@ -42,7 +42,7 @@ def test_the_schema() -> None:
     assert set(found["full"]) == {"name", "showers", "effective_showers", "energy_min", "energy_max"}
     comparison = found["comparisons"]["a"]["layer_energy"]
     assert set(comparison) == {"unit", "gain", "distance", "standardised", "separation", "ks", "chi2", "batched", "parts"}
-    score = {"value", "error", "floor", "floor_error", "ratio_to_floor"}
+    score = {"value", "error", "floor", "floor_error", "ratio_to_floor", "excess"}
     assert set(comparison["distance"]) == set(comparison["parts"]["layer 2"]["separation"]) == score
     features = found["features"]["a"]
     assert set(features) == {"fpd", "kpd", "correlation", "precision", "recall", "density", "coverage", "k"}

@@ -24,8 +24,8 @@ r"""The evaluation as plain numbers, for other programs.
   - ``settings``: ``seed``, ``replicas``, ``cuts``, ``trainings``, ``classifier_showers``, ``neighbour_showers``
   - ``remarks``: a list of sentences
 
-A *score* has ``value``, ``error``, ``floor``, ``floor_error`` and ``ratio_to_floor``. A *comparison* has the scores ``distance``
-(in its unit), ``standardised`` and ``separation``; the probabilities ``ks`` and ``chi2``; ``batched`` with ``mean``, ``spread``,
+A *score* has ``value``, ``error``, ``floor``, ``floor_error``, ``ratio_to_floor`` and ``excess`` (value less floor: the noise of
+finite samples subtracted). A *comparison* has the scores ``distance`` (in its unit), ``standardised`` and ``separation``; the probabilities ``ks`` and ``chi2``; ``batched`` with ``mean``, ``spread``,
 ``batches`` and ``size``; and for an observable with a distribution at each of several labels, of which these are the mean,
 ``parts``: label to comparison. Every number is finite or null.
 
@@ -134,7 +134,7 @@ def _comparison(comparison: Comparison) -> dict[str, Any]:
 
 
 def _score(score: Score) -> dict[str, float]:
-    return {**asdict(score), "ratio_to_floor": score.ratio_to_floor}
+    return {**asdict(score), "ratio_to_floor": score.ratio_to_floor, "excess": score.excess}
 
 
 def _features(features: Features) -> dict[str, Any]:

@@ -25,9 +25,9 @@ r"""The evaluation as plain numbers, for other programs.
   - ``remarks``: a list of sentences
 
 A *score* has ``value``, ``error``, ``floor``, ``floor_error``, ``ratio_to_floor`` and ``excess`` (value less floor: the noise of
-finite samples subtracted). A *comparison* has the scores ``distance`` (in its unit), ``standardised`` and ``separation``; the probabilities ``ks`` and ``chi2``; ``batched`` with ``mean``, ``spread``,
-``batches`` and ``size``; and for an observable with a distribution at each of several labels, of which these are the mean,
-``parts``: label to comparison. Every number is finite or null.
+finite samples subtracted). A *comparison* has the scores ``distance`` (in its unit), ``standardised`` and ``separation``; the
+probabilities ``ks`` and ``chi2``; ``batched`` with ``mean``, ``spread``, ``batches`` and ``size``; and for an observable with a
+distribution at each of several labels, of which these are the mean, ``parts``: label to comparison. Every number is finite or null.
 
 ``metrics.csv`` holds the scores of all comparisons, feature metrics and classifiers, one a row, in the columns of `CSV_COLUMNS`.
 The definitions are those of `caloforge.metrics`.

@@ -3,8 +3,8 @@
 import json
 import os
 import signal
-import time
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -53,21 +53,6 @@ class Diary:
 
 
 @dataclass(frozen=True)
-class Slow:
-    """A chain of one that takes a time that is known, in seconds a call and a shower."""
-
-    call: float
-    shower: float
-
-    def __call__(self) -> list[Stage]:
-        return [Stage("wait", self.wait)]
-
-    def wait(self, particles: Particles) -> Showers:
-        time.sleep(self.call + self.shower * len(particles))
-        return empty(particles)
-
-
-@dataclass(frozen=True)
 class Greedy:
     """A chain of one that holds 100 kB a shower, on a machine with 20 MB."""
 
@@ -81,6 +66,10 @@ class Greedy:
     def hold(self, particles: Particles) -> Showers:
         np.ones(100_000 * len(particles), dtype=np.uint8)
         return empty(particles)
+
+
+def idle() -> list[Stage]:
+    return [Stage("make", empty), Stage("mend", lambda showers: showers)]
 
 
 def killed() -> list[Stage]:
@@ -153,16 +142,16 @@ def test_the_record_is_complete_and_adds_up(diary: tuple[Diary, Benchmark]) -> N
         assert 0 < both.best <= both.median
 
 
-def test_times_are_a_shower_and_repeats_long_enough() -> None:
-    """At least what was slept; half a second holds 25 batches of 20 ms or fewer."""
-    threads = torch.get_num_threads()
-    result = timing._Job(Slow(0.01, 0.001), PARTICLES, threads, 10, None, 1, "cpu").measure()
+def test_times_are_a_shower_and_repeats_long_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock on which each stage of a batch of 10 takes 0.1 s: 10 ms a shower, and 3 batches of two stages fill half a second."""
+    ticks = count()
+    monkeypatch.setattr(timing, "_now", lambda _: next(ticks) / 10)
+    result = timing._Job(idle, PARTICLES, torch.get_num_threads(), 10, None, 2, "cpu").measure()
     assert not isinstance(result, Skipped)
-    [found] = result
-    assert found.stage == "wait"
-    assert found.best >= 2.0
-    assert 10 <= found.showers <= 250
-    assert found.spread == 0
+    assert [found.stage for found in result] == ["make", "mend", SUM]
+    for found, expected in zip(result, (10.0, 10.0, 20.0), strict=True):
+        assert (found.best, found.median, found.spread) == pytest.approx((expected, expected, 0.0))
+        assert found.showers == 30
 
 
 def test_a_batch_too_large_for_the_memory_is_left_out(tmp_path: Path) -> None:

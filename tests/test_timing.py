@@ -143,7 +143,7 @@ def test_the_record_is_complete_and_adds_up(diary: tuple[Diary, Benchmark]) -> N
 
 
 def test_times_are_a_shower_and_repeats_long_enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By a clock on which each stage of a batch of 10 takes 0.1 s: 10 ms a shower, and 3 batches of two stages fill half a second."""
+    """By a clock that gives each stage of a batch of 10 a time of 0.1 s: 10 ms a shower, and 3 batches fill half a second."""
     ticks = count()
     monkeypatch.setattr(timing, "_now", lambda _: next(ticks) / 10)
     result = timing._Job(idle, PARTICLES, torch.get_num_threads(), 10, None, 2, "cpu").measure()

@@ -142,6 +142,7 @@ def test_the_verdict_tells_of_energies_left_out_and_of_amplification() -> None:
     said = verdict(evaluation, evaluation.candidates[0])
     assert "At the energies left out of its training the distances are" in said
     assert "Its 1,200 showers know the whole-shower distributions as well as" in said
+    assert any("looks like more real showers than it is worth" in note for note in remarks(evaluation))
 
 
 def test_large_samples_that_share_their_energies_need_no_remark() -> None:

@@ -286,7 +286,9 @@ def _edges(energies: Float[np.ndarray, " n"], most: int, left_out: tuple[float, 
     edges = np.unique(np.quantile(energies, np.linspace(0, 1, max(n, 1) + 1)))
     if left_out is None:
         return edges if len(edges) > 2 else np.empty(1)
-    outside = edges[(edges < left_out[0]) | (edges > left_out[1])]
+    between = [((energies >= min(edge, left_out[0])) & (energies < max(edge, left_out[1]))).sum() for edge in edges]
+    inside = ((energies >= left_out[0]) & (energies < left_out[1])).sum()
+    outside = edges[((edges < left_out[0]) | (edges > left_out[1])) & (np.array(between) - inside >= LEAST_IN_SLICE)]
     return np.sort(np.concatenate([outside, left_out]))
 
 
@@ -312,6 +314,7 @@ def _amplifications(
     known = collect("training", training, plan, [np.ones((1, len(training)))], 1).sample
     truth = next(iter(pairs.values())).full.sample
     whole = [o.name for o in plan.observables if o.entry is Entry.SHOWER and o.scale is Scale.LINEAR]
+    whole = [name for name in whole if np.ptp(truth.values[name]) > 0]
     return {name: {o: _amplification(truth, known, pair.candidate.sample, o) for o in whole} for name, pair in pairs.items()}
 
 

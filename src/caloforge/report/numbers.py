@@ -18,7 +18,8 @@ r"""The evaluation as plain numbers, for other programs.
     trainings
   - ``slices``: candidate to a list of ``energy_min``, ``energy_max`` in MeV, ``left_out``, ``n_full``, ``n_candidate`` and
     ``scores``: observable to the *score* of the standardised distance
-  - ``amplification``: candidate to observable to ``factor``, ``sizes``, ``equivalent``
+  - ``amplification``: candidate to observable to ``factor``, ``factor_error``, ``plateau``, ``sizes``, ``equivalent`` and
+    ``bounded``
   - ``correlations``: sample to the matrix of correlations of layer energies
   - ``times``: stage to ms a shower
   - ``settings``: ``seed``, ``replicas``, ``cuts``, ``trainings``, ``classifier_showers``, ``neighbour_showers``
@@ -27,7 +28,7 @@ r"""The evaluation as plain numbers, for other programs.
 A *score* has ``value``, ``error``, ``floor``, ``floor_error``, ``ratio_to_floor`` and ``excess`` (value less floor: the noise of
 finite samples subtracted). A *comparison* has the scores ``distance`` (in its unit), ``standardised`` and ``separation``; the
 probabilities ``ks`` and ``chi2``; ``batched`` with ``mean``, ``spread``, ``batches`` and ``size``; and for an observable with a
-distribution at each of several labels, of which these are the mean, ``parts``: label to comparison. Every number is finite or null.
+distribution at each of several labels, of which these are the mean, ``parts``: label to comparison. Numbers are finite or null.
 
 ``metrics.csv`` holds the scores of all comparisons, feature metrics and classifiers, one a row, in the columns of `CSV_COLUMNS`.
 The definitions are those of `caloforge.metrics`.
@@ -158,7 +159,14 @@ def _slice(one: Slice) -> dict[str, Any]:
 
 
 def _amplification(one: Amplification) -> dict[str, Any]:
-    return {"factor": one.factor, "sizes": list(map(int, one.sizes)), "equivalent": list(map(float, one.equivalent))}
+    return {
+        "factor": one.factor,
+        "factor_error": one.factor_error,
+        "plateau": one.plateau,
+        "sizes": one.sizes.tolist(),
+        "equivalent": one.equivalent.tolist(),
+        "bounded": one.bounded.tolist(),
+    }
 
 
 def csv_rows(evaluations: Sequence[Evaluation]) -> Iterator[tuple[str | float, ...]]:

@@ -105,10 +105,20 @@ def remarks(evaluation: Evaluation) -> list[str]:
     notes = [_small(s) for s in evaluation.samples if len(s) < ENOUGH]
     notes += [_weighted(s) for s in evaluation.samples if s.weighted]
     notes += [note for c in evaluation.candidates for note in _on_energies(evaluation.full, c)]
-    notes += [
-        _gap(evaluation, candidate, reason) for candidate in evaluation.candidates for reason in _reasons(evaluation, candidate)
-    ]
+    notes += [_too_alike(evaluation, c) for c in evaluation.candidates if _keeps_energies(evaluation, c)]
+    notes += [_gap(evaluation, c, reason) for c in evaluation.candidates for reason in _reasons(evaluation, c)]
     return notes + caveats(evaluation)
+
+
+def _keeps_energies(evaluation: Evaluation, candidate: Sample) -> bool:
+    return candidate.name in evaluation.amplifications and shares_energies(evaluation.full, candidate)
+
+
+def _too_alike(evaluation: Evaluation, candidate: Sample) -> str:
+    return (
+        f"{candidate.name} has the incident energies of {evaluation.full.name} shower by shower: it looks like more real showers "
+        "than it is worth; generate with energies of its own to learn what it knows."
+    )
 
 
 def _small(sample: Sample) -> str:

@@ -79,7 +79,7 @@ def watched(showers: Showers) -> tuple[ShowerSource, Watched]:
     return source, source
 
 
-def complete() -> Evaluation:
+def complete(observables: tuple[Observable, ...] | None = None) -> Evaluation:
     """An evaluation with all that it can have, of a calorimeter of three layers: classifiers, times, amplification."""
     energy = energies(120)
     calorimeter = CylinderGrid("toy-3", tuple(CylinderLayer((0, 10, 20, 40), 4, id=k) for k in (0, 1, 12)))
@@ -91,6 +91,7 @@ def complete() -> Evaluation:
         toy(energy, calorimeter=calorimeter),
         candidates,
         full_name="Full",
+        observables=observables,
         training=toy(energies(60, seed=5), seed=6, calorimeter=calorimeter),
         times={"Full": 180.0, "fast": 0.25},
         settings=Settings(replicas=4, cuts=4, trainings=2, judges=DEFAULT_JUDGES[:1]),

@@ -6,6 +6,7 @@
   const control = (name) => document.getElementById(`display-${name}`);
   const dark = matchMedia("(prefers-color-scheme: dark)"), narrow = matchMedia("(max-width: 50rem)");
   const SIZES = [3, 12], STEPS = 100, PANELS = [0, 1];
+  const BUTTONS = [["tableRotation", "orbitRotation", "zoom3d", "pan3d", "resetCameraDefault3d"]];
   const state = { scene: 0, shown: [0, 1], shower: [0, 0] };
 
   const scene = () => scenes[state.scene];
@@ -57,7 +58,7 @@
     const axis = (text, range) => ({ title: { text }, range, color: inked("soft"), gridcolor: inked("line"), zeroline: false, showbackground: false, nticks: 5 });
     const domain = narrow.matches ? { x: [0, 0.94], y: panel ? [0, 0.49] : [0.51, 1] } : { x: panel ? [0.5, 0.96] : [0, 0.46], y: [0, 1] };
     const { sides: [x, y, z], ranges } = scene();
-    const camera = plot.layout?.scene?.camera || { eye: { x: -0.55, y: -1.4, z: 0.55 } };
+    const camera = plot.layout?.scene?.camera || { eye: { x: -0.65, y: -1.4, z: 0.5 }, center: { x: -0.12, y: 0, z: -0.06 } };
     const [xaxis, yaxis, zaxis] = ["depth [mm]", "x [mm]", "y [mm]"].map((text, k) => axis(text, ranges[k]));
     return { domain, xaxis, yaxis, zaxis, aspectmode: "manual", aspectratio: { x, y, z }, camera };
   }
@@ -81,7 +82,7 @@
       font: { color: inked("ink"), size: 11, family: "system-ui, sans-serif" },
     };
     const data = PANELS.flatMap((panel) => [points(panel, least, control("same").checked ? common : own[panel]), beam(panel)]);
-    return Plotly.react(plot, data, layout, { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["toImage"] });
+    return Plotly.react(plot, data, layout, { responsive: true, displaylogo: false, modeBarButtons: BUTTONS });
   }
 
   function offer() {

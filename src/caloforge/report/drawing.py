@@ -16,16 +16,19 @@ __all__ = [
     "band",
     "colour",
     "dash",
+    "errors",
     "floors_axis",
     "legend",
     "literal",
     "over",
+    "panels",
+    "panels_legend",
     "settle",
     "steps",
     "symmetric_about_one",
 ]
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
@@ -37,10 +40,10 @@ import numpy as np
 from jaxtyping import Float, Real
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
-from matplotlib.collections import PolyCollection
+from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, NullLocator
+from matplotlib.ticker import AutoLocator, FixedLocator, MaxNLocator, NullLocator
 
 from caloforge.report.tables import CLOSE
 
@@ -74,7 +77,10 @@ _DASHES = ("--", "-", "-.", ":")
 LEAST_FLOORS = 0.2
 """Distances of fewer floors than this are drawn here."""
 
+_COLUMNS = 4
+_FIRST_LINE, _LINE, _THICK = 0.94, 0.075, 7
 _MANY_FLOORS = 200
+_MOST_TICKS = 6
 _MOST_OFF = 1.0
 _LEAST_OFF = 0.1
 _WELL_KNOWN = 0.2
@@ -131,9 +137,11 @@ class Drawing:
 
 
 def settle(figure: Figure) -> None:
-    """Lay the figure out once, not again each time it is saved, and without minor ticks: the two are most of the time."""
-    for ax in figure.axes:
-        ax.minorticks_off()
+    """Lay the figure out once, not again each time it is saved, with few ticks and no minor ones: these are most of the time."""
+    for axis in (axis for ax in figure.axes for axis in (ax.xaxis, ax.yaxis)):
+        axis.minorticks_off()
+        if isinstance(axis.get_major_locator(), AutoLocator):
+            axis.set_major_locator(MaxNLocator(_MOST_TICKS, steps=[1, 2, 2.5, 5, 10]))
     engine = figure.get_layout_engine()
     if engine is not None:
         engine.execute(figure)
@@ -214,10 +222,63 @@ def floors_axis(ax: Axes, axis: Axis, highest: float) -> None:
     limit(LEAST_FLOORS, top)
 
 
-def legend(ax: Axes, *, columns: int = 1) -> None:
-    """A legend above the data, where figures leave room for it."""
-    handles = [h for h in (*ax.collections, *ax.lines, *ax.artists) if not str(h.get_label()).startswith("_") and h.get_label()]
-    ax.legend(handles=handles, loc="upper right", ncols=columns)
+def panels(n: int, heading: str, across: str, up: str) -> tuple[Figure, list[Axes]]:
+    """A figure of n small panels with common axes, four in a row.
+
+    Arguments:
+        n: The number of panels, at least 1.
+        heading: What stands above them.
+        across: What the abscissa is.
+        up: What the ordinate is.
+    """
+    rows, columns = -(-n // _COLUMNS), min(_COLUMNS, n)
+    width, height = max(5.2, 2.6 * columns), 1.1 + 1.9 * rows
+    figure = Figure(figsize=(width, height))
+    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()[: rows * columns].tolist()
+    figure.subplots_adjust(0.7 / width, 0.55 / height, 1 - 0.15 / width, 1 - 0.8 / height, wspace=0.06, hspace=0.2)
+    for k, ax in enumerate(axes):
+        ax.set_visible(k < n)
+        ax.tick_params(labelbottom=k + columns >= n)
+    figure.text(0.5, 0.12 / height, across, ha="center", va="bottom", fontsize=STYLE["axes.labelsize"])
+    figure.text(0.1 / width, 0.5, up, ha="left", va="center", rotation=90, fontsize=STYLE["axes.labelsize"])
+    figure.text(0.7 / width, 1 - 0.12 / height, heading, ha="left", va="top", fontsize=STYLE["axes.titlesize"])
+    return figure, axes[:n]
+
+
+def panels_legend(figure: Figure, names: Sequence[str]) -> None:
+    """Name the candidates in a row below the heading of `panels`."""
+    handles = [Line2D([], [], color=colour(k), ls=dash(k), label=literal(name)) for k, name in enumerate(names)]
+    width, height = figure.get_size_inches()
+    place = (0.62 / width, 1 - 0.25 / height)
+    figure.legend(handles=handles, loc="upper left", bbox_to_anchor=place, ncols=_COLUMNS, borderaxespad=0.2)
+
+
+def errors(
+    ax: Axes,
+    x: Float[np.ndarray, " points"],
+    low: Float[np.ndarray, " points"],
+    high: Float[np.ndarray, " points"],
+    *,
+    upright: bool,
+    shade: str,
+) -> None:
+    """Draw bars from low to high at each point, upright or level."""
+    ends = np.stack([np.column_stack([x, low]), np.column_stack([x, high])], axis=1)
+    ax.add_collection(LineCollection(list(ends if upright else ends[..., ::-1]), colors=shade, lw=1.2), autolim=False)
+
+
+def legend(ax: Axes) -> None:
+    """Name the bands and steps that have labels, above the data, where figures leave room; matplotlib's own takes far longer."""
+    named = [artist for artist in (*ax.collections, *ax.lines) if artist.get_label()]
+    for k, artist in enumerate(handle for handle in named if not str(handle.get_label()).startswith("_")):
+        height = _FIRST_LINE - k * _LINE
+        sample = Line2D([0.91, 0.97], [height, height], transform=ax.transAxes, solid_capstyle="butt")
+        if isinstance(artist, Line2D):
+            sample.set(color=artist.get_color(), linestyle=artist.get_linestyle())
+        elif isinstance(artist, PolyCollection):
+            sample.set(color=artist.get_facecolor()[0], linewidth=_THICK)
+        ax.add_artist(sample)
+        ax.text(0.89, height, str(artist.get_label()), transform=ax.transAxes, ha="right", va="center")
 
 
 def symmetric_about_one(full_error: Values, ratios: Iterable[Values]) -> tuple[float, float]:

@@ -92,11 +92,11 @@ def test_divergence_and_cross_entropy_are_those_of_the_laws(shift: float) -> Non
 
 def test_the_weights_are_the_ratio_of_the_densities() -> None:
     shift = 1.5
-    full, candidate = gaussians(2000), gaussians(2000, shift, seed=1)
+    full, candidate = gaussians(1500), gaussians(1500, shift, seed=1)
     found = judge_features(full, candidate, OURS)
     along = (gaussians(1, 1.0) - gaussians(1))[0]
     for side, x in ((found.full, full), (found.candidate, candidate)):
-        assert side.rows.tolist() == list(range(2000))
+        assert side.rows.tolist() == list(range(1500))
         true = ((shift**2 / 2 - shift * x @ along) / math.log(10)).numpy()
         assert np.corrcoef(true, side.log_weights)[0, 1] > 0.93
         assert np.polyfit(true, side.log_weights, 1)[0] == pytest.approx(1, abs=0.2)
@@ -140,7 +140,7 @@ def test_after_calibration_the_curve_is_the_diagonal() -> None:
 
 
 def test_a_difference_in_correlation_alone_is_found() -> None:
-    x, y = gaussians(1500), gaussians(1500, seed=1)
+    x, y = gaussians(1000), gaussians(1000, seed=1)
     y[:, 1] = 0.9 * y[:, 0] + math.sqrt(1 - 0.81) * y[:, 1]
     assert judge_features(x, y, replace(OURS, architecture=Dense((32, 32)))).auc.value > 0.75
 
@@ -210,7 +210,7 @@ def test_the_roc_curve_belongs_to_the_area() -> None:
 
 def test_weights_can_make_two_laws_one() -> None:
     """Reweighted by the ratio of the densities, the candidate is the full simulation."""
-    x, y = gaussians(1500, seed=2), gaussians(1500, 0.6, seed=3)
+    x, y = gaussians(1000, seed=2), gaussians(1000, 0.6, seed=3)
     along = (gaussians(1, 1.0) - gaussians(1))[0]
     weights = (0.18 - 0.6 * y @ along).exp()
     plain, weighted = (judge_features(x, y, OURS, weights=(None, w)) for w in (None, weights))
@@ -233,7 +233,7 @@ def test_weights_of_showers_reach_the_judge() -> None:
 
 
 def test_samples_of_two_sizes_weigh_alike() -> None:
-    found = judge_features(gaussians(300), gaussians(1500, seed=1), OURS)
+    found = judge_features(gaussians(200), gaussians(1000, seed=1), OURS)
     assert abs(found.jsd.value) < 0.02
     assert abs(np.median(found.candidate.log_weights)) < 0.05
 
@@ -337,6 +337,23 @@ def test_a_split_uses_each_shower_once(split: Shares | Turns, n: int) -> None:
 def test_turns_score_each_shower_once() -> None:
     scored = np.concatenate([Turns(5).rows(53, 3, turn).score for turn in range(5)])
     assert sorted(scored) == list(range(53))
+
+
+def test_the_epoch_of_the_least_loss_is_kept() -> None:
+    """A network that learns its showers by heart is at its best long before the end."""
+    x, y = gaussians(100), gaussians(100, 1.0, seed=1)
+    options = {"patience": None, "weight_decay": 0.0, "calibration": Calibration.NONE, "batch_size": 20, "learning_rate": 1e-2}
+    least, last = (judge_features(x, y, quick(OURS, 60, keep=k, **options), trainings=2) for k in (Keep.LEAST_LOSS, Keep.LAST))
+    assert least.jsd.value > 0
+    assert last.jsd.value < 0
+
+
+def test_patience_ends_a_training() -> None:
+    x, y = gaussians(100), gaussians(100, 1.0, seed=1)
+    ended = [judge_features(x, y, quick(OURS, n, patience=2, keep=Keep.LAST, weight_decay=0.0), trainings=1) for n in (80, 90)]
+    assert ended[0].areas == ended[1].areas
+    endless = judge_features(x, y, quick(OURS, 80, patience=None, keep=Keep.LAST, weight_decay=0.0), trainings=1)
+    assert endless.areas != ended[0].areas
 
 
 def test_a_plateau_lowers_the_learning_rate() -> None:

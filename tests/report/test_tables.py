@@ -28,6 +28,7 @@ from tests.report.samples import QUICK, energies, judged, toy
         (0.5, 0.0996, "0.500 ± 0.100"),
         (0.0, 0.2, "0.0 ± 0.2"),
         (1.5, 0.0, "1.5 ± 0"),
+        (1.0000000000000007, 2e-16, "1 ± 0"),
     ],
 )
 def test_a_value_is_rounded_to_its_error(value: float, error: float, text: str) -> None:

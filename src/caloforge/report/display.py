@@ -25,7 +25,7 @@ MOST_CELLS = 4000
 
 _DIGITS = 4
 _LEAST_SIDE = 0.35
-_ROOM = 0.08
+_ROOM, _DIAGONAL = 0.08, 1.15
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Scene:
         examples: The number of examples.
         centres: The coordinates (depth, x, y) of the cells, in mm, as three lists.
         ranges: The ends of the three axes, in mm.
-        sides: The lengths of the sides of the drawing, the longest 1.
+        sides: The lengths of the sides of the drawing, such that its diagonal fills the window.
         beam: The depths, in mm, between which the beam axis is drawn.
     """
 
@@ -85,6 +85,7 @@ def scene(evaluation: Evaluation, title: str) -> Scene:
     centres = _centres(evaluation.full.calorimeter)[used]
     ranges = _ranges(centres)
     extent = np.diff(ranges)[:, 0]
+    sides = np.clip(extent / extent.max(), _LEAST_SIDE, 1.0)
     return Scene(
         title=title,
         samples=[sample.name for sample in evaluation.samples],
@@ -92,7 +93,7 @@ def scene(evaluation: Evaluation, title: str) -> Scene:
         examples=len(evaluation.full.examples),
         centres=[_rounded(column) for column in centres.T],
         ranges=[_rounded(ends) for ends in ranges],
-        sides=_rounded(np.clip(extent / extent.max(), _LEAST_SIDE, 1.0)),
+        sides=_rounded(sides * _DIAGONAL / float(np.linalg.norm(sides))),
         beam=_rounded(ranges[0]),
     )
 

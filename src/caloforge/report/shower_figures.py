@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from caloforge.calorimeter import RegularGrid
 from caloforge.observables import ENERGY_SUM, RESPONSE, Observable
@@ -92,6 +93,7 @@ def _image_rows(evaluation: Evaluation, grid: RegularGrid) -> Drawing:
     axes[1, 0].set_ylabel("mean; ratio to it\ny [mm]")
     for ax in axes[1]:
         ax.set_xlabel("x [mm]")
+        ax.xaxis.set_major_locator(MaxNLocator(4))
     figure.colorbar(ScalarMappable(norm, ENERGY_COLOURS), ax=axes[0, :], label="cell energy [MeV]")
     bar = figure.colorbar(ScalarMappable(ratio, RATIO_COLOURS), ax=axes[1, :], label="ratio", ticks=[0.5, 1, 2])
     bar.ax.set_yticklabels(["0.5", "1", "2"])

@@ -26,6 +26,8 @@ PER_MILLE = 1000.0
 """Separation powers, Frechet and kernel distances are shown times so much, as the CaloChallenge does."""
 
 _CLOSE_AUC = 0.6
+_EXACT = 1e-12
+"""A relative error of at most this is one of rounding, and shown as none."""
 
 
 class Level(Enum):
@@ -194,6 +196,8 @@ def with_error(value: float, error: float) -> str:
         >>> with_error(76.816, 3.42), with_error(0.0019057, 0.000056), with_error(12.3, 0.14)
         ('77 ± 3', '0.00191 ± 0.00006', '12.30 ± 0.14')
     """
+    if error <= _EXACT * abs(value):
+        error = 0.0
     if not 0 < error < math.inf:
         return f"{value:.4g} ± {error:.2g}"
     places = -math.floor(math.log10(error))

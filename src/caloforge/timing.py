@@ -19,7 +19,6 @@ __all__ = ["ALL", "SUM", "Benchmark", "Chain", "GFlashChain", "RefinerChain", "S
 
 import multiprocessing
 import os
-import pickle
 import resource
 import signal
 import sys
@@ -337,7 +336,7 @@ def _apart(job: _Job) -> tuple[Timing, ...] | Skipped:
     """Measure in a process of its own."""
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe(duplex=False)
-    process = context.Process(target=_work, args=(there, pickle.dumps(job)), daemon=True)
+    process = context.Process(target=_work, args=(there, job), daemon=True)
     with _interruptions_ignored():
         process.start()
     there.close()
@@ -363,12 +362,12 @@ def _ended(job: _Job, code: int) -> Skipped:
     raise ChildProcessError(msg)
 
 
-def _work(connection: Connection, job: bytes) -> None:
+def _work(connection: Connection, job: _Job) -> None:
     """Measure, and send the result or what was wrong; the user's mistakes alone are caught."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            connection.send(pickle.loads(job).measure())
+            connection.send(job.measure())
         except CaloforgeError as error:
             connection.send(error)
 

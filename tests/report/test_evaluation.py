@@ -200,7 +200,7 @@ def test_slices_cover_the_energies_and_mark_what_was_left_out() -> None:
     parts = [toy(energy, seed=2), toy(energy, seed=2, width=32.0)]
     deposits = torch.where((wide_in_the_middle == 32)[:, None], parts[1].deposits, parts[0].deposits)
     candidate = Showers(deposits, parts[0].particles, parts[0].calorimeter)
-    evaluation = evaluate(toy(energy), {"a": candidate}, left_out=(4e4, 6e4), settings=QUICK)
+    evaluation = evaluate(toy(energy), {"a": candidate}, settings=replace(QUICK, left_out=(4e4, 6e4)))
     slices = evaluation.slices["a"]
     assert [s.left_out for s in slices].count(True) == 1
     assert sum(s.n_full for s in slices) == 2000

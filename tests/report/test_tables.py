@@ -139,7 +139,7 @@ def test_the_verdict_counts_levels_and_names_the_worst() -> None:
 def test_the_verdict_tells_of_energies_left_out_and_of_amplification() -> None:
     energy = energies(1200)
     samples = toy(energy), {"a": toy(energy, seed=2)}
-    evaluation = evaluate(*samples, training=toy(energies(100, seed=5), seed=6), left_out=(4e4, 6e4), settings=QUICK)
+    evaluation = evaluate(*samples, training=toy(energies(100, seed=5), seed=6), settings=replace(QUICK, left_out=(4e4, 6e4)))
     said = verdict(evaluation, evaluation.candidates[0])
     assert "At the energies left out of its training the distances are" in said
     assert "Its 1,200 showers know the whole-shower distributions as well as" in said

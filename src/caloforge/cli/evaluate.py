@@ -3,7 +3,7 @@
 __all__ = ["evaluate", "full_times", "tell"]
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -106,6 +106,10 @@ class Questions:
             raise OptionError(msg)
         return PRESETS[self.preset]
 
+    def energies_left_out(self) -> tuple[float, float] | None:
+        """The lowest and the highest energy, in MeV, that were left out."""
+        return None if self.left_out is None else energy_range(self.left_out, "--left-out")
+
 
 @grouped
 def evaluate(
@@ -148,9 +152,8 @@ def evaluate(
             full_name=names[0],
             preset=benchmark,
             training=None if questions.training is None else io.open_showers(questions.training, where),
-            left_out=None if questions.left_out is None else energy_range(questions.left_out, "--left-out"),
             times=full_times(names[0], reference),
-            settings=care.settings(reference.calorimeter, benchmark),
+            settings=replace(care.settings(reference.calorimeter, benchmark), left_out=questions.energies_left_out()),
             progress=progress,
         )
         page = report.write(evaluation, out, overwrite=overwrite)

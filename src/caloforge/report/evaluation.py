@@ -75,7 +75,6 @@ def evaluate(
     observables: tuple[Observable, ...] | None = None,
     preset: Preset | None = None,
     training: ShowerSource | None = None,
-    left_out: tuple[float, float] | None = None,
     times: Mapping[str, float] | None = None,
     settings: Settings | None = None,
     progress: Progress = _silent,
@@ -90,8 +89,6 @@ def evaluate(
         preset: A community's benchmark, for its bins, thresholds and published results; None for none.
         training: The showers of the full simulation on which candidates were trained, to test whether a candidate knows more
             than they do; None for no such test.
-        left_out: Incident energies, in MeV, from and up to which candidates were trained without showers, to test whether they
-            interpolate; None for none.
         times: For each stage that was timed its time, in ms a shower, to be shown in the report; the full simulation's under
             its name.
         settings: How carefully to judge; None for the standard.
@@ -123,7 +120,7 @@ def evaluate(
         gaps=gaps,
         features=_features(full, candidates, pairs, settings, progress),
         judgements=judgements,
-        slices={name: _slices(pair, chosen, left_out) for name, pair in pairs.items()},
+        slices={name: _slices(pair, chosen, settings.left_out) for name, pair in pairs.items()},
         amplifications=_amplifications(training, pairs, plan, progress),
         times=dict(times or {}),
         settings=settings,

@@ -41,6 +41,8 @@ class Settings:
         neighbour_showers: Most showers of a sample that are compared pair by pair (precision and its kin, kernel distance),
             from the first on; 0 for no metrics of feature vectors at all.
         slices: Most slices in incident energy in which the whole-shower observables are compared.
+        left_out: Incident energies, in MeV, from and up to which candidates were trained without showers, to test whether they
+            interpolate: a slice of its own; None for none.
         device: Where classifiers are trained and neighbours looked for.
         batch_size: Number of showers read at a time.
     """
@@ -53,6 +55,7 @@ class Settings:
     classifier_showers: int = 5000
     neighbour_showers: int = 5000
     slices: int = 5
+    left_out: tuple[float, float] | None = None
     device: str = "cpu"
     batch_size: int = 1000
 

@@ -11,13 +11,15 @@ from matplotlib.figure import Figure
 from caloforge.metrics.scores import Score
 from caloforge.report.amplification_figures import amplification_drawings
 from caloforge.report.classifier_figures import classifier_drawings
-from caloforge.report.drawing import LEAST_FLOORS, STYLE, Drawing, Group, colour, floors_axis, literal, settle
+from caloforge.report.drawing import LEAST_FLOORS, STYLE, Drawing, Group, colour, floors_axis, lighten, literal, settle
 from caloforge.report.energy_figures import slice_drawings
 from caloforge.report.observable_figures import drawn, observable_drawing
 from caloforge.report.records import Evaluation
 from caloforge.report.shower_figures import correlations, images, scatters
 from caloforge.report.tables import CLOSE
 from caloforge.report.words import title
+
+_LIGHT = (Group.OBSERVABLES, Group.SERIES, Group.CLASSIFIERS, Group.ENERGY, Group.AMPLIFICATION)
 
 
 def drawings(evaluation: Evaluation) -> list[Drawing]:
@@ -35,6 +37,8 @@ def drawings(evaluation: Evaluation) -> list[Drawing]:
         ]
         for drawing in made:
             settle(drawing.figure)
+            if drawing.group in _LIGHT:
+                lighten(drawing.figure)
         return sorted(made, key=lambda drawing: list(Group).index(drawing.group))
 
 

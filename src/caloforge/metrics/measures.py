@@ -52,6 +52,7 @@ _DROPPED_BITS = 13
 _FIRST_CODE = (127 - 20) << 10
 
 Rows = Float[np.ndarray, "_ _"]
+Weights = Float[np.ndarray, " _"]
 Masses = Float[np.ndarray, "_ _"]
 
 
@@ -140,25 +141,36 @@ def _numbered(bins: Bins, deposits: Float[Tensor, "showers cells"]) -> Integer[n
 
 @dataclass(frozen=True, eq=False)
 class Ranked:
-    """The values of two samples, one a shower, as numbers of common positions.
+    """The values of two samples, one a shower, by rank among the distinct values of both.
 
     Arguments:
-        positions: The positions, increasing, with shape (P).
-        full: The number of each shower's position in the full simulation, with shape (N).
-        candidate: That in the candidate, with shape (M).
+        values: The distinct values, increasing, with shape (V).
+        full: The rank of each shower of the full simulation, with shape (N).
+        candidate: That of each shower of the candidate, with shape (M).
     """
 
-    positions: Float[np.ndarray, " positions"]
+    values: Float[np.ndarray, " values"]
     full: Int[np.ndarray, " n"]
     candidate: Int[np.ndarray, " m"]
 
+    def difference(self, full: Weights, candidate: Weights) -> Float[np.ndarray, " values"]:
+        """F - G, the difference of the distribution functions at each value, for the weights of the showers, exact."""
+        shares = ((self.full, full / full.sum()), (self.candidate, candidate / candidate.sum()))
+        f, g = (np.bincount(ranks, weights, len(self.values)) for ranks, weights in shares)
+        return np.cumsum(f - g)
+
+    def lumped(self) -> "Ranked":
+        """The same with neighbours in rank lumped until there are at most `MOST_POSITIONS` values, the largest of each lump."""
+        ends = _ends(len(self.values))
+        lump = np.searchsorted(ends, np.arange(len(self.values)))
+        return Ranked(self.values[ends], lump[self.full], lump[self.candidate])
+
 
 def ranked(full: Real[np.ndarray, " _"], candidate: Real[np.ndarray, " _"]) -> Ranked:
-    """The line of two samples with one value a shower."""
+    """The values of two samples by rank."""
     values, index = np.unique(np.concatenate([full, candidate]), return_inverse=True)
-    ends = _ends(len(values))
-    numbers = np.split(np.searchsorted(ends, index), [len(full)])
-    return Ranked(values[ends].astype(np.float64), numbers[0], numbers[1])
+    ranks = np.split(index, [len(full)])
+    return Ranked(values.astype(np.float64), ranks[0], ranks[1])
 
 
 def _ends(n: int) -> Int[np.ndarray, " lumps"]:

@@ -65,11 +65,11 @@ def _series(
     observable: Observable, full: Collected, candidate: Collected, resampling: Resampling, preset: Preset | None
 ) -> Comparison:
     labels = observable.labels_of(full.sample.calorimeter)
-    columns = zip(full.sample.values[observable.name].T, candidate.sample.values[observable.name].T, strict=True)
-    parts = {
-        label: _points(f, g, resampling, preset, observable.name, label) for label, (f, g) in zip(labels, columns, strict=True)
-    }
-    return replace(Trio.mean(list(parts.values())).comparison, parts={label: part.comparison for label, part in parts.items()})
+    columns = full.sample.values[observable.name].T, candidate.sample.values[observable.name].T
+
+    trios = [_points(f, g, resampling, preset, observable.name, label) for label, f, g in zip(labels, *columns, strict=True)]
+    parts = {label: trio.comparison for label, trio in zip(labels, trios, strict=True)}
+    return replace(Trio.mean(trios).comparison, parts=parts)
 
 
 def _points(f: Values, g: Values, resampling: Resampling, preset: Preset | None, name: str, label: str = "") -> Trio:
@@ -94,12 +94,13 @@ def _line(observable: Observable, full: Collected, candidate: Collected, mode: i
 
 
 def _of_points(f: Values, g: Values, resampling: Resampling) -> Line:
-    line = ranked(f, g)
-    binnings = (line.full, len(line.positions)), (line.candidate, len(line.positions))
+    line = ranked(f, g).lumped()
+    n = len(line.values)
     [full], [candidate] = (
-        histograms(rows, one) for rows, one in zip((resampling.full_rows, resampling.candidate_rows), binnings, strict=True)
+        histograms(resampling.full_rows, (line.full, n)),
+        histograms(resampling.candidate_rows, (line.candidate, n)),
     )
-    return Line(line.positions, full, candidate)
+    return Line(line.values, full, candidate)
 
 
 def _on_scale(observable: Observable, line: Line) -> Line:

@@ -43,7 +43,7 @@ Rule = Callable[[Real[np.ndarray, " n"]], Bins]
 
 def equal_bins(values: Real[np.ndarray, " n"]) -> Bins:
     """50 bins of equal width that hold 99.8 % of the values, or one a whole number where that is fewer; and two beyond them."""
-    low, high = (float(np.quantile(values, tail)) for tail in (_TAIL, 1 - _TAIL))
+    low, high = map(float, np.quantile(values, [_TAIL, 1 - _TAIL]))
     if np.issubdtype(values.dtype, np.integer):
         width = -(-int(high - low + 1) // BINS)
         return Bins(np.arange(np.floor(low) - 0.5, np.ceil(high) + 0.5 + width, width))

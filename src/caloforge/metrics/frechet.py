@@ -30,7 +30,7 @@ from caloforge.errors import ShowerValueError
 from caloforge.metrics.resampling import Resampling
 from caloforge.metrics.scores import Score
 
-TIMES = 15
+TIMES = 10
 """Replicas and cuts are used up to this number: each costs two covariances and their roots."""
 
 BLOCK = 8192
@@ -49,7 +49,7 @@ def frechet_distance(
     Arguments:
         full: The features of the full simulation, finite, with shape (N, F).
         candidate: The features of the candidate, finite, with shape (M, F).
-        resampling: The weights of both samples; the first 15 replicas and cuts are used.
+        resampling: The weights of both samples; the first 10 replicas and cuts are used.
 
     Returns:
         The distance d^2 of the module's head, without unit.

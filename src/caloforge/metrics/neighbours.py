@@ -57,10 +57,10 @@ from caloforge.units import MeV
 CUTS = 20
 """Cuts are used up to this number."""
 
-SPREAD = 1500
+SPREAD = 1000
 """The most showers of a sample that are cut in halves."""
 
-SPARE = 3
+SPARE = 2
 """Showers beyond the nearest that are measured in double precision, lest rounding has changed the order."""
 
 ROUNDING = 2.0**-16

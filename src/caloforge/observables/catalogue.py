@@ -86,7 +86,7 @@ class _Above:
 
 
 def _above(observable: Observable, threshold: float) -> Observable:
-    energy = format_energy(threshold)
+    energy = format_energy(float(f"{threshold:.4g}"))
     if observable == LOG_SPECTRUM:
         return replace(observable, title=f"Cell energies above {energy}, log10", threshold=threshold)
     if observable not in _THRESHOLDED:

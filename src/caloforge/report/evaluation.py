@@ -242,6 +242,8 @@ def _correlation(pair: _Pair) -> Score | None:
 def _judgements(
     full: ShowerSource, candidates: Mapping[str, ShowerSource], settings: Settings, progress: Progress
 ) -> dict[str, dict[str, Judgement]]:
+    if not settings.judges:
+        return {name: {} for name in candidates}
     judgements: dict[str, dict[str, Judgement]] = {}
     for name, source in candidates.items():
         seen = [s[: settings.classifier_showers].to(settings.device) for s in (full, source)]

@@ -45,11 +45,9 @@ class Care:
         typer.Option(metavar="NAME", help="Whose: caloforge, calochallenge, calodream, l2lflows.", show_default="the preset's"),
     ] = None
     trainings: Annotated[int, typer.Option(min=2, metavar="T", help="Trainings of each classifier.")] = 5
-    seen: Annotated[
-        int, typer.Option("--classifier-showers", min=50, metavar="N", help="Most showers of a sample for the classifiers.")
-    ] = 5000
-    neighbours: Annotated[
-        int, typer.Option("--neighbour-showers", min=0, metavar="N", help="Most showers compared pair by pair; 0 for none.")
+    seen: Annotated[int, typer.Option("--seen", min=50, metavar="N", help="Most showers of a sample for the classifiers.")] = 5000
+    paired: Annotated[
+        int, typer.Option("--paired", min=0, metavar="N", help="Most showers compared pair by pair; 0 for none.")
     ] = 5000
     device: Annotated[str, typer.Option(metavar="NAME", help="Where to train: cpu, cuda, cuda:1, mps.")] = "cpu"
     batch_size: BatchSize = 1000
@@ -64,7 +62,7 @@ class Care:
             judges=judges,
             trainings=self.trainings,
             classifier_showers=self.seen,
-            neighbour_showers=self.neighbours,
+            neighbour_showers=self.paired,
             device=self.device,
             batch_size=self.batch_size,
         )

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
+from torch import Tensor
 
 from caloforge.io.input import require_deposits
 from caloforge.metrics.binning import Bins
@@ -20,6 +21,7 @@ from caloforge.observables import Entry, Observable, high_level_features, layer_
 from caloforge.report.records import Example, Sample
 from caloforge.showers import Showers, ShowerSource, spans
 
+_FEATURES, _LAYERS = "high-level features", "energies of layers"
 _EXAMPLES_AT = (0.02, 0.25, 0.5, 0.75, 0.98)
 
 
@@ -38,6 +40,21 @@ class Plan:
     threshold: float
     cell_bins: Bins | None
     batch_size: int
+
+
+class _Columns:
+    """What is kept of each of n showers, filled in batch by batch, so that nothing is held twice."""
+
+    def __init__(self, n: int) -> None:
+        self._n = n
+        self.values: dict[str, np.ndarray] = {}
+
+    def put(self, name: str, rows: slice, found: Tensor) -> None:
+        """Keep what was found in some showers."""
+        part = found.cpu().numpy()
+        if name not in self.values:
+            self.values[name] = np.empty((self._n, *part.shape[1:]), part.dtype)
+        self.values[name][rows] = part
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,17 +96,18 @@ def collect(
     """
     counts = [CellCounts(weights) for weights in rows]
     binned = [] if plan.cell_bins is None else [CellCounts(weights, plan.cell_bins) for weights in rows]
-    total, parts, features = np.zeros(source.calorimeter.n_cells), [], []
-    weights = weights_of(source)
+    total, kept_of_showers, weights = np.zeros(source.calorimeter.n_cells), _Columns(len(source)), weights_of(source)
     for span, batch in zip(spans(len(source), plan.batch_size), source.batches(plan.batch_size), strict=True):
         require_deposits(batch.deposits, f"sample '{name}'", range(span.start, span.stop))
         for count in (*counts, *binned):
             count.add(batch.deposits)
         total += weights[span] @ batch.deposits.double().cpu().numpy()
-        parts.append({o.name: o.function(batch).cpu().numpy() for o in plan.observables if o.entry is not Entry.CELL})
-        features.append((high_level_features(batch, plan.threshold).cpu().numpy(), layer_energies(batch).cpu().numpy()))
-    energies = source.energies.double().cpu().numpy()
-    high_level, layers = (np.concatenate(column) for column in zip(*features, strict=True))
+        for observable in plan.observables:
+            if observable.entry is not Entry.CELL:
+                kept_of_showers.put(observable.name, span, observable.function(batch))
+        kept_of_showers.put(_FEATURES, span, high_level_features(batch, plan.threshold))
+        kept_of_showers.put(_LAYERS, span, layer_energies(batch))
+    energies, values = source.energies.double().cpu().numpy(), kept_of_showers.values
     sample = Sample(
         name=name,
         calorimeter=source.calorimeter,
@@ -97,10 +115,10 @@ def collect(
         energies=energies,
         weights=weights,
         weighted=source.weights is not None,
-        values={key: np.concatenate([part[key] for part in parts]) for key in parts[0]},
+        values={key: column for key, column in values.items() if key not in (_FEATURES, _LAYERS)},
         cells=counts[0].masses[:kept],
-        features=high_level,
-        correlation=layer_correlation(layers, weights),
+        features=values[_FEATURES],
+        correlation=layer_correlation(values[_LAYERS], weights),
         mean=total / weights.sum(),
         examples=tuple(example(source, int(row)) for row in _example_rows(energies, like)),
     )

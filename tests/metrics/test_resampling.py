@@ -43,6 +43,16 @@ def test_the_scale_is_that_of_the_sizes(n: int, m: int) -> None:
     assert resampling(np.ones(n), np.ones(m)).scale == pytest.approx(expected)
 
 
+def test_the_first_resamplings_are_the_first() -> None:
+    drawn = resampling(np.ones(20), np.ones(30), replicas=5, cuts=7)
+    few = drawn.first(3)
+    assert (few.full == drawn.full).all()
+    assert (few.replicas[1] == drawn.replicas[1][:3]).all()
+    assert (few.halves[0] == drawn.halves[0][:3]).all()
+    assert (few.halves[1] == drawn.halves[1][:3]).all()
+    assert few.scale == drawn.scale
+
+
 def test_weights_are_in_every_resampling_and_in_the_effective_size() -> None:
     weights = np.random.default_rng(1).random(30)
     drawn = resampling(weights, np.ones(30), replicas=3, cuts=3)

@@ -20,7 +20,7 @@ noise twice and lie above the value; only their spread is used.
 __all__ = ["extrapolated_frechet_distance", "frechet_distance", "normalised"]
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
@@ -59,11 +59,7 @@ def frechet_distance(
     """
     require_rows(full, candidate, resampling)
     x, y = normalised(full, candidate)
-    few = replace(
-        resampling,
-        replicas=(resampling.replicas[0][:TIMES], resampling.replicas[1][:TIMES]),
-        halves=(resampling.halves[0][:TIMES], resampling.halves[1][:TIMES]),
-    )
+    few = resampling.first(TIMES)
     return few.score(lambda a, b: _distances(x, a, y, b), lambda a, b: _distances(x, a, x, b), order=1)
 
 

@@ -27,7 +27,6 @@ __all__ = ["LEAST_FULL", "Resampling", "Trials", "effective_size", "resampling"]
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float, Int, Real
@@ -78,18 +77,42 @@ class Resampling:
     """How often each shower counts, in the samples as they are and in every resampling of them.
 
     Arguments:
-        full: The weights of the full simulation, with shape (1, N).
-        candidate: The weights of the candidate, with shape (1, M).
-        replicas: The weights in the replicas of both samples, with shapes (R, N) and (R, M).
-        halves: The weights of the full simulation in the first and the second half of each cut, with shapes (C, N).
+        full_rows: The weights of the full simulation: as it is, of R replicas, of the first and of the second halves of C cuts,
+            with shape (1 + R + 2 C, N).
+        candidate_rows: The weights of the candidate: as it is, and of its replicas, with shape (1 + R, M).
         scale: The ratio s of the module's head, of these sizes to the halves.
     """
 
-    full: Rows
-    candidate: Rows
-    replicas: tuple[Rows, Rows]
-    halves: tuple[Rows, Rows]
+    full_rows: Rows
+    candidate_rows: Rows
     scale: float
+
+    @property
+    def full(self) -> Rows:
+        """The weights of the full simulation, with shape (1, N)."""
+        return self.full_rows[:1]
+
+    @property
+    def candidate(self) -> Rows:
+        """The weights of the candidate, with shape (1, M)."""
+        return self.candidate_rows[:1]
+
+    @property
+    def replicas(self) -> tuple[Rows, Rows]:
+        """The weights in the replicas of both samples, with shapes (R, N) and (R, M)."""
+        return self.full_rows[1 : len(self.candidate_rows)], self.candidate_rows[1:]
+
+    @property
+    def halves(self) -> tuple[Rows, Rows]:
+        """The weights of the full simulation in the first and in the second half of each cut, with shapes (C, N)."""
+        first, second = np.split(self.full_rows[len(self.candidate_rows) :], 2)
+        return first, second
+
+    def first(self, times: int) -> "Resampling":
+        """The same with at most so many replicas and cuts, the first ones."""
+        (a, b), (c, d) = self.replicas, self.halves
+        rows = _rows(self.full, a[:times], c[:times], d[:times])
+        return Resampling(rows, _rows(self.candidate, b[:times]), self.scale)
 
     def score(self, between: Statistic, within: Statistic, order: float) -> Score:
         """The score of a statistic.
@@ -101,16 +124,6 @@ class Resampling:
         """
         value = float(between(self.full, self.candidate)[0])
         return Trials(value, between(*self.replicas), within(*self.halves) * self.scale**order).score
-
-    @cached_property
-    def full_rows(self) -> Rows:
-        """All weights of the full simulation: as it is, of replicas, of first and of second halves, (1 + R + 2 C, N)."""
-        return np.asfortranarray(np.concatenate([self.full, self.replicas[0], *self.halves]))
-
-    @cached_property
-    def candidate_rows(self) -> Rows:
-        """All weights of the candidate: its own and those of its replicas, (1 + R, M)."""
-        return np.asfortranarray(np.concatenate([self.candidate, self.replicas[1]]))
 
     def trials(self, statistic: Statistic, full: Rows, candidate: Rows, order: float) -> Trials:
         """A statistic of what each resampling makes of the samples, such as their masses on a line.
@@ -162,12 +175,15 @@ def resampling(
     first, second = (np.stack(part) * full for part in zip(*halves, strict=True))
     per_half = np.mean([1 / effective_size(a) + 1 / effective_size(b) for a, b in zip(first, second, strict=True)])
     return Resampling(
-        full=full[None],
-        candidate=candidate[None],
-        replicas=(np.stack(drawn) * full, np.stack(others) * candidate),
-        halves=(first, second),
+        full_rows=_rows(full[None], np.stack(drawn) * full, first, second),
+        candidate_rows=_rows(candidate[None], np.stack(others) * candidate),
         scale=(1 / effective_size(full) + 1 / effective_size(candidate)) / float(per_half),
     )
+
+
+def _rows(*parts: Rows) -> Rows:
+    """Rows one below the other, with the numbers of each shower side by side, as sums over showers want them."""
+    return np.asfortranarray(np.concatenate(parts))
 
 
 def _check(full: Weights, candidate: Weights, energies: Real[np.ndarray, " _"] | None) -> None:

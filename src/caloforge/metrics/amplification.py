@@ -44,6 +44,7 @@ import numpy as np
 from jaxtyping import Float, Int, Real
 
 from caloforge.errors import ShowerValueError
+from caloforge.metrics.resampling import effective_size
 
 SIGMAS = 2.0
 """A generator's own error is told from 0 if it exceeds so many standard deviations."""
@@ -222,7 +223,7 @@ def _edges(truth: np.ndarray, weights: Float[np.ndarray, " truth"], quantiles: i
 def _binned(values: np.ndarray, weights: Float[np.ndarray, " n"], edges: np.ndarray) -> _Binned:
     inside = np.searchsorted(edges, values, side="left")
     contents = np.bincount(inside, weights, minlength=len(edges) + 1) / weights.sum()
-    return _Binned(contents, len(values), float(weights.sum() ** 2 / np.square(weights).sum()))
+    return _Binned(contents, len(values), effective_size(weights))
 
 
 def _sizes(asked: Sequence[int] | None, training: int, generated: int) -> Int[np.ndarray, " sizes"]:

@@ -1,6 +1,6 @@
 """Bins for histograms: where they lie is decided on the full simulation alone, by a *rule* from its values to bins."""
 
-__all__ = ["Bins", "Rule", "each_position", "equal_bins", "logarithmic_bins", "up_to_largest"]
+__all__ = ["Bins", "Rule", "each_position", "equal_bins", "up_to_largest"]
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -50,15 +50,6 @@ def equal_bins(values: Real[np.ndarray, " n"]) -> Bins:
     half = 0.5 * abs(low) or 0.5
     low, high = (low, high) if high > low else (low - half, low + half)
     return Bins(np.linspace(low, high, BINS + 1))
-
-
-def logarithmic_bins(threshold: float) -> Rule:
-    """50 bins of equal ratio from a positive threshold to the largest value, and two beyond them."""
-
-    def rule(values: Real[np.ndarray, " n"]) -> Bins:
-        return Bins(up_to_largest(threshold, values, BINS + 1))
-
-    return rule
 
 
 def up_to_largest(low: float, values: Real[np.ndarray, " n"], edges: int) -> Float[np.ndarray, " edges"]:

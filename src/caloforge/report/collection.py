@@ -18,7 +18,7 @@ from caloforge.metrics.binning import Bins
 from caloforge.metrics.correlations import layer_correlation
 from caloforge.metrics.measures import CellCounts, Masses, Rows
 from caloforge.observables import Entry, Observable, high_level_features, layer_energies
-from caloforge.report.records import Example, Sample
+from caloforge.report.records import Example, Sample, same_energies
 from caloforge.showers import Showers, ShowerSource, spans
 
 _FEATURES, _LAYERS = "high-level features", "energies of layers"
@@ -129,7 +129,7 @@ def _example_rows(energies: Float[np.ndarray, " showers"], like: Sample | None) 
     """Showers at fixed quantiles of the energy; for a candidate the same rows, or else those nearest in energy."""
     if like is None:
         return np.argsort(energies, kind="stable")[[int(q * len(energies)) for q in _EXAMPLES_AT]]
-    if len(energies) == len(like) and np.allclose(energies, like.energies):
+    if same_energies(energies, like.energies):
         return np.array([example.row for example in like.examples])
     return np.array([int(np.argmin(np.abs(energies - example.energy))) for example in like.examples])
 

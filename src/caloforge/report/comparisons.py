@@ -96,10 +96,8 @@ def _line(observable: Observable, full: Collected, candidate: Collected, mode: i
 def _of_points(f: Values, g: Values, resampling: Resampling) -> Line:
     line = ranked(f, g).lumped()
     n = len(line.values)
-    [full], [candidate] = (
-        histograms(resampling.full_rows, (line.full, n)),
-        histograms(resampling.candidate_rows, (line.candidate, n)),
-    )
+    [full] = histograms(resampling.full_rows, (line.full, n))
+    [candidate] = histograms(resampling.candidate_rows, (line.candidate, n))
     return Line(line.values, full, candidate)
 
 
@@ -108,8 +106,8 @@ def _on_scale(observable: Observable, line: Line) -> Line:
 
 
 def _require_entries(observable: Observable, line: Line, full: Collected, candidate: Collected) -> None:
-    empty = [c.sample.name for c, masses in ((full, line.full), (candidate, line.candidate)) if not masses[0].sum() > 0]
-    if empty:
+    if line.empty:
+        empty = [c.sample.name for c, masses in ((full, line.full), (candidate, line.candidate)) if not masses[0].sum() > 0]
         above = f" above {observable.threshold:g} {observable.unit}" if observable.scale is Scale.LOG else ""
         msg = f"{' and '.join(empty)}: nothing{above}, so nothing to compare"
         raise ShowerValueError(msg)

@@ -29,7 +29,7 @@ from caloforge.observables import THRESHOLD, Entry, Observable, Scale, catalogue
 from caloforge.report.collection import Collected, Plan, collect, example, weights_of
 from caloforge.report.comparisons import compare
 from caloforge.report.presets import Preset
-from caloforge.report.records import IN_TAILS, Evaluation, Features, Sample, Settings, Slice
+from caloforge.report.records import IN_TAILS, Evaluation, Features, Sample, Settings, Slice, same_energies, shares_energies
 from caloforge.showers import ShowerSource
 
 Progress = Callable[[str], None]
@@ -57,7 +57,7 @@ class _Pair:
 
     @property
     def shared(self) -> bool:
-        return _shared(self.full.sample.energies, self.candidate.sample.energies)
+        return shares_energies(self.full.sample, self.candidate.sample)
 
     def redrawn(self, full: Bool[np.ndarray, " n"] | slice, candidate: Bool[np.ndarray, " m"] | slice) -> Resampling:
         """A few resamplings of some of the showers."""
@@ -160,8 +160,9 @@ def _pairs(
     progress: Progress,
 ) -> dict[str, _Pair]:
     """Read all samples. The full simulation's resamplings depend on whether energies are shared, and on nothing else."""
-    shared = {name: _shared(_energies(full), _energies(source)) for name, source in candidates.items()}
-    drawn = {name: _drawn(full, source, shared[name], settings) for name, source in candidates.items()}
+    energies = _energies(full)
+    shared = {name: same_energies(energies, _energies(source)) for name, source in candidates.items()}
+    drawn = {name: _drawn(full, source, energies if shared[name] else None, settings) for name, source in candidates.items()}
     modes = list(dict.fromkeys(shared.values()))
     rows = [next(drawn[name].full_rows for name in drawn if shared[name] is mode) for mode in modes]
     kept = 1 + settings.replicas
@@ -175,18 +176,15 @@ def _pairs(
     return pairs
 
 
-def _drawn(full: ShowerSource, candidate: ShowerSource, shared: bool, settings: Settings) -> Resampling:
-    energies = _energies(full) if shared else None
+def _drawn(
+    full: ShowerSource, candidate: ShowerSource, energies: Float[np.ndarray, " showers"] | None, settings: Settings
+) -> Resampling:
     options = {"replicas": settings.replicas, "cuts": settings.cuts, "seed": settings.seed}
     return resampling(weights_of(full), weights_of(candidate), energies=energies, **options)
 
 
 def _energies(source: ShowerSource) -> Float[np.ndarray, " showers"]:
     return source.energies.double().cpu().numpy()
-
-
-def _shared(a: Float[np.ndarray, " n"], b: Float[np.ndarray, " m"]) -> bool:
-    return len(a) == len(b) and bool(np.allclose(a, b, rtol=1e-6, atol=0))
 
 
 def _comparisons(
@@ -212,20 +210,19 @@ def _features(
     progress: Progress,
 ) -> dict[str, Features]:
     """The metrics on vectors of features, of candidates with enough showers."""
-    sizes = {name: min(len(full), len(source), settings.neighbour_showers) for name, source in candidates.items()}
-    found = {}
-    for name, pair in pairs.items():
-        if sizes[name] < LEAST_SHOWERS:
-            continue
+    able = {n: s for n, s in candidates.items() if min(len(full), len(s), settings.neighbour_showers) >= LEAST_SHOWERS}
+    if not able:
+        return {}
+    some, found = slice(settings.neighbour_showers), {}
+    voxels = log_voxels(full[some].deposits.to(settings.device))
+    for name, source in able.items():
         progress(f"feature vectors of {name}")
-        f, g = pair.full.sample.features, pair.candidate.sample.features
-        some = slice(settings.neighbour_showers)
-        few = pair.redrawn(some, some)
-        voxels = [log_voxels(source[some].deposits.to(settings.device)) for source in (full, candidates[name])]
+        pair = pairs[name]
+        f, g, few = pair.full.sample.features, pair.candidate.sample.features, pair.redrawn(some, some)
         found[name] = Features(
             frechet=frechet_distance(f, g, pair.drawn),
             kernel=kernel_distance(f[some], g[some], few),
-            neighbours=neighbours(voxels[0], voxels[1], few),
+            neighbours=neighbours(voxels, log_voxels(source[some].deposits.to(settings.device)), few),
             correlation=_correlation(pair),
             showers=settings.neighbour_showers,
         )
@@ -245,12 +242,13 @@ def _judgements(
     if not settings.judges:
         return {name: {} for name in candidates}
     judgements: dict[str, dict[str, Judgement]] = {}
+    reference = full[: settings.classifier_showers].to(settings.device)
     for name, source in candidates.items():
-        seen = [s[: settings.classifier_showers].to(settings.device) for s in (full, source)]
+        seen = source[: settings.classifier_showers].to(settings.device)
         judgements[name] = {}
-        for one in settings.judges if min(map(len, seen)) >= LEAST_SHOWERS else ():
+        for one in settings.judges if min(len(reference), len(seen)) >= LEAST_SHOWERS else ():
             progress(f"classifier '{one.title}' against {name}")
-            judgements[name][one.name] = judge(seen[0], seen[1], one, trainings=settings.trainings, seed=settings.seed)
+            judgements[name][one.name] = judge(reference, seen, one, trainings=settings.trainings, seed=settings.seed)
     return judgements
 
 

@@ -38,8 +38,9 @@ import numpy as np
 from jaxtyping import Float, Real
 
 from caloforge.metrics.binning import Bins, Rule, up_to_largest
+from caloforge.metrics.classifiers.judges import READOUT
 from caloforge.showers import ELECTRON
-from caloforge.units import GeV, MeV, TeV, keV
+from caloforge.units import GeV, MeV, TeV
 
 
 @dataclass(frozen=True)
@@ -116,9 +117,6 @@ _SOURCE = "arXiv:2410.21611; github.com/CaloChallenge/homepage, final_results, c
 _TABLES = resources.files("caloforge.report") / "published"
 _PHOTON, _PION = 22, 211
 
-_SILICON = 0.5 * keV / 0.033
-"""The threshold of datasets 2 and 3: 0.5 keV in silicon, over the sampling fraction."""
-
 _ATLAS = _Reach(100, 100, 100, 100)
 _ATLAS_DEEP = _Reach(500, 400, 500, 400)
 _PAR04 = _Reach(30, 30, 40, 20)
@@ -194,9 +192,9 @@ def _par04(name: str, title: str) -> Preset:
         pdg=ELECTRON,
         energies=(1 * GeV, 1 * TeV),
         showers=100_000,
-        threshold=_SILICON,
+        threshold=READOUT,
         judges="calochallenge",
-        rules=_rules(_SILICON, _PAR04, {}),
+        rules=_rules(READOUT, _PAR04, {}),
         published=_published(name),
         source=_SOURCE,
     )

@@ -4,7 +4,7 @@ Two samples *share their incident energies* if they have one size and shower i h
 candidate do that were made for the particles of the full simulation.
 """
 
-__all__ = ["IN_TAILS", "Evaluation", "Example", "Features", "Sample", "Settings", "Slice", "shares_energies"]
+__all__ = ["IN_TAILS", "Evaluation", "Example", "Features", "Sample", "Settings", "Slice", "same_energies", "shares_energies"]
 
 import math
 from collections.abc import Mapping
@@ -222,6 +222,11 @@ class Evaluation:
         return 1.0 if first == 0 else math.inf
 
 
+def same_energies(a: Float[np.ndarray, " n"], b: Float[np.ndarray, " m"]) -> bool:
+    """Whether two lists of incident energies are the same row by row, to six digits."""
+    return len(a) == len(b) and bool(np.allclose(a, b, rtol=1e-6, atol=0))
+
+
 def shares_energies(a: Sample, b: Sample) -> bool:
     """Whether two samples have the same incident energies row by row, to six digits."""
-    return len(a) == len(b) and bool(np.allclose(a.energies, b.energies, rtol=1e-6, atol=0))
+    return same_energies(a.energies, b.energies)

@@ -32,6 +32,8 @@ from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression, minimize
 from scipy.special import expit, log_expit
 
+from caloforge.metrics.resampling import effective_size
+
 Values = Float[np.ndarray, " values"]
 Map = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
@@ -187,7 +189,7 @@ def _logistic(logits: Values, labels: Values, weights: Values) -> Map:
 
 def _moved(labels: Values, weights: Values) -> Values:
     """Platt's targets (n + 1) / (n + 2) and 1 / (m + 2), with the effective numbers of showers."""
-    sizes = [weights[labels == y].sum() ** 2 / np.square(weights[labels == y]).sum() for y in (0, 1)]
+    sizes = [effective_size(weights[labels == y]) for y in (0, 1)]
     return np.asarray(np.where(labels > 0, (sizes[1] + 1) / (sizes[1] + 2), 1 / (sizes[0] + 2)))
 
 

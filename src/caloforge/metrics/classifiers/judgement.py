@@ -34,6 +34,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from caloforge.metrics.classifiers.calibration import Curve
+from caloforge.metrics.resampling import effective_size
 from caloforge.metrics.scores import Score
 
 FALSE_POSITIVE: NDArray[np.float64] = np.linspace(0, 1, 101)
@@ -99,7 +100,7 @@ class Weighed:
     @property
     def effective_size(self) -> float:
         r"""The effective number of showers, :math:`(\sum v)^2 / \sum v^2`."""
-        return float(self.counts.sum() ** 2 / np.square(self.counts).sum())
+        return effective_size(self.counts)
 
     def chosen(self, order: NDArray[np.int64]) -> "Weighed":
         """Some of the showers, in an order."""

@@ -85,7 +85,7 @@ class Judge:
         return sum(p.numel() for p in network.parameters())
 
 
-_READOUT = 0.5 * keV / 0.033
+READOUT = 0.5 * keV / 0.033
 """The threshold of the CaloChallenge's datasets 2 and 3: 0.5 keV in silicon, over the sampling fraction."""
 
 _OURS = Training(
@@ -153,16 +153,16 @@ JUDGES: Mapping[str, tuple[Judge, ...]] = MappingProxyType(
     {
         "caloforge": DEFAULT_JUDGES,
         "calochallenge": (
-            Judge("high-level", "CaloChallenge's classifier on high-level features", HighLevel(_READOUT), _WIDE, _CHALLENGE),
-            Judge("low-level", "CaloChallenge's classifier on voxels", Voxels(_READOUT), _WIDE, _CHALLENGE),
+            Judge("high-level", "CaloChallenge's classifier on high-level features", HighLevel(READOUT), _WIDE, _CHALLENGE),
+            Judge("low-level", "CaloChallenge's classifier on voxels", Voxels(READOUT), _WIDE, _CHALLENGE),
             Judge(
                 "low-level-normalised", "CaloChallenge's classifier on normalised voxels", NormalisedVoxels(), _WIDE, _CHALLENGE
             ),
-            Judge("resnet", "CaloChallenge's ResNet-18 on voxels", VoxelImage(_READOUT), ResNet3d(), _CHALLENGE),
+            Judge("resnet", "CaloChallenge's ResNet-18 on voxels", VoxelImage(READOUT), ResNet3d(), _CHALLENGE),
         ),
         "calodream": (
-            Judge("high-level", "CaloDREAM's classifier on layer-wise features", LayerWise(_READOUT), _MIDDLE, _DREAM),
-            Judge("low-level", "CaloDREAM's classifier on voxels", Voxels(_READOUT), _MIDDLE, _DREAM),
+            Judge("high-level", "CaloDREAM's classifier on layer-wise features", LayerWise(READOUT), _MIDDLE, _DREAM),
+            Judge("low-level", "CaloDREAM's classifier on voxels", Voxels(READOUT), _MIDDLE, _DREAM),
         ),
         "l2lflows": (
             Judge(

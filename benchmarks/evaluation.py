@@ -10,8 +10,6 @@ and prints the time of each part and the largest memory of the process; with --n
 """
 
 import argparse
-import resource
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -24,6 +22,7 @@ from caloforge.calorimeter import named_calorimeters
 from caloforge.io import CaloChallengeWriter, open_showers
 from caloforge.metrics import DEFAULT_JUDGES, judge, neighbours, resampling
 from caloforge.showers import Particles, Showers, ShowerSource, spans
+from caloforge.timing import peak_memory
 from caloforge.units import GeV
 
 LIT = 1 / 8
@@ -48,8 +47,7 @@ def written(path: Path, n: int, calorimeter: str, seed: int) -> ShowerSource:
 
 def peak() -> str:
     """The largest memory of the process so far."""
-    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    return f"{used / 2**30:.2f} GiB"
+    return f"{peak_memory() / 2**30:.2f} GiB"
 
 
 class Clock:

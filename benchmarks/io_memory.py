@@ -8,8 +8,6 @@ step the time a shower, the size of the file and the largest memory the process 
 
 import argparse
 import json
-import resource
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -23,6 +21,7 @@ from caloforge.calorimeter import RegularGrid, pbwo4_crystals
 from caloforge.io import convert, open_showers
 from caloforge.showers import Particles, Showers, spans
 from caloforge.streams import keys, normals, uniforms
+from caloforge.timing import peak_memory
 from caloforge.units import GeV
 
 
@@ -62,11 +61,6 @@ class MadeUpShowers:
         return (self[span] for span in spans(self.n, size))
 
 
-def peak_memory() -> float:
-    """The largest resident memory of this process so far, in MB (ru_maxrss is in bytes on macOS, in KiB elsewhere)."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
-
-
 def convert_there_and_back(n: int, batch_size: int, folder: Path) -> list[dict[str, float | str]]:
     """Write, convert and convert back n showers."""
     steps = [("made up", "a.h5"), ("a.h5", "b.npy"), ("b.npy", "c.h5")]
@@ -82,7 +76,7 @@ def convert_there_and_back(n: int, batch_size: int, folder: Path) -> list[dict[s
                 "step": f"{source} -> {target}",
                 "us_per_shower": 1e6 * seconds / n,
                 "file_mb": size,
-                "peak_memory_mb": peak_memory(),
+                "peak_memory_mb": peak_memory() / 1e6,
             }
         )
     return results

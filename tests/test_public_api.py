@@ -253,6 +253,7 @@ PUBLIC: dict[str, list[str]] = {
         "Stage",
         "Timing",
         "bench",
+        "peak_memory",
     ],
     "caloforge.units": ["GeV", "MeV", "TeV", "cm", "format_energy", "keV", "m", "mm", "parse_energy"],
     "caloforge.zoo": ["bundled_showers", "card", "load", "names", "shower_names"],

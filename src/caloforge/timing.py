@@ -15,7 +15,7 @@ on an accelerator it is what was allocated there. A batch of more than 1000 is t
 line through a hundredth and a tenth of it; configurations left out are told with the reason.
 """
 
-__all__ = ["ALL", "SUM", "Benchmark", "Chain", "GFlashChain", "RefinerChain", "Skipped", "Stage", "Timing", "bench"]
+__all__ = ["ALL", "SUM", "Benchmark", "Chain", "GFlashChain", "RefinerChain", "Skipped", "Stage", "Timing", "bench", "peak_memory"]
 
 import multiprocessing
 import os
@@ -253,7 +253,7 @@ class _Job:
         self._run(stages, 1, self.batch_size)
         batches = self._batches(1e-3 * float(self._run(stages, 1, self.batch_size).sum()) * self.batch_size)
         runs = np.stack([self._run(stages, batches, self.batch_size) for _ in range(self.repeats)])
-        names, peak = [stage.name for stage in stages], _peak(self.device)
+        names, peak = [stage.name for stage in stages], peak_memory(self.device)
         return tuple(self._timing(name, batches, times, peak) for name, times in _with_sum(names, runs))
 
     def _memory_needed(self, stages: Sequence[Stage]) -> float:
@@ -266,7 +266,7 @@ class _Job:
 
     def _peak_after(self, stages: Sequence[Stage], size: int) -> int:
         self._run(stages, 1, size)
-        return _peak(self.device)
+        return peak_memory(self.device)
 
     def _batches(self, seconds: float) -> int:
         if self.showers is not None:
@@ -311,7 +311,11 @@ def _now(device: str) -> float:
     return time.perf_counter()
 
 
-def _peak(device: str) -> int:
+def peak_memory(device: str = "cpu") -> int:
+    """The largest memory so far, in bytes: of this process, or what it has allocated on an accelerator.
+
+    Linux's ``VmHWM`` is asked first: ``ru_maxrss`` starts from the memory of the process that started this one.
+    """
     if torch.device(device).type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     if _STATUS.is_file():

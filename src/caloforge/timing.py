@@ -15,7 +15,10 @@ on an accelerator it is what was allocated there. A batch of more than 1000 is t
 line through a hundredth and a tenth of it; configurations left out are told with the reason.
 """
 
-__all__ = ["ALL", "SUM", "Benchmark", "Chain", "GFlashChain", "RefinerChain", "Skipped", "Stage", "Timing", "bench", "peak_memory"]
+__all__ = [
+    *("ALL", "SUM", "Benchmark", "Chain", "GFlashChain", "RefinerChain", "Skipped", "Stage", "Timing"),
+    *("bench", "peak_memory"),
+]
 
 import multiprocessing
 import os

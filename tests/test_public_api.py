@@ -60,11 +60,13 @@ PUBLIC: dict[str, list[str]] = {
         "DihedralNetwork",
         "SquirelsEnergyNetwork",
         "SquirelsShapeNetwork",
+        "VisionTransformer",
         "sinusoids",
     ],
     "caloforge.learn.networks.dihedral": ["DihedralLinear", "DihedralNetwork"],
     "caloforge.learn.networks.embedding": ["sinusoids"],
     "caloforge.learn.networks.squirels": ["SquirelsEnergyNetwork", "SquirelsShapeNetwork"],
+    "caloforge.learn.networks.vision": ["FASTEST", "VisionTransformer"],
     "caloforge.learn.processes": [
         "Displacement",
         "EULER",

@@ -1,7 +1,8 @@
 """Plain torch modules. They know shapes, not physics."""
 
-__all__ = ["DihedralLinear", "DihedralNetwork", "SquirelsEnergyNetwork", "SquirelsShapeNetwork", "sinusoids"]
+__all__ = ["DihedralLinear", "DihedralNetwork", "SquirelsEnergyNetwork", "SquirelsShapeNetwork", "VisionTransformer", "sinusoids"]
 
 from caloforge.learn.networks.dihedral import DihedralLinear, DihedralNetwork
 from caloforge.learn.networks.embedding import sinusoids
 from caloforge.learn.networks.squirels import SquirelsEnergyNetwork, SquirelsShapeNetwork
+from caloforge.learn.networks.vision import VisionTransformer

@@ -1,7 +1,16 @@
 """Plain torch modules. They know shapes, not physics."""
 
-__all__ = ["DihedralLinear", "DihedralNetwork", "SquirelsEnergyNetwork", "SquirelsShapeNetwork", "VisionTransformer", "sinusoids"]
+__all__ = [
+    "ConvolutionalAutoencoder",
+    "DihedralLinear",
+    "DihedralNetwork",
+    "SquirelsEnergyNetwork",
+    "SquirelsShapeNetwork",
+    "VisionTransformer",
+    "sinusoids",
+]
 
+from caloforge.learn.networks.autoencoder import ConvolutionalAutoencoder
 from caloforge.learn.networks.dihedral import DihedralLinear, DihedralNetwork
 from caloforge.learn.networks.embedding import sinusoids
 from caloforge.learn.networks.squirels import SquirelsEnergyNetwork, SquirelsShapeNetwork

@@ -6,6 +6,7 @@ __all__ = [
     "MIDPOINT",
     "RK4",
     "SOLVERS",
+    "Autoencoder",
     "Displacement",
     "FlowBridge",
     "Linear",
@@ -13,9 +14,11 @@ __all__ = [
     "RungeKutta",
     "SchroedingerBridge",
     "Trigonometric",
+    "Variational",
     "integrate",
 ]
 
 from caloforge.learn.processes.flow import FlowBridge, Linear, Path, Trigonometric
 from caloforge.learn.processes.schroedinger import Displacement, SchroedingerBridge
 from caloforge.learn.processes.solvers import EULER, HEUN, MIDPOINT, RK4, SOLVERS, RungeKutta, integrate
+from caloforge.learn.processes.variational import Autoencoder, Variational

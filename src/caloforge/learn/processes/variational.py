@@ -1,0 +1,96 @@
+r"""Variational autoencoding of fields with values in [0, 1] (CaloDREAM, arXiv:2405.09629, section 3.3, eqs. 12 and 22).
+
+An encoder gives mean :math:`\mu` and variance :math:`\sigma^2` of a normal law of the latent field, drawn as :math:`z =
+\mu + \sigma \epsilon` with :math:`\epsilon` standard normal; a decoder gives the mean :math:`p(z) \in (0, 1)` of a
+Bernoulli law of each voxel :math:`x`. They minimise
+
+.. math:: \mathcal L = \bigl\langle -x \log p(z) - (1 - x) \log(1 - p(z)) \bigr\rangle
+          + \beta \bigl\langle \tfrac12 (\mu^2 + \sigma^2 - 1 - \log \sigma^2) \bigr\rangle,
+
+the second term the divergence of the latent law from the standard normal. As in the published code both averages are
+*means*, over showers and voxels, and over showers and latent numbers. With sums instead, the same :math:`\beta` would
+be multiplied by the ratio of latent numbers to voxels. The first term is least at :math:`p = x`, where it is the
+entropy of :math:`x`, not zero.
+"""
+
+__all__ = ["Autoencoder", "Variational"]
+
+import math
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from caloforge.errors import ModelError
+
+
+@runtime_checkable
+class Autoencoder(Protocol):
+    """An encoder to a normal law and a decoder to a Bernoulli law."""
+
+    def encode(self, x: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log variance of the latent field."""
+
+    def decode(self, z: Tensor, condition: Tensor) -> Tensor:
+        """Logits of the field."""
+
+
+@dataclass(frozen=True)
+class Variational:
+    r"""A variational autoencoder with a Bernoulli likelihood.
+
+    Arguments:
+        beta: The weight :math:`\beta \ge 0` of the divergence; the published code has :math:`10^{-5}`.
+
+    Raises:
+        ModelError: If beta is negative or not finite.
+    """
+
+    beta: float
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.beta) and self.beta >= 0):
+            msg = f"variational autoencoder: beta is {self.beta}, expected a finite number of at least 0"
+            raise ModelError(msg)
+
+    def sample(
+        self,
+        mean: Float[Tensor, "batch channels *latent"],
+        log_variance: Float[Tensor, "batch channels *latent"],
+        noise: Float[Tensor, "batch channels *latent"],
+    ) -> Float[Tensor, "batch channels *latent"]:
+        """A latent field, differentiable in mean and log variance; the noise is standard normal."""
+        return mean + (0.5 * log_variance).exp() * noise
+
+    def reconstruction(
+        self, logits: Float[Tensor, "batch features *field"], x: Float[Tensor, "batch features *field"]
+    ) -> Float[Tensor, ""]:
+        """The cross entropy of the Bernoulli laws with these logits, mean over showers and voxels (eq. 22)."""
+        return functional.binary_cross_entropy_with_logits(logits, x)
+
+    def divergence(
+        self, mean: Float[Tensor, "batch channels *latent"], log_variance: Float[Tensor, "batch channels *latent"]
+    ) -> Float[Tensor, ""]:
+        """The Kullback-Leibler divergence from the standard normal law, mean over showers and latent numbers."""
+        return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
+
+    def loss(
+        self,
+        autoencoder: Autoencoder,
+        x: Float[Tensor, "batch features *field"],
+        condition: Float[Tensor, "batch ..."],
+        noise: Float[Tensor, "batch channels *latent"],
+    ) -> Float[Tensor, ""]:
+        """The loss to minimise (eq. 12).
+
+        Arguments:
+            autoencoder: Encoder and decoder.
+            x: The field, with values in [0, 1].
+            condition: The condition that encoder and decoder share.
+            noise: Standard normal numbers in the shape of the latent field.
+        """
+        mean, log_variance = autoencoder.encode(x, condition)
+        logits = autoencoder.decode(self.sample(mean, log_variance, noise), condition)
+        return self.reconstruction(logits, x) + self.beta * self.divergence(mean, log_variance)

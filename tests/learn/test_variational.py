@@ -105,10 +105,10 @@ def test_training_improves_the_reconstruction_of_held_out_fields() -> None:
     network = ConvolutionalAutoencoder(
         SHAPE, condition=1, channels=(8, 2), kernels=((2, 2, 1),), strides=((2, 2, 1),), pads=((0, 0, 0),), embedding=8
     )
-    process, optimiser = Variational(1e-5), torch.optim.Adam(network.parameters(), lr=1e-2)
+    process, optimiser = Variational(1e-5), torch.optim.Adam(network.parameters(), lr=2e-2)
     for step in range(120):
-        rows = slice(32 * (step % 16), 32 * (step % 16 + 1))
-        noise = torch.randn(32, *network.latent_shape, generator=generator)
+        rows = slice(16 * (step % 32), 16 * (step % 32 + 1))
+        noise = torch.randn(16, *network.latent_shape, generator=generator)
         optimiser.zero_grad()
         process.loss(network, x[rows], condition[rows], noise).backward()
         optimiser.step()

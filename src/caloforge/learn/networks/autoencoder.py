@@ -1,11 +1,11 @@
 r"""A convolutional autoencoder of fields over a calorimeter (CaloDREAM, arXiv:2405.09629, section 3.3 and table 4).
 
 A field has shape (batch, channels, layers, alpha, r). A *level* of the encoder makes it coarser: two convolutions of
-kernel 3 that keep the shape, the first followed by a shift that the condition gives, and one of kernel :math:`K`, stride :math:`S`
-and padding :math:`P` that takes an axis of :math:`N` positions to :math:`\lfloor (N + 2P - K) / S \rfloor + 1`. The
-decoder is the mirror: a transposed convolution that gives back exactly :math:`N` positions, then two convolutions.
-Every convolution also sees the coordinates of layer and r, from 0 to 1, as two more channels, so that it may act
-differently at each depth and radius; alpha has none.
+kernel 3 that keep the shape, with a shift between them that the condition gives, and one of kernel :math:`K`, stride
+:math:`S` and padding :math:`P` that takes an axis of :math:`N` positions to :math:`\lfloor (N + 2P - K) / S \rfloor +
+1`. The decoder is the mirror: a transposed convolution that gives back exactly :math:`N` positions, then two
+convolutions. Every convolution also sees the coordinates of layer and r, from 0 to 1, as two more channels, so that it
+may act differently at each depth and radius; alpha has none.
 
 Alpha is a circle: its padding wraps around, its stride divides it, and inside the network an axis has the positions of
 the circle and no more. Where padding makes more, the last positions of the latent field are copies of the first, and

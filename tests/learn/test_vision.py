@@ -143,6 +143,14 @@ def test_agrees_with_the_slow_reference(shape: Grid, patch: Grid, channels: int)
     torch.testing.assert_close(network.double()(*doubles), slow(network, *doubles), rtol=1e-5, atol=1e-6)
 
 
+def test_the_exact_gelu_is_near_its_approximation() -> None:
+    network, given = shaken(small((6, 8, 3), (3, 8, 1))), inputs((6, 8, 3))
+    exact = VisionTransformer((6, 8, 3), (3, 8, 1), dim=16, heads=2, hidden=24, blocks=2, condition=5, exact_gelu=True)
+    exact.load_state_dict(network.state_dict())
+    difference = (exact(*given) - network(*given)).abs().max()
+    assert 0 < difference < 1e-2
+
+
 def test_latent_fields_of_two_channels() -> None:
     network = shaken(small((15, 9, 9), (3, 1, 1), 2))
     given = inputs((15, 9, 9), 2, batch=2)

@@ -100,9 +100,9 @@ def _modulated(
 class _Block(nn.Module):
     """Attention between the patches, then a dense network on each, both modulated (eq. 11)."""
 
-    def __init__(self, dim: int, heads: int, hidden: int) -> None:
+    def __init__(self, dim: int, heads: int, hidden: int, activation: nn.Module) -> None:
         super().__init__()
-        self.heads = heads
+        self.heads, self.activation = heads, activation
         self.query_key_value = nn.Linear(dim, 3 * dim)
         self.mix = nn.Linear(dim, dim)
         self.widen = nn.Linear(dim, hidden)
@@ -111,7 +111,7 @@ class _Block(nn.Module):
     def forward(self, x: Float[Tensor, "batch patches dim"], modulation: Sequence[Tensor]) -> Float[Tensor, "batch patches dim"]:
         shift, scale, gate, dense_shift, dense_scale, dense_gate = modulation
         x = torch.addcmul(x, gate, self.attend(_modulated(x, shift, scale)))
-        dense = self.narrow(functional.gelu(self.widen(_modulated(x, dense_shift, dense_scale)), approximate="tanh"))
+        dense = self.narrow(self.activation(self.widen(_modulated(x, dense_shift, dense_scale))))
         return torch.addcmul(x, dense_gate, dense)
 
     def attend(self, x: Float[Tensor, "batch patches dim"]) -> Float[Tensor, "batch patches dim"]:
@@ -137,6 +137,8 @@ class VisionTransformer(nn.Module):
         hidden: Width inside the dense networks.
         blocks: Blocks.
         condition: Width of the condition.
+        exact_gelu: Take the GELU of the dense networks itself, not the approximation by tanh of the published code. They
+            are within 5e-4 of each other, and on a processor the exact one costs a third.
 
     Raises:
         ModelError: The patch does not divide the shape, or dim does not fit.
@@ -153,6 +155,7 @@ class VisionTransformer(nn.Module):
         hidden: int,
         blocks: int,
         condition: int,
+        exact_gelu: bool = False,
     ) -> None:
         super().__init__()
         _require_division(shape, patch)
@@ -164,7 +167,8 @@ class VisionTransformer(nn.Module):
         self.time = nn.Sequential(nn.Linear(_SINUSOIDS, dim), nn.SiLU(), nn.Linear(dim, dim))
         self.condition = nn.Sequential(nn.Linear(condition, dim), nn.SiLU(), nn.Linear(dim, dim))
         self.modulation = nn.Linear(dim, (6 * blocks + 2) * dim)
-        self.blocks = nn.ModuleList([_Block(dim, heads, hidden) for _ in range(blocks)])
+        gelu = nn.GELU(approximate="none" if exact_gelu else "tanh")
+        self.blocks = nn.ModuleList([_Block(dim, heads, hidden, gelu) for _ in range(blocks)])
         self.final = nn.Linear(dim, voxels)
         self._initialise()
 

@@ -6,6 +6,7 @@ __all__ = [
     "DihedralNetwork",
     "SquirelsEnergyNetwork",
     "SquirelsShapeNetwork",
+    "Transfusion",
     "VisionTransformer",
     "sinusoids",
 ]
@@ -14,4 +15,5 @@ from caloforge.learn.networks.autoencoder import ConvolutionalAutoencoder
 from caloforge.learn.networks.dihedral import DihedralLinear, DihedralNetwork
 from caloforge.learn.networks.embedding import sinusoids
 from caloforge.learn.networks.squirels import SquirelsEnergyNetwork, SquirelsShapeNetwork
+from caloforge.learn.networks.transfusion import Transfusion
 from caloforge.learn.networks.vision import VisionTransformer

@@ -7,6 +7,8 @@ __all__ = [
     "RK4",
     "SOLVERS",
     "Autoencoder",
+    "AutoregressiveFlow",
+    "AutoregressiveNetwork",
     "Displacement",
     "FlowBridge",
     "Linear",
@@ -18,6 +20,7 @@ __all__ = [
     "integrate",
 ]
 
+from caloforge.learn.processes.autoregressive import AutoregressiveFlow, AutoregressiveNetwork
 from caloforge.learn.processes.flow import FlowBridge, Linear, Path, Trigonometric
 from caloforge.learn.processes.schroedinger import Displacement, SchroedingerBridge
 from caloforge.learn.processes.solvers import EULER, HEUN, MIDPOINT, RK4, SOLVERS, RungeKutta, integrate

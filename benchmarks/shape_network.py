@@ -4,9 +4,9 @@
 
 The plain implementation holds separate query, key and value layers, an explicit softmax over explicit scores, one
 modulation layer a block and residuals written out; it shares the weights of ours, and the two agree. All are timed in
-turn, in processor time; the best of each is printed. For the small network, a training step is the
-forward and backward of a squared error on 64 showers. `--compile` times ours also under torch.compile, which is not
-counted in the ratio.
+turn, in processor time; the best of each is printed. For the small network, a training step is the forward and
+backward of a squared error on 64 showers. `--compile` times ours also under torch.compile, which is not counted in the
+ratio.
 """
 
 import argparse

@@ -4,24 +4,66 @@ __all__ = [
     "EULER",
     "HEUN",
     "MIDPOINT",
+    "PATHS",
     "RK4",
     "SOLVERS",
     "Autoencoder",
     "AutoregressiveFlow",
     "AutoregressiveNetwork",
+    "BespokeSolver",
     "Displacement",
+    "Distillation",
     "FlowBridge",
     "Linear",
+    "Network",
     "Path",
     "RungeKutta",
+    "Sampler",
     "SchroedingerBridge",
+    "SquaredTrigonometric",
+    "Steps",
+    "Trajectory",
     "Trigonometric",
+    "VariancePreserving",
     "Variational",
+    "Velocity",
+    "global_truncation",
+    "gram",
     "integrate",
+    "local_truncation",
+    "random_signs",
+    "standard_normal",
+    "trace",
 ]
 
 from caloforge.learn.processes.autoregressive import AutoregressiveFlow, AutoregressiveNetwork
-from caloforge.learn.processes.flow import FlowBridge, Linear, Path, Trigonometric
+from caloforge.learn.processes.bespoke import BespokeSolver, global_truncation, gram, local_truncation
+from caloforge.learn.processes.distillation import Distillation
+from caloforge.learn.processes.flow import (
+    PATHS,
+    FlowBridge,
+    Linear,
+    Network,
+    Path,
+    SquaredTrigonometric,
+    Trigonometric,
+    VariancePreserving,
+    random_signs,
+    standard_normal,
+)
 from caloforge.learn.processes.schroedinger import Displacement, SchroedingerBridge
-from caloforge.learn.processes.solvers import EULER, HEUN, MIDPOINT, RK4, SOLVERS, RungeKutta, integrate
+from caloforge.learn.processes.solvers import (
+    EULER,
+    HEUN,
+    MIDPOINT,
+    RK4,
+    SOLVERS,
+    RungeKutta,
+    Sampler,
+    Steps,
+    Trajectory,
+    Velocity,
+    integrate,
+    trace,
+)
 from caloforge.learn.processes.variational import Autoencoder, Variational

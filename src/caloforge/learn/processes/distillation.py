@@ -1,0 +1,82 @@
+r"""A flow in one or two steps: distillation of its own trajectories.
+
+A trained velocity fixes a map from :math:`x_0` to :math:`x_1`, so the two are a *pair*: one is a function of the other.
+Between samples that were paired at random a flow is curved because the paths of many pairs cross, and a large step can
+only aim at their mean; between the ends of its own trajectories no two paths cross, and the regression has an exact
+solution in any number of steps (Luhman and Luhman, arXiv:2101.02388; Liu et al., arXiv:2209.03003, section 2.2). With
+:math:`x(t)` the teacher's solution from :math:`x_0` and :math:`n` steps of :math:`h = 1/n`, the student learns the mean
+velocity of each step,
+
+.. math:: \mathcal L = \mathbb E \sum_{k < n} \Bigl\| f(\hat x_k, k h, E) - \frac{x((k + 1) h) - \hat x_k}{h} \Bigr\|^2,
+          \qquad \hat x_0 = x_0, \quad \hat x_{k+1} = \hat x_k + h f(\hat x_k, k h, E),
+
+along its own trajectory :math:`\hat x`, held fixed, so that a step also learns to mend what those before it left. The
+student is a network like the teacher, of the same arguments, and best begins with its weights; its sampler is `EULER`
+with :math:`n` steps. Unlike a bespoke solver it is a new network, and only as good as its regression: what it cannot
+resolve comes out as the mean, so showers that are too smooth are what to look for.
+"""
+
+__all__ = ["Distillation"]
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from caloforge.learn.processes.flow import Network
+from caloforge.learn.processes.solvers import EULER, RungeKutta, Steps, Velocity
+
+
+@dataclass(frozen=True)
+class Distillation:
+    """The regression of a flow's own trajectories in few steps.
+
+    Arguments:
+        steps: The number of steps of the student, one or two as a rule.
+    """
+
+    steps: int
+
+    @property
+    def sampler(self) -> Steps:
+        """What samples the student: a step, an evaluation."""
+        return Steps(EULER, self.steps)
+
+    def lessons(
+        self, velocity: Velocity, x: Float[Tensor, "batch ..."], *, solver: RungeKutta, steps: int
+    ) -> Float[Tensor, "batch stops *shape"]:
+        """The teacher's solution where the student stops, from time 0 to 1.
+
+        Arguments:
+            velocity: The teacher's velocity as a function of x and t.
+            x: The start points.
+            solver: The method that follows it.
+            steps: The number of its steps in each of the student's.
+        """
+        stops, h = [x], 1 / (self.steps * steps)
+        for k in range(self.steps * steps):
+            x = solver.step(velocity, x, k * h, h)
+            if (k + 1) % steps == 0:
+                stops.append(x)
+        return torch.stack(stops, dim=1)
+
+    def loss(
+        self,
+        student: Network,
+        lessons: Float[Tensor, "batch stops *shape"],
+        condition: Float[Tensor, "batch ..."],
+    ) -> Float[Tensor, ""]:
+        """The mean squared error of the mean velocities.
+
+        Arguments:
+            student: The network in training, a function of x, time, condition.
+            lessons: What the teacher made of each start point.
+            condition: The condition of each point.
+        """
+        x, losses = lessons[:, 0], []
+        for k in range(self.steps):
+            velocity = student(x, x.new_full((len(x),), k / self.steps), condition)
+            losses.append((velocity - self.steps * (lessons[:, k + 1] - x)).square().mean())
+            x = x + velocity.detach() / self.steps
+        return torch.stack(losses).mean()

@@ -23,7 +23,7 @@ from caloforge.calorimeter import Calorimeter
 from caloforge.errors import GeometryError
 from caloforge.learn import training
 from caloforge.learn.networks import DihedralNetwork
-from caloforge.learn.processes import SOLVERS, FlowBridge, Trigonometric
+from caloforge.learn.processes import SOLVERS, FlowBridge, Steps, Trigonometric
 from caloforge.learn.representations import Gaussianised
 from caloforge.showers import Showers
 from caloforge.systems.data import TrainingShowers
@@ -101,7 +101,7 @@ class SquirelsFast(Refiner):
         source, target = (self.full, self.fast) if reverse else (self.fast, self.full)
         start = source(showers, streams.keys(seed, index, _EMPTY_CELLS))
         condition = self.full.scaled_energy(showers.energies)
-        end = self.process.transport(self.network, start, condition, solver=self.solver, steps=steps, reverse=reverse)
+        end = self.process.transport(self.network, start, condition, Steps(self.solver, steps, reverse=reverse))
         return target.inverse(end, showers.energies)
 
 

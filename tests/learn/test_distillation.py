@@ -63,16 +63,16 @@ def test_a_student_without_error_has_no_loss_and_reaches_the_teachers_end() -> N
 
 
 def test_a_second_step_learns_to_mend_the_first() -> None:
-    """A first step that overshoots by 1 asks the second for 2 less, through no gradient of the first."""
+    """A first step that goes 2 in place of 1 asks the second for 1 in place of 2, through no gradient of the first."""
     x = torch.zeros(3, 1)
-    lessons = torch.stack([x, x + 1, x + 2], dim=1)
+    lessons = torch.stack([x, x + 1, x + 3], dim=1)
     overshoot = torch.tensor(4.0, requires_grad=True)
 
     def student(x: Tensor, time: Tensor, condition: Tensor) -> Tensor:
         return torch.where(time[:, None] == 0, overshoot, 0 * overshoot).expand_as(x)
 
     loss = Distillation(2).loss(student, lessons, x)
-    assert loss.item() == pytest.approx((2.0**2 + 0.0**2) / 2)
+    assert loss.item() == pytest.approx((2.0**2 + 2.0**2) / 2)
     assert torch.autograd.grad(loss, overshoot)[0].item() == pytest.approx(2.0)
 
 

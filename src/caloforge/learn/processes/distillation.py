@@ -3,7 +3,7 @@ r"""A flow in one or two steps: distillation of its own trajectories.
 A trained velocity fixes a map from :math:`x_0` to :math:`x_1`, so the two are a *pair*: one is a function of the other.
 Between samples that were paired at random a flow is curved because the paths of many pairs cross, and a large step can
 only aim at their mean; between the ends of its own trajectories no two paths cross, and the regression has an exact
-solution in any number of steps (Luhman and Luhman, arXiv:2101.02388; Liu et al., arXiv:2209.03003, section 2.2). With
+solution in any number of steps (Luhman and Luhman, arXiv:2101.02388; Liu et al., arXiv:2209.03003). With
 :math:`x(t)` the teacher's solution from :math:`x_0` and :math:`n` steps of :math:`h = 1/n`, the student learns the mean
 velocity of each step,
 

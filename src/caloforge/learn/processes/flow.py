@@ -9,17 +9,17 @@ velocity that minimises
 carries :math:`p_0` into :math:`p_1` (Lipman et al., arXiv:2210.02747, eq. 9; Albergo and Vanden-Eijnden,
 arXiv:2209.15571, eq. 7).
 
-=====================  ==============================  ==============================================================
-path                   :math:`b(t)`                    :math:`a(t)`
-=====================  ==============================  ==============================================================
-`Linear`               :math:`t`                       :math:`1 - t` (CaloDREAM, arXiv:2405.09629, eq. 8)
-`Trigonometric`        :math:`\sin(\pi t / 2)`         :math:`\cos(\pi t / 2)` (arXiv:2209.15571, eq. 5)
-`SquaredTrigonometric` :math:`\sin^2(\pi t / 2)`       :math:`\cos^2(\pi t / 2)`
-`VariancePreserving`   :math:`e^{-T(1 - t) / 2}`       :math:`\sqrt{1 - b^2}`, with :math:`T(s) = \beta_0 s + \beta_1 s^2 / 2`
-=====================  ==============================  ==============================================================
+======================  =========================  ==================================================================
+path                    :math:`b(t)`               :math:`a(t)`
+======================  =========================  ==================================================================
+`Linear`                :math:`t`                  :math:`1 - t` (CaloDREAM, arXiv:2405.09629, eq. 8)
+`Trigonometric`         :math:`\sin(\pi t / 2)`    :math:`\cos(\pi t / 2)` (arXiv:2209.15571)
+`SquaredTrigonometric`  :math:`\sin^2(\pi t / 2)`  :math:`\cos^2(\pi t / 2)`
+`VariancePreserving`    :math:`e^{-T(1 - t) / 2}`  :math:`\sqrt{1 - b^2}`, :math:`T(s) = \beta_0 s + \beta_1 s^2 / 2`
+======================  =========================  ==================================================================
 
-The trigonometric and the variance preserving path (the diffusion of Song et al., arXiv:2011.13456, eq. 33, as in
-arXiv:2210.02747, eq. 19) have :math:`a^2 + b^2 = 1`: where both ends are standard normal and independent, so is
+The trigonometric and the variance preserving path (the diffusion of Song et al., arXiv:2011.13456, as in
+arXiv:2210.02747) have :math:`a^2 + b^2 = 1`: where both ends are standard normal and independent, so is
 :math:`x_t` at every t, and the velocity is zero. Between samples made nearly normal (`Gaussianised`) it only has to
 carry what differs, and a few steps suffice. The squared one is the linear path with a clock that rests at both ends.
 All four and their names are those of the code of CaloDREAM, whose variance preserving derivatives are not the path's.
@@ -30,7 +30,7 @@ The density at the end follows from that of the start along the flow (Chen et al
 .. math:: \log p_1(x_1) = \log p_0(x(0)) - \int_0^1 \nabla \cdot v(x(t), t)\, dt .
 
 The divergence is exact, one gradient a dimension, or estimated without bias from random signs :math:`\epsilon` as
-:math:`\epsilon \cdot (\partial v / \partial x)\, \epsilon` (Grathwohl et al., arXiv:1810.01367, eq. 7).
+:math:`\epsilon \cdot (\partial v / \partial x)\, \epsilon` (Grathwohl et al., arXiv:1810.01367).
 """
 
 __all__ = [

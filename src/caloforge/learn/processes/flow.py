@@ -22,7 +22,7 @@ The trigonometric and the variance preserving path (the diffusion of Song et al.
 arXiv:2210.02747) have :math:`a^2 + b^2 = 1`: where both ends are standard normal and independent, so is
 :math:`x_t` at every t, and the velocity is zero. Between samples made nearly normal (`Gaussianised`) it only has to
 carry what differs, and a few steps suffice. The squared one is the linear path with a clock that rests at both ends.
-All four and their names are those of the code of CaloDREAM, whose variance preserving derivatives are not the path's.
+All four are in the code of CaloDREAM, whose variance preserving derivatives are not the path's.
 
 The density at the end follows from that of the start along the flow (Chen et al., arXiv:1806.07366, eq. 8): with
 :math:`\dot x = v(x, t)` and :math:`x(1) = x_1`,

@@ -146,6 +146,15 @@ def test_the_velocity_takes_any_leading_shape_and_shared_times() -> None:
     torch.testing.assert_close(transfusion.velocity(x[1, 2, 3], time[1, 0, 0], embedding[1, 2, 3]), whole[1, 2, 3])
 
 
+def test_the_head_is_a_dense_network_of_number_time_and_embedding() -> None:
+    head = network("one-hot").head
+    x, time, embedding = torch.randn(5, 1).double(), torch.rand(5).double(), torch.randn(5, 16).double()
+    phase = time[:, None] * head.frequencies
+    features = head.time(torch.cat([phase.sin(), phase.cos()], dim=1))
+    slow = head.leave(head.inner(torch.nn.functional.silu(head.enter(torch.cat([x, features, embedding], dim=1)))))
+    torch.testing.assert_close(head(x, head.known(embedding) + head.clock(time)), slow)
+
+
 def test_a_field_is_the_velocity_of_one_position() -> None:
     transfusion, clocks = network("one-hot"), {}
     for _ in range(2):

@@ -15,7 +15,6 @@ divergence :math:`\partial v / \partial x` (eqs. 6 and 7):
 
 __all__ = ["AutoregressiveFlow", "AutoregressiveNetwork"]
 
-import math
 from dataclasses import dataclass
 from typing import Protocol, TypeVar, runtime_checkable
 
@@ -23,7 +22,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from caloforge.learn.processes.flow import Path
+from caloforge.learn.processes.flow import Path, standard_normal
 from caloforge.learn.processes.solvers import RungeKutta, Velocity, integrate
 
 State = TypeVar("State")
@@ -136,7 +135,7 @@ class AutoregressiveFlow:
 
             start = torch.cat([values, torch.zeros_like(values)], dim=1)
             x, change = integrate(velocity, start, solver=solver, steps=steps, reverse=True).chunk(2, dim=1)
-        return (change - 0.5 * x.square() - 0.5 * math.log(2 * math.pi)).sum(dim=1)
+        return standard_normal(x) + change.sum(dim=1)
 
 
 def _with_divergence(network: AutoregressiveNetwork[State], x: Tensor, time: Tensor, embedding: Tensor) -> tuple[Tensor, Tensor]:

@@ -73,6 +73,7 @@ PUBLIC: dict[str, list[str]] = {
     "caloforge.learn.networks.vision": ["FASTEST", "VisionTransformer"],
     "caloforge.learn.networks.transfusion": ["DecoderState", "Transfusion"],
     "caloforge.learn.processes": [
+        "PATHS",
         "AutoregressiveFlow",
         "AutoregressiveNetwork",
         "Autoencoder",
@@ -110,6 +111,7 @@ PUBLIC: dict[str, list[str]] = {
     "caloforge.learn.processes.bespoke": ["BespokeSolver", "global_truncation", "gram", "local_truncation"],
     "caloforge.learn.processes.distillation": ["Distillation"],
     "caloforge.learn.processes.flow": [
+        "PATHS",
         "FlowBridge",
         "Linear",
         "Network",
@@ -138,7 +140,24 @@ PUBLIC: dict[str, list[str]] = {
     ],
     "caloforge.learn.processes.variational": ["Autoencoder", "Variational"],
     "caloforge.learn.quantiles": ["KNOTS", "NODES", "QuantileTables"],
-    "caloforge.learn.representations": ["EMPTY", "Gaussianised", "REACH", "StandardisedShape", "StandardisedSum"],
+    "caloforge.learn.representations": [
+        "EMPTY",
+        "Gaussianised",
+        "LayerRatios",
+        "LayerShares",
+        "LogEnergy",
+        "REACH",
+        "Standardisation",
+        "StandardisedShape",
+        "StandardisedSum",
+        "inverse_logit",
+        "logit",
+    ],
+    "caloforge.learn.representations.gaussianised": ["EMPTY", "Gaussianised", "REACH"],
+    "caloforge.learn.representations.layers": ["LayerRatios", "layer_energies_of"],
+    "caloforge.learn.representations.standardised": ["StandardisedShape", "StandardisedSum", "shower_sums"],
+    "caloforge.learn.representations.transforms": ["LogEnergy", "Standardisation", "inverse_logit", "logit"],
+    "caloforge.learn.representations.voxels": ["LayerShares", "layer_sums", "shares_of"],
     "caloforge.learn.symmetry": ["Orbits"],
     "caloforge.learn.training": ["Phase", "Progress", "WARM_UP", "generator", "run"],
     "caloforge.materials": [
@@ -263,6 +282,7 @@ PUBLIC: dict[str, list[str]] = {
         "shower_level_features",
         "sparsity",
         "total_energy",
+        "energy_ratios",
         "u_ratios",
         "width_x",
         "width_y",
@@ -287,9 +307,12 @@ PUBLIC: dict[str, list[str]] = {
     "caloforge.streams": ["keys", "normals", "uniforms", "words"],
     "caloforge.systems": [
         "Card",
+        "FullShowers",
+        "Model",
         "Recipe",
         "Refiner",
         "SYSTEMS",
+        "Surrogate",
         "TrainingShowers",
         "load",
         "load_recipe",
@@ -310,7 +333,7 @@ PUBLIC: dict[str, list[str]] = {
         "peak_memory",
     ],
     "caloforge.units": ["GeV", "MeV", "TeV", "cm", "format_energy", "keV", "m", "mm", "parse_energy"],
-    "caloforge.zoo": ["bundled_showers", "card", "load", "names", "shower_names"],
+    "caloforge.zoo": ["bundled_showers", "card", "load", "load_surrogate", "names", "shower_names"],
 }
 
 MODULES = sorted(

@@ -29,6 +29,7 @@ __all__ = [
     "calochallenge_2",
     "calochallenge_3",
     "ild_ecal",
+    "image_cells",
     "named_calorimeters",
     "pbwo4_crystals",
 ]
@@ -392,6 +393,25 @@ def _r_alpha(layer: CylinderLayer) -> Tensor:
 def _volumes(layer: CylinderLayer) -> Tensor:
     ring = math.pi * _edges(layer).square().diff() * layer.thickness
     return (ring / layer.n_alpha).repeat(layer.n_alpha)
+
+
+def image_cells(calorimeter: Calorimeter) -> Tensor:
+    """The flat index of each cell in an image, with shape (layers, alpha, r) or, for boxes, (z, y, x).
+
+    Raises:
+        GeometryError: The layers differ, or cells are neither boxes nor rings.
+    """
+    cells = torch.arange(calorimeter.n_cells)
+    if isinstance(calorimeter, RegularGrid):
+        return cells.reshape(calorimeter.image_shape).permute(*(calorimeter.order.index(axis) for axis in "zyx"))
+    cuts = {(la.n_alpha, la.n_r) for la in calorimeter.cylinder_layers} if isinstance(calorimeter, CylinderGrid) else set()
+    if len(cuts) != 1:
+        msg = (
+            f"calorimeter '{calorimeter.name}' is no image, its layers are not cut alike: "
+            "choose a dense network for it, not one that sees images"
+        )
+        raise GeometryError(msg)
+    return cells.reshape(calorimeter.n_layers, *cuts.pop())
 
 
 def pbwo4_crystals() -> RegularGrid:

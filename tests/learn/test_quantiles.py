@@ -27,7 +27,7 @@ def fitted() -> QuantileTables:
 def test_quantiles_are_those_of_the_law(fitted: QuantileTables, q: float) -> None:
     p = torch.tensor([0.02, 0.2, 0.5, 0.8, 0.98], dtype=torch.float64)
     y = torch.special.ndtri(p)[:, None].expand(-1, 2)
-    z = fitted.inverse(y, torch.full((5,), q, dtype=torch.float64), torch.tensor([0, 1]))
+    z = fitted.inverse(y, torch.full((5, 1), q, dtype=torch.float64), torch.tensor([0, 1]))
     exact = torch.stack([-(-p).log1p() * torch.tensor(q / 4).exp(), p * (1 + q / 8)], dim=1)
     torch.testing.assert_close(z, exact.to(z), atol=0.03, rtol=0.06)
 
@@ -37,14 +37,14 @@ def test_quantiles_are_those_of_the_law(fitted: QuantileTables, q: float) -> Non
 def test_both_directions_undo_each_other_inside_and_beyond_the_table(
     fitted: QuantileTables, y: float, q: float, group: int
 ) -> None:
-    at, column = torch.tensor([q], dtype=torch.float64), torch.tensor([group])
+    at, column = torch.tensor([[q]], dtype=torch.float64), torch.tensor([group])
     z = fitted.inverse(torch.tensor([[y]], dtype=torch.float64), at, column)
     assert fitted(z, at, column).item() == pytest.approx(y, abs=1e-6)
 
 
 def test_values_rise_with_the_normal_number(fitted: QuantileTables) -> None:
     y = torch.linspace(-7, 7, 2001, dtype=torch.float64)[:, None].expand(-1, 2)
-    z = fitted.inverse(y, torch.full((2001,), 0.37, dtype=torch.float64), torch.tensor([0, 1]))
+    z = fitted.inverse(y, torch.full((2001, 1), 0.37, dtype=torch.float64), torch.tensor([0, 1]))
     assert (z.diff(dim=0) > 0).all()
 
 
@@ -53,5 +53,5 @@ def test_equal_numbers_have_an_inverse_too() -> None:
     q = torch.linspace(0, 1, 300, dtype=torch.float64)
     tables.fit_nodes(q)
     tables.fit_group(0, q, torch.ones_like(q))
-    y = tables(torch.tensor([[1.0]], dtype=torch.float64), q[:1], torch.tensor([0]))
+    y = tables(torch.tensor([[1.0]], dtype=torch.float64), q[:1, None], torch.tensor([0]))
     assert y.isfinite().all()

@@ -54,6 +54,7 @@ class Phase:
         cosine: Whether the learning rate warms up and falls to zero, or stays flat.
         weight_decay: Decoupled weight decay.
         average: Decay of the moving average of the weights, in [0, 1).
+        clip: The largest norm of a gradient.
         validation: The loss on showers held out of the training, or None.
     """
 
@@ -65,6 +66,7 @@ class Phase:
     cosine: bool = False
     weight_decay: float = 0.0
     average: float = 0.95
+    clip: float = 1.0
     validation: Callable[[], float] | None = None
 
     def rate(self, step: int) -> float:
@@ -115,7 +117,7 @@ class _Run:
             raise TrainingError(msg)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(phase.network.parameters(), 1.0)
+        nn.utils.clip_grad_norm_(phase.network.parameters(), phase.clip)
         self.optimiser.step()
         self.step += 1
         self._follow(min(phase.average, (1 + self.step) / (10 + self.step)))

@@ -60,12 +60,27 @@ def layer_fractions(showers: Showers) -> Float[Tensor, "showers layers"]:
     return energies / (energies.sum(dim=1, keepdim=True) + EMPTY)
 
 
+def energy_ratios(
+    energies: Float[Tensor, "showers layers"], incident: Float[Tensor, " showers"], scale: float = 1.0
+) -> Float[Tensor, "showers ratios"]:
+    r"""Energy ratios :math:`u_0, \dots, u_{L-1}` (CaloDREAM, arXiv:2405.09629, eq. 2), in double precision.
+
+    The first is the total energy over :math:`f` times the incident energy, each further one the share of a layer, from the
+    front on, in what it and those behind it hold; the share of the last layer is always 1 and left out.
+
+    Arguments:
+        energies: The energy in each layer, front to back, in MeV.
+        incident: The incident energies, in MeV.
+        scale: The scale :math:`f`.
+    """
+    remaining = energies.double().flip(1).cumsum(dim=1).flip(1)
+    first = remaining[:, :1] / (scale * incident.double()[:, None])
+    return torch.cat([first, energies[:, :-1] / (remaining[:, :-1] + EMPTY)], dim=1)
+
+
 def u_ratios(showers: Showers) -> Float[Tensor, "showers ratios"]:
-    r"""Energy ratios :math:`u_0, \dots, u_{L-1}`, CaloDREAM eq. 2 with :math:`f = 1`, with shape (N, layers)."""
-    energies = sums(showers).energies
-    remaining = energies.flip(1).cumsum(dim=1).flip(1)
-    shares = energies / (remaining + EMPTY)
-    return torch.cat([response(showers)[:, None], shares[:, :-1]], dim=1)
+    """The `energy_ratios` of showers, with a scale of 1."""
+    return energy_ratios(sums(showers).energies, showers.energies)
 
 
 def layer_labels(calorimeter: Calorimeter) -> tuple[str, ...]:

@@ -4,7 +4,20 @@ A *recipe* is a YAML file that names a system and gives every setting of its tra
 or a file, checks each value, and refuses unknown keys; `train` runs it; `load` reads back what it made.
 """
 
-__all__ = ["SYSTEMS", "Card", "Recipe", "Refiner", "TrainingShowers", "load", "load_recipe", "recipe_names", "train"]
+__all__ = [
+    "SYSTEMS",
+    "Card",
+    "FullShowers",
+    "Model",
+    "Recipe",
+    "Refiner",
+    "Surrogate",
+    "TrainingShowers",
+    "load",
+    "load_recipe",
+    "recipe_names",
+    "train",
+]
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -16,27 +29,31 @@ import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
 from caloforge import __version__
-from caloforge.errors import ModelError, OutputExistsError, RecipeError
+from caloforge.errors import ModelError, OutputExistsError, RecipeError, TrainingError
 from caloforge.learn.training import Progress
-from caloforge.systems import squirels, squirels_fast
-from caloforge.systems.data import TrainingShowers
-from caloforge.systems.refiner import Card, Refiner
+from caloforge.systems import squirels, squirels_fast, surrogate
+from caloforge.systems.data import FullShowers, TrainingShowers
+from caloforge.systems.model import Card, Model
+from caloforge.systems.refiner import Refiner
+from caloforge.systems.surrogate import Surrogate
 
-Recipe = squirels.SquirelsRecipe | squirels_fast.SquirelsFastRecipe
+Recipe = squirels.SquirelsRecipe | squirels_fast.SquirelsFastRecipe | surrogate.SurrogateRecipe
 
 
 @dataclass(frozen=True)
 class System:
-    """A system: the type of its recipe, its refiner, and how it is trained."""
+    """A system: the type of its recipe, its model, what it is trained on, and how."""
 
     recipe: type[Any]
-    refiner: type[Refiner]
-    train: Callable[..., Refiner]
+    model: type[Model]
+    data: type[FullShowers | TrainingShowers]
+    train: Callable[..., Model]
 
 
 SYSTEMS: Mapping[str, System] = {
-    "squirels": System(squirels.SquirelsRecipe, squirels.Squirels, squirels.train),
-    "squirels-fast": System(squirels_fast.SquirelsFastRecipe, squirels_fast.SquirelsFast, squirels_fast.train),
+    "squirels": System(squirels.SquirelsRecipe, squirels.Squirels, TrainingShowers, squirels.train),
+    "squirels-fast": System(squirels_fast.SquirelsFastRecipe, squirels_fast.SquirelsFast, TrainingShowers, squirels_fast.train),
+    "surrogate": System(surrogate.SurrogateRecipe, Surrogate, FullShowers, surrogate.train),
 }
 
 
@@ -110,18 +127,18 @@ def _checked(name: str, kind: type[Any], values: Mapping[str, Any]) -> Recipe:
 def train(
     recipe: Recipe,
     out: Path,
-    data: TrainingShowers,
+    data: FullShowers | TrainingShowers,
     *,
     description: str,
     resume: bool = False,
     progress: Progress | None = None,
-) -> Refiner:
+) -> Model:
     """Train a model and save it.
 
     Arguments:
         recipe: What to train.
         out: The model's directory; the checkpoint and the history of the training are kept there too.
-        data: The training showers.
+        data: The training showers: `FullShowers` for a surrogate, `TrainingShowers` for a refiner.
         description: Where they come from, in words, for the card.
         resume: Go on from the checkpoint in ``out``.
         progress: Told the progress.
@@ -132,8 +149,12 @@ def train(
     Raises:
         GeometryMismatchError: The two samples are of different calorimeters.
         OutputExistsError: There is a training or a model in ``out``, and ``resume`` was not asked for.
-        TrainingError: The loss is not finite.
+        TrainingError: The loss is not finite, or the showers are not of the kind that the system learns from.
     """
+    system = SYSTEMS[recipe.system]
+    if not isinstance(data, system.data):
+        msg = f"system '{recipe.system}' learns from {system.data.__name__}, got {type(data).__name__}"
+        raise TrainingError(msg)
     data.check()
     if out.exists() and any(out.iterdir()) and not resume:
         msg = f"{out} exists and is not empty: resume the training there, or choose another directory"
@@ -149,14 +170,15 @@ def train(
         data=description,
         licence="BSD-3-Clause",
         version=__version__,
+        pdg=data.full.particles.pdg,
     )
-    model = SYSTEMS[recipe.system].train(recipe, card, data, out, resume=resume, progress=progress)
+    model = system.train(recipe, card, data, out, resume=resume, progress=progress)
     model.save(out)
     return load(out)
 
 
-def load(directory: Path) -> Refiner:
-    """Read a trained model.
+def load(directory: Path) -> Model:
+    """Read a trained model: a `Refiner` or a `Surrogate`.
 
     Raises:
         ModelError: There is no model, it is damaged, or its system is unknown.
@@ -165,6 +187,6 @@ def load(directory: Path) -> Refiner:
     if card.system not in SYSTEMS:
         msg = f"{directory}: system is '{card.system}', expected one of {', '.join(SYSTEMS)}: made by a newer caloforge?"
         raise ModelError(msg)
-    model = SYSTEMS[card.system].refiner(card)
+    model = SYSTEMS[card.system].model(card)
     model.load_weights(directory)
     return model.eval()

@@ -1,6 +1,6 @@
-"""The two samples that a refiner is trained on."""
+"""The samples that models are trained on."""
 
-__all__ = ["TrainingShowers"]
+__all__ = ["FullShowers", "TrainingShowers"]
 
 import math
 from collections.abc import Callable
@@ -38,9 +38,7 @@ class TrainingShowers:
         """
         self.full.calorimeter.require(self.fast.calorimeter, "the fast sample")
         for name, showers in (("full", self.full), ("fast", self.fast)):
-            if len(showers) < _FEWEST:
-                msg = f"the {name} sample has {len(showers)} showers, expected at least {_FEWEST} to train on"
-                raise TrainingError(msg)
+            _check_number(name, showers)
         low, high = self._common_energies()
         if low > high:
             msg = "the energies of the full and the fast sample do not overlap: simulate the fast sample --like the full one"
@@ -81,6 +79,52 @@ class TrainingShowers:
     def to(self, device: torch.device | str) -> "TrainingShowers":
         """Both sides on another device."""
         return TrainingShowers(self.full.to(device), self.fast.to(device))
+
+
+@dataclass(frozen=True)
+class FullShowers:
+    """Showers of the full simulation, that a surrogate is trained on.
+
+    Arguments:
+        full: The showers.
+    """
+
+    full: Showers
+
+    def check(self) -> None:
+        """Check that the showers can teach.
+
+        Raises:
+            TrainingError: There are fewer than 200, or one deposits nothing.
+        """
+        _check_number("full", self.full)
+        dark = (self.full.deposits.sum(dim=1) <= 0).nonzero()[:, 0]
+        if len(dark):
+            msg = (
+                f"{len(dark)} of {len(self.full)} training showers have no energy, the first at index {int(dark[0])}: remove them"
+            )
+            raise TrainingError(msg)
+
+    @property
+    def energy_range(self) -> tuple[float, float]:
+        """The range of incident energies, in MeV, rounded outwards to two digits."""
+        energies = self.full.energies
+        return _rounded(float(energies.min()), math.floor), _rounded(float(energies.max()), math.ceil)
+
+    def split(self, held: int, seed: int) -> tuple["FullShowers", "FullShowers"]:
+        """Set showers apart at random: those to train on, and at most a third held out."""
+        taught, out = _split(self.full, min(held, len(self.full) // 3), seed)
+        return FullShowers(taught), FullShowers(out)
+
+    def to(self, device: torch.device | str) -> "FullShowers":
+        """The showers on another device."""
+        return FullShowers(self.full.to(device))
+
+
+def _check_number(name: str, showers: Showers) -> None:
+    if len(showers) < _FEWEST:
+        msg = f"the {name} sample has {len(showers)} showers, expected at least {_FEWEST} to train on"
+        raise TrainingError(msg)
 
 
 def _split(showers: Showers, held: int, seed: int) -> tuple[Showers, Showers]:

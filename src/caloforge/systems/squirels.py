@@ -32,7 +32,8 @@ from caloforge.learn.processes import Displacement, SchroedingerBridge
 from caloforge.learn.representations import StandardisedShape, StandardisedSum
 from caloforge.showers import Showers
 from caloforge.systems.data import TrainingShowers
-from caloforge.systems.refiner import Card, Refiner
+from caloforge.systems.model import Card
+from caloforge.systems.refiner import Refiner
 from caloforge.units import GeV
 
 _ENERGY_NOISE, _SHAPE_NOISE = 2, 3

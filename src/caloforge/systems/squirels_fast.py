@@ -27,7 +27,8 @@ from caloforge.learn.processes import SOLVERS, FlowBridge, Steps, Trigonometric
 from caloforge.learn.representations import Gaussianised
 from caloforge.showers import Showers
 from caloforge.systems.data import TrainingShowers
-from caloforge.systems.refiner import Card, Refiner
+from caloforge.systems.model import Card
+from caloforge.systems.refiner import Refiner
 
 _EMPTY_CELLS = 1
 """The stream of the numbers that stand for empty cells."""

@@ -3,7 +3,7 @@
 Each model is a directory as `caloforge.systems.train` leaves it; the card says where it comes from and what was measured.
 """
 
-__all__ = ["bundled_showers", "card", "load", "names", "shower_names"]
+__all__ = ["bundled_showers", "card", "load", "load_surrogate", "names", "shower_names"]
 
 from importlib import resources
 from pathlib import Path
@@ -12,7 +12,7 @@ from caloforge.calorimeter import Calorimeter
 from caloforge.errors import ModelError
 from caloforge.io import open_showers
 from caloforge.showers import ShowerSource
-from caloforge.systems import Card, Refiner
+from caloforge.systems import Card, Refiner, Surrogate
 from caloforge.systems import load as load_directory
 
 _ZOO = Path(str(resources.files("caloforge"))) / "zoo"
@@ -46,15 +46,35 @@ def card(model: str) -> Card:
 
 
 def load(model: str) -> Refiner:
-    """Load a model.
+    """Load a refiner.
 
     Arguments:
         model: A name of `names`, or the path of a directory made by training.
 
     Raises:
-        ModelError: There is no such model, or it is damaged.
+        ModelError: There is no such model, it is damaged, or it is a surrogate.
     """
-    return load_directory(_directory(model))
+    loaded = load_directory(_directory(model))
+    if not isinstance(loaded, Refiner):
+        msg = f"model '{model}' makes showers from particles, not from showers: use 'caloforge generate' or zoo.load_surrogate"
+        raise ModelError(msg)
+    return loaded
+
+
+def load_surrogate(model: str) -> Surrogate:
+    """Load a surrogate.
+
+    Arguments:
+        model: A name of `names`, or the path of a directory made by training.
+
+    Raises:
+        ModelError: There is no such model, it is damaged, or it is a refiner.
+    """
+    loaded = load_directory(_directory(model))
+    if not isinstance(loaded, Surrogate):
+        msg = f"model '{model}' makes showers from showers, not from particles: use 'caloforge refine' or zoo.load"
+        raise ModelError(msg)
+    return loaded
 
 
 def shower_names() -> tuple[str, ...]:

@@ -35,7 +35,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from caloforge.calorimeter import Calorimeter, CylinderGrid, RegularGrid
+from caloforge.calorimeter import Calorimeter, CylinderGrid, RegularGrid, image_cells
 from caloforge.errors import GeometryError
 from caloforge.metrics.classifiers.networks import Image
 from caloforge.observables import high_level_features, layer_energies, response, shower_level_features
@@ -188,24 +188,10 @@ def image_of(calorimeter: Calorimeter) -> Image:
     Raises:
         GeometryError: The layers differ, or cells are neither boxes nor rings.
     """
-    if isinstance(calorimeter, RegularGrid):
-        nx, ny, nz = calorimeter.shape
-        return nz, ny, nx
-    cuts = {(la.n_alpha, la.n_r) for la in calorimeter.cylinder_layers} if isinstance(calorimeter, CylinderGrid) else set()
-    if len(cuts) != 1:
-        msg = (
-            f"calorimeter '{calorimeter.name}' is no image, its layers are not cut alike: "
-            "choose a judge with a dense network for it, not one with convolutions"
-        )
-        raise GeometryError(msg)
-    ((n_alpha, n_r),) = cuts
-    return calorimeter.n_layers, n_alpha, n_r
+    layers, alpha, r = image_cells(calorimeter).shape
+    return layers, alpha, r
 
 
 def _in_order(deposits: Tensor, calorimeter: Calorimeter) -> Tensor:
-    """The cells in the order layer, alpha, r or z, y, x."""
-    if not isinstance(calorimeter, RegularGrid):
-        return deposits
-    shape = [calorimeter.shape["xyz".index(axis)] for axis in calorimeter.order]
-    image = deposits.reshape(-1, *shape).permute(0, *(1 + calorimeter.order.index(axis) for axis in "zyx"))
-    return image.flatten(1)
+    """The cells in the order layer, alpha, r or z, y, x; those of a cylinder lie so already."""
+    return deposits[:, image_cells(calorimeter).flatten()] if isinstance(calorimeter, RegularGrid) else deposits

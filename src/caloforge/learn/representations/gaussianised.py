@@ -1,14 +1,8 @@
-r"""Invertible maps between the deposits of a shower and what a network sees.
+r"""The numbers of a shower in one layer of cells, made standard normal.
 
-A representation is fitted once, on training showers alone, by an explicit call of ``fit``; its state is its buffers. Let
-:math:`E` be the incident energy, :math:`x_c` the deposit in cell :math:`c`, :math:`S = \sum_c x_c`.
-
-`StandardisedShape` and `StandardisedSum` (SQuIRELS, arXiv:2308.12339, section IV) are :math:`(x_c / S - \mu_c) / \sigma_c` and
-:math:`(S / E - \mu) / \sigma`.
-
-`Gaussianised` makes each number a standard normal one *at every incident energy*, so that what is left to learn is how
-the numbers hang together. Call the orbit of the brightest cells (the four crystals around the beam) the *core*
-:math:`K`, the rest the *halo*.
+Let :math:`E` be the incident energy, :math:`x_c` the deposit in cell :math:`c`, :math:`S = \sum_c x_c`. `Gaussianised`
+makes each number a standard normal one *at every incident energy*, so that what is left to learn is how the numbers hang
+together. Call the orbit of the brightest cells (the four crystals around the beam) the *core* :math:`K`, the rest the *halo*.
 
 1. Features, on which the scales of :math:`S`, of the core and of the faintest cell no longer mix: the leakage
    :math:`\ln(1 - S/E)`; the halo fraction :math:`\ln(\sum_{c \notin K} x_c / S)`; in the core
@@ -25,7 +19,7 @@ brought back to it, and counted in a `RepresentationWarning`. A leakage below 1e
 its particle included, counts as 1e-6.
 """
 
-__all__ = ["EMPTY", "REACH", "Gaussianised", "StandardisedShape", "StandardisedSum"]
+__all__ = ["EMPTY", "REACH", "Gaussianised"]
 
 import math
 import warnings
@@ -36,8 +30,9 @@ from torch import Tensor, nn
 
 from caloforge import streams
 from caloforge.calorimeter import Calorimeter
-from caloforge.errors import RepresentationWarning, ShowerValueError
+from caloforge.errors import RepresentationWarning
 from caloforge.learn.quantiles import QuantileTables
+from caloforge.learn.representations.standardised import shower_sums
 from caloforge.learn.symmetry import Orbits
 from caloforge.showers import Showers
 from caloforge.units import GeV, keV
@@ -51,75 +46,6 @@ REACH = 6.0
 _LEAST_LEAKAGE = 1e-6
 _FEWEST_EMPTY = 10
 _NEWTON_STEPS = 30
-
-
-def _sum(showers: Showers) -> Float[Tensor, " showers"]:
-    total = showers.deposits.double().sum(dim=1)
-    if not (total > 0).all():
-        dark = (~(total > 0)).nonzero()[:, 0]
-        msg = f"{len(dark)} of {len(showers)} showers have no energy in any cell, the first at index {int(dark[0])}: remove them"
-        raise ShowerValueError(msg)
-    return total
-
-
-class StandardisedShape(nn.Module):
-    """Each cell's share of the shower's energy, standardised (systems table S19).
-
-    Arguments:
-        n_cells: The number of cells.
-    """
-
-    mean: Tensor
-    width: Tensor
-
-    def __init__(self, n_cells: int) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.zeros(n_cells, dtype=torch.float64))
-        self.register_buffer("width", torch.ones(n_cells, dtype=torch.float64))
-
-    def fit(self, showers: Showers) -> "StandardisedShape":
-        """Take mean and standard deviation of each cell from training showers."""
-        share = showers.deposits.double() / _sum(showers)[:, None]
-        self.mean.copy_(share.mean(dim=0))
-        self.width.copy_(share.std(dim=0))
-        return self
-
-    def forward(self, showers: Showers) -> Float[Tensor, "showers cells"]:
-        """Standardise."""
-        share = showers.deposits.double() / _sum(showers)[:, None]
-        return ((share - self.mean) / self.width).float()
-
-    def inverse(self, values: Float[Tensor, "showers cells"], total: Float[Tensor, " showers"]) -> Float[Tensor, "showers cells"]:
-        """Deposits, in MeV, that add up to ``total``; negative shares become 0 before scaling (as the published code does)."""
-        share = (values.double() * self.width + self.mean).clamp_min(0)
-        return (share / share.sum(dim=1, keepdim=True) * total[:, None]).float()
-
-
-class StandardisedSum(nn.Module):
-    """The response, sum of the deposits over incident energy, standardised (systems table S17)."""
-
-    mean: Tensor
-    width: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.zeros((), dtype=torch.float64))
-        self.register_buffer("width", torch.ones((), dtype=torch.float64))
-
-    def fit(self, showers: Showers) -> "StandardisedSum":
-        """Take mean and standard deviation from training showers."""
-        response = _sum(showers) / showers.energies
-        self.mean.copy_(response.mean())
-        self.width.copy_(response.std())
-        return self
-
-    def forward(self, showers: Showers) -> Float[Tensor, " showers"]:
-        """Standardise."""
-        return ((_sum(showers) / showers.energies - self.mean) / self.width).float()
-
-    def inverse(self, values: Float[Tensor, " showers"], energies: Float[Tensor, " showers"]) -> Float[Tensor, " showers"]:
-        """The sum of the deposits, in MeV; a response below 0 becomes 0."""
-        return (values.double() * self.width + self.mean).clamp_min(0) * energies
 
 
 class Gaussianised(nn.Module):
@@ -187,7 +113,7 @@ class Gaussianised(nn.Module):
         return torch.stack([torch.ones_like(q), q, q * q], dim=-1)
 
     def _features(self, showers: Showers) -> tuple[Float[Tensor, "showers dim"], Bool[Tensor, "showers dim"]]:
-        total, deposits = _sum(showers), showers.deposits.double()
+        total, deposits = shower_sums(showers), showers.deposits.double()
         halo = (deposits * ~self.core).sum(dim=1).clamp_min(EMPTY) / total
         leakage = (1 - total / showers.energies).clamp_min(_LEAST_LEAKAGE)
         logs = deposits.clamp_min(EMPTY).log()
@@ -215,7 +141,7 @@ class Gaussianised(nn.Module):
         """
         features, empty = self._features(showers)
         mean, width, p = self._trends(showers.energies)
-        y = self.quantiles((features - mean) / width, self._scaled(showers.energies), self.group)
+        y = self.quantiles((features - mean) / width, self._scaled(showers.energies)[:, None], self.group)
         y = _ndtri(p + (1 - p) * torch.special.ndtr(y))
         y = torch.where(empty & (p > 0), _ndtri(p * streams.uniforms(key, self.dim)), y)
         return _within_reach(y, "showers").float()
@@ -227,7 +153,7 @@ class Gaussianised(nn.Module):
         y = _within_reach(values.double(), "refined showers")
         mean, width, p = self._trends(energies)
         cdf = torch.special.ndtr(y)
-        z = self.quantiles.inverse(_ndtri((cdf - p).clamp_min(0) / (1 - p)), self._scaled(energies), self.group)
+        z = self.quantiles.inverse(_ndtri((cdf - p).clamp_min(0) / (1 - p)), self._scaled(energies)[:, None], self.group)
         return self._deposits(z * width + mean, cdf < p, energies.double()).float()
 
     def _deposits(

@@ -1,0 +1,24 @@
+"""Invertible maps between the deposits of a shower and what a network sees.
+
+A representation is fitted once, on training showers alone, by an explicit call of ``fit``; its state is its buffers.
+"""
+
+__all__ = [
+    "EMPTY",
+    "REACH",
+    "Gaussianised",
+    "LayerRatios",
+    "LayerShares",
+    "LogEnergy",
+    "Standardisation",
+    "StandardisedShape",
+    "StandardisedSum",
+    "inverse_logit",
+    "logit",
+]
+
+from caloforge.learn.representations.gaussianised import EMPTY, REACH, Gaussianised
+from caloforge.learn.representations.layers import LayerRatios
+from caloforge.learn.representations.standardised import StandardisedShape, StandardisedSum
+from caloforge.learn.representations.transforms import LogEnergy, Standardisation, inverse_logit, logit
+from caloforge.learn.representations.voxels import LayerShares

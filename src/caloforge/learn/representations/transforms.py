@@ -1,0 +1,94 @@
+r"""Invertible maps of numbers: CaloDREAM's preprocessing (arXiv:2405.09629, section 2), one law each.
+
+.. math:: \mathrm{logit}_\alpha(x) = \ln\frac{y}{1 - y}, \quad y = \alpha + (1 - 2 \alpha)\, x \in [\alpha, 1 - \alpha]
+          \quad (3)
+
+for :math:`x \in [0, 1]`; `Standardisation` is :math:`(x - \mu) / \sigma`, number by number, with the moments of the training
+sample; `LogEnergy` is :math:`(\ln E - \ln E_-) / (\ln E_+ - \ln E_-)`, with :math:`[E_-, E_+]` the range of the training
+sample.
+"""
+
+__all__ = ["LogEnergy", "Standardisation", "inverse_logit", "logit"]
+
+import math
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+_NARROWEST = 1e-6
+
+
+def logit(x: Float[Tensor, "*shape"], alpha: float) -> Float[Tensor, "*shape"]:
+    """The regularised logit of numbers in [0, 1] (eq. 3); finite, in double precision.
+
+    Arguments:
+        x: The numbers.
+        alpha: How far the ends are drawn in, in ]0, 1/2[.
+    """
+    return torch.logit(alpha + (1 - 2 * alpha) * x.double())
+
+
+def inverse_logit(y: Float[Tensor, "*shape"], alpha: float) -> Float[Tensor, "*shape"]:
+    """The numbers in [0, 1] whose regularised logit is y; what lies beyond the ends is brought back to them."""
+    return ((y.double().sigmoid() - alpha) / (1 - 2 * alpha)).clamp(0, 1)
+
+
+class Standardisation(nn.Module):
+    """Zero mean and unit variance, number by number.
+
+    Arguments:
+        n: How many numbers.
+    """
+
+    mean: Tensor
+    width: Tensor
+
+    def __init__(self, n: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(n, dtype=torch.float64))
+        self.register_buffer("width", torch.ones(n, dtype=torch.float64))
+
+    def fit(self, x: Float[Tensor, "sample n"]) -> "Standardisation":
+        """Take the moments of a sample; a number that never changes keeps the width 1."""
+        width = x.double().std(dim=0)
+        self.mean.copy_(x.double().mean(dim=0))
+        self.width.copy_(torch.where(width > _NARROWEST, width, 1.0))
+        return self
+
+    def pool(self, permutations: Int64[Tensor, "group n"]) -> None:
+        """Give numbers that a group of permutations carries into each other the same moments, those of all of them together."""
+        moved = permutations.to(self.mean.device)
+        square = (self.width.square() + self.mean.square())[moved].mean(dim=0)
+        self.mean.copy_(self.mean[moved].mean(dim=0))
+        self.width.copy_((square - self.mean.square()).clamp_min(_NARROWEST**2).sqrt())
+
+    def forward(self, x: Float[Tensor, "sample n"]) -> Float[Tensor, "sample n"]:
+        """Standardise, to single precision."""
+        return ((x.double() - self.mean) / self.width).float()
+
+    def inverse(self, y: Float[Tensor, "sample n"]) -> Float[Tensor, "sample n"]:
+        """The numbers, in double precision."""
+        return y.double() * self.width + self.mean
+
+
+class LogEnergy(nn.Module):
+    """The log of the incident energy, scaled to the unit interval over the range of the training sample."""
+
+    ends: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("ends", torch.tensor([0.0, 1.0], dtype=torch.float64))
+
+    def fit(self, energies: Float[Tensor, " showers"]) -> "LogEnergy":
+        """Take the range of incident energies, in MeV; that of a single energy becomes a tenth of a decade."""
+        low, high = (math.log(float(end)) for end in (energies.min(), energies.max()))
+        self.ends.copy_(torch.tensor([low, max(high, low + math.log(10) / 10)], dtype=torch.float64))
+        return self
+
+    def forward(self, energies: Float[Tensor, " showers"]) -> Float[Tensor, "showers 1"]:
+        """Scale energies, in MeV, to single precision; energies out of the range lie out of the interval."""
+        low, high = self.ends
+        scaled: Tensor = (energies.double().log() - low) / (high - low)
+        return scaled[:, None].float()

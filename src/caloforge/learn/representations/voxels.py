@@ -1,0 +1,93 @@
+r"""The shape of a shower as shares of its layers (CaloDREAM, arXiv:2405.09629, section 2; systems table D4).
+
+With :math:`x_c` the deposit in cell :math:`c` and :math:`E_l` the energy in its layer, the *share* :math:`s_c = x_c / E_l`
+lies in [0, 1], and the shares of a layer add up to 1. Shares below a *cut* are 0. What a network sees is
+:math:`(\mathrm{logit}_\alpha(s_c) - \mu_c) / \sigma_c`, with the moments of the training showers, the same for cells that a
+symmetry of the calorimeter carries into each other. The inverse makes the shares of each layer add up to 1 again, multiplies
+them by the energy of the layer, and sets to 0 what is below the *threshold* of the readout, which is the least deposit of the
+training showers: the energy of a layer is conserved up to what falls below it.
+"""
+
+__all__ = ["LayerShares", "layer_sums", "shares_of"]
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from caloforge.calorimeter import Calorimeter
+from caloforge.learn.representations.transforms import Standardisation, inverse_logit, logit
+from caloforge.showers import Showers
+
+_ALPHA = 1e-6
+_LEAST = 1e-12
+
+
+def layer_sums(values: Float[Tensor, "showers cells"], layers: Int[Tensor, " cells"], n: int) -> Float[Tensor, "showers n"]:
+    """The sum in each of n layers, in double precision; ``layers`` holds the layer of each cell, in [0, n)."""
+    return values.new_zeros(len(values), n, dtype=torch.float64).index_add_(1, layers, values.double())
+
+
+def shares_of(deposits: Float[Tensor, "showers cells"], layers: Int[Tensor, " cells"], n: int) -> Float[Tensor, "showers cells"]:
+    """Each cell's share in the energy of its layer, in double precision; 0 in layers without energy.
+
+    Arguments:
+        deposits: The energy, or anything not negative, in each cell.
+        layers: The layer of each cell, in [0, n).
+        n: The number of layers.
+    """
+    return deposits.double() / layer_sums(deposits, layers, n).clamp_min(_LEAST)[:, layers]
+
+
+class LayerShares(nn.Module):
+    """Shares of the layers, as standardised logits.
+
+    Arguments:
+        calorimeter: Where the cells are.
+        cut: Shares below it are 0, in [0, 1[.
+    """
+
+    layers: Tensor
+    threshold: Tensor
+
+    def __init__(self, calorimeter: Calorimeter, cut: float) -> None:
+        super().__init__()
+        self.n_layers, self.cut = calorimeter.n_layers, cut
+        self.register_buffer("threshold", torch.zeros((), dtype=torch.float64))
+        self.register_buffer("layers", calorimeter.layers, persistent=False)
+        self.standardisation = Standardisation(calorimeter.n_cells)
+
+    def fit(self, showers: Showers) -> "LayerShares":
+        """Take threshold and moments from training showers, seen from all sides."""
+        self.threshold.copy_(showers.deposits[showers.deposits > 0].min())
+        self.standardisation.fit(logit(self.shares(showers), _ALPHA))
+        self.standardisation.pool(showers.calorimeter.symmetries)
+        return self
+
+    def shares(self, showers: Showers) -> Float[Tensor, "showers cells"]:
+        """The shares, in [0, 1], in double precision."""
+        shares = shares_of(showers.deposits, self.layers, self.n_layers)
+        return torch.where(shares >= self.cut, shares, 0.0)
+
+    def forward(self, showers: Showers) -> Float[Tensor, "showers cells"]:
+        """Standardised logits of the shares of showers."""
+        values: Tensor = self.standardisation(logit(self.shares(showers), _ALPHA))
+        return values
+
+    def inverse(
+        self, values: Float[Tensor, "showers cells"], energies: Float[Tensor, "showers layers"]
+    ) -> Float[Tensor, "showers cells"]:
+        """Deposits, in MeV.
+
+        Arguments:
+            values: What a network made.
+            energies: The energy of each layer, in MeV.
+        """
+        return self.deposits(inverse_logit(self.standardisation.inverse(values), _ALPHA), energies)
+
+    def deposits(
+        self, shares: Float[Tensor, "showers cells"], energies: Float[Tensor, "showers layers"]
+    ) -> Float[Tensor, "showers cells"]:
+        """Deposits, in MeV, of shares that need not add up to 1."""
+        kept = torch.where(shares >= self.cut, shares, 0.0)
+        deposits = shares_of(kept, self.layers, self.n_layers) * energies[:, self.layers]
+        return torch.where(deposits >= self.threshold, deposits, 0.0).float()

@@ -1,0 +1,160 @@
+r"""A surrogate factorises the law of a shower into two stages (CaloDREAM, arXiv:2405.09629, eq. 4).
+
+With :math:`E` the incident energy, :math:`E_l` the energy in layer :math:`l` and :math:`x` the deposits,
+
+.. math:: E_1, \dots, E_L \sim p_\phi(E_1, \dots, E_L \mid E), \qquad x \sim p_\theta(x \mid E_1, \dots, E_L, E).
+
+An `EnergyStage` samples the first law, a `ShapeStage` the second; any of one kind goes with any of the other. A stage owns its
+representation, which `fit` takes from training showers, and its networks, which the phases that it names train.
+"""
+
+__all__ = ["EnergyStage", "Lessons", "Schedule", "ShapeStage", "Stage"]
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from caloforge.calorimeter import Calorimeter
+from caloforge.learn import training
+from caloforge.showers import Showers
+
+_EXAM_BATCHES = 4
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast a network learns.
+
+    Arguments:
+        epochs: How often each training shower is seen, on average; need not be whole.
+        batch_size: Showers a step.
+        learning_rate: The peak learning rate.
+        weight_decay: Decoupled weight decay.
+        average: Decay of the moving average of the weights, in [0, 1).
+        clip: The largest norm of a gradient.
+    """
+
+    epochs: float
+    batch_size: int
+    learning_rate: float
+    weight_decay: float = 0.0
+    average: float = 0.999
+    clip: float = 1.0
+
+    def phase(self, name: str, network: nn.Module, loss: "Loss", lessons: "Lessons", exam: "Lessons") -> training.Phase:
+        """A phase of so many epochs of the lessons; its validation is the loss on a few fixed batches of the exam."""
+
+        @torch.no_grad()
+        def examine() -> float:
+            return sum(loss(*exam.draw(step, self.batch_size)).item() for step in range(_EXAM_BATCHES)) / _EXAM_BATCHES
+
+        return training.Phase(
+            name=name,
+            network=network,
+            loss=lambda step: loss(*lessons.draw(step, self.batch_size)),
+            steps=max(1, round(self.epochs * len(lessons.showers) / self.batch_size)),
+            learning_rate=self.learning_rate,
+            cosine=True,
+            weight_decay=self.weight_decay,
+            average=self.average,
+            clip=self.clip,
+            validation=examine,
+        )
+
+
+Loss = Callable[[Showers, torch.Generator], Float[Tensor, ""]]
+"""The loss on a batch of showers, with the random numbers of the step."""
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """Batches of showers, each turned at random by a symmetry of the calorimeter: a function of the step alone.
+
+    Arguments:
+        showers: The showers to draw from, with replacement.
+        seed: The seed of the training.
+        number: The number of the phase.
+    """
+
+    showers: Showers
+    seed: int
+    number: int
+
+    def draw(self, step: int, size: int) -> tuple[Showers, torch.Generator]:
+        """The showers of a step, and the random numbers for the rest of it."""
+        device = self.showers.deposits.device
+        random = training.generator(self.seed, self.number, step, device)
+        rows = torch.randint(len(self.showers), (size,), generator=random, device=device)
+        return turned(self.showers[rows], random), random
+
+
+def turned(showers: Showers, random: torch.Generator) -> Showers:
+    """Each shower turned or mirrored by a random symmetry of the calorimeter."""
+    symmetries = showers.calorimeter.symmetries.to(showers.deposits.device)
+    chosen: Int64[Tensor, " showers"] = torch.randint(
+        len(symmetries), (len(showers),), generator=random, device=showers.deposits.device
+    )
+    return replace(showers, deposits=showers.deposits.gather(1, symmetries[chosen]))
+
+
+class Stage(nn.Module, ABC):
+    """One factor of the law of a shower.
+
+    Arguments:
+        calorimeter: Where the cells are.
+    """
+
+    def __init__(self, calorimeter: Calorimeter) -> None:
+        super().__init__()
+        self.calorimeter = calorimeter
+
+    @abstractmethod
+    def fit(self, showers: Showers) -> None:
+        """Take the state of the representation from training showers."""
+
+    @abstractmethod
+    def phases(self, taught: Showers, held: Showers, seed: int, first: int) -> Sequence[training.Phase]:
+        """The phases that train the networks of this stage, in order.
+
+        Arguments:
+            taught: Training showers.
+            held: Training showers held out to watch the loss.
+            seed: The seed of the training.
+            first: The number of the first phase, for its random numbers.
+        """
+
+
+class EnergyStage(Stage):
+    """The energies of the layers, given the incident energy."""
+
+    @abstractmethod
+    def sample(self, incident: Float[Tensor, " showers"], key: Int64[Tensor, " showers"]) -> Float[Tensor, "showers layers"]:
+        """The energy in each layer, in MeV, in double precision.
+
+        Arguments:
+            incident: The incident energies, in MeV.
+            key: A key of `caloforge.streams` a shower.
+        """
+
+
+class ShapeStage(Stage):
+    """The deposits, given the energies of the layers and the incident energy."""
+
+    @abstractmethod
+    def sample(
+        self,
+        incident: Float[Tensor, " showers"],
+        energies: Float[Tensor, "showers layers"],
+        key: Int64[Tensor, " showers"],
+    ) -> Float[Tensor, "showers cells"]:
+        """The deposits, in MeV, in single precision.
+
+        Arguments:
+            incident: The incident energies, in MeV.
+            energies: The energy in each layer, in MeV.
+            key: A key of `caloforge.streams` a shower.
+        """

@@ -1,0 +1,130 @@
+"""A surrogate is a learned simulator: it makes showers from particles, in two stages (see `caloforge.systems.stages`)."""
+
+__all__ = ["Surrogate", "SurrogateRecipe", "train"]
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import Field, TypeAdapter
+from torch import Tensor
+
+from caloforge import streams
+from caloforge.errors import ShowerValueError
+from caloforge.learn import training
+from caloforge.showers import Particles, Showers, spans
+from caloforge.systems import calodream
+from caloforge.systems.data import FullShowers
+from caloforge.systems.model import Card, Model
+
+_ENERGY_NOISE, _SHAPE_NOISE = 64, 65
+"""The streams of the random numbers of the two stages."""
+
+_PADDING = 16
+_AT_A_TIME = 256
+
+EnergyRecipe = calodream.TransfusionRecipe
+ShapeRecipe = Annotated[calodream.VisionRecipe | calodream.LatentRecipe, Field(discriminator="stage")]
+
+
+@dataclass(frozen=True)
+class SurrogateRecipe:
+    """Every setting of a training run.
+
+    Arguments:
+        summary: What the model does, in a sentence.
+        seed: The seed of the training.
+        validation: Training showers held out to watch the loss.
+        energy: The stage that makes the energies of the layers.
+        shape: The stage that makes the shower in them.
+    """
+
+    system: Literal["surrogate"]
+    summary: str
+    seed: int
+    validation: int
+    energy: EnergyRecipe
+    shape: ShapeRecipe
+
+
+class Surrogate(Model):
+    """Makes showers of one calorimeter from particles that enter it along the axis.
+
+    Arguments:
+        card: What the model is.
+    """
+
+    def __init__(self, card: Card) -> None:
+        super().__init__(card)
+        recipe = _recipe(card.recipe)
+        self.energy = recipe.energy.build(self.calorimeter)
+        self.shape = recipe.shape.build(self.calorimeter)
+
+    def simulate(self, particles: Particles, *, seed: int = 0, first_index: int = 0, strict: bool = False) -> Showers:
+        """Make a shower of each particle; it depends on the particle, the seed and its index alone, whatever the batch.
+
+        Arguments:
+            particles: The particles, on the device of the model.
+            seed: The seed of the run.
+            first_index: The number of the first shower in the run.
+            strict: Raise, instead of warn, for energies outside the model's range.
+
+        Raises:
+            EnergyRangeError: An energy is outside the range, and ``strict``.
+            ShowerValueError: The particles enter at an angle, or are of another species than those of the training.
+        """
+        self._require(particles)
+        self._check_energies(particles.energies, strict=strict)
+        parts = [
+            self._simulate_some(particles.energies[span], seed, first_index + span.start)
+            for span in spans(len(particles), _AT_A_TIME)
+        ]
+        empty = particles.energies.new_zeros(0, self.calorimeter.n_cells, dtype=torch.float32)
+        return Showers(torch.cat([empty, *parts]), particles, self.calorimeter)
+
+    def _require(self, particles: Particles) -> None:
+        if particles.pdg != self.card.pdg:
+            msg = f"particles have PDG number {particles.pdg}, model '{self.card.name}' was trained on {self.card.pdg}"
+            raise ShowerValueError(msg)
+        if particles.theta is not None and bool((particles.theta != 0).any()):
+            msg = f"particles enter at an angle, model '{self.card.name}' knows showers along the axis alone: leave theta out"
+            raise ShowerValueError(msg)
+
+    @torch.inference_mode()
+    def _simulate_some(self, energies: Tensor, seed: int, first_index: int) -> Tensor:
+        """A few showers, padded: matrix kernels give the same bits a row for any multiple of 16 rows."""
+        padded = math.ceil(len(energies) / _PADDING) * _PADDING
+        incident = torch.cat([energies, energies[-1:].expand(padded - len(energies))]).double()
+        index = torch.arange(first_index, first_index + padded, device=energies.device)
+        energy_key, shape_key = (streams.keys(seed, index, stream) for stream in (_ENERGY_NOISE, _SHAPE_NOISE))
+        layers = self.energy.sample(incident, energy_key)
+        return self.shape.sample(incident, layers, shape_key)[: len(energies)].clone()
+
+
+def _recipe(values: Mapping[str, Any]) -> SurrogateRecipe:
+    return TypeAdapter(SurrogateRecipe).validate_python(dict(values))
+
+
+def train(
+    recipe: SurrogateRecipe,
+    card: Card,
+    data: FullShowers,
+    out: Path,
+    *,
+    resume: bool = False,
+    progress: training.Progress | None = None,
+) -> Surrogate:
+    """Train a model; see `caloforge.systems.train`."""
+    torch.manual_seed(recipe.seed)
+    model = Surrogate(card).to(data.full.energies.device)
+    taught, held = data.split(recipe.validation, recipe.seed)
+    phases: list[training.Phase] = []
+    for stage in (model.energy, model.shape):
+        stage.fit(taught.full)
+        phases += stage.phases(taught.full, held.full, recipe.seed, len(phases))
+    networks = {"energy": model.energy, "shape": model.shape}
+    training.run(phases, networks, out, resume=resume, checkpoint_every=200, progress=progress)
+    return model

@@ -163,7 +163,7 @@ def test_too_little_to_train_on(tmp_path: Path) -> None:
 
 
 def test_recipes_of_the_package() -> None:
-    assert recipe_names() == ("squirels", "squirels-fast", "squirels-laptop")
+    assert {"squirels", "squirels-fast", "squirels-laptop"} < set(recipe_names())
     published = load_recipe("squirels")
     assert (published.gamma, published.bridge_steps, published.average) == (0.001, 20, 0.95)
     for schedule in (published.energy, published.shape):
@@ -197,5 +197,5 @@ def test_recipe_files(tmp_path: Path) -> None:
     path.write_text("a: [\n")
     with pytest.raises(RecipeError, match="not YAML"):
         load_recipe(str(path))
-    with pytest.raises(RecipeError, match="no recipe 'nonesuch': expected one of squirels, squirels-fast, squirels-laptop"):
+    with pytest.raises(RecipeError, match=r"no recipe 'nonesuch': expected one of .*, squirels, squirels-fast, squirels-laptop"):
         load_recipe("nonesuch")

@@ -27,6 +27,7 @@ from typing import Any
 
 import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
+from pydantic_core import ErrorDetails
 
 from caloforge import __version__
 from caloforge.errors import ModelError, OutputExistsError, RecipeError, TrainingError
@@ -105,7 +106,7 @@ def _read(name: str) -> dict[str, Any]:
 def _override(values: dict[str, Any], key: str, text: str, name: str) -> None:
     *groups, last = key.split(".")
     for group in groups:
-        values = values.get(group, {})
+        values = values.get(group, {}) if isinstance(values, dict) else {}
     if not isinstance(values, dict) or last not in values:
         msg = f"recipe {name} has no key '{key}'"
         raise RecipeError(msg)
@@ -117,11 +118,24 @@ def _checked(name: str, kind: type[Any], values: Mapping[str, Any]) -> Recipe:
     try:
         recipe: Recipe = TypeAdapter(strict).validate_python(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        msg = f"recipe {name}: {where}: {first['msg'].lower()} (found {first['input']!r})"
+        msg = f"recipe {name}: {_complaint(error.errors()[0], values)}"
         raise RecipeError(msg) from error
     return recipe
+
+
+def _complaint(error: ErrorDetails, values: Any) -> str:
+    """What is wrong with which key, as the file writes it: the kind of a group is no part of its key."""
+    keys = []
+    for part in error["loc"]:
+        if isinstance(values, dict) and part in values.values() and part not in values:
+            continue
+        keys.append(str(part))
+        values = values.get(part) if isinstance(values, dict) else None
+    given = error["input"]
+    if error["type"] == "union_tag_invalid":
+        keys.append(error["ctx"]["discriminator"].strip("'"))
+        given = error["ctx"]["tag"]
+    return f"{'.'.join(keys)}: {error['msg'].lower()} (found {given!r})"
 
 
 def train(

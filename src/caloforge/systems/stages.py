@@ -13,9 +13,11 @@ __all__ = ["EnergyStage", "Lessons", "Schedule", "ShapeStage", "Stage"]
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 import torch
 from jaxtyping import Float, Int64
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from caloforge.calorimeter import Calorimeter
@@ -38,12 +40,12 @@ class Schedule:
         clip: The largest norm of a gradient.
     """
 
-    epochs: float
-    batch_size: int
-    learning_rate: float
-    weight_decay: float = 0.0
-    average: float = 0.999
-    clip: float = 1.0
+    epochs: PositiveFloat
+    batch_size: PositiveInt
+    learning_rate: PositiveFloat
+    weight_decay: NonNegativeFloat = 0.0
+    average: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    clip: PositiveFloat = 1.0
 
     def phase(self, name: str, network: nn.Module, loss: "Loss", lessons: "Lessons", exam: "Lessons") -> training.Phase:
         """A phase of so many epochs of the lessons; its validation is the loss on a few fixed batches of the exam."""

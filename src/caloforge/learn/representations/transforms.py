@@ -49,19 +49,22 @@ class Standardisation(nn.Module):
         self.register_buffer("mean", torch.zeros(n, dtype=torch.float64))
         self.register_buffer("width", torch.ones(n, dtype=torch.float64))
 
-    def fit(self, x: Float[Tensor, "sample n"]) -> "Standardisation":
-        """Take the moments of a sample; a number that never changes keeps the width 1."""
-        width = x.double().std(dim=0)
-        self.mean.copy_(x.double().mean(dim=0))
-        self.width.copy_(torch.where(width > _NARROWEST, width, 1.0))
-        return self
+    def fit(self, x: Float[Tensor, "sample n"], images: Int64[Tensor, "group n"] | None = None) -> "Standardisation":
+        """Take the moments of a sample; a number that never changes keeps the width 1.
 
-    def pool(self, permutations: Int64[Tensor, "group n"]) -> None:
-        """Give numbers that a group of permutations carries into each other the same moments, those of all of them together."""
-        moved = permutations.to(self.mean.device)
-        square = (self.width.square() + self.mean.square())[moved].mean(dim=0)
-        self.mean.copy_(self.mean[moved].mean(dim=0))
-        self.width.copy_((square - self.mean.square()).clamp_min(_NARROWEST**2).sqrt())
+        Arguments:
+            x: The sample.
+            images: A group of permutations of the numbers; the moments are then those of all images of the sample, the same for
+                numbers that a permutation carries into each other. None for the sample alone.
+        """
+        mean, variance = x.double().mean(dim=0), x.double().var(dim=0)
+        if images is not None:
+            images, own = images.to(mean.device), mean
+            mean = own[images].mean(dim=0)
+            variance = (variance + (own - mean).square())[images].mean(dim=0)
+        self.mean.copy_(mean)
+        self.width.copy_(torch.where(variance > _NARROWEST**2, variance, 1.0).sqrt())
+        return self
 
     def forward(self, x: Float[Tensor, "sample n"]) -> Float[Tensor, "sample n"]:
         """Standardise, to single precision."""

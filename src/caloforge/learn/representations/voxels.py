@@ -5,10 +5,13 @@ lies in [0, 1], and the shares of a layer add up to 1. Shares below a *cut* are 
 :math:`(\mathrm{logit}_\alpha(s_c) - \mu_c) / \sigma_c`, with the moments of the training showers, the same for cells that a
 symmetry of the calorimeter carries into each other. The inverse makes the shares of each layer add up to 1 again, multiplies
 them by the energy of the layer, and sets to 0 what is below the *threshold* of the readout, which is the least deposit of the
-training showers: the energy of a layer is conserved up to what falls below it.
+training showers up to rounding: the energy of a layer is conserved up to what falls below it. Where no share of a layer reaches
+the cut, the largest takes all of its energy.
 """
 
 __all__ = ["LayerShares", "layer_sums", "shares_of"]
+
+import math
 
 import torch
 from jaxtyping import Float, Int
@@ -20,6 +23,7 @@ from caloforge.showers import Showers
 
 _ALPHA = 1e-6
 _LEAST = 1e-12
+_ROUNDING = 1e-4
 
 
 def layer_sums(values: Float[Tensor, "showers cells"], layers: Int[Tensor, " cells"], n: int) -> Float[Tensor, "showers n"]:
@@ -58,9 +62,8 @@ class LayerShares(nn.Module):
 
     def fit(self, showers: Showers) -> "LayerShares":
         """Take threshold and moments from training showers, seen from all sides."""
-        self.threshold.copy_(showers.deposits[showers.deposits > 0].min())
-        self.standardisation.fit(logit(self.shares(showers), _ALPHA))
-        self.standardisation.pool(showers.calorimeter.symmetries)
+        self.threshold.copy_(showers.deposits[showers.deposits > 0].min().double() * (1 - _ROUNDING))
+        self.standardisation.fit(logit(self.shares(showers), _ALPHA), showers.calorimeter.symmetries)
         return self
 
     def shares(self, showers: Showers) -> Float[Tensor, "showers cells"]:
@@ -82,12 +85,29 @@ class LayerShares(nn.Module):
             values: What a network made.
             energies: The energy of each layer, in MeV.
         """
-        return self.deposits(inverse_logit(self.standardisation.inverse(values), _ALPHA), energies)
+        logits = self.standardisation.inverse(values)
+        return self._filled(inverse_logit(logits, _ALPHA), logits, energies)
 
     def deposits(
         self, shares: Float[Tensor, "showers cells"], energies: Float[Tensor, "showers layers"]
     ) -> Float[Tensor, "showers cells"]:
         """Deposits, in MeV, of shares that need not add up to 1."""
+        return self._filled(shares, shares, energies)
+
+    def _filled(
+        self,
+        shares: Float[Tensor, "showers cells"],
+        rank: Float[Tensor, "showers cells"],
+        energies: Float[Tensor, "showers layers"],
+    ) -> Float[Tensor, "showers cells"]:
+        """Deposits of the shares that reach the cut; in a layer where none does, of the cell that ranks first."""
         kept = torch.where(shares >= self.cut, shares, 0.0)
+        bare = (layer_sums(kept, self.layers, self.n_layers) == 0)[:, self.layers]
+        kept = torch.where(bare & (rank == self._highest(rank)), 1.0, kept)
         deposits = shares_of(kept, self.layers, self.n_layers) * energies[:, self.layers]
         return torch.where(deposits >= self.threshold, deposits, 0.0).float()
+
+    def _highest(self, rank: Float[Tensor, "showers cells"]) -> Float[Tensor, "showers cells"]:
+        """The highest number in each cell's layer."""
+        highest = rank.new_full((len(rank), self.n_layers), -math.inf)
+        return highest.scatter_reduce(1, self.layers.expand_as(rank), rank, "amax")[:, self.layers]

@@ -1,0 +1,94 @@
+"""The recipes of surrogates: the published networks, and values that are checked however deep they lie."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from torch import nn
+
+from caloforge.calorimeter import calochallenge_2, calochallenge_3
+from caloforge.errors import RecipeError
+from caloforge.systems import load_recipe, recipe_names
+
+CALORIMETERS = {"calodream-ds2": calochallenge_2(), "calodream-ds3": calochallenge_3()}
+
+PUBLISHED = {"calodream-ds2": (2_384_705, 26_042_688), "calodream-ds3": (2_384_705, 5_868_870)}
+"""The parameters of the network of the layer energies and of that of the shape, as submitted to the CaloChallenge."""
+
+LATENT = {"calodream-ds2": (2, 15, 9, 9), "calodream-ds3": (2, 9, 26, 16)}
+
+CHANGES: list[tuple[str, Any, str]] = [
+    ("warp", 9, "warp: unexpected keyword argument"),
+    ("energy.warp", 9, "energy.warp: unexpected keyword argument"),
+    ("energy.schedule.warp", 9, "energy.schedule.warp: unexpected keyword argument"),
+    ("shape.warp", 9, "shape.warp: unexpected keyword argument"),
+    ("shape.schedule.warp", 9, "shape.schedule.warp: unexpected keyword argument"),
+    ("shape.bespoke.warp", 9, "shape.bespoke.warp: unexpected keyword argument"),
+    ("shape.stage", "gan", "shape.stage: .*'gan'.* does not match any of the expected tags: 'vision', 'latent'"),
+    ("shape.path", "wild", r"shape.path: input should be 'linear', .* \(found 'wild'\)"),
+    ("shape.patch", [3, 16], "shape.patch.2: field required"),
+    ("shape.patch", [3, 16, 1, 1], "shape.patch: tuple should have at most 3 items"),
+    ("shape.dim", 480.5, "shape.dim: input should be a valid integer"),
+    ("shape.schedule.epochs", "many", "shape.schedule.epochs: input should be a valid number"),
+    ("shape.schedule.epochs", 0, "shape.schedule.epochs: input should be greater than 0"),
+    ("shape.schedule.batch_size", -3, "shape.schedule.batch_size: input should be greater than 0"),
+    ("shape.schedule.average", 1.0, "shape.schedule.average: input should be less than 1"),
+    ("energy.schedule", 7, "energy.schedule: input should be a dictionary"),
+]
+
+
+def parameters(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_published_networks_have_the_published_number_of_parameters(name: str) -> None:
+    """Of the two networks alone: the solver made for the flow has numbers of its own."""
+    recipe, calorimeter = load_recipe(name), CALORIMETERS[name]
+    networks = recipe.energy.build(calorimeter).network, recipe.shape.build(calorimeter).network
+    assert tuple(parameters(network) for network in networks) == PUBLISHED[name]
+
+
+@pytest.mark.parametrize("name", LATENT)
+def test_the_autoencoders_have_the_published_latent_shape(name: str) -> None:
+    shape = load_recipe(f"{name}-latent").shape.build(CALORIMETERS[name])
+    assert shape.point_shape == LATENT[name]
+    assert shape.network.shape == LATENT[name][1:]
+
+
+@pytest.mark.parametrize("name", LATENT)
+def test_the_energies_of_the_layers_are_made_alike(name: str) -> None:
+    assert load_recipe(f"{name}-latent").energy == load_recipe(name).energy == load_recipe("calodream-ds2").energy
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_recipe_of_the_package_is_one(name: str) -> None:
+    assert load_recipe(name).summary.endswith(".")
+
+
+@pytest.mark.parametrize(("key", "value", "message"), CHANGES)
+def test_values_are_checked_in_every_group(tmp_path: Path, key: str, value: Any, message: str) -> None:
+    path, changed = tmp_path / "mine.yaml", asdict(load_recipe("calodream-ds2"))
+    group = changed
+    *groups, last = key.split(".")
+    for name in groups:
+        group = group[name]
+    group[last] = value
+    path.write_text(yaml.safe_dump(changed))
+    with pytest.raises(RecipeError, match=rf"recipe .*mine\.yaml: {message}"):
+        load_recipe(str(path))
+
+
+@pytest.mark.parametrize("key", ["shape.warp", "shape.dim.more", "shape.dim.more.yet", "shape.bespoke.steps"])
+def test_overrides_name_keys_that_there_are(key: str) -> None:
+    overrides = {"shape.bespoke": "null", key: "3"}
+    with pytest.raises(RecipeError, match=f"recipe calodream-ds2 has no key '{key}'"):
+        load_recipe("calodream-ds2", overrides)
+
+
+def test_a_stage_without_a_solver_of_its_own() -> None:
+    recipe = load_recipe("calodream-ds2", {"shape.bespoke": "null", "shape.solver": "midpoint"})
+    assert recipe.shape.bespoke is None
+    assert recipe.shape.solver == "midpoint"

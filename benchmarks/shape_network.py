@@ -48,7 +48,7 @@ class Size:
             condition=_CONDITION,
             exact_gelu=exact_gelu,
         )
-        for layer in (network.modulation, network.final):
+        for layer in (network.transformer.modulation, network.transformer.final):
             nn.init.normal_(layer.weight, std=0.02)
         return network
 
@@ -109,19 +109,21 @@ class PlainTransformer(nn.Module):
 
     def __init__(self, network: VisionTransformer) -> None:
         super().__init__()
-        dim = network.embedding.out_features
+        dim = network.transformer.embedding.out_features
         self.shape, self.patch = network.shape, network.patch
         self.embedding, self.time, self.condition, self.final = (
-            network.embedding,
+            network.transformer.embedding,
             network.time,
             network.condition,
-            network.final,
+            network.transformer.final,
         )
-        self.positions = network.positions
-        pieces = [_rows(network.modulation, 6 * k * dim, 6 * (k + 1) * dim) for k in range(len(network.blocks))]
-        self.blocks = nn.ModuleList([PlainBlock(b, m, dim) for b, m in zip(network.blocks, pieces, strict=True)])
-        rows = network.modulation.out_features
-        self.end = nn.Sequential(nn.SiLU(), _rows(network.modulation, rows - 2 * dim, rows))
+        self.positions = network.transformer.positions
+        pieces = [
+            _rows(network.transformer.modulation, 6 * k * dim, 6 * (k + 1) * dim) for k in range(len(network.transformer.blocks))
+        ]
+        self.blocks = nn.ModuleList([PlainBlock(b, m, dim) for b, m in zip(blocks, pieces, strict=True)])
+        rows = network.transformer.modulation.out_features
+        self.end = nn.Sequential(nn.SiLU(), _rows(network.transformer.modulation, rows - 2 * dim, rows))
         self.norm = nn.LayerNorm(dim, elementwise_affine=False, eps=1e-6)
 
     def forward(self, x: Tensor, time: Tensor, condition: Tensor) -> Tensor:

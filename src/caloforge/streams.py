@@ -14,7 +14,7 @@ a batch may draw as many for each shower as its greediest shower needs. Cost: so
 uniform numbers are the same bits on each device, normal ones to the rounding of its logarithm and cosine.
 """
 
-__all__ = ["keys", "normals", "uniforms", "words"]
+__all__ = ["keys", "normals", "offspring", "uniforms", "words"]
 
 import math
 
@@ -56,6 +56,16 @@ def keys(seed: int, index: Tensor, stream: int) -> Tensor:
 def words(key: Tensor, counter: Tensor) -> Tensor:
     """64 random bits for each key and counter (both int64, broadcast together)."""
     return _mix(key + (counter + 1) * _GAMMA)
+
+
+def offspring(key: Tensor, number: int) -> Tensor:
+    """Further keys, for parts of a purpose: hashes at addresses that no random number has.
+
+    Arguments:
+        key: One key a shower, with shape (N).
+        number: Which of them, at least 0.
+    """
+    return words(key, key.new_tensor(-2 - number))
 
 
 def uniforms(key: Tensor, n: int) -> Tensor:

@@ -62,7 +62,7 @@ def gelu(x: Tensor) -> Tensor:
 
 def position(network: VisionTransformer, patch: tuple[int, ...]) -> Tensor:
     n_patches = [n // p for n, p in zip(network.shape, network.patch, strict=True)]
-    frequencies = network.positions.frequencies
+    frequencies = network.transformer.positions.frequencies
     axes = [3 * k // len(frequencies) for k in range(len(frequencies))]
     centres = torch.tensor([(patch[a] + 0.5) / n_patches[a] for a in axes]).to(frequencies)
     phase = 2 * math.pi * frequencies * centres
@@ -76,7 +76,7 @@ def slow(network: VisionTransformer, x: Tensor, time: Tensor, condition: Tensor)
     regions = [(..., *(slice(c, c + p) for c, p in zip(corner, network.patch, strict=True))) for corner in corners]
     h = torch.stack(
         [
-            network.embedding(x[region].flatten(1))
+            network.transformer.embedding(x[region].flatten(1))
             + position(network, tuple(c // p for c, p in zip(corner, network.patch, strict=True)))
             for corner, region in zip(corners, regions, strict=True)
         ],
@@ -84,15 +84,15 @@ def slow(network: VisionTransformer, x: Tensor, time: Tensor, condition: Tensor)
     )
     angles = FASTEST * time[:, None] * torch.tensor([1e4 ** (-k / 127) for k in range(128)]).to(x)
     embedded = network.time(torch.cat([angles.sin(), angles.cos()], dim=1)) + network.condition(condition)
-    modulation = network.modulation(embedded * embedded.sigmoid())[:, None].split(h.shape[-1], dim=-1)
-    for k, block in enumerate(network.blocks):
+    modulation = network.transformer.modulation(embedded * embedded.sigmoid())[:, None].split(h.shape[-1], dim=-1)
+    for k, block in enumerate(network.transformer.blocks):
         beta, alpha, gamma, beta_2, alpha_2, gamma_2 = modulation[6 * k : 6 * k + 6]
         h = h + gamma * attention(block, (1 + alpha) * normal(h) + beta)
         h = h + gamma_2 * block.narrow(gelu(block.widen((1 + alpha_2) * normal(h) + beta_2)))
     beta, alpha = modulation[-2:]
     out = torch.zeros_like(x)
     for n, region in enumerate(regions):
-        patch = network.final((1 + alpha[:, 0]) * normal(h[:, n]) + beta[:, 0])
+        patch = network.transformer.final((1 + alpha[:, 0]) * normal(h[:, n]) + beta[:, 0])
         out[region] = patch.unflatten(1, (x.shape[1], *network.patch))
     return out
 
@@ -129,9 +129,9 @@ def test_a_new_network_is_at_rest_and_its_blocks_are_identities(shape: Grid, pat
     network = small(shape, patch, channels)
     x, time, condition = inputs(shape, channels)
     assert torch.equal(network(x, time, condition), torch.zeros_like(x))
-    nn.init.eye_(network.final.weight)
-    tokens = network.embedding(patched(x, patch)) + network.positions()
-    expected = network.final(nn.functional.layer_norm(tokens, tokens.shape[-1:], eps=1e-6))
+    nn.init.eye_(network.transformer.final.weight)
+    tokens = network.transformer.embedding(patched(x, patch)) + network.transformer.positions()
+    expected = network.transformer.final(nn.functional.layer_norm(tokens, tokens.shape[-1:], eps=1e-6))
     torch.testing.assert_close(patched(network(x, time, condition), patch), expected)
 
 
@@ -188,7 +188,7 @@ def test_patches_know_where_they_are_and_time_and_condition_matter() -> None:
 
 def test_without_positions_a_permutation_of_patches_is_a_symmetry() -> None:
     network = shaken(small((6, 8, 3), (3, 4, 1)))
-    nn.init.zeros_(network.positions.frequencies)
+    nn.init.zeros_(network.transformer.positions.frequencies)
     x, time, condition = inputs((6, 8, 3))
     for shift, axis in ((3, 2), (4, 3), (1, 4)):
         torch.testing.assert_close(

@@ -67,6 +67,12 @@ class QuantileTables(nn.Module):
         nodes = torch.arange(len(self.nodes), device=q.device)[:, None]
         return torch.where(node == nodes, 1 - weight, 0.0) + torch.where(node + 1 == nodes, weight, 0.0)
 
+    def between(self, values: Float[Tensor, "nodes groups"], q: Float[Tensor, "n groups"]) -> Float[Tensor, "n groups"]:
+        """Numbers known at the nodes, one a group, interpolated to the condition of each row and group."""
+        node, weight = self._place(q)
+        groups = torch.arange(values.shape[1], device=q.device)
+        return torch.lerp(values[node, groups], values[node + 1, groups], weight)
+
     def _fit_table(self, node: int, group: int, z: Float[Tensor, " n"], weights: Float[Tensor, " n"]) -> None:
         below = weights.cumsum(0) - weights / 2
         y = torch.special.ndtri(below / weights.sum())

@@ -16,7 +16,7 @@ from caloforge import streams
 from caloforge.errors import ShowerValueError
 from caloforge.learn import training
 from caloforge.showers import Particles, Showers, spans
-from caloforge.systems import calodream
+from caloforge.systems import calodream, hurdle
 from caloforge.systems.data import FullShowers
 from caloforge.systems.model import Card, Model
 
@@ -27,7 +27,7 @@ _PADDING = 16
 _AT_A_TIME = 256
 
 EnergyRecipe = calodream.TransfusionRecipe
-ShapeRecipe = Annotated[calodream.VisionRecipe | calodream.LatentRecipe, Field(discriminator="stage")]
+ShapeRecipe = Annotated[calodream.VisionRecipe | calodream.LatentRecipe | hurdle.HurdleRecipe, Field(discriminator="stage")]
 
 
 @dataclass(frozen=True)

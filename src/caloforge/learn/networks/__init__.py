@@ -4,6 +4,7 @@ __all__ = [
     "ConvolutionalAutoencoder",
     "DihedralLinear",
     "DihedralNetwork",
+    "HitAutoencoder",
     "SquirelsEnergyNetwork",
     "SquirelsShapeNetwork",
     "Transfusion",
@@ -14,6 +15,7 @@ __all__ = [
 from caloforge.learn.networks.autoencoder import ConvolutionalAutoencoder
 from caloforge.learn.networks.dihedral import DihedralLinear, DihedralNetwork
 from caloforge.learn.networks.embedding import sinusoids
+from caloforge.learn.networks.hits import HitAutoencoder
 from caloforge.learn.networks.squirels import SquirelsEnergyNetwork, SquirelsShapeNetwork
 from caloforge.learn.networks.transfusion import Transfusion
 from caloforge.learn.networks.vision import VisionTransformer

@@ -14,6 +14,8 @@ __all__ = [
     "Displacement",
     "Distillation",
     "FlowBridge",
+    "Hurdle",
+    "HurdleAutoencoder",
     "Linear",
     "Network",
     "Path",
@@ -51,6 +53,7 @@ from caloforge.learn.processes.flow import (
     random_signs,
     standard_normal,
 )
+from caloforge.learn.processes.hurdle import Hurdle, HurdleAutoencoder
 from caloforge.learn.processes.schroedinger import Displacement, SchroedingerBridge
 from caloforge.learn.processes.solvers import (
     EULER,

@@ -7,6 +7,8 @@ __all__ = [
     "EMPTY",
     "REACH",
     "Gaussianised",
+    "HitPattern",
+    "Hits",
     "LayerRatios",
     "LayerShares",
     "LogEnergy",
@@ -18,6 +20,7 @@ __all__ = [
 ]
 
 from caloforge.learn.representations.gaussianised import EMPTY, REACH, Gaussianised
+from caloforge.learn.representations.hits import HitPattern, Hits
 from caloforge.learn.representations.layers import LayerRatios
 from caloforge.learn.representations.standardised import StandardisedShape, StandardisedSum
 from caloforge.learn.representations.transforms import LogEnergy, Standardisation, inverse_logit, logit

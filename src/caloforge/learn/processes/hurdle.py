@@ -1,0 +1,102 @@
+r"""A variational autoencoder of numbers most of which are exactly zero: a *hurdle* model.
+
+A cell is hit or not, a Bernoulli law; if it is, it has a number :math:`y`, of a normal law. Given a code :math:`z` the cells
+are independent,
+
+.. math:: p(h, y \mid z) = \prod_c p_c(z)^{h_c} (1 - p_c(z))^{1 - h_c} \; N\bigl(y_c;\, m_c(z), s_c(z)^2\bigr)^{h_c} ,
+
+with logit :math:`\ell_c(z) + \ell^0_c`, where :math:`\ell^0_c` is known beforehand. What the cells have in common, the code
+has to tell. Encoder and decoder minimise the bound of the negative log likelihood (Kingma and Welling, arXiv:1312.6114, eq. 3)
+
+.. math:: \mathcal L = \mathbb E \Bigl[ -\log p(h, y \mid z) + \beta \, \mathrm{KL}\bigl(N(\mu, \sigma^2) \,\|\, N(0, 1)\bigr)
+          \Bigr], \qquad z \sim N(\mu, \sigma^2),
+
+with sums over cells and over the numbers of the code, so that :math:`\beta = 1` is the bound itself: numbers of the code that
+tell nothing stay standard normal. Samples draw all of it: code, hits and numbers; a decoder's mean alone would make showers that
+are too smooth.
+"""
+
+__all__ = ["Hurdle", "HurdleAutoencoder", "Laws"]
+
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+
+class Laws(NamedTuple):
+    """The laws of the cells: the logit of being hit, mean and log width of the number of a hit."""
+
+    logit: Tensor
+    mean: Tensor
+    log_width: Tensor
+
+
+@runtime_checkable
+class HurdleAutoencoder(Protocol):
+    """An encoder to a normal law and a decoder to the laws of the cells."""
+
+    def encode(self, x: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log variance of the code."""
+
+    def decode(self, z: Tensor, condition: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Logit, mean and log width of each cell."""
+
+
+@dataclass(frozen=True)
+class Hurdle:
+    r"""The variational autoencoder.
+
+    Arguments:
+        beta: The weight :math:`\beta \ge 0` of the divergence.
+    """
+
+    beta: float = 1.0
+
+    def loss(
+        self,
+        autoencoder: HurdleAutoencoder,
+        x: Float[Tensor, "batch 2 layers cells"],
+        known: Float[Tensor, "batch layers cells"],
+        condition: Float[Tensor, "batch condition"],
+        noise: Float[Tensor, "batch code slabs"],
+    ) -> Float[Tensor, ""]:
+        """The bound, a mean over showers and cells.
+
+        Arguments:
+            autoencoder: Encoder and decoder.
+            x: Which cells are hit, as 0 and 1, and the numbers of the hits.
+            known: The logits known beforehand.
+            condition: The condition that encoder and decoder share.
+            noise: Standard normal numbers in the shape of the code.
+        """
+        mean, log_variance = autoencoder.encode(x, condition)
+        laws = Laws(*autoencoder.decode(mean + (log_variance / 2).exp() * noise, condition))
+        hit, numbers = x.unbind(dim=1)
+        divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)
+        bound = self.surprise(laws._replace(logit=laws.logit + known), hit, numbers).sum() + self.beta * divergence.sum()
+        return bound / hit.numel()
+
+    @staticmethod
+    def surprise(
+        laws: Laws, hit: Float[Tensor, "batch layers cells"], numbers: Float[Tensor, "batch layers cells"]
+    ) -> Float[Tensor, "batch layers cells"]:
+        """The negative log likelihood of each cell, up to a constant for each hit."""
+        missed = functional.binary_cross_entropy_with_logits(laws.logit, hit, reduction="none")
+        pull = (numbers - laws.mean) * (-laws.log_width).exp()
+        return missed + hit * (0.5 * pull.square() + laws.log_width)
+
+    @staticmethod
+    def priority(
+        logit: Float[Tensor, "batch layers cells"], u: Float[Tensor, "batch layers cells"]
+    ) -> Float[Tensor, "batch layers cells"]:
+        """Numbers by whose falling order cells are hit, if it is known how many are; above 0 for those that would be anyway.
+
+        Arguments:
+            logit: The logits of being hit.
+            u: Uniform numbers in ]0, 1[.
+        """
+        return logit + torch.logit(u).to(logit)

@@ -1,0 +1,260 @@
+r"""A shape made by a flow, whatever the flow carries, and the solver made for it (CaloDREAM, arXiv:2405.09629, section 3.4).
+
+A stage says how it sees a shower as a point of the flow, and what deposits a point stands for. It may end with a
+`BespokeSolver`: where there is one, it is what samples.
+"""
+
+__all__ = ["BespokeRecipe", "FlowStage", "PathName", "Solver"]
+
+import math
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from caloforge import streams
+from caloforge.calorimeter import Calorimeter, image_cells
+from caloforge.learn import training
+from caloforge.learn.processes import (
+    PATHS,
+    RK4,
+    SOLVERS,
+    BespokeSolver,
+    FlowBridge,
+    Sampler,
+    Steps,
+    Trajectory,
+    Velocity,
+    global_truncation,
+    gram,
+    local_truncation,
+    trace,
+)
+from caloforge.learn.representations import LayerRatios, LogEnergy
+from caloforge.observables import layer_energies
+from caloforge.showers import Showers
+from caloforge.systems.stages import ShapeStage
+
+_REFERENCE_STEPS = 40
+"""Steps of RK4 in the solutions that bespoke solvers learn from."""
+
+_SOLUTIONS_AT_A_TIME = 32
+
+_REFERENCES = -1
+"""In place of the number of a step: the random numbers of the reference solutions."""
+
+Solver = Literal["euler", "midpoint", "heun", "rk4"]
+PathName = Literal["linear", "trigonometric", "squared-trigonometric", "variance-preserving"]
+
+
+@dataclass(frozen=True)
+class BespokeRecipe:
+    """Settings of the solver made for a flow (systems table D22).
+
+    Arguments:
+        evaluations: Evaluations of the network, n.
+        local: Whether it learns from the local truncation error, or from the global one.
+        showers: Reference solutions that it learns from.
+        batch_size: Solutions a step.
+        steps: Steps of the optimiser.
+        learning_rate: The peak learning rate.
+    """
+
+    evaluations: int
+    local: bool
+    showers: int
+    batch_size: int
+    steps: int
+    learning_rate: float
+
+
+class FlowStage(ShapeStage):
+    """A shape made by a flow: what its ways of seeing a shower share.
+
+    Arguments:
+        calorimeter: Where the cells are.
+        scale: The scale f of the energy ratios in the condition.
+        path: The path of the flow.
+        solver: The method that integrates it, and its steps, unless there is a bespoke solver.
+        bespoke: The bespoke solver, or None.
+    """
+
+    network: nn.Module
+    grid: Tensor
+
+    def __init__(
+        self,
+        calorimeter: Calorimeter,
+        scale: float,
+        path: PathName,
+        solver: tuple[Solver, int],
+        bespoke: BespokeRecipe | None,
+    ) -> None:
+        super().__init__(calorimeter)
+        self.process, self.bespoke_recipe = FlowBridge(PATHS[path]), bespoke
+        self.ratios, self.log_energy = LayerRatios(calorimeter.n_layers, scale), LogEnergy()
+        self.steps = Steps(SOLVERS[solver[0]], solver[1])
+        self.bespoke = None if bespoke is None else BespokeSolver(bespoke.evaluations)
+        self.register_buffer("grid", image_cells(calorimeter), persistent=False)
+
+    @property
+    def sampler(self) -> Sampler:
+        """What samples the flow: the bespoke solver, or else the steps of the recipe."""
+        return self.steps if self.bespoke is None else self.bespoke
+
+    @property
+    @abstractmethod
+    def point_shape(self) -> tuple[int, ...]:
+        """The shape of what the flow carries."""
+
+    @abstractmethod
+    def points(self, showers: Showers, condition: Tensor, random: torch.Generator) -> Float[Tensor, "showers ..."]:
+        """Showers as the flow sees them, with shape (showers, *point_shape)."""
+
+    @abstractmethod
+    def deposits(
+        self,
+        points: Float[Tensor, "showers ..."],
+        energies: Float[Tensor, "showers layers"],
+        condition: Float[Tensor, "showers conditions"],
+        key: Int64[Tensor, " showers"],
+    ) -> Float[Tensor, "showers cells"]:
+        """The deposits, in MeV, of what the flow made.
+
+        Arguments:
+            points: Where the flow ended.
+            energies: The energy in each layer, in MeV.
+            condition: The condition of the flow.
+            key: A key of `caloforge.streams` a shower, for what is left to chance.
+        """
+
+    def fit(self, showers: Showers) -> None:
+        """Take moments and range."""
+        self.ratios.fit(layer_energies(showers), showers.energies)
+        self.log_energy.fit(showers.energies)
+
+    def condition(
+        self, incident: Float[Tensor, " showers"], energies: Float[Tensor, "showers layers"]
+    ) -> Float[Tensor, "showers conditions"]:
+        """The ratios of the layers' energies and the log of the incident energy."""
+        return torch.cat([self.ratios(energies, incident), self.log_energy(incident)], dim=1)
+
+    def field(self, cells: Float[Tensor, "showers cells"]) -> Float[Tensor, "showers 1 layers alpha r"]:
+        """Numbers of the cells, as an image."""
+        return cells[:, self.grid.flatten()].reshape(-1, 1, *self.grid.shape)
+
+    def cells(self, field: Float[Tensor, "showers 1 layers alpha r"]) -> Float[Tensor, "showers cells"]:
+        """The inverse of `field`."""
+        cells = torch.empty_like(field.flatten(1))
+        cells[:, self.grid.flatten()] = field.flatten(1)
+        return cells
+
+    def loss(self, showers: Showers, random: torch.Generator) -> Float[Tensor, ""]:
+        """The flow matching loss."""
+        condition = self.condition(showers.energies, layer_energies(showers))
+        end = self.points(showers, condition, random)
+        start = torch.randn(end.shape, generator=random, device=end.device)
+        time = torch.rand(len(end), generator=random, device=end.device)
+        return self.process.loss(self.network, (start, end), condition, time)
+
+    def sample(
+        self,
+        incident: Float[Tensor, " showers"],
+        energies: Float[Tensor, "showers layers"],
+        key: Int64[Tensor, " showers"],
+    ) -> Float[Tensor, "showers cells"]:
+        """By the flow."""
+        condition = self.condition(incident, energies)
+        start = streams.normals(key, math.prod(self.point_shape)).float().reshape(-1, *self.point_shape)
+        points = self.process.transport(self.network, start, condition, self.sampler)
+        return self.deposits(points, energies, condition, streams.offspring(key, 0))
+
+    def velocity(self, condition: Tensor) -> Velocity:
+        """The network's velocity at one time and condition."""
+        return lambda x, t: self.network(x, x.new_full((len(x),), t), condition)
+
+    def bespoke_phases(self, showers: Showers, seed: int, number: int) -> Sequence[training.Phase]:
+        """The phase that makes the solver, if there is to be one."""
+        recipe = self.bespoke_recipe
+        if self.bespoke is None or recipe is None:
+            return []
+        errors = _LocalErrors if recipe.local else _GlobalErrors
+        phase = training.Phase(
+            name="bespoke solver",
+            network=self.bespoke,
+            loss=errors(self, self.bespoke, recipe, showers, (seed, number)),
+            steps=recipe.steps,
+            learning_rate=recipe.learning_rate,
+            cosine=True,
+            average=0.99,
+        )
+        return [phase]
+
+
+@dataclass(frozen=True)
+class _Errors:
+    """What the bespoke solvers learn from: reference solutions for the conditions of training showers.
+
+    Arguments:
+        stage: The stage, whose network is trained.
+        solver: The solver in training.
+        recipe: Its settings.
+        showers: The training showers.
+        seed: The seed of the training, and the number of the phase.
+    """
+
+    stage: FlowStage
+    solver: BespokeSolver
+    recipe: BespokeRecipe
+    showers: Showers
+    seed: tuple[int, int]
+
+    def solutions(self) -> Iterator[tuple[Trajectory, Tensor]]:
+        """Reference solutions and their conditions, a few at a time."""
+        stage, random = self.stage, training.generator(*self.seed, _REFERENCES, self.showers.deposits.device)
+        for _ in range(0, self.recipe.showers, _SOLUTIONS_AT_A_TIME):
+            rows = torch.randint(len(self.showers), (_SOLUTIONS_AT_A_TIME,), generator=random, device=random.device)
+            showers = self.showers[rows]
+            condition = stage.condition(showers.energies, layer_energies(showers))
+            start = torch.randn(len(showers), *stage.point_shape, generator=random, device=random.device)
+            with torch.no_grad():
+                yield trace(stage.velocity(condition), start, solver=RK4, steps=_REFERENCE_STEPS), condition
+
+    def rows(self, step: int, available: int) -> Int64[Tensor, " rows"]:
+        """The solutions of a step."""
+        random = training.generator(*self.seed, step)
+        return torch.randint(available, (self.recipe.batch_size,), generator=random)
+
+
+class _LocalErrors(_Errors):
+    """The local truncation error of a step."""
+
+    @cached_property
+    def products(self) -> Float[Tensor, "solutions points points"]:
+        """The inner products of all solutions."""
+        return torch.cat([gram(trajectory) for trajectory, _ in self.solutions()])
+
+    def __call__(self, step: int) -> Float[Tensor, ""]:
+        return local_truncation(self.solver, self.products[self.rows(step, len(self.products))])
+
+
+class _GlobalErrors(_Errors):
+    """The global truncation error of a step."""
+
+    @cached_property
+    def ends(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Start points, end points and conditions of all solutions."""
+        self.stage.network.requires_grad_(requires_grad=False)
+        found = [(t.states[:, 0].clone(), t.states[:, -1].clone(), condition) for t, condition in self.solutions()]
+        starts, ends, conditions = (torch.cat(parts) for parts in zip(*found, strict=True))
+        return starts, ends, conditions
+
+    def __call__(self, step: int) -> Float[Tensor, ""]:
+        rows = self.rows(step, len(self.ends[0]))
+        start, end, condition = (part[rows] for part in self.ends)
+        return global_truncation(self.solver, self.stage.network, (start, end), condition)

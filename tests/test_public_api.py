@@ -328,6 +328,7 @@ PUBLIC: dict[str, list[str]] = {
         "SUM",
         "Skipped",
         "Stage",
+        "SurrogateChain",
         "Timing",
         "bench",
         "peak_memory",

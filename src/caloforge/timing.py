@@ -16,7 +16,7 @@ line through a hundredth and a tenth of it; configurations left out are told wit
 """
 
 __all__ = [
-    *("ALL", "SUM", "Benchmark", "Chain", "GFlashChain", "RefinerChain", "Skipped", "Stage", "Timing"),
+    *("ALL", "SUM", "Benchmark", "Chain", "GFlashChain", "RefinerChain", "Skipped", "Stage", "SurrogateChain", "Timing"),
     *("bench", "peak_memory"),
 ]
 
@@ -167,6 +167,28 @@ class RefinerChain:
         refiner = zoo.load(self.model).to(self.device)
         pbwo4_gflash().calorimeter.require(refiner.calorimeter, f"model '{self.model}', to be timed behind GFlash,")
         return (*GFlashChain()(), Stage(f"refine {refiner.card.name}", lambda fast: refiner.refine(fast, seed=_SEED)))
+
+
+@dataclass(frozen=True)
+class SurrogateChain:
+    """A model that makes showers from particles, alone.
+
+    Arguments:
+        model: The name of a model of the zoo, or the path of a directory made by training.
+        device: Where the model computes.
+    """
+
+    model: str
+    device: str = "cpu"
+
+    def __call__(self) -> tuple[Stage, ...]:
+        """Load the model and build the stage.
+
+        Raises:
+            ModelError: There is no such model, it is damaged, or it is a refiner.
+        """
+        surrogate = zoo.load_surrogate(self.model).to(self.device)
+        return (Stage(f"generate {surrogate.card.name}", lambda particles: surrogate.simulate(particles, seed=_SEED)),)
 
 
 def bench(

@@ -19,6 +19,7 @@ from caloforge.cli.bench import bench
 from caloforge.cli.convert import convert
 from caloforge.cli.demo import demo
 from caloforge.cli.evaluate import evaluate
+from caloforge.cli.generate import generate
 from caloforge.cli.models import models
 from caloforge.cli.refine import refine
 from caloforge.cli.show import show
@@ -32,12 +33,12 @@ class _Ordered(TyperGroup):
 
     def list_commands(self, ctx: Any) -> list[str]:
         del ctx
-        return ["demo", "simulate", "refine", "evaluate", "bench", "train", "show", "convert", "models"]
+        return ["demo", "simulate", "generate", "refine", "evaluate", "bench", "train", "show", "convert", "models"]
 
 
 app = typer.Typer(cls=_Ordered, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="rich")
 app.add_typer(simulate, name="simulate")
-for command in (train, refine, evaluate, bench, show, convert, models, demo):
+for command in (train, generate, refine, evaluate, bench, show, convert, models, demo):
     app.command()(command)
 
 
@@ -52,7 +53,7 @@ def _print_version(wanted: bool) -> bool:
 def about(
     version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Say the version.")] = False,
 ) -> None:
-    """Fast calorimeter showers: simulate them, refine them, and prove them right.
+    """Fast calorimeter showers: simulate or generate them, refine them, and prove them right.
 
     Begin with [bold]caloforge demo[/bold]; each command explains itself with examples: [bold]caloforge refine --help[/bold].
     """

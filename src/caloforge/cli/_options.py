@@ -8,6 +8,7 @@ __all__ = [
     "OptionError",
     "Overwrite",
     "Seed",
+    "Strict",
     "Threads",
     "grouped",
     "read_calorimeter",
@@ -45,6 +46,7 @@ CalorimeterOption = Annotated[
 Input = Annotated[Path, typer.Argument(metavar="FILE.h5", help="The showers.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an output that exists.")]
 Seed = Annotated[int, typer.Option("--seed", metavar="S", help="The same seed gives the same showers, whatever the batch size.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Refuse energies outside the model's range, not just warn.")]
 Threads = Annotated[
     int | None, typer.Option("--threads", min=1, metavar="T", show_default="all cores", help="How many cores to use.")
 ]

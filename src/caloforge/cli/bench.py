@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from caloforge.cli._console import bar, say
+from caloforge.cli._energies import EnergyLaw, energy_law
+from caloforge.cli._models import makes_from_particles
 from caloforge.cli._options import OptionError, Overwrite, grouped
-from caloforge.cli.simulate import UniformEnergies, energy_range
 from caloforge.errors import EnergyRangeWarning
 
 if TYPE_CHECKING:
     from rich.table import Table
     from torch import Tensor
 
-    from caloforge.showers import ShowerSource
+    from caloforge.showers import Particles, ShowerSource
     from caloforge.timing import Benchmark, Chain, Timing
 
 SCHEMA = 1
@@ -29,7 +30,10 @@ GFLASH = "gflash"
 GFLASH_RANGE = (10_000.0, 100_000.0)
 """The range of incident energies, in MeV, in which GFlash is timed unless others are asked for."""
 NUMBER = 10_000
-"""So many uniform energies are drawn."""
+"""So many energies are drawn."""
+BATCH_SIZES = [1, 100, 1000, 10_000]
+SURROGATE_BATCH_SIZES = [1, 100]
+"""A surrogate takes some hundred times as long for a shower as a refiner."""
 CPU_TIME = "cpu_time_ms"
 BUSY = 0.25
 """A machine whose load exceeds this, for each core, is not quiet."""
@@ -44,7 +48,7 @@ class Energies:
     ] = None
     energy: Annotated[
         str | None,
-        typer.Option(metavar="E|LOW:HIGH", show_default="the model's range", help="Incident energy, or the range of it."),
+        typer.Option(metavar="E|LOW:HIGH[:log]", show_default="the model's range", help="Incident energy, or the range of it."),
     ] = None
 
 
@@ -52,7 +56,10 @@ class Energies:
 class Configurations:
     """How to make them."""
 
-    batch_sizes: Annotated[str, typer.Option(metavar="B,B,...", help="Showers at a time.")] = "1,100,1000,10000"
+    batch_sizes: Annotated[
+        str | None,
+        typer.Option(metavar="B,B,...", show_default="1,100,1000,10000; 1,100 for a surrogate", help="Showers at a time."),
+    ] = None
     threads: Annotated[str, typer.Option(metavar="T,T,...", help="Numbers of threads; all for every core.")] = "1,all"
     device: Annotated[str, typer.Option(metavar="NAME", help="Where to compute: cpu, cuda.")] = "cpu"
 
@@ -69,12 +76,23 @@ class Care:
 
 
 @dataclass(frozen=True)
-class Question:
-    """What shall be timed: the chain of a model, and the incident energies, in MeV, with words for where they come from."""
+class Subject:
+    """Who is timed: a chain, the energies, species and sizes of batches that suit it, and whether it knows no other energies."""
 
-    model: str
+    name: str
     chain: "Chain"
-    energies: "Tensor"
+    law: EnergyLaw
+    pdg: int
+    sizes: list[int]
+    bounded: bool
+
+
+@dataclass(frozen=True)
+class Question:
+    """What shall be timed: the subject and the particles, with words for where their energies come from."""
+
+    subject: Subject
+    particles: "Particles"
     origin: str
     reference: dict[str, Any] | None
 
@@ -88,7 +106,9 @@ def bench(
     out: Annotated[Path | None, typer.Option("--json", metavar="OUT.json", help="Write the numbers there.")] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Time a model: GFlash, the refinement and their sum, in ms a shower, for each number of threads and size of batches.
+    """Time a model, in ms a shower, for each number of threads and size of batches.
+
+    Of a refiner: GFlash, the refinement and their sum.
 
     Each configuration runs in a process of its own, after a warm-up; batches too large for the memory are left out. Where the
     file of --like holds cpu_time_ms, the speed-up over it is told.
@@ -100,12 +120,13 @@ def bench(
       caloforge bench my-model --energy 50GeV --batch-sizes 1,1000 --threads 1
       caloforge bench gflash --energy 10GeV:100GeV -n 2000
     """
-    sizes, threads = _numbers("--batch-sizes", configurations.batch_sizes), _threads(configurations.threads)
+    sizes = None if configurations.batch_sizes is None else _numbers("--batch-sizes", configurations.batch_sizes)
+    threads = _threads(configurations.threads)
     with ExitStack() as stack:
         partial = None if out is None else stack.enter_context(_new_file(out, overwrite=overwrite))
         _try_device(configurations.device)
-        question = _question(model, energies, configurations.device)
-        result = _measure(question, sizes, threads, care, configurations.device)
+        question = _question(_subject(model, configurations.device), energies)
+        result = _measure(question, sizes or question.subject.sizes, threads, care, configurations.device)
         if partial is not None:
             partial.write_text(json.dumps(_record(question, result), indent=2) + "\n")
     say(_table(question, result))
@@ -114,14 +135,12 @@ def bench(
 
 
 def _measure(question: Question, sizes: list[int], threads: list[int], care: Care, device: str) -> "Benchmark":
-    from caloforge.showers import Particles
     from caloforge.timing import bench as run
 
-    particles = Particles(question.energies)
     with bar("measuring", len(sizes) * len(threads), "configurations") as advance:
         return run(
-            question.chain,
-            particles,
+            question.subject.chain,
+            question.particles,
             batch_sizes=sizes,
             threads=threads,
             showers=care.number,
@@ -158,29 +177,34 @@ def _threads(text: str) -> list[int]:
     return [ALL if word == "all" else _numbers("--threads", word)[0] for word in words]
 
 
-def _question(model: str, energies: Energies, device: str) -> Question:
+def _subject(model: str, device: str) -> Subject:
     from caloforge import zoo
-    from caloforge.timing import GFlashChain, RefinerChain
+    from caloforge.showers import ELECTRON
+    from caloforge.timing import GFlashChain, RefinerChain, SurrogateChain
 
-    chosen = GFlashChain() if model == GFLASH else RefinerChain(model, device)
-    bounds = GFLASH_RANGE if model == GFLASH else zoo.card(model).energy_range
+    if model == GFLASH:
+        return Subject(model, GFlashChain(), EnergyLaw.over(*GFLASH_RANGE), ELECTRON, BATCH_SIZES, bounded=False)
+    card = zoo.card(model)
+    law = EnergyLaw.over(*card.energy_range)
+    if makes_from_particles(card):
+        return Subject(model, SurrogateChain(model, device), law, card.pdg, SURROGATE_BATCH_SIZES, bounded=True)
+    return Subject(model, RefinerChain(model, device), law, card.pdg, BATCH_SIZES, bounded=True)
+
+
+def _question(subject: Subject, energies: Energies) -> Question:
+    from caloforge.showers import Particles
+
     if energies.like is not None and energies.energy is not None:
         msg = "give either --energy or --like, not both, to say where the incident energies come from"
         raise OptionError(msg)
     if energies.like is not None:
         values, origin, reference = _like(energies.like)
     else:
-        values, origin = _uniform(bounds if energies.energy is None else energy_range(energies.energy))
-        reference = None
-    if model != GFLASH:
-        _tell_outside(model, values, bounds)
-    return Question(model, chosen, values, origin, reference)
-
-
-def _uniform(bounds: tuple[float, float]) -> "tuple[Tensor, str]":
-    from caloforge.units import format_energy
-
-    return UniformEnergies(NUMBER, *bounds, seed=0)[:], " to ".join(format_energy(e) for e in dict.fromkeys(bounds))
+        law = subject.law if energies.energy is None else energy_law(energies.energy)
+        values, origin, reference = law.draw(NUMBER, seed=0)[:], law.words(), None
+    if subject.bounded:
+        _tell_outside(subject, values)
+    return Question(subject, Particles(values, subject.pdg), origin, reference)
 
 
 def _like(path: Path) -> "tuple[Tensor, str, dict[str, Any] | None]":
@@ -204,14 +228,15 @@ def _reference(path: Path, file: "ShowerSource") -> dict[str, Any] | None:
     return {"source": str(path), "column": CPU_TIME, "mean_ms": float(file.column(CPU_TIME).double().mean())}
 
 
-def _tell_outside(model: str, energies: "Tensor", bounds: tuple[float, float]) -> None:
+def _tell_outside(subject: Subject, energies: "Tensor") -> None:
     from caloforge.units import format_energy
 
-    outside = int(((energies < bounds[0]) | (energies > bounds[1])).sum())
+    low, high = subject.law.low, subject.law.high
+    outside = int(((energies < low) | (energies > high)).sum())
     if outside:
         msg = (
-            f"{outside} of {len(energies)} incident energies lie outside the range of model '{model}', "
-            f"{format_energy(bounds[0])} to {format_energy(bounds[1])}: timed all the same"
+            f"{outside} of {len(energies)} incident energies lie outside the range of model '{subject.name}', "
+            f"{format_energy(low)} to {format_energy(high)}: timed all the same"
         )
         warnings.warn(msg, EnergyRangeWarning, stacklevel=2)
 
@@ -227,7 +252,7 @@ def _remarks(result: "Benchmark") -> Iterator[str]:
 def _record(question: Question, result: "Benchmark") -> dict[str, Any]:
     return {
         "schema": SCHEMA,
-        "model": question.model,
+        "model": question.subject.name,
         "energies": question.origin,
         "device": result.device,
         "repeats": result.repeats,
@@ -247,7 +272,7 @@ def _row(timing: "Timing", reference: dict[str, Any] | None) -> dict[str, Any]:
 
 
 def _title(question: Question, result: "Benchmark") -> str:
-    first = f"{question.model}: times in ms a shower, incident energies {question.origin}"
+    first = f"{question.subject.name}: times in ms a shower, incident energies {question.origin}"
     second = f"{result.device}, {result.machine['processor']}, {result.machine['cores']} cores"
     if question.reference is None:
         return f"{first}\n{second}"

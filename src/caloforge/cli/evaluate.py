@@ -12,6 +12,7 @@ import typer
 from rich.text import Text
 
 from caloforge.cli._console import say, steps
+from caloforge.cli._energies import energy_range
 from caloforge.cli._options import (
     BatchSize,
     CalorimeterOption,
@@ -22,7 +23,6 @@ from caloforge.cli._options import (
     read_calorimeter,
     use_threads,
 )
-from caloforge.cli.simulate import energy_range
 
 if TYPE_CHECKING:
     from caloforge.calorimeter import Calorimeter

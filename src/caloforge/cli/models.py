@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from caloforge.cli._console import say
+from caloforge.cli._models import makes_from_particles
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -39,9 +40,9 @@ def models(
 def _listing(cards: "list[Card]") -> "Table":
     from rich.table import Table
 
-    table = Table("model", "calorimeter", "energies", "what it does", box=None)
+    table = Table("model", "use it by", "calorimeter", "energies", "what it does", box=None)
     for card in cards:
-        table.add_row(card.name, card.calorimeter["name"], _range(card), card.summary)
+        table.add_row(card.name, _command(card), card.calorimeter["name"], _range(card), card.summary)
     return table
 
 
@@ -56,9 +57,14 @@ def _details(card: "Card") -> "Table":
         ("made by", f"caloforge {card.version}"),
         ("sha256", card.sha256),
     )
-    for label, text in (*fields, ("calorimeter", card.calorimeter["name"]), *origin):
+    use = (("use it by", f"caloforge {_command(card)}"), ("calorimeter", card.calorimeter["name"]))
+    for label, text in (*fields, *use, *origin):
         table.add_row(label, text)
     return table
+
+
+def _command(card: "Card") -> str:
+    return "generate" if makes_from_particles(card) else "refine"
 
 
 def _lines(values: Mapping[str, Any], indent: str = "") -> Iterator[str]:

@@ -3,17 +3,17 @@
 __all__ = ["Bridge", "refine", "write_refined"]
 
 from dataclasses import asdict, dataclass
-from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from caloforge.cli._console import Stopwatch, say, tracked
-from caloforge.cli._options import BatchSize, Machine, Overwrite, Seed, grouped
+from caloforge.cli._console import say
+from caloforge.cli._options import BatchSize, Machine, Overwrite, Seed, Strict, grouped
+from caloforge.cli._writing import write_made
 
 if TYPE_CHECKING:
-    from caloforge.showers import ShowerSource
+    from caloforge.showers import Showers, ShowerSource
     from caloforge.systems import Refiner
 
 
@@ -24,7 +24,7 @@ class Bridge:
     steps: Annotated[int | None, typer.Option(min=1, metavar="K", show_default="the model's own", help="How many steps.")] = None
     seed: Seed = 0
     reverse: Annotated[bool, typer.Option("--reverse", help="From full to fast simulation.")] = False
-    strict: Annotated[bool, typer.Option("--strict", help="Refuse energies outside the model's range, not just warn.")] = False
+    strict: Strict = False
 
 
 @grouped
@@ -65,14 +65,18 @@ def write_refined(
     Returns:
         The time of the refinement, without reading and writing, in ms a shower.
     """
-    from caloforge.io import CaloChallengeWriter
+    card, device = refiner.card, next(refiner.parameters()).device
 
-    device, watch = next(refiner.parameters()).device, Stopwatch()
-    made_by = {"model": refiner.card.name, "model_sha256": refiner.card.sha256, "seed": str(bridge.seed)}
-    writer = CaloChallengeWriter(output, showers.calorimeter, overwrite=overwrite, attributes=made_by)
-    with writer, tracked("refining", showers) as watched:
-        for first, batch in zip(count(0, batch_size), watched.batches(batch_size), strict=False):
-            with watch:
-                refined = refiner.refine(batch.to(device), first_index=first, **asdict(bridge))
-            writer.append(refined)
-    return watch.milliseconds / max(len(showers), 1)
+    def make(some: "Showers", first: int) -> "Showers":
+        return refiner.refine(some.to(device), first_index=first, **asdict(bridge))
+
+    return write_made(
+        output,
+        showers.calorimeter,
+        showers,
+        make,
+        doing="refining",
+        made_by={"model": card.name, "model_sha256": card.sha256, "seed": str(bridge.seed)},
+        batch_size=batch_size,
+        overwrite=overwrite,
+    )

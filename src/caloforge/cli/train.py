@@ -2,62 +2,105 @@
 
 __all__ = ["train"]
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from caloforge.cli._console import phases, say
+from caloforge.cli._energies import EnergyLaw
 from caloforge.cli._options import Machine, OptionError, grouped
 
 if TYPE_CHECKING:
     import torch
 
-    from caloforge.systems import TrainingShowers
+    from caloforge.systems import FullShowers, Model, TrainingShowers
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Which showers to learn from."""
+
+    data: Annotated[Path | None, typer.Option(metavar="FILE.h5", help="For a surrogate: the showers to learn.")] = None
+    full: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.h5", show_default="the bundled Geant4 showers", help="For a refiner: the full simulation."),
+    ] = None
+    fast: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.h5",
+            show_default="GFlash's, of the same energies",
+            help="For a refiner: the fast simulation.",
+        ),
+    ] = None
+
+    def for_surrogate(self, recipe: str, device: "torch.device") -> "tuple[FullShowers, str]":
+        """The showers, and where they come from in words."""
+        from caloforge.io import open_showers
+        from caloforge.systems import FullShowers
+
+        if self.data is None or self.full is not None or self.fast is not None:
+            msg = f"recipe {recipe} trains a surrogate, from one sample: give it by --data FILE.h5, without --full and --fast"
+            raise OptionError(msg)
+        showers = open_showers(self.data)[:].to(device)
+        return FullShowers(showers), f"{self.data.name} ({len(showers):,} showers)"
+
+    def for_refiner(self, recipe: str, device: "torch.device") -> "tuple[TrainingShowers, str]":
+        """The showers, and where they come from in words."""
+        if self.data is not None:
+            msg = f"recipe {recipe} trains a refiner, from two samples: give them by --full and --fast, without --data"
+            raise OptionError(msg)
+        showers = _read(self.full, self.fast, device)
+        names = (
+            "bundled Geant4 showers" if self.full is None else self.full.name,
+            "GFlash of the same energies" if self.fast is None else self.fast.name,
+        )
+        sizes = len(showers.full), len(showers.fast)
+        return showers, " and ".join(f"{name} ({size:,} showers)" for name, size in zip(names, sizes, strict=True))
 
 
 @grouped
 def train(
-    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="squirels-fast, squirels-laptop, squirels, or a YAML file.")],
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="Such as calodream-ds2 or squirels-fast, or a YAML file.")],
     out: Annotated[Path, typer.Option(metavar="DIR", help="The model's directory.")],
+    samples: Samples,
     machine: Machine,
-    full: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE.h5", show_default="the bundled Geant4 showers", help="Showers of the full simulation."),
-    ] = None,
-    fast: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE.h5", show_default="GFlash's, of the same energies", help="Showers of the fast simulation."),
-    ] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted training in DIR.")] = False,
 ) -> None:
-    """Train a model that refines fast showers into full ones.
+    """Train a surrogate, which makes showers like those of --data, or a refiner, which makes full showers from fast ones.
 
-    An interrupted training, resumed, comes to the same weights. Without files it trains on the showers that come with the
+    An interrupted training, resumed, comes to the same weights. Without files a refiner trains on the showers that come with the
     package: enough to try, but the demo judges by the same showers, and the package's own models have seen six times as many.
 
     \b
     Examples:
+      caloforge train calodream-ds2 --out my-model --data geant4.h5 --device cuda
       caloforge train squirels-fast --out my-model --full geant4.h5 --fast fast.h5
       caloforge train squirels-fast --out a-try --set steps=200
       caloforge train squirels --out sq --full geant4.h5 --fast fast.h5 --resume
       caloforge train my.yaml --out m --full g4.h5 --fast f.h5 --set steps=500
     """
-    from caloforge.systems import load_recipe
+    from caloforge.systems import SYSTEMS, FullShowers, load_recipe
     from caloforge.systems import train as run
 
     device = machine.start()
     chosen = load_recipe(recipe, _overrides(settings or []))
-    data = _read(full, fast, device)
-    names = (
-        "bundled Geant4 showers" if full is None else full.name,
-        "GFlash of the same energies" if fast is None else fast.name,
-    )
-    description = f"{names[0]} ({len(data.full):,} showers) and {names[1]} ({len(data.fast):,} showers)"
+    read = samples.for_surrogate if SYSTEMS[chosen.system].data is FullShowers else samples.for_refiner
+    data, description = read(recipe, device)
     with phases() as progress:
-        run(chosen, out, data, description=description, resume=resume, progress=progress)
-    say(f"{out}: trained; refine with: caloforge refine {out} IN.h5 OUT.h5")
+        model = run(chosen, out, data, description=description, resume=resume, progress=progress)
+    say(f"{out}: trained; {_use(model, out)}")
+
+
+def _use(model: "Model", out: Path) -> str:
+    from caloforge.systems import Surrogate
+
+    if isinstance(model, Surrogate):
+        return f"generate with: caloforge generate {out} -n 1000 --energy {EnergyLaw.over(*model.energy_range).option()} OUT.h5"
+    return f"refine with: caloforge refine {out} IN.h5 OUT.h5"
 
 
 def _overrides(settings: list[str]) -> dict[str, str]:

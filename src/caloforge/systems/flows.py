@@ -4,7 +4,7 @@ A stage says how it sees a shower as a point of the flow, and what deposits a po
 `BespokeSolver`: where there is one, it is what samples.
 """
 
-__all__ = ["BespokeRecipe", "FlowStage", "PathName", "Solver"]
+__all__ = ["BespokeRecipe", "FlowStage", "PathName", "Solver", "solver_phase"]
 
 import math
 from abc import abstractmethod
@@ -179,49 +179,59 @@ class FlowStage(ShapeStage):
         return lambda x, t: self.network(x, x.new_full((len(x),), t), condition)
 
     def bespoke_phases(self, showers: Showers, seed: int, number: int) -> Sequence[training.Phase]:
-        """The phase that makes the solver, if there is to be one."""
-        recipe = self.bespoke_recipe
-        if self.bespoke is None or recipe is None:
+        """The phase that makes the solver for the conditions of training showers, if there is to be one."""
+        if self.bespoke is None or self.bespoke_recipe is None:
             return []
-        errors = _LocalErrors if recipe.local else _GlobalErrors
-        phase = training.Phase(
-            name="bespoke solver",
-            network=self.bespoke,
-            loss=errors(self, self.bespoke, recipe, showers, (seed, number)),
-            steps=recipe.steps,
-            learning_rate=recipe.learning_rate,
-            cosine=True,
-            average=0.99,
-        )
-        return [phase]
+        condition = self.condition(showers.energies, layer_energies(showers))
+        return [solver_phase(self, self.bespoke, self.bespoke_recipe, condition, (seed, number))]
+
+
+def solver_phase(
+    stage: FlowStage,
+    solver: BespokeSolver,
+    recipe: BespokeRecipe,
+    conditions: Float[Tensor, "showers conditions"],
+    seed: tuple[int, int],
+) -> training.Phase:
+    """The phase that makes a solver for the flow of a stage, whose network stays as it is.
+
+    Arguments:
+        stage: The stage, its network trained.
+        solver: The solver.
+        recipe: Its settings.
+        conditions: Conditions to draw from.
+        seed: The seed of the training, and the number of the phase.
+    """
+    errors = _LocalErrors if recipe.local else _GlobalErrors
+    return training.Phase(
+        name="bespoke solver",
+        network=solver,
+        loss=errors(stage, solver, recipe, conditions, seed),
+        steps=recipe.steps,
+        learning_rate=recipe.learning_rate,
+        cosine=True,
+        average=0.99,
+    )
 
 
 @dataclass(frozen=True)
 class _Errors:
-    """What the bespoke solvers learn from: reference solutions for the conditions of training showers.
-
-    Arguments:
-        stage: The stage, whose network is trained.
-        solver: The solver in training.
-        recipe: Its settings.
-        showers: The training showers.
-        seed: The seed of the training, and the number of the phase.
-    """
+    """What the bespoke solvers learn from: reference solutions for given conditions; see `solver_phase`."""
 
     stage: FlowStage
     solver: BespokeSolver
     recipe: BespokeRecipe
-    showers: Showers
+    conditions: Float[Tensor, "showers conditions"]
     seed: tuple[int, int]
 
     def solutions(self) -> Iterator[tuple[Trajectory, Tensor]]:
         """Reference solutions and their conditions, a few at a time."""
-        stage, random = self.stage, training.generator(*self.seed, _REFERENCES, self.showers.deposits.device)
+        stage, device = self.stage, self.conditions.device
+        random = training.generator(*self.seed, _REFERENCES, device)
         for _ in range(0, self.recipe.showers, _SOLUTIONS_AT_A_TIME):
-            rows = torch.randint(len(self.showers), (_SOLUTIONS_AT_A_TIME,), generator=random, device=random.device)
-            showers = self.showers[rows]
-            condition = stage.condition(showers.energies, layer_energies(showers))
-            start = torch.randn(len(showers), *stage.point_shape, generator=random, device=random.device)
+            rows = torch.randint(len(self.conditions), (_SOLUTIONS_AT_A_TIME,), generator=random, device=device)
+            condition = self.conditions[rows]
+            start = torch.randn(len(rows), *stage.point_shape, generator=random, device=device)
             with torch.no_grad():
                 yield trace(stage.velocity(condition), start, solver=RK4, steps=_REFERENCE_STEPS), condition
 

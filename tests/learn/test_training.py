@@ -94,6 +94,27 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(tmp_path: Path
     assert all(p.isfinite().all() for p in network.parameters())
 
 
+def test_a_gradient_that_is_not_finite_stops_before_it_reaches_the_weights(tmp_path: Path) -> None:
+    network = nn.Linear(1, 1)
+
+    def loss(step: int) -> Tensor:
+        value: Tensor = network(torch.ones(1, 1)).square().mean()
+        return value + (value * 0).sqrt() if step == 3 else value
+
+    phase = Phase("steep", network, loss, steps=5, learning_rate=0.01)
+    with pytest.raises(TrainingError, match="phase steep, step 3: the norm of the gradient is nan; nothing is kept yet: lower"):
+        run([phase], {"network": network}, tmp_path / "made")
+    assert list((tmp_path / "made").iterdir()) == []
+    assert all(p.isfinite().all() for p in network.parameters())
+
+
+def test_a_checkpoint_of_other_networks_is_refused(tmp_path: Path) -> None:
+    run([Phase("only", net := nn.Linear(1, 1), lambda _: net(torch.ones(1, 1)).sum(), 1, 0.01)], {"network": net}, tmp_path)
+    other = nn.Linear(2, 1)
+    with pytest.raises(TrainingError, match=r"not a checkpoint of this training \(.*size mismatch.*settings"):
+        run([], {"network": other}, tmp_path, resume=True)
+
+
 def test_training_leaves_the_global_random_state_alone(tmp_path: Path) -> None:
     networks = fresh()
     before = torch.get_rng_state()

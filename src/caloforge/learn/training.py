@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -39,6 +39,8 @@ Progress = Callable[[str, int, int, float], None]
 
 _CHECKPOINT = "checkpoint.safetensors"
 _HISTORY = "history.csv"
+_REASON = 200
+"""So many characters are told of what a checkpoint lacks."""
 
 
 @dataclass(frozen=True)
@@ -109,19 +111,22 @@ class _Run:
         for group in self.optimiser.param_groups:
             group["lr"] = phase.rate(self.step)
         loss = phase.loss(self.step)
-        if not loss.isfinite():
-            msg = (
-                f"phase {phase.name}, step {self.step}: the loss is {loss.item()}; "
-                f"the last good state is in {self.out / _CHECKPOINT}: lower the learning rate and resume"
-            )
-            raise TrainingError(msg)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(phase.network.parameters(), phase.clip)
+        norm = nn.utils.clip_grad_norm_(phase.network.parameters(), phase.clip)
+        if not (loss.detach() + norm).isfinite():
+            raise TrainingError(self._lost(loss.item(), norm.item()))
         self.optimiser.step()
         self.step += 1
         self._follow(min(phase.average, (1 + self.step) / (10 + self.step)))
         return loss.item()
+
+    def _lost(self, loss: float, norm: float) -> str:
+        """What to say of a loss or a gradient that is not finite."""
+        wrong = f"the norm of the gradient is {norm}" if math.isfinite(loss) else f"the loss is {loss}"
+        kept = f"the last good state is in {self.out / _CHECKPOINT}: lower the learning rate and resume"
+        advice = kept if (self.out / _CHECKPOINT).exists() else "nothing is kept yet: lower the learning rate and begin again"
+        return f"phase {self.phase.name}, step {self.step}: {wrong}; {advice}"
 
     @torch.no_grad()
     def _follow(self, decay: float) -> None:
@@ -158,7 +163,22 @@ class _Run:
             csv.writer(file).writerows([("phase", "step", "loss", "validation"), *self.history])
 
     def load(self) -> None:
-        """Go back to the checkpoint."""
+        """Go back to the checkpoint.
+
+        Raises:
+            TrainingError: It is damaged, or of other networks.
+        """
+        try:
+            self._load()
+        except (KeyError, RuntimeError, SafetensorError, ValueError) as error:
+            reason = " ".join(str(error).split())[:_REASON]
+            msg = (
+                f"{self.out / _CHECKPOINT}: not a checkpoint of this training ({reason}): "
+                "resume with the recipe and the settings that it began with"
+            )
+            raise TrainingError(msg) from error
+
+    def _load(self) -> None:
         with safe_open(self.out / _CHECKPOINT, framework="pt") as file:
             metadata = file.metadata()
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
@@ -196,14 +216,15 @@ def run(
     Arguments:
         phases: The phases.
         networks: Every network that the phases train or use, by name: what a checkpoint holds.
-        out: A directory for checkpoint and history.
+        out: A directory for checkpoint and history, made if need be.
         resume: Go on from the checkpoint there, if there is one.
         checkpoint_every: Steps between checkpoints.
         progress: Called at every checkpoint.
 
     Raises:
-        TrainingError: The loss is not finite.
+        TrainingError: The loss or its gradient is not finite, or the checkpoint is not of these networks.
     """
+    out.mkdir(parents=True, exist_ok=True)
     state = _Run(phases, networks, out)
     if resume and (out / _CHECKPOINT).exists():
         state.load()

@@ -173,7 +173,6 @@ def train(
     if out.exists() and any(out.iterdir()) and not resume:
         msg = f"{out} exists and is not empty: resume the training there, or choose another directory"
         raise OutputExistsError(msg)
-    out.mkdir(parents=True, exist_ok=True)
     card = Card(
         name=out.name,
         system=recipe.system,

@@ -100,12 +100,17 @@ class FlowStage(ShapeStage):
         self.ratios, self.log_energy = LayerRatios(calorimeter.n_layers, scale), LogEnergy()
         self.steps = Steps(SOLVERS[solver[0]], solver[1])
         self.bespoke = None if bespoke is None else BespokeSolver(bespoke.evaluations)
+        self._chosen: tuple[Sampler, ...] = ()
         self.register_buffer("grid", image_cells(calorimeter), persistent=False)
 
     @property
     def sampler(self) -> Sampler:
-        """What samples the flow: the bespoke solver, or else the steps of the recipe."""
-        return self.steps if self.bespoke is None else self.bespoke
+        """What samples the flow: the one last chosen, or else the bespoke solver, or else the steps of the recipe."""
+        return (*self._chosen, self.steps if self.bespoke is None else self.bespoke)[0]
+
+    def sample_by(self, sampler: Sampler) -> None:
+        """Choose another sampler; it is not saved with the stage."""
+        self._chosen = (sampler,)
 
     @property
     @abstractmethod

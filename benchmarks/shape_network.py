@@ -118,12 +118,11 @@ class PlainTransformer(nn.Module):
             network.transformer.final,
         )
         self.positions = network.transformer.positions
-        pieces = [
-            _rows(network.transformer.modulation, 6 * k * dim, 6 * (k + 1) * dim) for k in range(len(network.transformer.blocks))
-        ]
+        modulation, blocks = network.transformer.modulation, network.transformer.blocks
+        pieces = [_rows(modulation, 6 * k * dim, 6 * (k + 1) * dim) for k in range(len(blocks))]
         self.blocks = nn.ModuleList([PlainBlock(b, m, dim) for b, m in zip(blocks, pieces, strict=True)])
-        rows = network.transformer.modulation.out_features
-        self.end = nn.Sequential(nn.SiLU(), _rows(network.transformer.modulation, rows - 2 * dim, rows))
+        rows = modulation.out_features
+        self.end = nn.Sequential(nn.SiLU(), _rows(modulation, rows - 2 * dim, rows))
         self.norm = nn.LayerNorm(dim, elementwise_affine=False, eps=1e-6)
 
     def forward(self, x: Tensor, time: Tensor, condition: Tensor) -> Tensor:

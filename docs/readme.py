@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from textwrap import wrap
 
 from caloforge import zoo
+from caloforge.cli._models import makes_from_particles
 
 ROOT = Path(__file__).parent.parent
 IMAGES = ROOT / "docs" / "images"
@@ -40,8 +41,8 @@ def demo() -> str:
 
 
 def results() -> str:
-    """The distances of the models' cards, as a table in Markdown."""
-    cards = [zoo.card(name) for name in zoo.names()]
+    """The distances of the refiners' cards, as a table in Markdown."""
+    cards = [card for card in (zoo.card(name) for name in zoo.names()) if not makes_from_particles(card)]
     header = ["showers", "observable", "floor", "GFlash", *(f"`{card.name}`" for card in cards)]
     lines = [header, ["---", "---", *["---:"] * (len(header) - 2)]]
     for sample in cards[0].metrics:

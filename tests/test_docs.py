@@ -39,6 +39,7 @@ def test_commands_are_found() -> None:
     assert {text.split()[1] for _, text in COMMANDS} >= {
         "demo",
         "simulate",
+        "generate",
         "refine",
         "evaluate",
         "bench",

@@ -16,7 +16,7 @@ from caloforge import timing
 from caloforge.calorimeter import RegularGrid
 from caloforge.errors import CaloforgeError, ModelError, ShowerValueError
 from caloforge.showers import Particles, Showers
-from caloforge.timing import ALL, SUM, Benchmark, GFlashChain, RefinerChain, Skipped, Stage, bench
+from caloforge.timing import ALL, SUM, Benchmark, GFlashChain, RefinerChain, Skipped, Stage, SurrogateChain, bench
 
 TOWER = RegularGrid("tower", (1, 1, 5), (1.0, 1.0, 4.0))
 PARTICLES = Particles(torch.arange(1.0, 8.0))
@@ -215,3 +215,5 @@ def test_the_stages_of_the_package_make_showers() -> None:
     assert torch.equal(alone.make(particles).deposits, simulate.make(particles).deposits)
     with pytest.raises(CaloforgeError, match="no model 'nothing'"):
         RefinerChain("nothing")()
+    with pytest.raises(CaloforgeError, match="'squirels-fast' makes showers from showers, not from particles"):
+        SurrogateChain("squirels-fast")()

@@ -7,7 +7,7 @@ import torch
 
 from caloforge.cli import main
 from caloforge.zoo import bundled_showers
-from tests.cli.samples import Caloforge, Outcome, random_showers, write
+from tests.cli.samples import TINY_SURROGATE, Caloforge, Outcome, random_cylinder_showers, random_showers, settings, write
 
 
 def run(*words: object) -> int:
@@ -53,17 +53,20 @@ def model(full_and_fast: tuple[Path, Path], tmp_path_factory: pytest.TempPathFac
     """A model that has hardly been trained."""
     full, fast = full_and_fast
     directory = tmp_path_factory.mktemp("models") / "short"
-    settings = (
-        "--set",
-        "steps=3",
-        "--set",
-        "validation=50",
-        "--set",
-        "batch_size=32",
-        "--set",
-        "channels=8",
-        "--set",
-        "condition=8",
-    )
-    assert run("train", "squirels-fast", "--out", directory, "--full", full, "--fast", fast, *settings) == 0
+    tiny = settings({"steps": 3, "validation": 50, "batch_size": 32, "channels": 8, "condition": 8})
+    assert run("train", "squirels-fast", "--out", directory, "--full", full, "--fast", fast, *tiny) == 0
+    return directory
+
+
+@pytest.fixture(scope="session")
+def cylinder_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of 300 showers of 1 to 100 GeV in the small cylinder."""
+    return write(tmp_path_factory.mktemp("showers") / "cylinder.h5", random_cylinder_showers(300))
+
+
+@pytest.fixture(scope="session")
+def surrogate(cylinder_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A surrogate that has hardly been trained."""
+    directory = tmp_path_factory.mktemp("models") / "tiny"
+    assert run("train", "calodream-ds2", "--out", directory, "--data", cylinder_file, *settings(TINY_SURROGATE)) == 0
     return directory

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from caloforge.io import CaloChallengeWriter
-from caloforge.timing import Skipped
+from caloforge.timing import Skipped, _Job
 from tests.cli.samples import Caloforge, random_showers
 
 QUICK = ("--batch-sizes", "2", "--threads", "1", "-n", "4", "--repeats", "2")
@@ -63,6 +63,31 @@ def test_a_model_is_timed_with_its_fast_simulation_beside_the_full_one(
         assert timing["speed_up"] == pytest.approx(100 / timing["median_ms"])
 
 
+def test_a_surrogate_is_timed_alone_over_its_range(caloforge: Caloforge, surrogate: Path, tmp_path: Path) -> None:
+    out = tmp_path / "times.json"
+    outcome = caloforge("bench", surrogate, "--json", out, *QUICK)
+    assert outcome.code == 0, outcome.err
+    assert outcome.err == ""
+    record = json.loads(out.read_text())
+    assert record["energies"] == "1 GeV to 100 GeV, log-uniform"
+    assert [timing["stage"] for timing in record["timings"]] == ["generate tiny"]
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("gflash", [1, 100, 1000, 10_000]), ("surrogate", [1, 100])])
+def test_the_batches_suit_what_is_timed(
+    caloforge: Caloforge, surrogate: Path, monkeypatch: pytest.MonkeyPatch, kind: str, expected: list[int]
+) -> None:
+    seen: list[int] = []
+
+    def apart(job: _Job) -> Skipped:
+        seen.append(job.batch_size)
+        return Skipped(job.threads, job.batch_size, "a test")
+
+    monkeypatch.setattr("caloforge.timing._apart", apart)
+    assert caloforge("bench", surrogate if kind == "surrogate" else kind, "--threads", 1).code == 0
+    assert seen == expected
+
+
 @pytest.mark.parametrize(("load", "busy"), [(0.0, False), (1e6, True)])
 def test_a_machine_at_work_is_told(caloforge: Caloforge, monkeypatch: pytest.MonkeyPatch, load: float, busy: bool) -> None:
     """And so is a configuration that was left out."""
@@ -94,6 +119,7 @@ MISTAKES: dict[str, tuple[tuple[str, ...], str]] = {
     "no threads": (("gflash", "--threads", "0"), "--threads '0'"),
     "threads of words": (("gflash", "--threads", "1,most"), "--threads 'most'"),
     "two origins": (("gflash", "--energy", "1GeV", "--like", "a.h5"), "give either --energy or --like, not both"),
+    "no law": (("gflash", "--energy", "1GeV:2GeV:lin"), "--energy '1GeV:2GeV:lin': expected an energy E, a range LOW:HIGH"),
     "no unit": (("gflash", "--energy", "50"), "energy '50': expected a positive number with its unit"),
     "no such file": (("gflash", "--like", "nowhere.h5"), "nowhere.h5: no such file"),
     "no such device": (("gflash", "--device", "abacus"), "--device 'abacus' cannot be used here"),

@@ -15,6 +15,7 @@ from tests.cli.samples import Caloforge
 COMMANDS = [
     ("demo",),
     ("simulate", "gflash"),
+    ("generate",),
     ("refine",),
     ("evaluate",),
     ("bench",),

@@ -68,23 +68,31 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "refine": ("refine", "MODEL", "BAD", "OUT/out.h5", "--batch-size", "10"),
     "convert": ("convert", "BAD", "OUT/out.npy", "--batch-size", "10"),
     "simulate": ("simulate", "gflash", "--like", "BAD", "--seed", "1", "OUT/out.h5"),
+    "generate": ("generate", "SURROGATE", "--like", "BAD", "OUT/out.h5"),
     "show": ("show", "BAD"),
     "evaluate the candidate": ("evaluate", "GOOD", "BAD", "--out", "OUT/report"),
     "evaluate the full": ("evaluate", "BAD", "GOOD", "--out", "OUT/report"),
     "train": ("train", "squirels-fast", "--full", "BAD", "--fast", "GOOD", "--out", "OUT/model"),
+    "train a surrogate": ("train", "calodream-ds2", "--data", "BAD", "--out", "OUT/model"),
 }
 
 
 @pytest.mark.parametrize("words", COMMANDS.values(), ids=COMMANDS.keys())
 @pytest.mark.parametrize(("damage", "expected"), DAMAGES.values(), ids=DAMAGES.keys())
 def test_a_wrong_file_is_one_clear_line(
-    caloforge: Caloforge, model: Path, tmp_path: Path, words: tuple[str, ...], damage: Damage, expected: tuple[str, ...]
+    caloforge: Caloforge,
+    model: Path,
+    surrogate: Path,
+    tmp_path: Path,
+    words: tuple[str, ...],
+    damage: Damage,
+    expected: tuple[str, ...],
 ) -> None:
     good, bad = (write(tmp_path / f"{name}.h5", random_showers(30)) for name in ("good", "bad"))
     damage(bad)
     out = tmp_path / "out"
     out.mkdir()
-    places = {"MODEL": str(model), "GOOD": str(good), "BAD": str(bad)}
+    places = {"MODEL": str(model), "SURROGATE": str(surrogate), "GOOD": str(good), "BAD": str(bad)}
     outcome = caloforge(*(places.get(word, word.replace("OUT", str(out))) for word in words))
     assert outcome.code == 2
     [line] = [line for line in outcome.err.splitlines() if not line.startswith("caloforge: warning: ")]
@@ -99,15 +107,16 @@ def test_a_wrong_file_is_one_clear_line(
         ("refine", "MODEL", "GOOD", "TAKEN"),
         ("convert", "GOOD", "TAKEN"),
         ("simulate", "gflash", "-n", "3", "--energy", "50GeV", "--seed", "1", "TAKEN"),
+        ("generate", "SURROGATE", "-n", "3", "--energy", "50GeV", "TAKEN"),
     ],
     ids=lambda words: words[0],
 )
 def test_an_output_that_exists_is_refused_and_kept_unless_told(
-    caloforge: Caloforge, model: Path, shower_file: Path, tmp_path: Path, words: tuple[str, ...]
+    caloforge: Caloforge, model: Path, surrogate: Path, shower_file: Path, tmp_path: Path, words: tuple[str, ...]
 ) -> None:
     taken = tmp_path / "taken.h5"
     taken.write_text("mine")
-    places = {"MODEL": str(model), "GOOD": str(shower_file), "TAKEN": str(taken)}
+    places = {"MODEL": str(model), "SURROGATE": str(surrogate), "GOOD": str(shower_file), "TAKEN": str(taken)}
     given = [places.get(word, word) for word in words]
     outcome = caloforge(*given)
     assert outcome.code == 2
@@ -132,14 +141,22 @@ def test_an_output_that_exists_is_refused_and_kept_unless_told(
         (("simulate", "gflash", "-n", "3", "--seed", "1", "--energy", "10GeV-20GeV", "OUT"), "10GeV-20GeV"),
         (("simulate", "gflash", "-n", "3", "--seed", "1", "--energy", "10GeV:", "OUT"), "energy ''"),
         (("simulate", "gflash", "-n", "3", "--seed", "1", "--energy", "20GeV:10GeV", "OUT"), "downward"),
+        (("simulate", "gflash", "-n", "3", "--seed", "1", "--energy", "1GeV:2GeV:lin", "OUT"), "LOW:HIGH:log"),
+        (("generate", "SURROGATE", "-n", "3", "OUT"), "--like"),
+        (("generate", "SURROGATE", "-n", "3", "--energy", "50GeV", "--like", "GOOD", "OUT"), "--like"),
+        (("generate", "SURROGATE", "--energy", "50GeV", "OUT"), "-n"),
+        (("generate", "SURROGATE", "-n", "3", "--energy", "2GeV:1GeV:log", "OUT"), "downward"),
+        (("generate", "SURROGATE", "-n", "3", "--energy", "50GeV", "--device", "gpu", "OUT"), "gpu"),
+        (("generate", "no-such-model", "-n", "3", "--energy", "50GeV", "OUT"), "no-such-model"),
         (("convert", "GOOD", "nowhere/out.h5"), "nowhere"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
 def test_a_value_that_cannot_be_is_one_clear_line(
-    caloforge: Caloforge, model: Path, shower_file: Path, tmp_path: Path, words: tuple[str, ...], expected: str
+    caloforge: Caloforge, model: Path, surrogate: Path, shower_file: Path, tmp_path: Path, words: tuple[str, ...], expected: str
 ) -> None:
-    places = {"MODEL": str(model), "GOOD": str(shower_file), "OUT": str(tmp_path / "out.h5")}
+    out = str(tmp_path / "out.h5")
+    places = {"MODEL": str(model), "SURROGATE": str(surrogate), "GOOD": str(shower_file), "OUT": out}
     outcome = caloforge(*(places.get(word, word) for word in words))
     assert outcome.code == 2
     [line] = outcome.err.splitlines()
@@ -162,6 +179,8 @@ def test_a_value_that_cannot_be_is_one_clear_line(
         ("simulate", "gflash", "-n", "0", "--energy", "50GeV", "--seed", "1", "out.h5"),
         ("simulate", "gflash", "-n", "3", "--energy", "50GeV", "out.h5"),
         ("evaluate", "full.h5", "--out", "report"),
+        ("generate", "model"),
+        ("generate", "model", "-n", "0", "--energy", "50GeV", "out.h5"),
         ("train", "squirels-fast"),
         ("--no-such-option",),
     ],

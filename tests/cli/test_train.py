@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.samples import Caloforge
+from caloforge.io import open_showers
+from tests.cli.samples import TINY_SURROGATE, Caloforge, Outcome, random_cylinder_showers, settings, write
 
 Pair = tuple[Path, Path]
 
@@ -61,3 +62,110 @@ def test_a_trained_directory_is_not_trained_over(caloforge: Caloforge, full_and_
     before = {path.name: path.read_bytes() for path in model.iterdir()}
     assert caloforge("train", "squirels-fast", "--out", model, "--full", full, "--fast", fast).code == 2
     assert {path.name: path.read_bytes() for path in model.iterdir()} == before
+
+
+def surrogate_trained(caloforge: Caloforge, data: Path, out: Path, *words: object, **changes: object) -> Outcome:
+    """Double underscores in the names of settings stand for dots."""
+    changed = {key.replace("__", "."): value for key, value in changes.items()}
+    return caloforge("train", "calodream-ds2", "--data", data, "--out", out, *settings(TINY_SURROGATE | changed), *words)
+
+
+def one_error(outcome: Outcome) -> str:
+    """The one error that is told."""
+    assert outcome.code == 2
+    [line] = [line for line in outcome.err.splitlines() if "steps, loss" not in line]
+    assert line.startswith("caloforge: error: ")
+    return line
+
+
+def weights(directory: Path) -> bytes:
+    return (directory / "weights.safetensors").read_bytes()
+
+
+def test_a_surrogate_is_trained_from_one_sample_and_its_use_is_told(
+    caloforge: Caloforge, cylinder_file: Path, surrogate: Path, tmp_path: Path
+) -> None:
+    outcome = surrogate_trained(caloforge, cylinder_file, tmp_path / "m")
+    assert outcome.code == 0, outcome.err
+    assert "shape: 4 of 4 steps, loss" in outcome.err
+    advice = outcome.out.split("generate with: caloforge ")[1].split()
+    assert advice[:2] == ["generate", str(tmp_path / "m")]
+    assert advice[-3:] == ["--energy", "1GeV:100GeV:log", "OUT.h5"]
+    assert caloforge(*advice[:-1], tmp_path / "out.h5").code == 0
+    assert len(open_showers(tmp_path / "out.h5")) == 1000
+    card = json.loads((tmp_path / "m" / "card.json").read_text())
+    assert (card["system"], card["data"]) == ("surrogate", "cylinder.h5 (300 showers)")
+    assert weights(tmp_path / "m") == weights(surrogate)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "given", "expected"),
+    [
+        ("calodream-ds2", (), "recipe calodream-ds2 trains a surrogate, from one sample: give it by --data FILE.h5"),
+        ("calodream-ds2", ("--full",), "give it by --data FILE.h5, without --full and --fast"),
+        ("calodream-ds2", ("--data", "--fast"), "give it by --data FILE.h5, without --full and --fast"),
+        ("squirels-fast", ("--data",), "recipe squirels-fast trains a refiner, from two samples: give them by --full and --fast"),
+        ("squirels-fast", ("--full", "--fast", "--data"), "give them by --full and --fast, without --data"),
+    ],
+)
+def test_a_recipe_says_which_samples_it_wants(
+    caloforge: Caloforge, cylinder_file: Path, tmp_path: Path, recipe: str, given: tuple[str, ...], expected: str
+) -> None:
+    words = [word for option in given for word in (option, cylinder_file)]
+    assert expected in one_error(caloforge("train", recipe, "--out", tmp_path / "m", *words))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_surrogate_that_cannot_be_leaves_nothing(caloforge: Caloforge, cylinder_file: Path, tmp_path: Path) -> None:
+    few = write(tmp_path / "few.h5", random_cylinder_showers(199))
+    dark = random_cylinder_showers(300)
+    dark.deposits[7] = 0
+    dark_file = write(tmp_path / "dark.h5", dark)
+    mistakes = {
+        "the full sample has 199 showers, expected at least 200": (few, {}),
+        "1 of 300 training showers have no energy, the first at index 7": (dark_file, {}),
+        "patch (1, 3, 1) does not divide shape (3, 4, 2): along axis 1": (cylinder_file, {"shape__patch": "[1,3,1]"}),
+        "dim 13": (cylinder_file, {"energy__dim": 13}),
+        "has no key 'shape.patches'": (cylinder_file, {"shape__patches": 1}),
+        "unable to parse string as a number": (cylinder_file, {"energy__schedule__epochs": "many"}),
+    }
+    for expected, (file, changes) in mistakes.items():
+        assert expected in one_error(surrogate_trained(caloforge, file, tmp_path / "m", **changes))
+        assert not (tmp_path / "m").exists()
+
+
+def test_a_lost_training_keeps_the_last_good_state_and_goes_on_from_it(
+    caloforge: Caloforge, cylinder_file: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "m"
+    line = one_error(surrogate_trained(caloforge, cylinder_file, out, shape__schedule__learning_rate=1e30))
+    assert "phase shape, step 1: the loss is nan; the last good state is in" in line
+    assert {path.name for path in out.iterdir()} == {"checkpoint.safetensors", "history.csv"}
+    line = one_error(surrogate_trained(caloforge, cylinder_file, out, "--resume", shape__dim=24))
+    assert "not a checkpoint of this training" in line
+    assert "resume with the recipe and the settings that it began with" in line
+    assert surrogate_trained(caloforge, cylinder_file, out, "--resume").code == 0
+
+
+def test_a_training_lost_at_once_says_so(caloforge: Caloforge, cylinder_file: Path, tmp_path: Path) -> None:
+    line = one_error(surrogate_trained(caloforge, cylinder_file, tmp_path / "m", energy__schedule__learning_rate=1e30))
+    assert "phase layer energies, step 1: the loss is nan; nothing is kept yet" in line
+    assert surrogate_trained(caloforge, cylinder_file, tmp_path / "m").code == 0
+
+
+def test_an_interrupted_training_resumed_comes_to_the_same_weights(
+    caloforge: Caloforge, cylinder_file: Path, surrogate: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr("caloforge.systems.calodream.VisionStage.points", interrupt)
+        assert surrogate_trained(caloforge, cylinder_file, tmp_path / "m").code == 130
+    assert (tmp_path / "m" / "checkpoint.safetensors").exists()
+    assert "resume" in one_error(surrogate_trained(caloforge, cylinder_file, tmp_path / "m"))
+    outcome = surrogate_trained(caloforge, cylinder_file, tmp_path / "m", "--resume")
+    assert outcome.code == 0, outcome.err
+    assert weights(tmp_path / "m") == weights(surrogate)
+
+
+def interrupt(*_: object, **__: object) -> None:
+    """What a person does at the keyboard."""
+    raise KeyboardInterrupt

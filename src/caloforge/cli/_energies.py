@@ -105,10 +105,10 @@ class EnergyLaw:
 
 def energy_law(text: str, option: str = "--energy") -> EnergyLaw:
     """The law that ``E``, ``LOW:HIGH`` (uniform) or ``LOW:HIGH:log`` (log-uniform) says."""
-    ends, _, last = text.rpartition(":")
-    if last == LOG and ":" in ends:
-        return EnergyLaw(*energy_range(ends, option), log=True)
-    if last == LOG or ":" in ends:
+    parts = text.split(":")
+    if len(parts) == 3 and parts[-1] == LOG:
+        return EnergyLaw(*energy_range(text.removesuffix(f":{LOG}"), option), log=True)
+    if len(parts) > 2 or parts[-1] == LOG:
         msg = f"{option} '{text}': expected an energy E, a range LOW:HIGH, or LOW:HIGH:{LOG} for uniform logarithms"
         raise OptionError(msg)
     return EnergyLaw(*energy_range(text, option))

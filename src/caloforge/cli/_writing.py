@@ -4,7 +4,7 @@ __all__ = ["Sliced", "write_made"]
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
 
 from caloforge.cli._console import Stopwatch, bar
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 Batch = TypeVar("Batch", covariant=True)
 
 
+@runtime_checkable
 class Sliced(Protocol[Batch]):
     """What showers are made from, had by slices."""
 

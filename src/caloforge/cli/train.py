@@ -69,6 +69,8 @@ def train(
     machine: Machine,
     settings: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted training in DIR.")] = False,
+    half: Annotated[bool, typer.Option("--half", help="Mixed precision (bfloat16), for a GPU.")] = False,
+    compiled: Annotated[bool, typer.Option("--compile", help="Compile the networks with torch.compile.")] = False,
 ) -> None:
     """Train a surrogate, which makes showers like those of --data, or a refiner, which makes full showers from fast ones.
 
@@ -77,12 +79,13 @@ def train(
 
     \b
     Examples:
-      caloforge train calodream-ds2 --out my-model --data geant4.h5 --device cuda
+      caloforge train calodream-ds2 --out my-model --data geant4.h5 --device cuda --half --compile
       caloforge train squirels-fast --out my-model --full geant4.h5 --fast fast.h5
       caloforge train squirels-fast --out a-try --set steps=200
       caloforge train squirels --out sq --full geant4.h5 --fast fast.h5 --resume
       caloforge train my.yaml --out m --full g4.h5 --fast f.h5 --set steps=500
     """
+    from caloforge.learn.training import Speed
     from caloforge.systems import SYSTEMS, FullShowers, load_recipe
     from caloforge.systems import train as run
 
@@ -91,7 +94,7 @@ def train(
     read = samples.for_surrogate if SYSTEMS[chosen.system].data is FullShowers else samples.for_refiner
     data, description = read(recipe, device)
     with phases() as progress:
-        model = run(chosen, out, data, description=description, resume=resume, progress=progress)
+        model = run(chosen, out, data, description=description, resume=resume, progress=progress, speed=Speed(half, compiled))
     say(f"{out}: trained; {_use(model, out)}")
 
 

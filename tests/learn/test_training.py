@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from caloforge.errors import TrainingError
-from caloforge.learn.training import Phase, generator, run
+from caloforge.learn.training import Phase, Speed, generator, run
 
 
 class StopError(Exception):
@@ -120,3 +120,34 @@ def test_training_leaves_the_global_random_state_alone(tmp_path: Path) -> None:
     before = torch.get_rng_state()
     run(phases(networks), networks, tmp_path)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_mixed_precision_keeps_weights_in_single_precision(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    network = torch.nn.Linear(4, 4)
+    seen: list[torch.dtype] = []
+
+    def loss(step: int) -> torch.Tensor:
+        y = network(torch.randn(8, 4, generator=generator(1, 0, step)))
+        seen.append(y.dtype)
+        return y.float().square().mean()
+
+    run([Phase("p", network, loss, 5, 0.1)], {"n": network}, tmp_path, speed=Speed(half=True))
+    assert set(seen) == {torch.bfloat16}
+    assert network.weight.dtype == torch.float32
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_compiled_network_learns_the_same(tmp_path: Path) -> None:
+    results = []
+    for compiled in (False, True):
+        torch.manual_seed(1)
+        network = torch.nn.Linear(4, 4)
+
+        def loss(step: int, network: torch.nn.Linear = network) -> torch.Tensor:
+            return network(torch.randn(8, 4, generator=generator(1, 0, step))).square().mean()
+
+        run([Phase("p", network, loss, 5, 0.1)], {"n": network}, tmp_path / str(compiled), speed=Speed(compiled=compiled))
+        results.append(network.weight.detach().clone())
+    torch.testing.assert_close(results[0], results[1])

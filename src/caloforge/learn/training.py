@@ -13,7 +13,7 @@ Checkpoints are safetensors with the state of every network, of the optimiser an
 file and renamed. Lightning's trainer is not used: its checkpoints are pickles, and its loop owns the random numbers.
 """
 
-__all__ = ["WARM_UP", "Phase", "Progress", "generator", "run"]
+__all__ = ["WARM_UP", "Phase", "Progress", "Speed", "generator", "run"]
 
 import copy
 import csv
@@ -41,6 +41,25 @@ _CHECKPOINT = "checkpoint.safetensors"
 _HISTORY = "history.csv"
 _REASON = 200
 """So many characters are told of what a checkpoint lacks."""
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What to do for speed.
+
+    Arguments:
+        half: Compute the loss in mixed precision (bfloat16); weights and their averages stay in single precision.
+        compiled: Have torch.compile compile what a network computes when it is called.
+    """
+
+    half: bool = False
+    compiled: bool = False
+
+    def loss(self, phase: "Phase", step: int) -> Tensor:
+        """The loss of a step."""
+        device = next(phase.network.parameters()).device.type
+        with torch.autocast(device, dtype=torch.bfloat16, enabled=self.half):
+            return phase.loss(step)
 
 
 @dataclass(frozen=True)
@@ -87,8 +106,8 @@ def generator(seed: int, phase: int, step: int, device: torch.device | str = "cp
 class _Run:
     """The state of a run: where it is, and the current phase's optimiser and average."""
 
-    def __init__(self, phases: Sequence[Phase], networks: Mapping[str, nn.Module], out: Path) -> None:
-        self.phases, self.networks, self.out = phases, networks, out
+    def __init__(self, phases: Sequence[Phase], networks: Mapping[str, nn.Module], out: Path, speed: Speed) -> None:
+        self.phases, self.networks, self.out, self.speed = phases, networks, out, speed
         self.history: list[tuple[str, int, float, float]] = []
         self._enter(0)
 
@@ -100,6 +119,8 @@ class _Run:
             self.optimiser = torch.optim.AdamW(
                 phase.network.parameters(), lr=phase.learning_rate, weight_decay=phase.weight_decay, foreach=True
             )
+            if self.speed.compiled:
+                phase.network.compile()
 
     @property
     def phase(self) -> Phase:
@@ -110,7 +131,7 @@ class _Run:
         phase = self.phase
         for group in self.optimiser.param_groups:
             group["lr"] = phase.rate(self.step)
-        loss = phase.loss(self.step)
+        loss = self.speed.loss(phase, self.step)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(phase.network.parameters(), phase.clip)
@@ -210,6 +231,7 @@ def run(
     resume: bool = False,
     checkpoint_every: int = 500,
     progress: Progress | None = None,
+    speed: Speed = Speed(),
 ) -> None:
     """Run the phases, one after another.
 
@@ -220,12 +242,13 @@ def run(
         resume: Go on from the checkpoint there, if there is one.
         checkpoint_every: Steps between checkpoints.
         progress: Called at every checkpoint.
+        speed: What to do for speed.
 
     Raises:
         TrainingError: The loss or its gradient is not finite, or the checkpoint is not of these networks.
     """
     out.mkdir(parents=True, exist_ok=True)
-    state = _Run(phases, networks, out)
+    state = _Run(phases, networks, out, speed)
     if resume and (out / _CHECKPOINT).exists():
         state.load()
     while state.index < len(phases):

@@ -31,10 +31,10 @@ from pydantic_core import ErrorDetails
 
 from caloforge import __version__
 from caloforge.errors import ModelError, OutputExistsError, RecipeError, TrainingError
-from caloforge.learn.training import Progress
+from caloforge.learn import training
 from caloforge.systems import squirels, squirels_fast, surrogate
 from caloforge.systems.data import FullShowers, TrainingShowers
-from caloforge.systems.model import Card, Model
+from caloforge.systems.model import Card, Course, Model
 from caloforge.systems.refiner import Refiner
 from caloforge.systems.surrogate import Surrogate
 
@@ -43,18 +43,18 @@ Recipe = squirels.SquirelsRecipe | squirels_fast.SquirelsFastRecipe | surrogate.
 
 @dataclass(frozen=True)
 class System:
-    """A system: the type of its recipe, its model, what it is trained on, and how."""
+    """A system: the type of its recipe, its model, what it learns from, and how."""
 
     recipe: type[Any]
     model: type[Model]
     data: type[FullShowers | TrainingShowers]
-    train: Callable[..., Model]
+    course: Callable[..., Course]
 
 
 SYSTEMS: Mapping[str, System] = {
-    "squirels": System(squirels.SquirelsRecipe, squirels.Squirels, TrainingShowers, squirels.train),
-    "squirels-fast": System(squirels_fast.SquirelsFastRecipe, squirels_fast.SquirelsFast, TrainingShowers, squirels_fast.train),
-    "surrogate": System(surrogate.SurrogateRecipe, Surrogate, FullShowers, surrogate.train),
+    "squirels": System(squirels.SquirelsRecipe, squirels.Squirels, TrainingShowers, squirels.course),
+    "squirels-fast": System(squirels_fast.SquirelsFastRecipe, squirels_fast.SquirelsFast, TrainingShowers, squirels_fast.course),
+    "surrogate": System(surrogate.SurrogateRecipe, Surrogate, FullShowers, surrogate.course),
 }
 
 
@@ -145,7 +145,8 @@ def train(
     *,
     description: str,
     resume: bool = False,
-    progress: Progress | None = None,
+    progress: training.Progress | None = None,
+    speed: training.Speed = training.Speed(),  # noqa: B008 frozen
 ) -> Model:
     """Train a model and save it.
 
@@ -156,6 +157,7 @@ def train(
         description: Where they come from, in words, for the card.
         resume: Go on from the checkpoint in ``out``.
         progress: Told the progress.
+        speed: What to do for speed.
 
     Returns:
         The model as saved.
@@ -185,8 +187,17 @@ def train(
         version=__version__,
         pdg=data.full.particles.pdg,
     )
-    model = system.train(recipe, card, data, out, resume=resume, progress=progress)
-    model.save(out)
+    course = system.course(recipe, card, data)
+    training.run(
+        course.phases,
+        course.networks,
+        out,
+        resume=resume,
+        checkpoint_every=course.checkpoint_every,
+        progress=progress,
+        speed=speed,
+    )
+    course.model.save(out)
     return load(out)
 
 

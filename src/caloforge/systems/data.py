@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from caloforge.errors import TrainingError
 from caloforge.showers import Showers
@@ -95,14 +96,16 @@ class FullShowers:
         """Check that the showers can teach.
 
         Raises:
-            TrainingError: There are fewer than 200, or one deposits nothing.
+            TrainingError: There are fewer than 200, one deposits nothing or what is no number, one enters at an angle, or they
+                have weights.
         """
         _check_number("full", self.full)
-        dark = (self.full.deposits.sum(dim=1) <= 0).nonzero()[:, 0]
-        if len(dark):
-            msg = (
-                f"{len(dark)} of {len(self.full)} training showers have no energy, the first at index {int(dark[0])}: remove them"
-            )
+        total, theta = self.full.deposits.sum(dim=1), self.full.particles.theta
+        _refuse(~((total > 0) & total.isfinite()), "have no energy, or one that is not finite", "remove them")
+        if theta is not None:
+            _refuse(theta != 0, "enter at an angle", "a surrogate learns showers along the axis alone")
+        if self.full.weights is not None:
+            msg = "the training showers have weights, expected each to count once: draw a sample according to the weights first"
             raise TrainingError(msg)
 
     @property
@@ -124,6 +127,13 @@ class FullShowers:
 def _check_number(name: str, showers: Showers) -> None:
     if len(showers) < _FEWEST:
         msg = f"the {name} sample has {len(showers)} showers, expected at least {_FEWEST} to train on"
+        raise TrainingError(msg)
+
+
+def _refuse(bad: Tensor, what: str, remedy: str) -> None:
+    if bad.any():
+        first = int(bad.nonzero()[0, 0])
+        msg = f"{int(bad.sum())} of {len(bad)} training showers {what}, the first at index {first}: {remedy}"
         raise TrainingError(msg)
 
 

@@ -4,12 +4,12 @@ A model on disk is a directory: ``card.json`` says what it is and how it came to
 numbers. Nothing is unpickled.
 """
 
-__all__ = ["Card", "Model"]
+__all__ = ["Card", "Course", "Model"]
 
 import hashlib
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from caloforge.calorimeter import Calorimeter
 from caloforge.errors import EnergyRangeError, EnergyRangeWarning, ModelError
 from caloforge.io import NewFile
+from caloforge.learn.training import Phase
 from caloforge.showers import ELECTRON
 from caloforge.units import format_energy
 
@@ -111,12 +112,13 @@ class Model(nn.Module):
     def save(self, directory: Path) -> Card:
         """Write card and weights; the card goes last, so that a directory with a card is complete.
 
-        Networks' weights are stored in half precision, statistics in full: what `caloforge.systems.load` gives is the model.
+        Matrices of weights are stored in half precision, all other numbers, statistics and those of solvers included, in full:
+        what `caloforge.systems.load` gives is the model.
 
         Returns:
             The card, with the checksum of the weights.
         """
-        weights = {name for name, _ in self.named_parameters()}
+        weights = {name for name, parameter in self.named_parameters() if parameter.ndim > 1}
         with NewFile(directory / _WEIGHTS, overwrite=True) as partial:
             save_file({k: _stored(v, halve=k in weights) for k, v in self.state_dict().items()}, partial)
             partial.chmod(0o644)
@@ -140,6 +142,23 @@ class Model(nn.Module):
         except (OSError, SafetensorError, RuntimeError) as error:
             msg = f"{path}: not the weights of model '{self.card.name}' ({str(error).splitlines()[0]})"
             raise ModelError(msg) from error
+
+
+@dataclass(frozen=True)
+class Course:
+    """A model and the phases that train it.
+
+    Arguments:
+        model: The model, new.
+        phases: The phases, in order.
+        networks: Every network that they train or use, by name: what a checkpoint holds.
+        checkpoint_every: Steps between checkpoints.
+    """
+
+    model: Model
+    phases: Sequence[Phase]
+    networks: Mapping[str, nn.Module]
+    checkpoint_every: int = 500
 
 
 def _stored(tensor: Tensor, *, halve: bool) -> Tensor:

@@ -12,11 +12,10 @@ resolved by the sinusoids; averaged networks teach; the same standardised condit
 statistics of training showers alone; chains drawn anew at each step of the optimiser instead of cached.
 """
 
-__all__ = ["BridgeSchedule", "Squirels", "SquirelsRecipe", "train"]
+__all__ = ["BridgeSchedule", "Squirels", "SquirelsRecipe", "course"]
 
 import copy
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import torch
@@ -32,7 +31,7 @@ from caloforge.learn.processes import Displacement, SchroedingerBridge
 from caloforge.learn.representations import StandardisedShape, StandardisedSum
 from caloforge.showers import Showers
 from caloforge.systems.data import TrainingShowers
-from caloforge.systems.model import Card
+from caloforge.systems.model import Card, Course
 from caloforge.systems.refiner import Refiner
 from caloforge.units import GeV
 
@@ -221,16 +220,12 @@ class _HalfBridge:
         return self.process.loss(self.pupil, lessons, condition)
 
 
-def train(
+def course(
     recipe: SquirelsRecipe,
     card: Card,
     data: TrainingShowers,
-    out: Path,
-    *,
-    resume: bool = False,
-    progress: training.Progress | None = None,
-) -> Squirels:
-    """Train a model; see `caloforge.systems.train`."""
+) -> Course:
+    """A new model, its representations fitted, and how it is trained."""
     torch.manual_seed(recipe.seed)
     model = Squirels(card).to(data.full.energies.device)
     data = data.by_energy()
@@ -245,5 +240,4 @@ def train(
     for stage in _stages(model, recipe, data):
         phases += _half_bridges(stage, model.process, recipe, first=len(phases))
     networks = {"energy": model.energy, "shape": model.shape}
-    training.run(phases, networks, out, resume=resume, checkpoint_every=100, progress=progress)
-    return model
+    return Course(model, phases, networks, checkpoint_every=100)

@@ -7,11 +7,10 @@ between two laws that are both nearly standard normal, so that three Heun steps 
 close to the fast one that it came from.
 """
 
-__all__ = ["SquirelsFast", "SquirelsFastRecipe", "train"]
+__all__ = ["SquirelsFast", "SquirelsFastRecipe", "course"]
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -27,7 +26,7 @@ from caloforge.learn.processes import SOLVERS, FlowBridge, Steps, Trigonometric
 from caloforge.learn.representations import Gaussianised
 from caloforge.showers import Showers
 from caloforge.systems.data import TrainingShowers
-from caloforge.systems.model import Card
+from caloforge.systems.model import Card, Course
 from caloforge.systems.refiner import Refiner
 
 _EMPTY_CELLS = 1
@@ -154,16 +153,12 @@ class _Lessons:
         return sum(self(step).item() for step in range(8)) / 8
 
 
-def train(
+def course(
     recipe: SquirelsFastRecipe,
     card: Card,
     data: TrainingShowers,
-    out: Path,
-    *,
-    resume: bool = False,
-    progress: training.Progress | None = None,
-) -> SquirelsFast:
-    """Train a model; see `caloforge.systems.train`."""
+) -> Course:
+    """A new model, its representations fitted, and how it is trained."""
     torch.manual_seed(recipe.seed)
     model = SquirelsFast(card).to(data.full.energies.device)
     taught, held = data.split(recipe.validation, recipe.seed)
@@ -181,5 +176,4 @@ def train(
         average=recipe.average,
         validation=exam.mean,
     )
-    training.run([phase], {"network": model.network}, out, resume=resume, progress=progress)
-    return model
+    return Course(model, [phase], {"network": model.network})

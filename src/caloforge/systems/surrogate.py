@@ -1,11 +1,10 @@
 """A surrogate is a learned simulator: it makes showers from particles, in two stages (see `caloforge.systems.stages`)."""
 
-__all__ = ["Surrogate", "SurrogateRecipe", "train"]
+__all__ = ["Surrogate", "SurrogateRecipe", "course"]
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
@@ -18,7 +17,7 @@ from caloforge.learn import training
 from caloforge.showers import Particles, Showers, spans
 from caloforge.systems import calodream, hurdle
 from caloforge.systems.data import FullShowers
-from caloforge.systems.model import Card, Model
+from caloforge.systems.model import Card, Course, Model
 
 _ENERGY_NOISE, _SHAPE_NOISE = 64, 65
 """The streams of the random numbers of the two stages."""
@@ -108,16 +107,12 @@ def _recipe(values: Mapping[str, Any]) -> SurrogateRecipe:
     return TypeAdapter(SurrogateRecipe).validate_python(dict(values))
 
 
-def train(
+def course(
     recipe: SurrogateRecipe,
     card: Card,
     data: FullShowers,
-    out: Path,
-    *,
-    resume: bool = False,
-    progress: training.Progress | None = None,
-) -> Surrogate:
-    """Train a model; see `caloforge.systems.train`."""
+) -> Course:
+    """A new model, its representations fitted, and how it is trained."""
     torch.manual_seed(recipe.seed)
     model = Surrogate(card).to(data.full.energies.device)
     taught, held = data.split(recipe.validation, recipe.seed)
@@ -126,5 +121,4 @@ def train(
         stage.fit(taught.full)
         phases += stage.phases(taught.full, held.full, recipe.seed, len(phases))
     networks = {"energy": model.energy, "shape": model.shape}
-    training.run(phases, networks, out, resume=resume, checkpoint_every=200, progress=progress)
-    return model
+    return Course(model, phases, networks, checkpoint_every=200)

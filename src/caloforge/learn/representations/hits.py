@@ -28,6 +28,7 @@ from caloforge.learn.quantiles import QuantileTables
 _NODES = 12
 _KNOTS = 33
 _LEAST_SHARE = 1e-6
+_RIDGE = 1e-12
 _SEEN = 0.05, 1.0
 """Hits and cells that each orbit is taken to have seen beforehand, near each node."""
 
@@ -91,7 +92,7 @@ class HitPattern(nn.Module):
         self, layer: int, deposits: Float[Tensor, "showers cells"], q: Float[Tensor, " showers"], random: torch.Generator
     ) -> None:
         numbers = (deposits > 0).sum(dim=1).double()
-        self.trend[layer] = torch.linalg.lstsq(_basis(q), (numbers + 0.5).log()[:, None]).solution[:, 0]
+        self.trend[layer] = _trend(q, (numbers + 0.5).log())
         u = torch.rand(len(q), generator=random, dtype=torch.float64, device=q.device)
         self.numbers.fit_group(layer, q, self._number_feature(numbers, u, q, self.trend[layer]))
         feature = self._share_feature(deposits, deposits.sum(dim=1), numbers)
@@ -190,3 +191,12 @@ class HitPattern(nn.Module):
 def _basis(q: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape 3"]:
     """Powers of the condition, for a quadratic trend."""
     return torch.stack([torch.ones_like(q), q, q * q], dim=-1)
+
+
+def _trend(q: Float[Tensor, " n"], y: Float[Tensor, " n"]) -> Float[Tensor, "3"]:
+    """Coefficients of a quadratic trend, by least squares; from sums, since the bits of matrix products depend on addresses."""
+    basis = _basis(q)
+    gram = (basis[:, :, None] * basis[:, None, :]).sum(dim=0)
+    ridge = _RIDGE * (1 + gram.trace()) * torch.eye(3).to(gram)
+    solution: Tensor = torch.linalg.solve(gram + ridge, (basis * y[:, None]).sum(dim=0))
+    return solution

@@ -97,6 +97,15 @@ def test_standardisation(seed: int, offset: float, scale: float) -> None:
     torch.testing.assert_close(standardisation.inverse(y), x, rtol=1e-6, atol=1e-5 * scale)
 
 
+def test_moments_of_parts_are_those_of_the_whole() -> None:
+    x = 50 + torch.randn(103, 4) * torch.tensor([1.0, 10, 0.1, 0])
+    whole, parts = Standardisation(4).fit(x), Standardisation(4).fit_parts(x.split(10))
+    for found, expected in ((parts.mean, x.double().mean(dim=0)), (parts.width[:3], x.double().std(dim=0)[:3])):
+        torch.testing.assert_close(found, expected, rtol=1e-12, atol=0)
+    torch.testing.assert_close(whole.mean, parts.mean, rtol=1e-12, atol=0)
+    torch.testing.assert_close(whole.width, parts.width, rtol=1e-12, atol=0)
+
+
 def test_moments_of_all_images_are_those_of_the_images_side_by_side() -> None:
     """A number that never changes counts with no width, not with the width 1 that it would have alone."""
     x = torch.randn(2000, 5, dtype=torch.float64) * torch.tensor([3.0, 1, 0.1, 0, 0]) + torch.tensor([1.0, 2, 3, 4, 5])

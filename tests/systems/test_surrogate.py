@@ -1,5 +1,6 @@
 """Surrogates: training from end to end, saving, interruption, and the laws of the showers that they make."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -247,6 +248,14 @@ def test_a_solver_made_for_the_flow_is_saved_and_samples(tmp_path: Path, name: s
     made = model.simulate(particles(20)).deposits
     model.shape.bespoke = SHAPES[name].build(CYLINDER).bespoke
     assert not torch.equal(model.simulate(particles(20)).deposits, made)
+
+
+def test_a_card_of_another_version_is_an_error(trained: Trained, tmp_path: Path) -> None:
+    card = json.loads((trained[0] / "card.json").read_text())
+    card["recipe"]["shape"]["stage"] = "unheard-of"
+    (tmp_path / "card.json").write_text(json.dumps(card))
+    with pytest.raises(ModelError, match=r"the recipe of the card is not one of this version: shape: .*'unheard-of'"):
+        load(tmp_path)
 
 
 def refused(tmp_path: Path, data: Any, message: str, error: type[Exception] = TrainingError, **changes: Any) -> None:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import Field, TypeAdapter
+from pydantic import Field, TypeAdapter, ValidationError
 from torch import Tensor
 
 from caloforge import streams
-from caloforge.errors import ShowerValueError
+from caloforge.errors import ModelError, ShowerValueError
 from caloforge.learn import training
 from caloforge.showers import Particles, Showers, spans
 from caloforge.systems import calodream, hurdle
@@ -104,7 +104,12 @@ class Surrogate(Model):
 
 
 def _recipe(values: Mapping[str, Any]) -> SurrogateRecipe:
-    return TypeAdapter(SurrogateRecipe).validate_python(dict(values))
+    try:
+        return TypeAdapter(SurrogateRecipe).validate_python(dict(values))
+    except ValidationError as error:
+        where = ".".join(str(part) for part in error.errors()[0]["loc"])
+        msg = f"the recipe of the card is not one of this version: {where}: {error.errors()[0]['msg'].lower()}"
+        raise ModelError(msg) from error
 
 
 def course(

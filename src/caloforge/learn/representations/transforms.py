@@ -11,6 +11,7 @@ sample.
 __all__ = ["LogEnergy", "Standardisation", "inverse_logit", "logit"]
 
 import math
+from collections.abc import Iterable
 
 import torch
 from jaxtyping import Float, Int64
@@ -57,7 +58,13 @@ class Standardisation(nn.Module):
             images: A group of permutations of the numbers; the moments are then those of all images of the sample, the same for
                 numbers that a permutation carries into each other. None for the sample alone.
         """
-        mean, variance = x.double().mean(dim=0), x.double().var(dim=0)
+        return self.fit_parts([x], images)
+
+    def fit_parts(
+        self, parts: Iterable[Float[Tensor, "_ n"]], images: Int64[Tensor, "group n"] | None = None
+    ) -> "Standardisation":
+        """Take the moments of a sample that comes in parts, as `fit` does: in double precision only a part at a time."""
+        mean, variance = _moments(parts)
         if images is not None:
             images, own = images.to(mean.device), mean
             mean = own[images].mean(dim=0)
@@ -73,6 +80,18 @@ class Standardisation(nn.Module):
     def inverse(self, y: Float[Tensor, "sample n"]) -> Float[Tensor, "sample n"]:
         """The numbers, in double precision."""
         return y.double() * self.width + self.mean
+
+
+def _moments(parts: Iterable[Float[Tensor, "_ n"]]) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
+    """Mean and variance, part by part."""
+    seen, mean, squares = 0, torch.zeros(()), torch.zeros(())
+    for part in parts:
+        x = part.double()
+        own, total = x.mean(dim=0), seen + len(x)
+        step = own - mean.to(own)
+        squares = squares.to(own) + (x - own).square().sum(dim=0) + step.square() * (seen * len(x) / total)
+        mean, seen = mean.to(own) + step * (len(x) / total), total
+    return mean, squares / (seen - 1)
 
 
 class LogEnergy(nn.Module):

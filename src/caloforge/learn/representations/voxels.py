@@ -24,6 +24,7 @@ from caloforge.showers import Showers
 _ALPHA = 1e-6
 _LEAST = 1e-12
 _ROUNDING = 1e-4
+_AT_A_TIME = 1024
 
 
 def layer_sums(values: Float[Tensor, "showers cells"], layers: Int[Tensor, " cells"], n: int) -> Float[Tensor, "showers n"]:
@@ -63,7 +64,8 @@ class LayerShares(nn.Module):
     def fit(self, showers: Showers) -> "LayerShares":
         """Take threshold and moments from training showers, seen from all sides."""
         self.threshold.copy_(showers.deposits[showers.deposits > 0].min().double() * (1 - _ROUNDING))
-        self.standardisation.fit(logit(self.shares(showers), _ALPHA), showers.calorimeter.symmetries)
+        logits = (logit(self.shares(batch), _ALPHA) for batch in showers.batches(_AT_A_TIME))
+        self.standardisation.fit_parts(logits, showers.calorimeter.symmetries)
         return self
 
     def shares(self, showers: Showers) -> Float[Tensor, "showers cells"]:

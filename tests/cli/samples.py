@@ -51,9 +51,15 @@ TINY_SURROGATE = {
     **{"energy.dim": 12, "energy.heads": 2, "energy.blocks": 1, "energy.feed_forward": 16},
     **{"energy.head_width": 16, "energy.head_layers": 2, "energy.solver": "euler", "energy.solver_steps": 2},
     **{"energy.schedule.epochs": 1, "energy.schedule.batch_size": 64},
-    **{"shape.patch": "[1,2,1]", "shape.dim": 12, "shape.heads": 2, "shape.hidden": 16, "shape.blocks": 1},
-    **{"shape.solver": "euler", "shape.solver_steps": 2, "shape.bespoke": "null"},
-    **{"shape.schedule.epochs": 1, "shape.schedule.batch_size": 64},
+    **{
+        "shape.patch": "[1,2,1]",
+        "shape.network.dim": 12,
+        "shape.network.heads": 2,
+        "shape.network.hidden": 16,
+        "shape.network.blocks": 1,
+    },
+    **{"shape.flow.solver": "euler", "shape.flow.solver_steps": 2, "shape.flow.bespoke": "null"},
+    **{"shape.flow.schedule.epochs": 1, "shape.flow.schedule.batch_size": 64},
 }
 """Settings with which the recipe calodream-ds2 trains in no time, on the small cylinder."""
 

@@ -1,13 +1,14 @@
 """Small stages, small calorimeters and showers for them."""
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 
 from caloforge.calorimeter import Calorimeter, CylinderGrid, CylinderLayer, RegularGrid
 from caloforge.showers import Particles, Showers
 from caloforge.systems.calodream import LatentRecipe, TransfusionRecipe, VisionRecipe
-from caloforge.systems.flows import BespokeRecipe
+from caloforge.systems.flows import BespokeRecipe, FlowRecipe, StudentRecipe, TransformerSizes
 from caloforge.systems.hurdle import HurdleRecipe
 from caloforge.systems.stages import Schedule
 from caloforge.systems.surrogate import SurrogateRecipe
@@ -15,6 +16,8 @@ from caloforge.systems.surrogate import SurrogateRecipe
 CYLINDER = CylinderGrid("small-cylinder", tuple(CylinderLayer((0, 1, 3, 6), 4, 2.0, k) for k in range(6)))
 GRID = RegularGrid("small-grid", (4, 2, 6), (1.0, 2.0, 3.0), order="xzy")
 CALORIMETERS = [CYLINDER, GRID]
+
+ShapeRecipe = VisionRecipe | LatentRecipe | HurdleRecipe
 
 SCHEDULE = Schedule(epochs=0.5, batch_size=20, learning_rate=1e-3)
 
@@ -34,24 +37,19 @@ ENERGY = TransfusionRecipe(
     schedule=SCHEDULE,
 )
 
+SIZES = TransformerSizes(dim=12, heads=2, hidden=16, blocks=1)
+FLOW = FlowRecipe(scale=1 / 0.35, path="linear", solver="midpoint", solver_steps=2, schedule=SCHEDULE)
+
 VISION = VisionRecipe(
     stage="vision",
-    scale=1 / 0.35,
     cut=1e-7,
     patch=(3, 2, 1),
-    dim=12,
-    heads=2,
-    hidden=16,
-    blocks=1,
-    path="linear",
-    solver="midpoint",
-    solver_steps=2,
-    schedule=SCHEDULE,
+    network=SIZES,
+    flow=FLOW,
 )
 
 LATENT = LatentRecipe(
     stage="latent",
-    scale=1 / 0.35,
     cut=1e-7,
     channels=(4, 4, 2),
     kernels=((3, 2, 1), (1, 1, 1)),
@@ -59,47 +57,35 @@ LATENT = LatentRecipe(
     pads=((0, 0, 0), (0, 0, 0)),
     beta=1e-5,
     patch=(1, 1, 1),
-    dim=12,
-    heads=2,
-    hidden=16,
-    blocks=1,
-    path="linear",
-    solver="midpoint",
-    solver_steps=2,
+    network=SIZES,
     autoencoder_schedule=SCHEDULE,
-    schedule=SCHEDULE,
+    flow=FLOW,
 )
 
 HURDLE = HurdleRecipe(
     stage="hurdle",
-    scale=1 / 0.35,
     slab=3,
     code=3,
-    code_dim=12,
-    code_heads=2,
-    code_hidden=16,
-    code_blocks=1,
+    autoencoder=SIZES,
     beta=1.0,
-    dim=12,
-    heads=2,
-    hidden=16,
-    blocks=1,
-    path="trigonometric",
-    solver="midpoint",
-    solver_steps=2,
-    code_schedule=SCHEDULE,
-    schedule=SCHEDULE,
+    network=SIZES,
+    autoencoder_schedule=SCHEDULE,
+    flow=replace(FLOW, path="trigonometric"),
 )
 
 SHAPES = {"vision": VISION, "latent": LATENT, "hurdle": HURDLE}
 
 LOCAL = BespokeRecipe(evaluations=4, local=True, showers=32, batch_size=16, steps=5, learning_rate=0.01)
+STUDENT = StudentRecipe(evaluations=2, showers=32, batch_size=16, steps=5, learning_rate=0.001)
 SOLVERS = {"local": LOCAL, "global": replace(LOCAL, local=False)}
 
 
-def recipe_of(
-    shape: VisionRecipe | LatentRecipe | HurdleRecipe = VISION, energy: TransfusionRecipe = ENERGY, seed: int = 1
-) -> SurrogateRecipe:
+def flowing(shape: ShapeRecipe, **changes: Any) -> ShapeRecipe:
+    """The same stage with another flow."""
+    return replace(shape, flow=replace(shape.flow, **changes))
+
+
+def recipe_of(shape: ShapeRecipe = VISION, energy: TransfusionRecipe = ENERGY, seed: int = 1) -> SurrogateRecipe:
     return SurrogateRecipe(system="surrogate", summary="A small one.", seed=seed, validation=40, energy=energy, shape=shape)
 
 

@@ -24,17 +24,17 @@ CHANGES: list[tuple[str, Any, str]] = [
     ("energy.warp", 9, "energy.warp: unexpected keyword argument"),
     ("energy.schedule.warp", 9, "energy.schedule.warp: unexpected keyword argument"),
     ("shape.warp", 9, "shape.warp: unexpected keyword argument"),
-    ("shape.schedule.warp", 9, "shape.schedule.warp: unexpected keyword argument"),
-    ("shape.bespoke.warp", 9, "shape.bespoke.warp: unexpected keyword argument"),
+    ("shape.flow.schedule.warp", 9, "shape.flow.schedule.warp: unexpected keyword argument"),
+    ("shape.flow.bespoke.warp", 9, "shape.flow.bespoke.warp: unexpected keyword argument"),
     ("shape.stage", "gan", "shape.stage: .*'gan'.* does not match any of the expected tags: 'vision', 'latent'"),
-    ("shape.path", "wild", r"shape.path: input should be 'linear', .* \(found 'wild'\)"),
+    ("shape.flow.path", "wild", r"shape.flow.path: input should be 'linear', .* \(found 'wild'\)"),
     ("shape.patch", [3, 16], "shape.patch.2: field required"),
     ("shape.patch", [3, 16, 1, 1], "shape.patch: tuple should have at most 3 items"),
-    ("shape.dim", 480.5, "shape.dim: input should be a valid integer"),
-    ("shape.schedule.epochs", "many", "shape.schedule.epochs: input should be a valid number"),
-    ("shape.schedule.epochs", 0, "shape.schedule.epochs: input should be greater than 0"),
-    ("shape.schedule.batch_size", -3, "shape.schedule.batch_size: input should be greater than 0"),
-    ("shape.schedule.average", 1.0, "shape.schedule.average: input should be less than 1"),
+    ("shape.network.dim", 480.5, "shape.network.dim: input should be a valid integer"),
+    ("shape.flow.schedule.epochs", "many", "shape.flow.schedule.epochs: input should be a valid number"),
+    ("shape.flow.schedule.epochs", 0, "shape.flow.schedule.epochs: input should be greater than 0"),
+    ("shape.flow.schedule.batch_size", -3, "shape.flow.schedule.batch_size: input should be greater than 0"),
+    ("shape.flow.schedule.average", 1.0, "shape.flow.schedule.average: input should be less than 1"),
     ("energy.schedule", 7, "energy.schedule: input should be a dictionary"),
 ]
 
@@ -81,14 +81,16 @@ def test_values_are_checked_in_every_group(tmp_path: Path, key: str, value: Any,
         load_recipe(str(path))
 
 
-@pytest.mark.parametrize("key", ["shape.warp", "shape.dim.more", "shape.dim.more.yet", "shape.bespoke.steps"])
+@pytest.mark.parametrize(
+    "key", ["shape.warp", "shape.network.dim.more", "shape.network.dim.more.yet", "shape.flow.bespoke.steps"]
+)
 def test_overrides_name_keys_that_there_are(key: str) -> None:
-    overrides = {"shape.bespoke": "null", key: "3"}
+    overrides = {"shape.flow.bespoke": "null", key: "3"}
     with pytest.raises(RecipeError, match=f"recipe calodream-ds2 has no key '{key}'"):
         load_recipe("calodream-ds2", overrides)
 
 
 def test_a_stage_without_a_solver_of_its_own() -> None:
-    recipe = load_recipe("calodream-ds2", {"shape.bespoke": "null", "shape.solver": "midpoint"})
-    assert recipe.shape.bespoke is None
-    assert recipe.shape.solver == "midpoint"
+    recipe = load_recipe("calodream-ds2", {"shape.flow.bespoke": "null", "shape.flow.solver": "midpoint"})
+    assert recipe.shape.flow.bespoke is None
+    assert recipe.shape.flow.solver == "midpoint"

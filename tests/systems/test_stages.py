@@ -11,6 +11,7 @@ from caloforge import streams
 from caloforge.calorimeter import Calorimeter, calochallenge_1_photons
 from caloforge.errors import CaloforgeError, GeometryError, ModelError
 from caloforge.learn import training
+from caloforge.learn.processes import MIDPOINT, Steps
 from caloforge.learn.representations.voxels import layer_sums
 from caloforge.observables import layer_energies
 from caloforge.showers import Showers
@@ -18,7 +19,7 @@ from caloforge.systems.flows import FlowStage
 from caloforge.systems.stages import Lessons, Schedule, turned
 from tests.catalogue import CALORIMETERS as CATALOGUE
 from tests.catalogue import name_of
-from tests.systems.stages import CALORIMETERS, CYLINDER, ENERGY, GRID, SHAPES, SOLVERS, VISION, showers_of
+from tests.systems.stages import CALORIMETERS, CYLINDER, ENERGY, GRID, SHAPES, SOLVERS, VISION, flowing, showers_of
 
 over_calorimeters = pytest.mark.parametrize("calorimeter", CALORIMETERS, ids=name_of)
 over_shapes = pytest.mark.parametrize("name", SHAPES)
@@ -26,7 +27,7 @@ over_shapes = pytest.mark.parametrize("name", SHAPES)
 
 def fitted(name: str, calorimeter: Calorimeter, **changes: Any) -> tuple[FlowStage, Showers]:
     """A shape stage, its networks as they are drawn, with no parameter at zero."""
-    stage, showers = replace(SHAPES[name], **changes).build(calorimeter), showers_of(calorimeter)
+    stage, showers = flowing(SHAPES[name], **changes).build(calorimeter), showers_of(calorimeter)
     for parameter in stage.network.parameters():
         torch.nn.init.normal_(parameter, std=0.1)
     stage.fit(showers)
@@ -146,10 +147,10 @@ def test_a_solver_is_made_for_the_flow(name: str, local: str) -> None:
         torch.nn.init.normal_(parameter, std=0.4)
     network = {key: value.clone() for key, value in stage.network.state_dict().items()}
     euler = sampled(stage, showers)
-    plain = replace(SHAPES[name], bespoke=None, solver="euler", solver_steps=4).build(CYLINDER)
+    plain = flowing(SHAPES[name], bespoke=None, solver="euler", solver_steps=4).build(CYLINDER)
     plain.load_state_dict({key: value for key, value in stage.state_dict().items() if not key.startswith("bespoke.")})
     torch.testing.assert_close(sampled(plain, showers), euler, rtol=1e-3, atol=1e-2)
-    (phase,) = stage.bespoke_phases(showers, 1, 3)
+    _, phase = stage.flow_phases(showers, showers[:40], 1, 3)
     optimiser = torch.optim.Adam(phase.network.parameters(), lr=0.01)
     errors = [phase.loss(7).item()]
     for step in range(phase.steps):
@@ -170,7 +171,7 @@ def test_without_a_solver_of_its_own_there_is_no_phase_for_it(name: str) -> None
     assert names[-1] == "shape"
     bespoke, _ = fitted(name, CYLINDER, bespoke=SOLVERS["local"])
     assert [phase.name for phase in bespoke.phases(showers, showers[:40], 1, 1)] == [*names, "bespoke solver"]
-    assert stage.sampler is stage.steps
+    assert stage.sampler == Steps(MIDPOINT, 2)
 
 
 def test_a_patch_that_does_not_divide_is_refused() -> None:

@@ -21,13 +21,27 @@ from caloforge.errors import (
     TrainingError,
 )
 from caloforge.learn import training
+from caloforge.learn.processes import EULER, Steps
 from caloforge.learn.representations.voxels import layer_sums
 from caloforge.observables import layer_energies
 from caloforge.showers import Particles, Showers
 from caloforge.systems import FullShowers, Surrogate, TrainingShowers, load, load_recipe, train
 from caloforge.systems.flows import FlowStage
 from tests.catalogue import name_of
-from tests.systems.stages import CALORIMETERS, CYLINDER, ENERGY, GRID, LOCAL, SHAPES, SOLVERS, VISION, recipe_of, showers_of
+from tests.systems.stages import (
+    CALORIMETERS,
+    CYLINDER,
+    ENERGY,
+    GRID,
+    LOCAL,
+    SHAPES,
+    SOLVERS,
+    STUDENT,
+    VISION,
+    flowing,
+    recipe_of,
+    showers_of,
+)
 
 over_shapes = pytest.mark.parametrize("name", SHAPES)
 
@@ -45,7 +59,7 @@ Trained = tuple[Path, Surrogate]
 def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     name, calorimeter = request.param
     out = tmp_path_factory.mktemp("models") / f"{name}-{name_of(calorimeter)}"
-    recipe = recipe_of(replace(SHAPES[name], bespoke=LOCAL if calorimeter is GRID else None))
+    recipe = recipe_of(flowing(SHAPES[name], bespoke=LOCAL if calorimeter is GRID else None))
     return out, train(recipe, out, FullShowers(showers_of(calorimeter)), description="made up")
 
 
@@ -240,7 +254,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(tmp_path: Path
 def test_a_solver_made_for_the_flow_is_saved_and_samples(tmp_path: Path, name: str, solver: str) -> None:
     """In full precision, unlike the weights of the networks."""
     data, out = FullShowers(showers_of(CYLINDER)), tmp_path / "model"
-    model = train(recipe_of(replace(SHAPES[name], bespoke=SOLVERS[solver])), out, data, description="")
+    model = train(recipe_of(flowing(SHAPES[name], bespoke=SOLVERS[solver])), out, data, description="")
     learned = {key: value for key, value in weights(out).items() if key.startswith("shape.bespoke.")}
     assert sum(value.numel() for value in learned.values()) == LOCAL.evaluations * (LOCAL.evaluations + 5) // 2 - 1
     assert all(value.dtype == torch.float32 for value in learned.values())
@@ -300,3 +314,19 @@ def test_a_training_at_one_energy(tmp_path: Path) -> None:
     model = train(recipe_of(), tmp_path / "out", data, description="")
     assert model.card.energy_range == (5e4, 5e4)
     assert model.simulate(Particles(torch.full((3,), 5e4)), strict=True).deposits.isfinite().all()
+
+
+@over_shapes
+def test_a_student_is_saved_and_samples(tmp_path: Path, name: str) -> None:
+    """In as many evaluations as the recipe says; a sampler chosen by hand follows the flow itself."""
+    model = train(
+        recipe_of(flowing(SHAPES[name], student=STUDENT)), tmp_path / "m", FullShowers(showers_of(CYLINDER)), description=""
+    )
+    calls: list[int] = []
+    for network in (model.shape.network, model.shape.student):
+        network.register_forward_hook(lambda module, *_: calls.append(id(module)))
+    by_student = model.simulate(particles(16)).deposits
+    assert calls == [id(model.shape.student)] * STUDENT.evaluations
+    model.shape.sample_by(Steps(EULER, 3))
+    assert not torch.equal(model.simulate(particles(16)).deposits, by_student)
+    assert calls[STUDENT.evaluations :] == [id(model.shape.network)] * 3

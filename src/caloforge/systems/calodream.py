@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 import torch
@@ -30,7 +30,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from caloforge import streams
-from caloforge.calorimeter import Calorimeter
+from caloforge.calorimeter import Calorimeter, image_cells
 from caloforge.learn import training
 from caloforge.learn.networks import ConvolutionalAutoencoder, Transfusion, VisionTransformer
 from caloforge.learn.processes import (
@@ -42,7 +42,7 @@ from caloforge.learn.processes import (
 from caloforge.learn.representations import LayerRatios, LayerShares, LogEnergy
 from caloforge.observables import layer_energies
 from caloforge.showers import Showers
-from caloforge.systems.flows import BespokeRecipe, FlowStage, PathName, Solver
+from caloforge.systems.flows import FlowRecipe, FlowStage, PathName, Solver, TransformerSizes
 from caloforge.systems.stages import EnergyStage, Lessons, Schedule
 
 Triple = tuple[int, int, int]
@@ -135,33 +135,17 @@ class VisionRecipe:
     """Settings of a `VisionStage`.
 
     Arguments:
-        scale: The scale f of the energy ratios in the condition.
         cut: Shares of a layer below it are 0.
         patch: The shape of a patch: layers, bins in alpha, bins in r (or z, y, x).
-        dim: Width of the transformer.
-        heads: Its heads.
-        hidden: Width of its dense parts.
-        blocks: Its blocks.
-        path: The path of the flow.
-        solver: The method that integrates the flow, unless there is a bespoke solver.
-        solver_steps: Its steps.
-        schedule: The training.
-        bespoke: The solver made for the flow, or None.
+        network: The sizes of the transformer of the flow.
+        flow: The flow.
     """
 
     stage: Literal["vision"]
-    scale: float
     cut: float
     patch: Triple
-    dim: int
-    heads: int
-    hidden: int
-    blocks: int
-    path: PathName
-    solver: Solver
-    solver_steps: int
-    schedule: Schedule
-    bespoke: BespokeRecipe | None = None
+    network: TransformerSizes
+    flow: FlowRecipe
 
     def build(self, calorimeter: Calorimeter) -> "VisionStage":
         """The stage."""
@@ -172,18 +156,11 @@ class VisionStage(FlowStage):
     """The shares of all cells, by a vision transformer."""
 
     def __init__(self, calorimeter: Calorimeter, recipe: VisionRecipe) -> None:
-        super().__init__(calorimeter, recipe.scale, recipe.path, (recipe.solver, recipe.solver_steps), recipe.bespoke)
-        self.recipe, self.shares = recipe, LayerShares(calorimeter, recipe.cut)
-        layers, alpha, r = self.grid.shape
-        self.network = VisionTransformer(
-            (layers, alpha, r),
-            recipe.patch,
-            dim=recipe.dim,
-            heads=recipe.heads,
-            hidden=recipe.hidden,
-            blocks=recipe.blocks,
-            condition=calorimeter.n_layers + 1,
+        network = VisionTransformer(
+            _shape(calorimeter), recipe.patch, **asdict(recipe.network), condition=calorimeter.n_layers + 1
         )
+        super().__init__(calorimeter, recipe.flow, network)
+        self.recipe, self.shares = recipe, LayerShares(calorimeter, recipe.cut)
 
     @property
     def point_shape(self) -> tuple[int, ...]:
@@ -196,10 +173,8 @@ class VisionStage(FlowStage):
         self.shares.fit(showers)
 
     def phases(self, taught: Showers, held: Showers, seed: int, first: int) -> Sequence[training.Phase]:
-        """The network's, and the solver's if there is to be one."""
-        lessons, exam = Lessons(taught, seed, first), Lessons(held, seed, first)
-        network = self.recipe.schedule.phase("shape", self.network, self.loss, lessons, exam)
-        return [network, *self.bespoke_phases(taught, seed, first + 1)]
+        """Those of the flow."""
+        return self.flow_phases(taught, held, seed, first)
 
     def points(self, showers: Showers, condition: Tensor, random: torch.Generator) -> Float[Tensor, "showers ..."]:
         """Standardised logits of the shares."""
@@ -223,7 +198,6 @@ class LatentRecipe:
     """Settings of a `LatentStage`.
 
     Arguments:
-        scale: The scale f of the energy ratios in the condition.
         cut: Shares of a layer below it are 0.
         channels: Channels of the autoencoder's levels, the latent field's last.
         kernels: Kernels of its levels.
@@ -231,20 +205,12 @@ class LatentRecipe:
         pads: Their paddings.
         beta: Weight of the divergence in its loss.
         patch: The shape of a patch of the latent field.
-        dim: Width of the transformer.
-        heads: Its heads.
-        hidden: Width of its dense parts.
-        blocks: Its blocks.
-        path: The path of the flow.
-        solver: The method that integrates the flow, unless there is a bespoke solver.
-        solver_steps: Its steps.
+        network: The sizes of the transformer of the flow.
         autoencoder_schedule: The training of the autoencoder.
-        schedule: The training of the transformer.
-        bespoke: The solver made for the flow, or None.
+        flow: The flow.
     """
 
     stage: Literal["latent"]
-    scale: float
     cut: float
     channels: tuple[int, ...]
     kernels: tuple[Triple, ...]
@@ -252,16 +218,9 @@ class LatentRecipe:
     pads: tuple[Triple, ...]
     beta: float
     patch: Triple
-    dim: int
-    heads: int
-    hidden: int
-    blocks: int
-    path: PathName
-    solver: Solver
-    solver_steps: int
+    network: TransformerSizes
     autoencoder_schedule: Schedule
-    schedule: Schedule
-    bespoke: BespokeRecipe | None = None
+    flow: FlowRecipe
 
     def build(self, calorimeter: Calorimeter) -> "LatentStage":
         """The stage."""
@@ -272,29 +231,22 @@ class LatentStage(FlowStage):
     """laViT: the latent code of the shares, by a vision transformer."""
 
     def __init__(self, calorimeter: Calorimeter, recipe: LatentRecipe) -> None:
-        super().__init__(calorimeter, recipe.scale, recipe.path, (recipe.solver, recipe.solver_steps), recipe.bespoke)
-        self.recipe, self.process_of_code = recipe, Variational(recipe.beta)
-        self.shares = LayerShares(calorimeter, recipe.cut)
-        layers, alpha, r = self.grid.shape
-        self.autoencoder = ConvolutionalAutoencoder(
-            (layers, alpha, r),
-            condition=calorimeter.n_layers + 1,
+        conditions = calorimeter.n_layers + 1
+        autoencoder = ConvolutionalAutoencoder(
+            _shape(calorimeter),
+            condition=conditions,
             channels=recipe.channels,
             kernels=recipe.kernels,
             strides=recipe.strides,
             pads=recipe.pads,
         )
-        channels, *latent = self.autoencoder.latent_shape
-        self.network = VisionTransformer(
-            (latent[0], latent[1], latent[2]),
-            recipe.patch,
-            channels=channels,
-            dim=recipe.dim,
-            heads=recipe.heads,
-            hidden=recipe.hidden,
-            blocks=recipe.blocks,
-            condition=calorimeter.n_layers + 1,
+        channels, layers, alpha, r = autoencoder.latent_shape
+        network = VisionTransformer(
+            (layers, alpha, r), recipe.patch, channels=channels, **asdict(recipe.network), condition=conditions
         )
+        super().__init__(calorimeter, recipe.flow, network)
+        self.recipe, self.autoencoder, self.process_of_code = recipe, autoencoder, Variational(recipe.beta)
+        self.shares = LayerShares(calorimeter, recipe.cut)
 
     @property
     def point_shape(self) -> tuple[int, ...]:
@@ -307,12 +259,10 @@ class LatentStage(FlowStage):
         self.shares.fit(showers)
 
     def phases(self, taught: Showers, held: Showers, seed: int, first: int) -> Sequence[training.Phase]:
-        """The autoencoder's, the transformer's, and the solver's if there is to be one."""
-        recipe = self.recipe
-        code, flow = ((Lessons(taught, seed, first + k), Lessons(held, seed, first + k)) for k in range(2))
-        autoencoder = recipe.autoencoder_schedule.phase("autoencoder", self.autoencoder, self.code_loss, *code)
-        network = recipe.schedule.phase("shape", self.network, self.loss, *flow)
-        return [autoencoder, network, *self.bespoke_phases(taught, seed, first + 2)]
+        """The autoencoder's, then those of the flow."""
+        lessons, exam = Lessons(taught, seed, first), Lessons(held, seed, first)
+        autoencoder = self.recipe.autoencoder_schedule.phase("autoencoder", self.autoencoder, self.code_loss, lessons, exam)
+        return [autoencoder, *self.flow_phases(taught, held, seed, first + 1)]
 
     def code_loss(self, showers: Showers, random: torch.Generator) -> Float[Tensor, ""]:
         """The loss of the autoencoder."""
@@ -338,3 +288,9 @@ class LatentStage(FlowStage):
         del key
         shares = self.cells(self.autoencoder.decode(points, condition).sigmoid())
         return self.shares.deposits(shares.double(), energies)
+
+
+def _shape(calorimeter: Calorimeter) -> Triple:
+    """The shape of the field of all cells."""
+    layers, alpha, r = image_cells(calorimeter).shape
+    return layers, alpha, r

@@ -1,11 +1,23 @@
-r"""A shape made by a flow, whatever the flow carries, and the solver made for it (CaloDREAM, arXiv:2405.09629, section 3.4).
+r"""A shape made by a flow, whatever the flow carries, and faster ways to sample it (CaloDREAM, arXiv:2405.09629, section 3.4).
 
-A stage says how it sees a shower as a point of the flow, and what deposits a point stands for. It may end with a
-`BespokeSolver`: where there is one, it is what samples.
+A stage says how it sees a shower as a point of the flow, and what deposits a point stands for. It may have a `BespokeSolver` made
+for its flow, or a *student*, a network like its own that has learned the flow's trajectories in a step or two (`Distillation`):
+where there is a student, it is what samples, or else the bespoke solver, or else the Runge-Kutta steps of the recipe.
 """
 
-__all__ = ["BespokeRecipe", "FlowStage", "PathName", "Solver", "solver_phase"]
+__all__ = [
+    "BespokeRecipe",
+    "FlowRecipe",
+    "FlowStage",
+    "PathName",
+    "Solver",
+    "StudentRecipe",
+    "TransformerSizes",
+    "solver_phase",
+    "student_phase",
+]
 
+import copy
 import math
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
@@ -25,6 +37,7 @@ from caloforge.learn.processes import (
     RK4,
     SOLVERS,
     BespokeSolver,
+    Distillation,
     FlowBridge,
     Sampler,
     Steps,
@@ -38,7 +51,7 @@ from caloforge.learn.processes import (
 from caloforge.learn.representations import LayerRatios, LogEnergy
 from caloforge.observables import layer_energies
 from caloforge.showers import Showers
-from caloforge.systems.stages import ShapeStage
+from caloforge.systems.stages import Lessons, Schedule, ShapeStage
 
 _REFERENCE_STEPS = 40
 """Steps of RK4 in the solutions that bespoke solvers learn from."""
@@ -73,43 +86,93 @@ class BespokeRecipe:
     learning_rate: float
 
 
+@dataclass(frozen=True)
+class StudentRecipe:
+    """Settings of the student of a flow.
+
+    Arguments:
+        evaluations: Evaluations of the student a shower, one or two as a rule.
+        showers: Trajectories of the flow that it learns from.
+        batch_size: Trajectories a step.
+        steps: Steps of the optimiser.
+        learning_rate: The peak learning rate.
+    """
+
+    evaluations: int
+    showers: int
+    batch_size: int
+    steps: int
+    learning_rate: float
+
+
+@dataclass(frozen=True)
+class FlowRecipe:
+    """Settings of a flow.
+
+    Arguments:
+        scale: The scale f of the energy ratios in the condition.
+        path: The path of the flow.
+        solver: The method that integrates it, where neither a bespoke solver nor a student does.
+        solver_steps: Its steps.
+        schedule: The training of its network.
+        bespoke: The solver made for it, or None.
+        student: Its student, or None.
+    """
+
+    scale: float
+    path: PathName
+    solver: Solver
+    solver_steps: int
+    schedule: Schedule
+    bespoke: BespokeRecipe | None = None
+    student: StudentRecipe | None = None
+
+
+@dataclass(frozen=True)
+class TransformerSizes:
+    """The sizes of a transformer.
+
+    Arguments:
+        dim: Width of a token's vector.
+        heads: Heads of the attention.
+        hidden: Width of the dense parts.
+        blocks: Blocks.
+    """
+
+    dim: int
+    heads: int
+    hidden: int
+    blocks: int
+
+
 class FlowStage(ShapeStage):
     """A shape made by a flow: what its ways of seeing a shower share.
 
     Arguments:
         calorimeter: Where the cells are.
-        scale: The scale f of the energy ratios in the condition.
-        path: The path of the flow.
-        solver: The method that integrates it, and its steps, unless there is a bespoke solver.
-        bespoke: The bespoke solver, or None.
+        flow: The settings of the flow.
+        network: Its network, a velocity on points of the shape of ``point_shape``.
     """
 
-    network: nn.Module
     grid: Tensor
 
-    def __init__(
-        self,
-        calorimeter: Calorimeter,
-        scale: float,
-        path: PathName,
-        solver: tuple[Solver, int],
-        bespoke: BespokeRecipe | None,
-    ) -> None:
+    def __init__(self, calorimeter: Calorimeter, flow: FlowRecipe, network: nn.Module) -> None:
         super().__init__(calorimeter)
-        self.process, self.bespoke_recipe = FlowBridge(PATHS[path]), bespoke
-        self.ratios, self.log_energy = LayerRatios(calorimeter.n_layers, scale), LogEnergy()
-        self.steps = Steps(SOLVERS[solver[0]], solver[1])
-        self.bespoke = None if bespoke is None else BespokeSolver(bespoke.evaluations)
+        self.flow, self.process, self.network = flow, FlowBridge(PATHS[flow.path]), network
+        self.ratios, self.log_energy = LayerRatios(calorimeter.n_layers, flow.scale), LogEnergy()
+        self.bespoke = None if flow.bespoke is None else BespokeSolver(flow.bespoke.evaluations)
+        self.student = None if flow.student is None else copy.deepcopy(network)
         self._chosen: tuple[Sampler, ...] = ()
         self.register_buffer("grid", image_cells(calorimeter), persistent=False)
 
     @property
     def sampler(self) -> Sampler:
-        """What samples the flow: the one last chosen, or else the bespoke solver, or else the steps of the recipe."""
-        return (*self._chosen, self.steps if self.bespoke is None else self.bespoke)[0]
+        """What follows the flow: the sampler last chosen, or else the bespoke solver, or else the steps of the recipe."""
+        steps = Steps(SOLVERS[self.flow.solver], self.flow.solver_steps)
+        return (*self._chosen, steps if self.bespoke is None else self.bespoke)[0]
 
     def sample_by(self, sampler: Sampler) -> None:
-        """Choose another sampler; it is not saved with the stage."""
+        """Choose another sampler, in place of a student too; it is not saved with the stage."""
         self._chosen = (sampler,)
 
     @property
@@ -176,19 +239,28 @@ class FlowStage(ShapeStage):
         """By the flow."""
         condition = self.condition(incident, energies)
         start = streams.normals(key, math.prod(self.point_shape)).float().reshape(-1, *self.point_shape)
-        points = self.process.transport(self.network, start, condition, self.sampler)
+        points = self._end(start, condition)
         return self.deposits(points, energies, condition, streams.offspring(key, 0))
+
+    def _end(self, start: Float[Tensor, "showers ..."], condition: Tensor) -> Float[Tensor, "showers ..."]:
+        if self.student is None or self.flow.student is None or self._chosen:
+            return self.process.transport(self.network, start, condition, self.sampler)
+        return self.process.transport(self.student, start, condition, Distillation(self.flow.student.evaluations).sampler)
 
     def velocity(self, condition: Tensor) -> Velocity:
         """The network's velocity at one time and condition."""
         return lambda x, t: self.network(x, x.new_full((len(x),), t), condition)
 
-    def bespoke_phases(self, showers: Showers, seed: int, number: int) -> Sequence[training.Phase]:
-        """The phase that makes the solver for the conditions of training showers, if there is to be one."""
-        if self.bespoke is None or self.bespoke_recipe is None:
-            return []
-        condition = self.condition(showers.energies, layer_energies(showers))
-        return [solver_phase(self, self.bespoke, self.bespoke_recipe, condition, (seed, number))]
+    def flow_phases(self, taught: Showers, held: Showers, seed: int, first: int) -> Sequence[training.Phase]:
+        """The network's phase, then those of the solver and of the student if there are to be any."""
+        lessons, exam = Lessons(taught, seed, first), Lessons(held, seed, first)
+        phases = [self.flow.schedule.phase("shape", self.network, self.loss, lessons, exam)]
+        conditions = self.condition(taught.energies, layer_energies(taught))
+        if self.bespoke is not None and self.flow.bespoke is not None:
+            phases.append(solver_phase(self, self.bespoke, self.flow.bespoke, conditions, (seed, first + 1)))
+        if self.student is not None and self.flow.student is not None:
+            phases.append(student_phase(self, self.student, self.flow.student, conditions, (seed, first + 2)))
+        return phases
 
 
 def solver_phase(
@@ -219,31 +291,77 @@ def solver_phase(
     )
 
 
+def student_phase(
+    stage: FlowStage,
+    student: nn.Module,
+    recipe: StudentRecipe,
+    conditions: Float[Tensor, "showers conditions"],
+    seed: tuple[int, int],
+) -> training.Phase:
+    """The phase that teaches a student the trajectories of the flow of a stage; it begins as the flow's network.
+
+    Arguments:
+        stage: The stage, its network trained.
+        student: The student, a network like the stage's.
+        recipe: Its settings.
+        conditions: Conditions to draw from.
+        seed: The seed of the training, and the number of the phase.
+    """
+    return training.Phase(
+        name="student",
+        network=student,
+        loss=_StudentErrors(stage, student, recipe, conditions, seed),
+        steps=recipe.steps,
+        learning_rate=recipe.learning_rate,
+        cosine=True,
+        average=0.99,
+    )
+
+
 @dataclass(frozen=True)
-class _Errors:
-    """What the bespoke solvers learn from: reference solutions for given conditions; see `solver_phase`."""
+class _Examples:
+    """Start points and conditions of the flow to learn from.
+
+    Arguments:
+        stage: The stage, whose network is trained.
+        pupil: What learns.
+        recipe: Its settings.
+        conditions: Conditions to draw from.
+        seed: The seed of the training, and the number of the phase.
+    """
 
     stage: FlowStage
-    solver: BespokeSolver
-    recipe: BespokeRecipe
+    pupil: nn.Module
+    recipe: BespokeRecipe | StudentRecipe
     conditions: Float[Tensor, "showers conditions"]
     seed: tuple[int, int]
 
-    def solutions(self) -> Iterator[tuple[Trajectory, Tensor]]:
-        """Reference solutions and their conditions, a few at a time."""
-        stage, device = self.stage, self.conditions.device
+    def starts(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Start points and their conditions, a few at a time."""
+        device = self.conditions.device
         random = training.generator(*self.seed, _REFERENCES, device)
         for _ in range(0, self.recipe.showers, _SOLUTIONS_AT_A_TIME):
             rows = torch.randint(len(self.conditions), (_SOLUTIONS_AT_A_TIME,), generator=random, device=device)
-            condition = self.conditions[rows]
-            start = torch.randn(len(rows), *stage.point_shape, generator=random, device=device)
-            with torch.no_grad():
-                yield trace(stage.velocity(condition), start, solver=RK4, steps=_REFERENCE_STEPS), condition
+            start = torch.randn(len(rows), *self.stage.point_shape, generator=random, device=device)
+            yield start, self.conditions[rows]
 
     def rows(self, step: int, available: int) -> Int64[Tensor, " rows"]:
-        """The solutions of a step."""
+        """The examples of a step."""
         random = training.generator(*self.seed, step)
         return torch.randint(available, (self.recipe.batch_size,), generator=random)
+
+
+@dataclass(frozen=True)
+class _Errors(_Examples):
+    """What the bespoke solvers learn from: reference solutions; see `solver_phase`."""
+
+    pupil: BespokeSolver
+
+    def solutions(self) -> Iterator[tuple[Trajectory, Tensor]]:
+        """Reference solutions and their conditions, a few at a time."""
+        for start, condition in self.starts():
+            with torch.no_grad():
+                yield trace(self.stage.velocity(condition), start, solver=RK4, steps=_REFERENCE_STEPS), condition
 
 
 class _LocalErrors(_Errors):
@@ -255,7 +373,7 @@ class _LocalErrors(_Errors):
         return torch.cat([gram(trajectory) for trajectory, _ in self.solutions()])
 
     def __call__(self, step: int) -> Float[Tensor, ""]:
-        return local_truncation(self.solver, self.products[self.rows(step, len(self.products))])
+        return local_truncation(self.pupil, self.products[self.rows(step, len(self.products))])
 
 
 class _GlobalErrors(_Errors):
@@ -272,4 +390,33 @@ class _GlobalErrors(_Errors):
     def __call__(self, step: int) -> Float[Tensor, ""]:
         rows = self.rows(step, len(self.ends[0]))
         start, end, condition = (part[rows] for part in self.ends)
-        return global_truncation(self.solver, self.stage.network, (start, end), condition)
+        return global_truncation(self.pupil, self.stage.network, (start, end), condition)
+
+
+class _StudentErrors(_Examples):
+    """The error of the student in a step."""
+
+    @cached_property
+    def lessons(self) -> tuple[Tensor, Tensor]:
+        """Where the student has to stop on each trajectory, and the conditions."""
+        process, found = self.process, []
+        for start, condition in self.starts():
+            with torch.no_grad():
+                stops = process.lessons(
+                    self.stage.velocity(condition), start, solver=RK4, steps=_REFERENCE_STEPS // process.steps
+                )
+            found.append((stops, condition))
+        stops, conditions = (torch.cat(parts) for parts in zip(*found, strict=True))
+        return stops, conditions
+
+    @property
+    def process(self) -> Distillation:
+        """What the student learns by."""
+        return Distillation(self.recipe.evaluations)
+
+    def __call__(self, step: int) -> Float[Tensor, ""]:
+        if step == 0:
+            self.pupil.load_state_dict(self.stage.network.state_dict())
+        stops, conditions = self.lessons
+        rows = self.rows(step, len(stops))
+        return self.process.loss(self.pupil, stops[rows], conditions[rows])

@@ -11,7 +11,7 @@ thousands, nearly all of them standard normal, and a shower is a handful of toke
 __all__ = ["HurdleRecipe", "HurdleStage"]
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 import torch
@@ -19,14 +19,14 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from caloforge import streams
-from caloforge.calorimeter import Calorimeter
+from caloforge.calorimeter import Calorimeter, image_cells
 from caloforge.learn import training
 from caloforge.learn.networks import HitAutoencoder, VisionTransformer
 from caloforge.learn.processes import Hurdle
 from caloforge.learn.representations import HitPattern, Hits
 from caloforge.learn.symmetry import Orbits
 from caloforge.showers import Showers
-from caloforge.systems.flows import BespokeRecipe, FlowStage, PathName, Solver
+from caloforge.systems.flows import FlowRecipe, FlowStage, TransformerSizes
 from caloforge.systems.stages import Lessons, Schedule
 
 _FIT_SEED = 0
@@ -40,45 +40,23 @@ class HurdleRecipe:
     """Settings of a `HurdleStage`.
 
     Arguments:
-        scale: The scale f of the energy ratios in the condition.
         slab: Layers that share a token; a divisor of their number.
         code: Numbers in the code of a slab.
-        code_dim: Width of the autoencoder.
-        code_heads: Its heads.
-        code_hidden: Width of its dense parts.
-        code_blocks: Blocks of its encoder, and of its decoder.
+        autoencoder: The sizes of the encoder, and of the decoder.
         beta: Weight of the divergence in its loss.
-        dim: Width of the transformer of the flow.
-        heads: Its heads.
-        hidden: Width of its dense parts.
-        blocks: Its blocks.
-        path: The path of the flow.
-        solver: The method that integrates the flow, unless there is a bespoke solver.
-        solver_steps: Its steps.
-        code_schedule: The training of the autoencoder.
-        schedule: The training of the flow.
-        bespoke: The solver made for the flow, or None.
+        network: The sizes of the transformer of the flow.
+        autoencoder_schedule: The training of the autoencoder.
+        flow: The flow.
     """
 
     stage: Literal["hurdle"]
-    scale: float
     slab: int
     code: int
-    code_dim: int
-    code_heads: int
-    code_hidden: int
-    code_blocks: int
+    autoencoder: TransformerSizes
     beta: float
-    dim: int
-    heads: int
-    hidden: int
-    blocks: int
-    path: PathName
-    solver: Solver
-    solver_steps: int
-    code_schedule: Schedule
-    schedule: Schedule
-    bespoke: BespokeRecipe | None = None
+    network: TransformerSizes
+    autoencoder_schedule: Schedule
+    flow: FlowRecipe
 
     def build(self, calorimeter: Calorimeter) -> "HurdleStage":
         """The stage."""
@@ -89,33 +67,27 @@ class HurdleStage(FlowStage):
     """Codes and numbers of hits by a flow, hits and their shares by a decoder."""
 
     def __init__(self, calorimeter: Calorimeter, recipe: HurdleRecipe) -> None:
-        super().__init__(calorimeter, recipe.scale, recipe.path, (recipe.solver, recipe.solver_steps), recipe.bespoke)
-        self.recipe, self.process_of_code = recipe, Hurdle(recipe.beta)
-        layers, alpha, r = self.grid.shape
-        orbit = Orbits(calorimeter.symmetries).orbit
-        self.pattern = HitPattern(orbit[self.grid.flatten()].reshape(layers, alpha * r))
-        self.autoencoder = HitAutoencoder(
+        layers, alpha, r = image_cells(calorimeter).shape
+        autoencoder = HitAutoencoder(
             layers,
             alpha * r,
             slab=recipe.slab,
             code=recipe.code,
-            dim=recipe.code_dim,
-            heads=recipe.code_heads,
-            hidden=recipe.code_hidden,
-            blocks=recipe.code_blocks,
+            **asdict(recipe.autoencoder),
             condition=2 * layers + 1,
         )
-        self.network = VisionTransformer(
+        network = VisionTransformer(
             (layers // recipe.slab, 1, 1),
             (1, 1, 1),
             channels=recipe.code + recipe.slab,
-            dim=recipe.dim,
-            heads=recipe.heads,
-            hidden=recipe.hidden,
-            blocks=recipe.blocks,
+            **asdict(recipe.network),
             condition=layers + 1,
             exact_gelu=True,
         )
+        super().__init__(calorimeter, recipe.flow, network)
+        self.recipe, self.autoencoder, self.process_of_code = recipe, autoencoder, Hurdle(recipe.beta)
+        orbit = Orbits(calorimeter.symmetries).orbit
+        self.pattern = HitPattern(orbit[self.grid.flatten()].reshape(layers, alpha * r))
 
     @property
     def point_shape(self) -> tuple[int, ...]:
@@ -132,12 +104,10 @@ class HurdleStage(FlowStage):
         return self.field(showers.deposits)[:, 0].flatten(2)
 
     def phases(self, taught: Showers, held: Showers, seed: int, first: int) -> Sequence[training.Phase]:
-        """The autoencoder's, the flow's, and the solver's if there is to be one."""
-        recipe = self.recipe
-        code, flow = ((Lessons(taught, seed, first + k), Lessons(held, seed, first + k)) for k in range(2))
-        autoencoder = recipe.code_schedule.phase("autoencoder", self.autoencoder, self.code_loss, *code)
-        network = recipe.schedule.phase("shape", self.network, self.loss, *flow)
-        return [autoencoder, network, *self.bespoke_phases(taught, seed, first + 2)]
+        """The autoencoder's, then those of the flow."""
+        lessons, exam = Lessons(taught, seed, first), Lessons(held, seed, first)
+        autoencoder = self.recipe.autoencoder_schedule.phase("autoencoder", self.autoencoder, self.code_loss, lessons, exam)
+        return [autoencoder, *self.flow_phases(taught, held, seed, first + 1)]
 
     def code_loss(self, showers: Showers, random: torch.Generator) -> Float[Tensor, ""]:
         """The loss of the autoencoder."""

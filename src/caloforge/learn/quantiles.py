@@ -25,6 +25,9 @@ _EDGE = 32
 
 _FEWEST = 20
 
+_LOW = 0.03
+"""The quantile below which one node has to do."""
+
 
 class QuantileTables(nn.Module):
     """Quantile tables of several groups of numbers.
@@ -50,6 +53,12 @@ class QuantileTables(nn.Module):
         """Place the nodes among the conditions seen, closer where they are low: the laws change with the log of the energy."""
         places = torch.linspace(0, 1, len(self.nodes), dtype=torch.float64, device=q.device) ** 1.5
         self.nodes.copy_(torch.quantile(q, places))
+
+    def spread_nodes(self, q: Float[Tensor, " n"]) -> None:
+        """Place the first node at the least condition seen, the others evenly from a low quantile to the greatest."""
+        order = q.sort().values
+        low = order[int(_LOW * (len(q) - 1))]
+        self.nodes.copy_(torch.cat([order[:1], torch.linspace(float(low), float(order[-1]), len(self.nodes) - 1).to(order)]))
 
     def fit_group(self, group: int, q: Float[Tensor, " n"], z: Float[Tensor, " n"]) -> None:
         """Make the tables of a group; a number counts for the nodes on either side of its condition, by nearness."""

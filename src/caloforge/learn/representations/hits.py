@@ -9,7 +9,10 @@ so that any hits with any shares conserve :math:`E_l`, and none falls below the 
 nearly standard normal *scores* by `QuantileTables` at the condition :math:`q = \ln E_l`, one group for cells that a symmetry
 carries into each other, one for each layer:
 
-- of a share, :math:`\ln(n_l g_c)`; a single hit has the share 1 and the score 0;
+- of a share, the centred log ratio :math:`\sqrt{n_l / (n_l - 1)}\, (\ln g_c - \langle \ln g \rangle_l)`, a mean over the hits
+  of the layer. The root makes good for the mean taken out: independent numbers, made shares by a softmax, have the variance
+  of the original ones, which :math:`\ln g_c` itself would lose, as a large share makes all others small. A single hit has
+  the share 1 and the score 0;
 - of a number, :math:`\ln(n_l + 1 - u) - m_l(q)` with :math:`u \sim U(0, 1)` and :math:`m_l` quadratic, fitted by least squares.
 
 The share of showers in which a cell is hit at :math:`q` is its *occupancy* :math:`p_c(q)`, known at the nodes of the tables.
@@ -25,7 +28,7 @@ from torch import Tensor, nn
 
 from caloforge.learn.quantiles import QuantileTables
 
-_NODES = 12
+_NODES = 20
 _KNOTS = 33
 _LEAST_SHARE = 1e-6
 _RIDGE = 1e-12
@@ -82,7 +85,7 @@ class HitPattern(nn.Module):
         energies, numbers = deposits.double().sum(dim=2), (deposits > 0).sum(dim=2)
         q = self._condition(energies)
         for tables in (self.shares, self.numbers):
-            tables.fit_nodes(q[numbers > 0])
+            tables.spread_nodes(q[numbers > 0])
         for layer in range(len(self.trend)):
             lit = numbers[:, layer] > 0
             self._fit_layer(layer, deposits[lit, layer].double(), q[lit, layer], random)
@@ -95,7 +98,7 @@ class HitPattern(nn.Module):
         self.trend[layer] = _trend(q, (numbers + 0.5).log())
         u = torch.rand(len(q), generator=random, dtype=torch.float64, device=q.device)
         self.numbers.fit_group(layer, q, self._number_feature(numbers, u, q, self.trend[layer]))
-        feature = self._share_feature(deposits, deposits.sum(dim=1), numbers)
+        feature = self._share_feature(deposits, deposits > 0)
         nearness, several = self.shares.nearness(q), numbers > 1
         for orbit in torch.unique(self.orbit[layer]).tolist():
             cells = self.orbit[layer] == orbit
@@ -109,10 +112,13 @@ class HitPattern(nn.Module):
         return energies.double().clamp_min(self.threshold).log()
 
     def _share_feature(
-        self, deposits: Float[Tensor, "*layers cells"], energies: Float[Tensor, "*layers"], numbers: Float[Tensor, "*layers"]
+        self, deposits: Float[Tensor, "*layers cells"], hit: Bool[Tensor, "*layers cells"]
     ) -> Float[Tensor, "*layers cells"]:
-        above = (energies - numbers * self.threshold).clamp_min(_LEAST_SHARE * self.threshold)[..., None]
-        return (numbers[..., None] * ((deposits - self.threshold) / above).clamp_min(_LEAST_SHARE)).log()
+        """The centred log ratios of the hits; what stands in other cells means nothing."""
+        logs = (deposits.double() - self.threshold).clamp_min(_LEAST_SHARE * self.threshold).log()
+        numbers = hit.sum(dim=-1, keepdim=True)
+        mean = (logs * hit).sum(dim=-1, keepdim=True) / numbers.clamp_min(1)
+        return (logs - mean) * _gain(numbers)
 
     @staticmethod
     def _number_feature(
@@ -128,10 +134,9 @@ class HitPattern(nn.Module):
         hit = deposits >= self.threshold
         energies, numbers = (deposits * hit).double().sum(dim=2), hit.sum(dim=2).double()
         shower, layer, cell = (hit & (numbers > 1)[:, :, None]).nonzero(as_tuple=True)
-        e, n = energies[shower, layer], numbers[shower, layer]
-        feature = self._share_feature(deposits[shower, layer, cell].double()[:, None], e, n)[:, 0]
+        feature, q = self._share_feature(deposits, hit)[shower, layer, cell], self._condition(energies)[shower, layer]
         scores = torch.zeros_like(deposits, dtype=torch.float32)
-        scores[shower, layer, cell] = self.shares(feature, self._condition(e), self.orbit[layer, cell]).float()
+        scores[shower, layer, cell] = self.shares(feature, q, self.orbit[layer, cell]).float()
         return Hits(hit, scores, numbers.float(), energies)
 
     def number_scores(self, hits: Hits, u: Float[Tensor, "showers layers"]) -> Float[Tensor, "showers layers"]:
@@ -183,9 +188,14 @@ class HitPattern(nn.Module):
         feature[shower, layer, cell] = self.shares.inverse(
             scores[shower, layer, cell].double(), self._condition(energies)[shower, layer], self.orbit[layer, cell]
         )
-        shares = feature.softmax(dim=2).nan_to_num(nan=0.0)
+        shares = (feature / _gain(hit.sum(dim=2, keepdim=True))).softmax(dim=2).nan_to_num(nan=0.0)
         above = (energies - numbers * self.threshold).clamp_min(0)
         return torch.where(hit, self.threshold + shares * above[:, :, None], 0.0).float()
+
+
+def _gain(numbers: Int64[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """What the mean of so many numbers, taken out of them, takes from their width, made good; 1 for a single one."""
+    return (numbers / (numbers - 1)).sqrt().clamp_max(2.0).double()
 
 
 def _basis(q: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape 3"]:

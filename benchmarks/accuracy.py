@@ -65,7 +65,7 @@ def numbers(evaluation: report.Evaluation, name: str) -> dict[str, Any]:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", nargs="+", default=list(zoo.names()))
+    parser.add_argument("--model", nargs="+", default=["squirels-fast", "squirels-laptop"])
     parser.add_argument("--full", nargs="+", default=[], type=Path)
     parser.add_argument("--fast", nargs="+", default=[], type=Path)
     parser.add_argument("--showers", type=int, default=2000)

@@ -31,7 +31,7 @@ def matches(pattern: re.Pattern[str]) -> Iterator[tuple[str, str]]:
 
 
 COMMANDS = sorted({(page, text) for page, text in matches(COMMAND) if not PROSE.search(text)})
-NAMED = re.compile(r" (squirels|calodream)")
+NAMED = re.compile(r" (squirels|calodream-)")
 """Every command in the documentation and in the help texts."""
 
 

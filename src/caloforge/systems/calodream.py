@@ -87,12 +87,15 @@ class TransfusionRecipe:
 
 
 class TransfusionStage(EnergyStage):
-    """The energies of the layers, one after another."""
+    """The energies of the layers, one after another; what is less than any layer of a training shower held counts as none."""
+
+    least: Tensor
 
     def __init__(self, calorimeter: Calorimeter, recipe: TransfusionRecipe) -> None:
         super().__init__(calorimeter)
         self.recipe, self.process = recipe, AutoregressiveFlow(PATHS[recipe.path])
         self.ratios, self.log_energy = LayerRatios(calorimeter.n_layers, recipe.scale), LogEnergy()
+        self.register_buffer("least", torch.zeros((), dtype=torch.float64))
         self.network = Transfusion(
             calorimeter.n_layers,
             dim=recipe.dim,
@@ -106,8 +109,10 @@ class TransfusionStage(EnergyStage):
         )
 
     def fit(self, showers: Showers) -> None:
-        """Take moments and range."""
-        self.ratios.fit(layer_energies(showers), showers.energies)
+        """Take moments, range and the least energy of a layer."""
+        energies = layer_energies(showers)
+        self.least.copy_(energies[energies > 0].min())
+        self.ratios.fit(energies, showers.energies)
         self.log_energy.fit(showers.energies)
 
     def phases(self, taught: Showers, held: Showers, seed: int, first: int) -> Sequence[training.Phase]:
@@ -127,7 +132,8 @@ class TransfusionStage(EnergyStage):
         noise = streams.normals(key, self.calorimeter.n_layers).float()
         solver, steps = SOLVERS[self.recipe.solver], self.recipe.solver_steps
         values = self.process.sample(self.network, noise, self.log_energy(incident), solver, steps)
-        return self.ratios.inverse(values, incident)
+        energies = self.ratios.inverse(values, incident)
+        return torch.where(energies >= self.least, energies, 0.0)
 
 
 @dataclass(frozen=True)

@@ -138,10 +138,10 @@ def test_a_lost_training_keeps_the_last_good_state_and_goes_on_from_it(
     caloforge: Caloforge, cylinder_file: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "m"
-    line = one_error(surrogate_trained(caloforge, cylinder_file, out, shape__schedule__learning_rate=1e30))
+    line = one_error(surrogate_trained(caloforge, cylinder_file, out, shape__flow__schedule__learning_rate=1e30))
     assert "phase shape, step 1: the loss is nan; the last good state is in" in line
     assert {path.name for path in out.iterdir()} == {"checkpoint.safetensors", "history.csv"}
-    line = one_error(surrogate_trained(caloforge, cylinder_file, out, "--resume", shape__dim=24))
+    line = one_error(surrogate_trained(caloforge, cylinder_file, out, "--resume", shape__network__dim=24))
     assert "not a checkpoint of this training" in line
     assert "resume with the recipe and the settings that it began with" in line
     assert surrogate_trained(caloforge, cylinder_file, out, "--resume").code == 0

@@ -140,7 +140,7 @@ def test_agrees_with_the_slow_reference(shape: Grid, patch: Grid, channels: int)
     network, given = shaken(small(shape, patch, channels)), inputs(shape, channels)
     torch.testing.assert_close(network(*given), slow(network, *given), rtol=1e-4, atol=1e-5)
     doubles = tuple(i.double() for i in given)
-    torch.testing.assert_close(network.double()(*doubles), slow(network, *doubles), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(network.double()(*doubles), slow(network, *doubles), rtol=1e-4, atol=1e-5)
 
 
 def test_the_exact_gelu_is_near_its_approximation() -> None:

@@ -211,13 +211,13 @@ LONG = replace(ENERGY, schedule=replace(ENERGY.schedule, epochs=21.0))
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("models") / "whole"
-    train(recipe_of(replace(VISION, bespoke=LOCAL), LONG), out, FullShowers(showers_of(CYLINDER)), description="")
+    train(recipe_of(flowing(VISION, bespoke=LOCAL), LONG), out, FullShowers(showers_of(CYLINDER)), description="")
     return out
 
 
 @pytest.mark.parametrize("stop", [(0, 205), (1, 3), (2, 2)])
 def test_an_interrupted_training_resumes_to_the_same_bits(tmp_path: Path, uninterrupted: Path, stop: tuple[int, int]) -> None:
-    data, recipe = FullShowers(showers_of(CYLINDER)), recipe_of(replace(VISION, bespoke=LOCAL), LONG)
+    data, recipe = FullShowers(showers_of(CYLINDER)), recipe_of(flowing(VISION, bespoke=LOCAL), LONG)
     with pytest.MonkeyPatch.context() as patch:
         stop_at(patch, *stop)
         with pytest.raises(StopError):

@@ -79,6 +79,7 @@ PUBLIC: dict[str, list[str]] = {
         "AutoregressiveFlow",
         "AutoregressiveNetwork",
         "BespokeSolver",
+        "Bijection",
         "Displacement",
         "Distillation",
         "EULER",
@@ -89,6 +90,7 @@ PUBLIC: dict[str, list[str]] = {
         "Linear",
         "MIDPOINT",
         "Network",
+        "NormalizingFlow",
         "PATHS",
         "Path",
         "RK4",
@@ -127,6 +129,7 @@ PUBLIC: dict[str, list[str]] = {
         "random_signs",
         "standard_normal",
     ],
+    "caloforge.learn.processes.normalizing": ["Bijection", "NormalizingFlow"],
     "caloforge.learn.processes.schroedinger": ["Displacement", "SchroedingerBridge"],
     "caloforge.learn.processes.solvers": [
         "EULER",

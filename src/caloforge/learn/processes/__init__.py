@@ -11,6 +11,7 @@ __all__ = [
     "AutoregressiveFlow",
     "AutoregressiveNetwork",
     "BespokeSolver",
+    "Bijection",
     "Displacement",
     "Distillation",
     "FlowBridge",
@@ -18,6 +19,7 @@ __all__ = [
     "HurdleAutoencoder",
     "Linear",
     "Network",
+    "NormalizingFlow",
     "Path",
     "RungeKutta",
     "Sampler",
@@ -54,6 +56,7 @@ from caloforge.learn.processes.flow import (
     standard_normal,
 )
 from caloforge.learn.processes.hurdle import Hurdle, HurdleAutoencoder
+from caloforge.learn.processes.normalizing import Bijection, NormalizingFlow
 from caloforge.learn.processes.schroedinger import Displacement, SchroedingerBridge
 from caloforge.learn.processes.solvers import (
     EULER,

@@ -170,6 +170,7 @@ PUBLIC: dict[str, list[str]] = {
     "caloforge.learn.representations.transforms": ["LogEnergy", "Standardisation", "inverse_logit", "logit"],
     "caloforge.learn.representations.voxels": ["LayerShares", "layer_sums", "shares_of"],
     "caloforge.learn.symmetry": ["Orbits"],
+    "caloforge.learn.team": ["Team", "joined"],
     "caloforge.learn.training": ["Phase", "Progress", "Speed", "WARM_UP", "generator", "run"],
     "caloforge.materials": [
         "AIR",

@@ -135,9 +135,9 @@ def tracked(title: str, source: "ShowerSource") -> Iterator[Watched]:
 
 
 @contextmanager
-def phases() -> "Iterator[Callable[[str, int, int, float], None]]":
-    """The progress of a training on standard error: a bar a phase where a person watches, else a line a report."""
-    console = Console(stderr=True, highlight=False)
+def phases(*, told: bool = True) -> "Iterator[Callable[[str, int, int, float], None]]":
+    """The progress of a training on standard error: a bar a phase where a person watches, else a line a report; or nothing."""
+    console = Console(stderr=True, highlight=False, quiet=not told)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("steps"), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         tasks: dict[str, TaskID] = {}

@@ -74,8 +74,9 @@ def train(
 ) -> None:
     """Train a surrogate, which makes showers like those of --data, or a refiner, which makes full showers from fast ones.
 
-    An interrupted training, resumed, comes to the same weights. Without files a refiner trains on the showers that come with the
-    package: enough to try, but the demo judges by the same showers, and the package's own models have seen six times as many.
+    An interrupted training, resumed, comes to the same weights. Several GPUs train together under torchrun. Without files a
+    refiner trains on the showers that come with the package: enough to try, but the demo judges by the same showers, and the
+    package's own models have seen six times as many.
 
     \b
     Examples:
@@ -85,17 +86,19 @@ def train(
       caloforge train squirels --out sq --full geant4.h5 --fast fast.h5 --resume
       caloforge train my.yaml --out m --full g4.h5 --fast f.h5 --set steps=500
     """
+    from caloforge.learn.team import joined
     from caloforge.learn.training import Speed
     from caloforge.systems import SYSTEMS, FullShowers, load_recipe
     from caloforge.systems import train as run
 
-    device = machine.start()
     chosen = load_recipe(recipe, _overrides(settings or []))
     read = samples.for_surrogate if SYSTEMS[chosen.system].data is FullShowers else samples.for_refiner
-    data, description = read(recipe, device)
-    with phases() as progress:
-        model = run(chosen, out, data, description=description, resume=resume, progress=progress, speed=Speed(half, compiled))
-    say(f"{out}: trained; {_use(model, out)}")
+    with joined(machine.start()) as (team, device), phases(told=team.leads) as progress:
+        data, description = read(recipe, device)
+        speed = Speed(half, compiled)
+        model = run(chosen, out, data, description=description, resume=resume, progress=progress, speed=speed, team=team)
+    if team.leads:
+        say(f"{out}: trained; {_use(model, out)}")
 
 
 def _use(model: "Model", out: Path) -> str:

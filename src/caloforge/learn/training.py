@@ -6,11 +6,12 @@ a generator seeded by (seed, phase, step), so that a run that was interrupted an
 one that was not.
 
 Each phase starts a fresh Adam (decoupled weight decay) and keeps an exponential moving average of the weights after
-each step; at its end the average replaces the weights. The learning rate is warmed up over `WARM_UP` of the phase and
-follows a cosine to zero, or stays flat.
+each step; at its end the average replaces the weights. Its network is in training mode, all others evaluate. The learning
+rate is warmed up over `WARM_UP` of the phase and follows a cosine to zero, or stays flat.
 
 Checkpoints are safetensors with the state of every network, of the optimiser and of the average, written to a temporary
-file and renamed. Lightning's trainer is not used: its checkpoints are pickles, and its loop owns the random numbers.
+file and renamed. Lightning's trainer is not used: its checkpoints are pickles, and its loop owns the random numbers. Several
+devices train one model as a `Team`.
 """
 
 __all__ = ["WARM_UP", "Phase", "Progress", "Speed", "generator", "run"]
@@ -20,7 +21,7 @@ import csv
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -30,6 +31,7 @@ from torch import Tensor, nn
 
 from caloforge.errors import TrainingError
 from caloforge.io import NewFile
+from caloforge.learn.team import Team
 
 WARM_UP = 0.02
 """Part of a phase over which the learning rate rises."""
@@ -106,15 +108,19 @@ def generator(seed: int, phase: int, step: int, device: torch.device | str = "cp
 class _Run:
     """The state of a run: where it is, and the current phase's optimiser and average."""
 
-    def __init__(self, phases: Sequence[Phase], networks: Mapping[str, nn.Module], out: Path, speed: Speed) -> None:
-        self.phases, self.networks, self.out, self.speed = phases, networks, out, speed
+    def __init__(self, phases: Sequence[Phase], networks: Mapping[str, nn.Module], out: Path, speed: Speed, team: Team) -> None:
+        self.phases = [replace(phase, steps=team.steps(phase.steps)) for phase in phases]
+        self.networks, self.out, self.speed, self.team = networks, out, speed, team
         self.history: list[tuple[str, int, float, float]] = []
         self._enter(0)
 
     def _enter(self, index: int) -> None:
         self.index, self.step = index, 0
+        for network in self.networks.values():
+            network.eval()
         if index < len(self.phases):
             phase = self.phases[index]
+            phase.network.train()
             self.average = copy.deepcopy(phase.network).requires_grad_(False)
             self.optimiser = torch.optim.AdamW(
                 phase.network.parameters(), lr=phase.learning_rate, weight_decay=phase.weight_decay, foreach=True
@@ -131,11 +137,13 @@ class _Run:
         phase = self.phase
         for group in self.optimiser.param_groups:
             group["lr"] = phase.rate(self.step)
-        loss = self.speed.loss(phase, self.step)
+        loss = self.speed.loss(phase, self.team.batch(self.step))
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
+        loss = loss.detach()
+        self.team.average([loss, *(p.grad for p in phase.network.parameters() if p.grad is not None)])
         norm = nn.utils.clip_grad_norm_(phase.network.parameters(), phase.clip)
-        if not (loss.detach() + norm).isfinite():
+        if not (loss + norm).isfinite():
             raise TrainingError(self._lost(loss.item(), norm.item()))
         self.optimiser.step()
         self.step += 1
@@ -152,6 +160,8 @@ class _Run:
     @torch.no_grad()
     def _follow(self, decay: float) -> None:
         torch._foreach_lerp_(list(self.average.parameters()), list(self.phase.network.parameters()), 1 - decay)
+        for kept, buffer in zip(self.average.buffers(), self.phase.network.buffers(), strict=True):
+            kept.copy_(buffer)
 
     def finish_phase(self) -> None:
         """Put the average in place of the weights and go on to the next phase."""
@@ -165,13 +175,15 @@ class _Run:
 
     def _validate(self, validation: Callable[[], float]) -> float:
         network, kept = self.phase.network, copy.deepcopy(self.phase.network.state_dict())
-        network.load_state_dict(self.average.state_dict())
+        network.eval().load_state_dict(self.average.state_dict())
         value = validation()
-        network.load_state_dict(kept)
+        network.train().load_state_dict(kept)
         return value
 
     def save(self) -> None:
-        """Write checkpoint and history."""
+        """Write checkpoint and history, if this process leads."""
+        if not self.team.leads:
+            return
         tensors = {f"networks.{n}.{k}": v for n, net in self.networks.items() for k, v in net.state_dict().items()}
         if self.index < len(self.phases):
             tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
@@ -232,6 +244,7 @@ def run(
     checkpoint_every: int = 500,
     progress: Progress | None = None,
     speed: Speed = Speed(),
+    team: Team = Team(),  # noqa: B008 frozen
 ) -> None:
     """Run the phases, one after another.
 
@@ -243,12 +256,13 @@ def run(
         checkpoint_every: Steps between checkpoints.
         progress: Called at every checkpoint.
         speed: What to do for speed.
+        team: The processes that train together; each calls this with the same phases.
 
     Raises:
         TrainingError: The loss or its gradient is not finite, or the checkpoint is not of these networks.
     """
     out.mkdir(parents=True, exist_ok=True)
-    state = _Run(phases, networks, out, speed)
+    state = _Run(phases, networks, out, speed, team)
     if resume and (out / _CHECKPOINT).exists():
         state.load()
     while state.index < len(phases):

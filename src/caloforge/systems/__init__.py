@@ -32,6 +32,7 @@ from pydantic_core import ErrorDetails
 from caloforge import __version__
 from caloforge.errors import ModelError, OutputExistsError, RecipeError, TrainingError
 from caloforge.learn import training
+from caloforge.learn.team import Team
 from caloforge.systems import squirels, squirels_fast, surrogate
 from caloforge.systems.data import FullShowers, TrainingShowers
 from caloforge.systems.model import Card, Course, Model
@@ -147,6 +148,7 @@ def train(
     resume: bool = False,
     progress: training.Progress | None = None,
     speed: training.Speed = training.Speed(),  # noqa: B008 frozen
+    team: Team = Team(),  # noqa: B008 frozen
 ) -> Model:
     """Train a model and save it.
 
@@ -158,6 +160,7 @@ def train(
         resume: Go on from the checkpoint in ``out``.
         progress: Told the progress.
         speed: What to do for speed.
+        team: The processes that train together; each calls this with the same showers on its device.
 
     Returns:
         The model as saved.
@@ -175,6 +178,7 @@ def train(
     if out.exists() and any(out.iterdir()) and not resume:
         msg = f"{out} exists and is not empty: resume the training there, or choose another directory"
         raise OutputExistsError(msg)
+    team.wait()
     card = Card(
         name=out.name,
         system=recipe.system,
@@ -196,8 +200,11 @@ def train(
         checkpoint_every=course.checkpoint_every,
         progress=progress,
         speed=speed,
+        team=team,
     )
-    course.model.save(out)
+    if team.leads:
+        course.model.save(out)
+    team.wait()
     return load(out)
 
 

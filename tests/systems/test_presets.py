@@ -35,6 +35,8 @@ CHANGES: list[tuple[str, Any, str]] = [
     ("shape.flow.schedule.epochs", 0, "shape.flow.schedule.epochs: input should be greater than 0"),
     ("shape.flow.schedule.batch_size", -3, "shape.flow.schedule.batch_size: input should be greater than 0"),
     ("shape.flow.schedule.average", 1.0, "shape.flow.schedule.average: input should be less than 1"),
+    ("shape.flow.bespoke.evaluations", 0, "shape.flow.bespoke.evaluations: input should be greater than 0"),
+    ("shape.network.blocks", -1, "shape.network.blocks: input should be greater than 0"),
     ("energy.schedule", 7, "energy.schedule: input should be a dictionary"),
 ]
 

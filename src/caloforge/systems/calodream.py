@@ -27,6 +27,7 @@ from typing import Literal
 
 import torch
 from jaxtyping import Float, Int64
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from caloforge import streams
@@ -68,17 +69,17 @@ class TransfusionRecipe:
     """
 
     stage: Literal["transfusion"]
-    scale: float
-    dim: int
-    heads: int
-    blocks: int
-    feed_forward: int
-    head_width: int
-    head_layers: int
-    time_scale: float
+    scale: PositiveFloat
+    dim: PositiveInt
+    heads: PositiveInt
+    blocks: PositiveInt
+    feed_forward: PositiveInt
+    head_width: PositiveInt
+    head_layers: PositiveInt
+    time_scale: PositiveFloat
     path: PathName
     solver: Solver
-    solver_steps: int
+    solver_steps: PositiveInt
     schedule: Schedule
 
     def build(self, calorimeter: Calorimeter) -> "TransfusionStage":
@@ -148,7 +149,7 @@ class VisionRecipe:
     """
 
     stage: Literal["vision"]
-    cut: float
+    cut: NonNegativeFloat
     patch: Triple
     network: TransformerSizes
     flow: FlowRecipe
@@ -217,12 +218,12 @@ class LatentRecipe:
     """
 
     stage: Literal["latent"]
-    cut: float
+    cut: NonNegativeFloat
     channels: tuple[int, ...]
     kernels: tuple[Triple, ...]
     strides: tuple[Triple, ...]
     pads: tuple[Triple, ...]
-    beta: float
+    beta: NonNegativeFloat
     patch: Triple
     network: TransformerSizes
     autoencoder_schedule: Schedule

@@ -27,6 +27,7 @@ from typing import Literal
 
 import torch
 from jaxtyping import Float, Int64
+from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from caloforge import streams
@@ -78,12 +79,12 @@ class BespokeRecipe:
         learning_rate: The peak learning rate.
     """
 
-    evaluations: int
+    evaluations: PositiveInt
     local: bool
-    showers: int
-    batch_size: int
-    steps: int
-    learning_rate: float
+    showers: PositiveInt
+    batch_size: PositiveInt
+    steps: PositiveInt
+    learning_rate: PositiveFloat
 
 
 @dataclass(frozen=True)
@@ -98,11 +99,11 @@ class StudentRecipe:
         learning_rate: The peak learning rate.
     """
 
-    evaluations: int
-    showers: int
-    batch_size: int
-    steps: int
-    learning_rate: float
+    evaluations: PositiveInt
+    showers: PositiveInt
+    batch_size: PositiveInt
+    steps: PositiveInt
+    learning_rate: PositiveFloat
 
 
 @dataclass(frozen=True)
@@ -119,10 +120,10 @@ class FlowRecipe:
         student: Its student, or None.
     """
 
-    scale: float
+    scale: PositiveFloat
     path: PathName
     solver: Solver
-    solver_steps: int
+    solver_steps: PositiveInt
     schedule: Schedule
     bespoke: BespokeRecipe | None = None
     student: StudentRecipe | None = None
@@ -139,10 +140,10 @@ class TransformerSizes:
         blocks: Blocks.
     """
 
-    dim: int
-    heads: int
-    hidden: int
-    blocks: int
+    dim: PositiveInt
+    heads: PositiveInt
+    hidden: PositiveInt
+    blocks: PositiveInt
 
 
 class FlowStage(ShapeStage):

@@ -16,6 +16,7 @@ from typing import Literal
 
 import torch
 from jaxtyping import Float, Int64
+from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor
 
 from caloforge import streams
@@ -50,10 +51,10 @@ class HurdleRecipe:
     """
 
     stage: Literal["hurdle"]
-    slab: int
-    code: int
+    slab: PositiveInt
+    code: PositiveInt
     autoencoder: TransformerSizes
-    beta: float
+    beta: NonNegativeFloat
     network: TransformerSizes
     autoencoder_schedule: Schedule
     flow: FlowRecipe

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from caloforge import streams
@@ -59,18 +60,18 @@ class SquirelsFastRecipe:
     summary: str
     seed: int
     validation: int
-    channels: int
-    blocks: int
-    condition: int
-    neighbours: int
-    batch_size: int
-    steps: int
-    learning_rate: float
-    weight_decay: float
+    channels: PositiveInt
+    blocks: PositiveInt
+    condition: PositiveInt
+    neighbours: PositiveInt
+    batch_size: PositiveInt
+    steps: PositiveInt
+    learning_rate: PositiveFloat
+    weight_decay: NonNegativeFloat
     average: float
-    refresh: int
+    refresh: PositiveInt
     solver: Literal["euler", "midpoint", "heun", "rk4"]
-    solver_steps: int
+    solver_steps: PositiveInt
 
 
 def _network(calorimeter: Calorimeter, recipe: Mapping[str, Any]) -> DihedralNetwork:

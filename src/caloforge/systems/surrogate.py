@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, NonNegativeInt, TypeAdapter, ValidationError
 from torch import Tensor
 
 from caloforge import streams
@@ -44,7 +44,7 @@ class SurrogateRecipe:
     system: Literal["surrogate"]
     summary: str
     seed: int
-    validation: int
+    validation: NonNegativeInt
     energy: EnergyRecipe
     shape: ShapeRecipe
 

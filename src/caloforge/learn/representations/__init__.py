@@ -5,23 +5,34 @@ A representation is fitted once, on training showers alone, by an explicit call 
 
 __all__ = [
     "EMPTY",
+    "FILL",
+    "NODES",
     "REACH",
+    "CellScores",
+    "EnergyFeatures",
+    "FilledLayers",
     "Gaussianised",
     "HitPattern",
     "Hits",
+    "LayerEnergies",
     "LayerRatios",
     "LayerShares",
     "LogEnergy",
+    "SpectrumMap",
     "Standardisation",
     "StandardisedShape",
     "StandardisedSum",
     "inverse_logit",
     "logit",
+    "renormalised",
 ]
 
+from caloforge.learn.representations.cells import CellScores
+from caloforge.learn.representations.filled import FILL, FilledLayers, renormalised
 from caloforge.learn.representations.gaussianised import EMPTY, REACH, Gaussianised
 from caloforge.learn.representations.hits import HitPattern, Hits
-from caloforge.learn.representations.layers import LayerRatios
+from caloforge.learn.representations.layers import EnergyFeatures, LayerEnergies, LayerRatios
+from caloforge.learn.representations.spectrum import NODES, SpectrumMap
 from caloforge.learn.representations.standardised import StandardisedShape, StandardisedSum
 from caloforge.learn.representations.transforms import LogEnergy, Standardisation, inverse_logit, logit
 from caloforge.learn.representations.voxels import LayerShares

@@ -6,18 +6,30 @@ With :math:`E_l` the energy in layer :math:`l`, front to back, :math:`E` the inc
 
 as many as layers, all in [0, 1] if no shower deposits more than :math:`f E`. Inverted they give :math:`\sum_l E_l = f E u_0`,
 whatever the other ratios are: the total energy is conserved by construction.
+
+Or the energies as they are (L2LFlows, arXiv:2405.20407, eqs. B.2, B.3, B.6, B.7): with noise :math:`m\,(1 + 0.2\, n)`,
+:math:`n \sim N(0, 1)`, that smears the layers without energy, and the largest energy :math:`E_\mathrm{max}` of a layer in the
+training showers,
+
+.. math:: x_l = \mathrm{logit}_{10^{-6}} \frac{E_l + m\,(1 + 0.2\, n)}{E_\mathrm{max}} .
+
+They conserve nothing; `LayerEnergies.beyond` tells which showers deposit more than they can.
 """
 
-__all__ = ["LayerRatios", "layer_energies_of"]
+__all__ = ["EnergyFeatures", "LayerEnergies", "LayerRatios", "layer_energies_of"]
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from caloforge.errors import ShowerValueError
 from caloforge.learn.representations.transforms import Standardisation, inverse_logit, logit
 from caloforge.observables import energy_ratios
+from caloforge.units import keV
 
 _ALPHA = 1e-6
+_SPREAD = 0.2
+_ROUNDING = 1e-4
 
 
 def layer_energies_of(
@@ -71,3 +83,123 @@ class LayerRatios(nn.Module):
     ) -> Float[Tensor, "showers layers"]:
         """The energies of the layers, in MeV, in double precision."""
         return layer_energies_of(inverse_logit(self.standardisation.inverse(values), _ALPHA), incident, self.scale)
+
+
+class LayerEnergies(nn.Module):
+    """The energies of the layers as logits of what they are of the largest (systems tables L6, L7).
+
+    Arguments:
+        n_layers: The number of layers.
+        noise: The mean m of the noise, in MeV, below the energy of the faintest layer.
+        scale: The energy E_max, in MeV; None for the largest of the training showers.
+        response: The largest deposited energy over the incident one; None for the largest of the training showers.
+        standardised: Whether the logits are brought to mean 0 and variance 1, layer by layer.
+    """
+
+    scale: Tensor
+    response: Tensor
+    threshold: Tensor
+
+    def __init__(
+        self,
+        n_layers: int,
+        *,
+        noise: float = 1 * keV,
+        scale: float | None = None,
+        response: float | None = None,
+        standardised: bool = True,
+    ) -> None:
+        super().__init__()
+        self.noise, self.standardised = noise, standardised
+        self._given = {"scale": scale, "response": response}
+        for name, given in self._given.items():
+            self.register_buffer(name, torch.tensor(1.0 if given is None else given, dtype=torch.float64))
+        self.register_buffer("threshold", torch.zeros((), dtype=torch.float64))
+        self.standardisation = Standardisation(n_layers)
+
+    def fit(
+        self,
+        energies: Float[Tensor, "showers layers"],
+        incident: Float[Tensor, " showers"],
+        normals: Float[Tensor, "showers layers"],
+    ) -> "LayerEnergies":
+        """Take what was not given, the energy of the faintest layer and the moments from training showers.
+
+        Arguments:
+            energies: The energy of each layer, in MeV.
+            incident: The incident energies, in MeV.
+            normals: Standard normal numbers, for the noise in the moments.
+
+        Raises:
+            ShowerValueError: No layer has energy.
+        """
+        lit = energies[energies > 0]
+        if not len(lit):
+            msg = f"none of the {len(energies)} training showers has energy in any layer: give others"
+            raise ShowerValueError(msg)
+        self.threshold.copy_(lit.min().double() * (1 - _ROUNDING))
+        seen = {"scale": lit.max(), "response": _responses(energies, incident).max()}
+        for name in [name for name, given in self._given.items() if given is None]:
+            self.get_buffer(name).copy_(seen[name])
+        if self.standardised:
+            self.standardisation.fit(self._logits(energies, normals))
+        return self
+
+    def _logits(
+        self, energies: Float[Tensor, "showers layers"], normals: Float[Tensor, "showers layers"]
+    ) -> Float[Tensor, "showers layers"]:
+        noisy = energies.double() + self.noise * (1 + _SPREAD * normals.double())
+        return logit((noisy / self.scale).clamp(0, 1), _ALPHA)
+
+    def forward(
+        self, energies: Float[Tensor, "showers layers"], normals: Float[Tensor, "showers layers"]
+    ) -> Float[Tensor, "showers layers"]:
+        """The logits, in single precision.
+
+        Arguments:
+            energies: The energy of each layer, in MeV.
+            normals: Standard normal numbers, for the noise.
+        """
+        values: Tensor = self.standardisation(self._logits(energies, normals))
+        return values
+
+    def inverse(self, values: Float[Tensor, "showers layers"]) -> Float[Tensor, "showers layers"]:
+        """The energies of the layers, in MeV, in double precision: 0 or not below the faintest of the training showers."""
+        noisy = inverse_logit(self.standardisation.inverse(values), _ALPHA) * self.scale
+        energies = noisy - self.noise
+        return torch.where(energies >= self.threshold / 2, energies.clamp_min(self.threshold), 0.0)
+
+    def beyond(self, energies: Float[Tensor, "showers layers"], incident: Float[Tensor, " showers"]) -> Bool[Tensor, " showers"]:
+        """Which showers deposit more of their incident energy than was given or seen."""
+        return _responses(energies, incident) > self.response
+
+
+def _responses(energies: Float[Tensor, "showers layers"], incident: Float[Tensor, " showers"]) -> Float[Tensor, " showers"]:
+    return energies.double().sum(dim=1) / incident.double()
+
+
+class EnergyFeatures(nn.Module):
+    """Logs of energies, of mean 0 and variance 1 in the training showers, as conditions.
+
+    Arguments:
+        n: How many energies a shower.
+        least: What is added under the log, in MeV.
+    """
+
+    def __init__(self, n: int, least: float = 1 * keV) -> None:
+        super().__init__()
+        self.least = least
+        self.standardisation = Standardisation(n)
+
+    def fit(self, energies: Float[Tensor, "showers n"]) -> "EnergyFeatures":
+        """Take the moments from training showers: energies in MeV."""
+        self.standardisation.fit(self._logs(energies))
+        return self
+
+    def _logs(self, energies: Float[Tensor, "showers n"]) -> Float[Tensor, "showers n"]:
+        return (energies.double() + self.least).log()
+
+    def forward(self, energies: Float[Tensor, "showers n"]) -> Float[Tensor, "showers n"]:
+        """The features of energies, in MeV, in single precision."""
+        features: Tensor = self.standardisation(self._logs(energies))
+        return features

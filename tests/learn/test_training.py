@@ -1,5 +1,6 @@
 """Training: phases, resumption to the same bits, losses that are not finite."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -151,3 +152,20 @@ def test_a_compiled_network_learns_the_same(tmp_path: Path) -> None:
         run([Phase("p", network, loss, 5, 0.1)], {"n": network}, tmp_path / str(compiled), speed=Speed(compiled=compiled))
         results.append(network.weight.detach().clone())
     torch.testing.assert_close(results[0], results[1])
+
+
+def test_phases_apart_resume_to_the_same_bits(tmp_path: Path) -> None:
+    def apart(networks: dict[str, nn.Module], stop: tuple[int, int] | None = None) -> list[Phase]:
+        line, _ = phases(networks, stop)
+        other = {"first": networks["second"], "second": networks["first"]}
+        return [replace(line, apart=True), replace(phases(other)[0], name="other", apart=True)]
+
+    whole, broken = fresh(), fresh()
+    run(apart(whole), whole, tmp_path / "whole", checkpoint_every=50)
+    with pytest.raises(StopError):
+        run(apart(broken, stop=(0, 70)), broken, tmp_path / "broken", checkpoint_every=50)
+    assert (tmp_path / "broken/line/checkpoint.safetensors").exists()
+    resumed = fresh()
+    run(apart(resumed), resumed, tmp_path / "broken", checkpoint_every=50, resume=True)
+    assert all(torch.equal(whole[name].weight, resumed[name].weight) for name in whole)
+    assert (tmp_path / "whole/history.csv").read_text() == (tmp_path / "broken/history.csv").read_text()

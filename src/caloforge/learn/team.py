@@ -12,9 +12,13 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 from torch import Tensor, distributed
+
+_PATIENCE = timedelta(days=30)
+"""How long one process waits for the others, which may train what stands apart meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ def joined(device: torch.device) -> Iterator[tuple[Team, torch.device]]:
     if on_cuda:
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(device)
-    distributed.init_process_group("nccl" if on_cuda else "gloo")
+    distributed.init_process_group("nccl" if on_cuda else "gloo", timeout=_PATIENCE)
     try:
         yield Team(distributed.get_rank(), distributed.get_world_size()), device
     finally:

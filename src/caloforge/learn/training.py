@@ -9,6 +9,9 @@ Each phase starts a fresh Adam (decoupled weight decay) and keeps an exponential
 each step; at its end the average replaces the weights. Its network is in training mode, all others evaluate. The learning
 rate is warmed up over `WARM_UP` of the phase and follows a cosine to zero, or stays flat.
 
+Neighbouring phases that stand *apart*, such as those of one network a layer, need nothing of each other. Each has a folder of its
+own, they are dealt out to the processes of the team, and what they made is put together when all are done.
+
 Checkpoints are safetensors with the state of every network, of the optimiser and of the average, written to a temporary
 file and renamed. Lightning's trainer is not used: its checkpoints are pickles, and its loop owns the random numbers. Several
 devices train one model as a `Team`.
@@ -20,8 +23,10 @@ import copy
 import csv
 import json
 import math
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from pathlib import Path
 
 import torch
@@ -79,6 +84,7 @@ class Phase:
         average: Decay of the moving average of the weights, in [0, 1).
         clip: The largest norm of a gradient.
         validation: The loss on showers held out of the training, or None.
+        apart: Whether it neither needs nor changes what neighbouring phases that stand apart train.
     """
 
     name: str
@@ -91,6 +97,7 @@ class Phase:
     average: float = 0.95
     clip: float = 1.0
     validation: Callable[[], float] | None = None
+    apart: bool = False
 
     def rate(self, step: int) -> float:
         """The learning rate of a step."""
@@ -109,7 +116,7 @@ class _Run:
     """The state of a run: where it is, and the current phase's optimiser and average."""
 
     def __init__(self, phases: Sequence[Phase], networks: Mapping[str, nn.Module], out: Path, speed: Speed, team: Team) -> None:
-        self.phases = [replace(phase, steps=team.steps(phase.steps)) for phase in phases]
+        self.phases = [phase if phase.apart else replace(phase, steps=team.steps(phase.steps)) for phase in phases]
         self.networks, self.out, self.speed, self.team = networks, out, speed, team
         self.history: list[tuple[str, int, float, float]] = []
         self._enter(0)
@@ -167,6 +174,14 @@ class _Run:
         """Put the average in place of the weights and go on to the next phase."""
         self.phase.network.load_state_dict(self.average.state_dict())
         self._enter(self.index + 1)
+
+    def join(self, phases: int) -> None:
+        """Go on to what comes after so many phases that were trained apart, with their histories."""
+        for phase in self.phases[self.index : self.index + phases]:
+            with (self.out / phase.name / _HISTORY).open(newline="") as file:
+                rows = list(csv.reader(file))[1:]
+            self.history += [(name, int(step), float(loss), float(validation)) for name, step, loss, validation in rows]
+        self._enter(self.index + phases)
 
     def record(self, loss: float) -> None:
         """Add a line to the history, with the averaged network's loss on held-out showers."""
@@ -266,9 +281,34 @@ def run(
     if resume and (out / _CHECKPOINT).exists():
         state.load()
     while state.index < len(phases):
+        if state.phase.apart:
+            _run_apart(state, checkpoint_every, progress)
+            continue
         _run_phase(state, checkpoint_every, progress)
         state.finish_phase()
         state.save()
+
+
+def _run_apart(state: _Run, checkpoint_every: int, progress: Progress | None) -> None:
+    """Train the neighbouring phases that stand apart, this process its share of them, and put together what all made."""
+    group = list(takewhile(lambda phase: phase.apart, state.phases[state.index :]))
+    for phase in group[state.team.rank :: state.team.size]:
+        alone = [replace(phase, apart=False)]
+        out = state.out / phase.name
+        run(alone, _only(phase), out, resume=True, checkpoint_every=checkpoint_every, progress=progress, speed=state.speed)
+    state.team.wait()
+    for phase in group:
+        _Run([], _only(phase), state.out / phase.name, state.speed, Team()).load()
+    state.join(len(group))
+    state.save()
+    state.team.wait()
+    if state.team.leads:
+        for phase in group:
+            shutil.rmtree(state.out / phase.name)
+
+
+def _only(phase: Phase) -> dict[str, nn.Module]:
+    return {"network": phase.network}
 
 
 def _run_phase(state: _Run, checkpoint_every: int, progress: Progress | None) -> None:

@@ -2,20 +2,31 @@
 
 __all__ = [
     "ConvolutionalAutoencoder",
+    "ConvolutionalFlow",
     "DihedralLinear",
     "DihedralNetwork",
     "HitAutoencoder",
+    "MaskedFlow",
+    "OnePass",
+    "RationalQuadraticSpline",
     "SquirelsEnergyNetwork",
     "SquirelsShapeNetwork",
     "Transfusion",
+    "UNet",
+    "UNetDesign",
     "VisionTransformer",
+    "group_norm",
     "sinusoids",
 ]
 
 from caloforge.learn.networks.autoencoder import ConvolutionalAutoencoder
+from caloforge.learn.networks.convolutional_flow import ConvolutionalFlow
 from caloforge.learn.networks.dihedral import DihedralLinear, DihedralNetwork
 from caloforge.learn.networks.embedding import sinusoids
 from caloforge.learn.networks.hits import HitAutoencoder
+from caloforge.learn.networks.masked import MaskedFlow, OnePass
+from caloforge.learn.networks.spline import RationalQuadraticSpline
 from caloforge.learn.networks.squirels import SquirelsEnergyNetwork, SquirelsShapeNetwork
 from caloforge.learn.networks.transfusion import Transfusion
+from caloforge.learn.networks.unet import UNet, UNetDesign, group_norm
 from caloforge.learn.networks.vision import VisionTransformer

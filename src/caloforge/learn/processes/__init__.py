@@ -12,6 +12,7 @@ __all__ = [
     "AutoregressiveNetwork",
     "BespokeSolver",
     "Bijection",
+    "DensityDistillation",
     "Displacement",
     "Distillation",
     "FlowBridge",
@@ -26,6 +27,7 @@ __all__ = [
     "SchroedingerBridge",
     "SquaredTrigonometric",
     "Steps",
+    "Stepwise",
     "Trajectory",
     "Trigonometric",
     "VariancePreserving",
@@ -42,6 +44,7 @@ __all__ = [
 
 from caloforge.learn.processes.autoregressive import AutoregressiveFlow, AutoregressiveNetwork
 from caloforge.learn.processes.bespoke import BespokeSolver, global_truncation, gram, local_truncation
+from caloforge.learn.processes.density_distillation import DensityDistillation, Stepwise
 from caloforge.learn.processes.distillation import Distillation
 from caloforge.learn.processes.flow import (
     PATHS,

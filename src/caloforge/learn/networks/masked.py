@@ -1,0 +1,349 @@
+r"""Masked autoregressive flows (Papamakarios et al., arXiv:1705.07057) and their inverse (Kingma et al., arXiv:1606.04934).
+
+A flow of :math:`B` blocks carries data :math:`x^0` to latent :math:`x^B`, block by block: :math:`x^b = f^b(x^{b - 1}, c)`. In a
+block each feature :math:`i`, in an order of the block's own, is transformed by a monotone function :math:`g` with numbers
+:math:`\theta_i` that a masked network (MADE, Germain et al., arXiv:1502.03509) makes of the features before it and of the
+condition :math:`c`,
+
+.. math:: x^b_i = g(x^{b-1}_i; \theta_i), \qquad
+          \theta_i = \theta_i(x^{b-1}_{<i}, c) \ \text{(MAF)}, \qquad \theta_i = \theta_i(x^b_{<i}, c) \ \text{(IAF)} .
+
+:math:`g` is a rational-quadratic spline on :math:`[-B, B]`, the identity elsewhere, or an affine map. A MAF maps data to latent
+in one pass, and an IAF latent to data; the other way takes a step a feature. A MAF and an IAF with the same orders can be the
+same map, with the same :math:`x^b` and :math:`\theta^b` at every block: this is what distillation teaches.
+
+The network is that of nflows, which CaloFlow (arXiv:2106.05285) and Convolutional L2LFlows (arXiv:2405.20407) use: the condition
+has a layer of its own, rectified and added to the first layer's output. One *hidden layer* in their counts is one after the
+first, ``hidden=(64, 64)`` here. Units differ in which features they see: a unit of *degree* :math:`d` sees the features before
+the :math:`d`-th. There the degrees run from 1 to :math:`D - 1` or to the number of units; here they are spread evenly over 0 to
+:math:`D - 1`, so that the first feature sees the condition, and narrow layers see all features.
+
+In steps, a unit is evaluated once, when the last feature that it sees is known; all steps together are one pass, while the
+usual inverse makes a pass a feature. Features between which no degree lies depend on the same units, and take one step.
+"""
+
+__all__ = ["MaskedFlow", "MaskedNetwork", "OnePass"]
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from functools import partial
+from itertools import pairwise
+from typing import cast
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.distributions import Transform
+from torch.nn.functional import linear
+from zuko.nn import MaskedLinear
+from zuko.transforms import MonotonicAffineTransform
+
+from caloforge.errors import ModelError
+from caloforge.learn.networks.spline import RationalQuadraticSpline
+
+
+class OnePass(Enum):
+    """What takes one pass of the networks: the density of given data (MAF), or samples (IAF)."""
+
+    DENSITY = "density"
+    SAMPLES = "samples"
+
+
+@dataclass(frozen=True)
+class _Step:
+    """Features that depend on the same units: from ``first`` to before ``last``, and the units of each layer they see."""
+
+    first: int
+    last: int
+    units: tuple[int, ...]
+
+
+def _steps(features: int, degrees: Sequence[Sequence[int]]) -> list[_Step]:
+    edges = sorted({degree for layer in degrees for degree in layer} | {features})
+    return [_Step(a, b, tuple(sum(degree <= a for degree in layer) for layer in degrees)) for a, b in pairwise(edges)]
+
+
+def _masked(before: Sequence[int], after: Sequence[int], *, strict: bool) -> MaskedLinear:
+    """A layer whose outputs see inputs of degrees up to their own; the mask follows from the sizes, and is not stored."""
+    inputs, outputs = torch.tensor(before), torch.tensor(after)[:, None]
+    layer = MaskedLinear(outputs > inputs if strict else outputs >= inputs)
+    layer.register_buffer("mask", layer.mask, persistent=False)
+    return layer
+
+
+class MaskedNetwork(nn.Module):
+    """Numbers for each feature that depend on the features before it and on the condition; zero at first.
+
+    Arguments:
+        features: Features.
+        condition: Numbers in the condition.
+        hidden: Widths of the hidden layers.
+        numbers: Numbers for a feature.
+    """
+
+    def __init__(self, features: int, condition: int, *, hidden: Sequence[int], numbers: int) -> None:
+        super().__init__()
+        degrees = [[k * features // width for k in range(width)] for width in hidden]
+        ends = [feature for feature in range(features) for _ in range(numbers)]
+        self.numbers = numbers
+        self.steps = _steps(features, degrees)
+        self.condition = nn.Linear(condition, hidden[0])
+        first = _masked(range(features), degrees[0], strict=True)
+        inner = [_masked(before, after, strict=False) for before, after in pairwise([*degrees, ends])]
+        self.layers = nn.ModuleList([first, *inner])
+        nn.init.zeros_(inner[-1].weight)
+        nn.init.zeros_(inner[-1].bias)
+
+    def forward(
+        self, x: Float[Tensor, "batch features"], condition: Float[Tensor, "batch condition"]
+    ) -> Float[Tensor, "batch features numbers"]:
+        """The numbers of all features.
+
+        Arguments:
+            x: All features.
+            condition: The condition, of order 1.
+        """
+        x = (self.layers[0](x) + self.embed(condition)).relu()
+        for layer in self.layers[1:-1]:
+            x = layer(x).relu()
+        return self.layers[-1](x).view(len(x), -1, self.numbers)  # type: ignore[no-any-return]
+
+    def embed(self, condition: Float[Tensor, "batch condition"]) -> Float[Tensor, "batch width"]:
+        """What the condition adds to the first layer."""
+        return self.condition(condition).relu()  # type: ignore[no-any-return]
+
+    def begin(self, condition: Float[Tensor, "batch condition"]) -> list[Tensor]:
+        """The units of each hidden layer before the first step: none."""
+        return [condition.new_zeros(len(condition), 0) for _ in self.layers[:-1]]
+
+    def advance(
+        self, step: _Step, units: list[Tensor], known: Float[Tensor, "batch known"], embedding: Float[Tensor, "batch width"]
+    ) -> tuple[Float[Tensor, "batch group numbers"], list[Tensor]]:
+        """The numbers of the features of a step.
+
+        Arguments:
+            step: The step.
+            units: The units of each hidden layer that steps before it made.
+            known: The features before the step.
+            embedding: What the condition adds to the first layer.
+
+        Returns:
+            The numbers, and the units with those of this step.
+        """
+        inputs, states = known, []
+        for k, (state, end) in enumerate(zip(units, step.units, strict=True)):
+            new = self._rows(k, inputs, state.shape[1], end)
+            new = new + embedding[:, state.shape[1] : end] if k == 0 else new
+            inputs = torch.cat([state, new.relu()], dim=1)
+            states.append(inputs)
+        out = self._rows(-1, inputs, step.first * self.numbers, step.last * self.numbers)
+        return out.view(len(known), -1, self.numbers), states
+
+    def _rows(self, layer: int, inputs: Tensor, first: int, last: int) -> Tensor:
+        """Some outputs of a layer, of all the inputs that they see."""
+        module = cast(MaskedLinear, self.layers[layer])
+        return linear(inputs, module.weight[first:last, : inputs.shape[1]], module.bias[first:last])
+
+
+@dataclass(frozen=True)
+class _Affine:
+    slope: float
+    numbers: int = 2
+
+    def __call__(self, numbers: Tensor) -> Transform:
+        shift, scale = numbers.unbind(-1)
+        return MonotonicAffineTransform(shift, scale, slope=self.slope)  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class _Spline:
+    bins: int
+    bound: float
+    slope: float
+
+    @property
+    def numbers(self) -> int:
+        return 3 * self.bins - 1
+
+    def __call__(self, numbers: Tensor) -> Transform:
+        widths, heights, derivatives = numbers.tensor_split([self.bins, 2 * self.bins], dim=-1)
+        return RationalQuadraticSpline(widths, heights, derivatives, bound=self.bound, slope=self.slope)
+
+
+class _Block(nn.Module):
+    order: Tensor
+
+    def __init__(
+        self, features: int, condition: int, *, hidden: Sequence[int], univariate: _Affine | _Spline, one_pass: OnePass
+    ) -> None:
+        super().__init__()
+        self.univariate, self.one_pass = univariate, one_pass
+        self.network = MaskedNetwork(features, condition, hidden=hidden, numbers=univariate.numbers)
+        self.register_buffer("order", torch.randperm(features))
+
+    def forward(self, x: Tensor, condition: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The point after the block, the log of the determinant, and the numbers."""
+        x = x[:, self.order]
+        if self.one_pass is OnePass.DENSITY:
+            numbers = self.network(x, condition)
+        else:
+            _, numbers = self._unroll(x, condition, Transform.__call__)
+        z, log_det = self.univariate(numbers).call_and_ladj(x)  # type: ignore[attr-defined]
+        return z[:, self.order.argsort()], log_det.sum(1), numbers
+
+    def inverse(self, z: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
+        """The point before the block, and the numbers."""
+        z = z[:, self.order]
+        if self.one_pass is OnePass.SAMPLES:
+            numbers = self.network(z, condition)
+            x = _inverse(self.univariate(numbers), z)
+        else:
+            x, numbers = self._unroll(z, condition, _inverse)
+        return x[:, self.order.argsort()], numbers
+
+    def _unroll(self, given: Tensor, condition: Tensor, apply: Callable[[Transform, Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+        """Step by step, from features given on the side that the network does not see: those it sees, and its numbers."""
+        known, embedding = given[:, :0], self.network.embed(condition)
+        units, parts = self.network.begin(condition), []
+        for step in self.network.steps:
+            numbers, units = self.network.advance(step, units, known, embedding)
+            known = torch.cat([known, apply(self.univariate(numbers), given[:, step.first : step.last])], dim=1)
+            parts.append(numbers)
+        return known, torch.cat(parts, dim=1)
+
+
+def _inverse(transform: Transform, z: Tensor) -> Tensor:
+    x: Tensor = transform.inv(z)
+    return x
+
+
+class MaskedFlow(nn.Module):
+    """A bijection of masked autoregressive blocks; the identity before it is trained.
+
+    The order of the features in each block is drawn from torch's generator, and stored with the weights.
+
+    Arguments:
+        features: Features.
+        condition: Numbers in the condition.
+        blocks: Blocks.
+        hidden: Widths of the hidden layers of a block's network.
+        one_pass: Which way takes one pass.
+        bins: Bins of the spline, or None for an affine map.
+        bound: The spline's interval is [-bound, bound].
+        slope: The least slope, and the least ratio of two bins; the greatest is its inverse. Below 1e-4 float32 may not
+            resolve the bins.
+
+    Raises:
+        ModelError: A size is not positive.
+    """
+
+    def __init__(
+        self,
+        features: int,
+        condition: int,
+        *,
+        blocks: int,
+        hidden: Sequence[int],
+        one_pass: OnePass = OnePass.DENSITY,
+        bins: int | None = 8,
+        bound: float = 5.0,
+        slope: float = 1e-3,
+    ) -> None:
+        super().__init__()
+        _check_sizes(features=features, condition=condition, blocks=blocks, hidden=min(hidden, default=0), bins=bins or 1)
+        self.features, self.condition, self.hidden, self.one_pass = features, condition, tuple(hidden), one_pass
+        self.bins, self.bound, self.slope = bins, bound, slope
+        univariate = _Affine(slope) if bins is None else _Spline(bins, bound, slope)
+        block = partial(_Block, features, condition, hidden=hidden, univariate=univariate, one_pass=one_pass)
+        self.blocks = nn.ModuleList([block() for _ in range(blocks)])
+
+    def forward(
+        self, x: Float[Tensor, "batch features"], condition: Float[Tensor, "batch condition"]
+    ) -> tuple[Float[Tensor, "batch features"], Float[Tensor, " batch"]]:
+        """The latent of data, and the log of the Jacobian's determinant.
+
+        Arguments:
+            x: The data.
+            condition: The condition, of order 1.
+        """
+        total = x.new_zeros(len(x))
+        for block in self._blocks():
+            x, log_det, _ = block.forward(x, condition)
+            total = total + log_det
+        return x, total
+
+    def inverse(
+        self, z: Float[Tensor, "batch features"], condition: Float[Tensor, "batch condition"]
+    ) -> Float[Tensor, "batch features"]:
+        """The data of a latent.
+
+        Arguments:
+            z: The latent.
+            condition: The condition, of order 1.
+        """
+        for block in reversed(self._blocks()):
+            z, _ = block.inverse(z, condition)
+        return z
+
+    def walk(
+        self, x: Float[Tensor, "batch features"], condition: Float[Tensor, "batch condition"]
+    ) -> tuple[Float[Tensor, "batch points features"], Float[Tensor, "batch blocks features numbers"]]:
+        r"""The points :math:`x^0, \dots, x^B` and the numbers :math:`\theta^1, \dots, \theta^B` on the way from data to latent.
+
+        Arguments:
+            x: The data.
+            condition: The condition, of order 1.
+        """
+        points, parts = [x], []
+        for block in self._blocks():
+            x, _, numbers = block.forward(x, condition)
+            points.append(x)
+            parts.append(numbers)
+        return torch.stack(points, dim=1), torch.stack(parts, dim=1)
+
+    def walk_back(
+        self, z: Float[Tensor, "batch features"], condition: Float[Tensor, "batch condition"]
+    ) -> tuple[Float[Tensor, "batch points features"], Float[Tensor, "batch blocks features numbers"]]:
+        """The same on the way from latent to data, and in the same order: the data first.
+
+        Arguments:
+            z: The latent.
+            condition: The condition, of order 1.
+        """
+        points, parts = [z], []
+        for block in reversed(self._blocks()):
+            z, numbers = block.inverse(z, condition)
+            points.append(z)
+            parts.append(numbers)
+        return torch.stack(points[::-1], dim=1), torch.stack(parts[::-1], dim=1)
+
+    def student(self, hidden: Sequence[int] | None = None) -> "MaskedFlow":
+        """A flow of the same blocks, orders and functions that takes one pass the other way; the identity as yet.
+
+        Arguments:
+            hidden: Widths of the hidden layers of a block's network; this flow's by default.
+        """
+        flow = MaskedFlow(
+            self.features,
+            self.condition,
+            blocks=len(self.blocks),
+            hidden=hidden or self.hidden,
+            one_pass=OnePass.SAMPLES if self.one_pass is OnePass.DENSITY else OnePass.DENSITY,
+            bins=self.bins,
+            bound=self.bound,
+            slope=self.slope,
+        )
+        for mine, its in zip(self._blocks(), flow._blocks(), strict=True):
+            its.order.copy_(mine.order)
+        return flow.to(next(self.parameters()))
+
+    def _blocks(self) -> list[_Block]:
+        return cast(list[_Block], list(self.blocks))
+
+
+def _check_sizes(**sizes: int) -> None:
+    for name, size in sizes.items():
+        if size < 1:
+            msg = f"a masked flow was given {name} = {size}; expected a positive number"
+            raise ModelError(msg)

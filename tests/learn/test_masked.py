@@ -20,7 +20,7 @@ KINDS = list(product(WAYS, [None, 5]))
 
 def make(features: int, one_pass: OnePass, bins: int | None, *, blocks: int = 3, spread: float = 0.3) -> MaskedFlow:
     """A flow away from the identity, of two numbers of condition."""
-    flow = MaskedFlow(features, 2, blocks=blocks, hidden=(13, 10), one_pass=one_pass, bins=bins, bound=4.0)
+    flow = MaskedFlow(features, 2, blocks=blocks, hidden=(24, 18), one_pass=one_pass, bins=bins, bound=4.0)
     for block in flow.blocks:
         nn.init.normal_(block.network.layers[-1].weight, std=spread)
         nn.init.normal_(block.network.layers[-1].bias, std=spread)
@@ -175,7 +175,7 @@ def correlated(mean: float, width: float, slope: float) -> MaskedFlow:
         network.layers[0].weight[2:, 0] = torch.tensor([1.0, -1.0])
         network.condition.weight[0] = 1
         network.layers[1].weight[0, 0] = -1
-        network.layers[1].weight[2, 2:] = torch.tensor([-slope, slope]).double() / width
+        network.layers[1].weight[2, 2:] = torch.tensor([-slope, slope], dtype=torch.float64) / width
         network.layers[1].bias[2] = -mean / width
         network.layers[1].bias[3] = log_scale / (1 - abs(log_scale) / bound)
     return flow
@@ -183,8 +183,8 @@ def correlated(mean: float, width: float, slope: float) -> MaskedFlow:
 
 def test_the_density_of_a_normal_law() -> None:
     flow, condition = correlated(mean=0.7, width=0.4, slope=-1.3), torch.full((50, 1), 0.5).double()
-    covariance = torch.tensor([[1.0, -1.3], [-1.3, 1.3**2 + 0.4**2]]).double()
-    normal = torch.distributions.MultivariateNormal(torch.tensor([0.5, 0.7 - 1.3 * 0.5]).double(), covariance)
+    covariance = torch.tensor([[1.0, -1.3], [-1.3, 1.3**2 + 0.4**2]], dtype=torch.float64)
+    normal = torch.distributions.MultivariateNormal(torch.tensor([0.5, 0.7 - 1.3 * 0.5], dtype=torch.float64), covariance)
     x = normal.sample((50,))
     torch.testing.assert_close(NormalizingFlow().log_likelihood(flow, x, condition), normal.log_prob(x), atol=1e-9, rtol=0)
 

@@ -133,6 +133,12 @@ def test_too_few_deposits_are_an_error(generated: Tensor) -> None:
         SpectrumMap().fit(made_up(100), torch.zeros(5, 3, 40))
 
 
-def test_deposits_that_are_all_at_the_threshold() -> None:
-    flat = torch.full((200, 1, 1), THRESHOLD)
-    torch.testing.assert_close(SpectrumMap().fit(flat, flat)(flat), flat)
+def test_deposits_that_lie_on_the_threshold() -> None:
+    """As what was renormalised may: the map begins there all the same."""
+    training = made_up(200).double()
+    flat = SpectrumMap().fit(training, training).threshold.expand(200, 3, 1)
+    assert torch.equal(SpectrumMap().fit(flat, training)(flat), flat)
+    generated = torch.cat([training, flat], dim=2)
+    mapped = SpectrumMap().fit(generated, training)(generated)
+    assert mapped.isfinite().all()
+    assert ((mapped > 0) == (generated > 0)).all()

@@ -37,7 +37,9 @@ _LN_10 = math.log(10)
 _FLOOR = 0.1
 _LEAST = 1e-12
 _ROUNDING = 1e-4
-_AT_A_TIME = 1024
+_AT_A_TIME = 512
+_ENOUGH = 4096
+"""Showers that the moments are taken from, at most; they are few numbers of many cells."""
 
 
 def renormalised(
@@ -117,7 +119,8 @@ class FilledLayers(nn.Module):
         norms = self._own_norms(self.energies(deposits)) if self.relative else deposits.amax(dim=2).double()
         self.largest.copy_(norms.amax(dim=0).clamp_min(self.threshold))
         if self.standardised:
-            parts = (deposits[start : start + _AT_A_TIME] for start in range(0, len(deposits), _AT_A_TIME))
+            some = deposits[:: -(-len(deposits) // _ENOUGH)]
+            parts = (some[start : start + _AT_A_TIME] for start in range(0, len(some), _AT_A_TIME))
             self.standardisation.fit_parts(self._random_logits(part, random).reshape(-1, 1) for part in parts)
         return self
 

@@ -84,14 +84,14 @@ def fit(flow: MaskedFlow, steps: int, loss: DensityDistillation | None = None, t
 def test_a_student_learns_the_teachers_map_and_density() -> None:
     """Sample by sample, without a look at the teacher's inverse; and it samples in one evaluation of each network."""
     teacher = MaskedFlow(3, 1, blocks=2, hidden=(24, 24), bins=6)
-    fit(teacher, 120)
+    fit(teacher, 80)
     teacher.requires_grad_(False)
     student = teacher.student(hidden=(32, 32))
     assert student.one_pass is OnePass.SAMPLES
     z, (truth, condition) = torch.randn(2000, 3), target(2000)
     process, flow = DensityDistillation(), NormalizingFlow()
     exact, begun = flow.transport(teacher, z, condition), flow.transport(student, z, condition)
-    fit(student, 160, process, teacher)
+    fit(student, 120, process, teacher)
     calls: list[nn.Module] = []
     for block in student.blocks:
         block.network.register_forward_hook(lambda module, *_: calls.append(module))

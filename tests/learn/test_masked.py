@@ -152,7 +152,7 @@ def test_one_way_is_one_evaluation_of_each_network(one_pass: OnePass) -> None:
 @pytest.mark.parametrize("features", [1, 2])
 def test_the_density_integrates_to_one(one_pass: OnePass, bins: int | None, features: int) -> None:
     flow = make(features, one_pass, bins).double()
-    axis = torch.linspace(-12, 12, 301 if features == 2 else 4001, dtype=torch.float64)
+    axis = torch.linspace(-12, 12, 241 if features == 2 else 4001, dtype=torch.float64)
     grid = torch.cartesian_prod(*[axis] * features).view(-1, features)
     with torch.no_grad():
         density = NormalizingFlow().log_likelihood(flow, grid, torch.full((len(grid), 2), 0.4).double()).exp()
@@ -274,9 +274,9 @@ def test_zeros_edges_and_far_points_are_finite(one_pass: OnePass, bins: int | No
 
 
 @pytest.mark.parametrize(("one_pass", "bins"), KINDS)
-@pytest.mark.parametrize("rows", [16, 32, 48])
+@pytest.mark.parametrize("rows", [16, 48])
 def test_a_row_does_not_depend_on_its_batch(one_pass: OnePass, bins: int | None, rows: int) -> None:
-    flow, (x, condition) = make(20, one_pass, bins), points(96, 20)
+    flow, (x, condition) = make(20, one_pass, bins, blocks=2), points(96, 20)
     with torch.no_grad():
         for way in (lambda x, c: flow(x, c)[0], lambda x, c: flow(x, c)[1], flow.inverse):
             parts = [way(a, c) for a, c in zip(x.split(rows), condition.split(rows), strict=True)]

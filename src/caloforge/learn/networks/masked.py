@@ -8,7 +8,7 @@ condition :math:`c`,
 .. math:: x^b_i = g(x^{b-1}_i; \theta_i), \qquad
           \theta_i = \theta_i(x^{b-1}_{<i}, c) \ \text{(MAF)}, \qquad \theta_i = \theta_i(x^b_{<i}, c) \ \text{(IAF)} .
 
-:math:`g` is a rational-quadratic spline on :math:`[-B, B]`, the identity elsewhere, or an affine map. A MAF maps data to latent
+:math:`g` is a rational-quadratic spline on an interval, the identity elsewhere, or an affine map. A MAF maps data to latent
 in one pass, and an IAF latent to data; the other way takes a step a feature. A MAF and an IAF with the same orders can be the
 same map, with the same :math:`x^b` and :math:`\theta^b` at every block: this is what distillation teaches.
 

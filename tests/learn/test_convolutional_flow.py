@@ -168,11 +168,11 @@ def grid(end: float, n: int) -> tuple[Tensor, float]:
 
 
 def test_the_density_integrates_to_one() -> None:
-    flow = shaken(toy(), 0.3).double()
+    flow = shaken(toy(), 0.2).double()
     points, area = grid(9.0, 301)
     with torch.no_grad():
         log_density = NormalizingFlow().log_likelihood(flow, points, torch.full_like(points, 0.3))
-    assert math.isclose(log_density.exp().sum().item() * area, 1, abs_tol=1e-3)
+    assert math.isclose(log_density.exp().sum().item() * area, 1, abs_tol=5e-4)
 
 
 def mixture(batch: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -14,12 +14,11 @@ from caloforge.learn.representations import EnergyFeatures, LayerEnergies
 LAYERS, FAINTEST, NOISE = 5, 0.01515, 1e-3
 
 
-def made_up(n: int, seed: int = 1) -> tuple[Tensor, Tensor]:
-    """The energies of layers, a fifth of them without, and incident energies."""
+def made_up(n: int, seed: int = 1) -> Tensor:
+    """The energies of layers, a fifth of them without."""
     random = torch.Generator().manual_seed(seed)
     energies = FAINTEST * 10 ** (5 * torch.rand(n, LAYERS, generator=random, dtype=torch.float64))
-    energies *= torch.rand(n, LAYERS, generator=random) < 0.8
-    return energies, (energies.sum(dim=1) * (0.5 + torch.rand(n, generator=random)) + 1).float()
+    return energies * (torch.rand(n, LAYERS, generator=random) < 0.8)
 
 
 def normals(n: int, seed: int = 2) -> Tensor:
@@ -28,13 +27,13 @@ def normals(n: int, seed: int = 2) -> Tensor:
 
 @pytest.fixture(scope="module")
 def layer_energies() -> LayerEnergies:
-    return LayerEnergies(LAYERS).fit(*made_up(2000), normals(2000))
+    return LayerEnergies(LAYERS).fit(made_up(2000), normals(2000))
 
 
 @settings(max_examples=20)
 @given(seed=st.integers(0, 2**31))
 def test_energies_come_back(layer_energies: LayerEnergies, seed: int) -> None:
-    energies = made_up(100, seed)[0]
+    energies = made_up(100, seed)
     bright = energies.clamp_max(float(layer_energies.scale) - 2 * NOISE)
     n = normals(100, seed)
     for noise in (n, torch.zeros_like(n)):
@@ -55,70 +54,53 @@ def test_any_numbers_are_energies_of_layers(layer_energies: LayerEnergies, seed:
 
 def test_numbers_by_hand() -> None:
     """Eq. B.3: with 63.6 GeV as the largest energy, and none of the noise's spread."""
-    module = LayerEnergies(3, scale=63.6e3, standardised=False).fit(torch.ones(2, 3), torch.ones(2), torch.zeros(2, 3))
+    module = LayerEnergies(3, scale=63.6e3, standardised=False).fit(torch.ones(2, 3), torch.zeros(2, 3))
     values = module(torch.tensor([[0.0, 63.6e3 / 2, 1e5]]), torch.zeros(1, 3))
     end = math.log((1 - 1e-6) / 1e-6)
     torch.testing.assert_close(values, torch.tensor([[-end + math.log1p(1e-3 / 63.6e3 / 1e-6), 0.0, end]]), rtol=1e-5, atol=1e-6)
 
 
 def test_numbers_are_standardised_if_asked_for(layer_energies: LayerEnergies) -> None:
-    energies, incident = made_up(2000)
+    energies = made_up(2000)
     values = layer_energies(energies, normals(2000))
     torch.testing.assert_close(values.mean(dim=0), torch.zeros(LAYERS), rtol=0, atol=1e-5)
     torch.testing.assert_close(values.std(dim=0), torch.ones(LAYERS), rtol=0, atol=1e-5)
-    plain = LayerEnergies(LAYERS, standardised=False).fit(energies, incident, normals(2000))
+    plain = LayerEnergies(LAYERS, standardised=False).fit(energies, normals(2000))
     back = plain.standardisation.inverse(plain(energies, normals(2000)))
     torch.testing.assert_close(back, layer_energies.standardisation.inverse(values), rtol=1e-5, atol=1e-5)
     assert torch.equal(plain.standardisation.width, torch.ones(LAYERS, dtype=torch.float64))
 
 
 def test_what_is_given_is_not_fitted() -> None:
-    energies, incident = made_up(100)
-    given_both = LayerEnergies(LAYERS, scale=7e3, response=2.6).fit(energies, incident, normals(100))
-    assert (given_both.scale, given_both.response) == (7e3, 2.6)
-    fitted = LayerEnergies(LAYERS).fit(energies, incident, normals(100))
-    assert fitted.scale == energies.max()
-    assert fitted.response == (energies.sum(1) / incident).max()
-
-
-def test_beyond_says_which_showers_deposit_too_much(layer_energies: LayerEnergies) -> None:
-    """None of those seen; of others those with a higher response than all of them."""
-    energies, incident = made_up(2000)
-    assert not layer_energies.beyond(energies, incident).any()
-    highest = float(layer_energies.response)
-    others = torch.tensor([0.5, 0.999, 1.001, 3.0])[:, None] * highest * 1e3 * torch.eye(LAYERS)[[0, 2, 2, 1]]
-    assert layer_energies.beyond(others, torch.full((4,), 1e3)).tolist() == [False, False, True, True]
-    given_one = LayerEnergies(LAYERS, response=2.6)
-    assert given_one.beyond(torch.full((2, LAYERS), 1.0), torch.tensor([2.0, 1.9])).tolist() == [False, True]
+    energies = made_up(100)
+    assert LayerEnergies(LAYERS, scale=7e3).fit(energies, normals(100)).scale == 7e3
+    assert LayerEnergies(LAYERS).fit(energies, normals(100)).scale == energies.max()
 
 
 def test_showers_without_energy_cannot_be_fitted() -> None:
     with pytest.raises(ShowerValueError, match="none of the 3 training showers"):
-        LayerEnergies(LAYERS).fit(torch.zeros(3, LAYERS), torch.ones(3), normals(3))
+        LayerEnergies(LAYERS).fit(torch.zeros(3, LAYERS), normals(3))
 
 
 def test_nothing_changes_its_input_and_only_fit_the_state() -> None:
-    energies, incident = made_up(50)
-    kept = energies.clone(), incident.clone()
-    module, features = LayerEnergies(LAYERS).fit(energies, incident, normals(50)), EnergyFeatures(LAYERS).fit(energies)
+    energies = made_up(50)
+    kept = energies.clone()
+    module, features = LayerEnergies(LAYERS).fit(energies, normals(50)), EnergyFeatures(LAYERS).fit(energies)
     before = [{name: value.clone() for name, value in m.state_dict().items()} for m in (module, features)]
     module.inverse(module(energies * 1.5, normals(50)))
-    module.beyond(energies * 2, incident)
     features(energies * 2)
     for m, state in zip((module, features), before, strict=True):
         assert all(torch.equal(value, state[name]) for name, value in m.state_dict().items())
-    assert torch.equal(energies, kept[0])
-    assert torch.equal(incident, kept[1])
+    assert torch.equal(energies, kept)
 
 
 def test_the_state_is_all_there_is(layer_energies: LayerEnergies) -> None:
     copy = LayerEnergies(LAYERS)
     copy.load_state_dict(layer_energies.state_dict())
-    energies, incident = made_up(50, 3)
+    energies = made_up(50, 3)
     values = layer_energies(energies, normals(50))
     assert torch.equal(copy(energies, normals(50)), values)
     assert torch.equal(copy.inverse(values), layer_energies.inverse(values))
-    assert torch.equal(copy.beyond(energies, incident), layer_energies.beyond(energies, incident))
 
 
 @given(low=st.floats(1, 1e5), decades=st.floats(0.1, 5))

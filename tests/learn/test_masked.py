@@ -283,6 +283,15 @@ def test_a_row_does_not_depend_on_its_batch(one_pass: OnePass, bins: int | None,
             assert torch.equal(torch.cat(parts), way(x, condition))
 
 
+@pytest.mark.parametrize(("one_pass", "bins"), KINDS)
+def test_a_row_does_not_depend_on_its_place(one_pass: OnePass, bins: int | None) -> None:
+    flow, (x, condition) = make(20, one_pass, bins, blocks=2), points(96, 20)
+    order = torch.randperm(96)
+    with torch.no_grad():
+        for way in (lambda x, c: flow(x, c)[0], flow.inverse):
+            assert torch.equal(way(x[order], condition[order]), way(x, condition)[order])
+
+
 @pytest.mark.parametrize("sizes", [{"blocks": 0}, {"hidden": ()}, {"hidden": (8, 0)}, {"features": 0}, {"bins": -1}])
 def test_sizes_that_are_not_positive_are_errors(sizes: dict[str, int]) -> None:
     given = {"features": 3, "condition": 1, "blocks": 2, "hidden": (8,), **sizes}

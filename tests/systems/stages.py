@@ -8,8 +8,10 @@ import torch
 from caloforge.calorimeter import Calorimeter, CylinderGrid, CylinderLayer, RegularGrid
 from caloforge.showers import Particles, Showers
 from caloforge.systems.calodream import LatentRecipe, TransfusionRecipe, VisionRecipe
+from caloforge.systems.causal import ConvolutionalRecipe, FilledRecipe, MaskedShapeRecipe, ScoredRecipe
 from caloforge.systems.flows import BespokeRecipe, FlowRecipe, StudentRecipe, TransformerSizes
 from caloforge.systems.hurdle import HurdleRecipe
+from caloforge.systems.masked import EnergiesRecipe, MaskedSizes, RatiosRecipe
 from caloforge.systems.stages import Schedule
 from caloforge.systems.surrogate import SurrogateRecipe
 
@@ -75,6 +77,49 @@ HURDLE = HurdleRecipe(
 
 SHAPES = {"vision": VISION, "latent": LATENT, "hurdle": HURDLE}
 
+MASKED = MaskedSizes(blocks=2, hidden=(16,), bins=4)
+
+MASKED_ENERGIES = EnergiesRecipe(stage="masked-energies", network=MASKED, schedule=SCHEDULE)
+MASKED_RATIOS = RatiosRecipe(stage="masked-ratios", scale=1 / 0.35, network=MASKED, schedule=SCHEDULE)
+
+ENERGIES = {"transfusion": ENERGY, "masked-energies": MASKED_ENERGIES, "masked-ratios": MASKED_RATIOS}
+
+CONVOLUTIONAL = ConvolutionalRecipe(
+    stage="convolutional",
+    former=2,
+    shared=False,
+    numbers=FilledRecipe(kind="filled"),
+    squeeze=(2, 1),
+    blocks=2,
+    hidden=4,
+    downsamples=((1, 1),),
+    batch_norm=True,
+    embedding=3,
+    bins=4,
+    bound=15.0,
+    schedule=SCHEDULE,
+)
+
+LAYER_BY_LAYER = MaskedShapeRecipe(
+    stage="masked",
+    slab=1,
+    former=1,
+    shared=True,
+    numbers=ScoredRecipe(kind="scored"),
+    network=MASKED,
+    schedule=SCHEDULE,
+    student=SCHEDULE,
+)
+
+CAUSAL = {
+    "convolutional": CONVOLUTIONAL,
+    "convolutional-shared": replace(CONVOLUTIONAL, shared=True, batch_norm=False, numbers=ScoredRecipe(kind="scored")),
+    "masked": LAYER_BY_LAYER,
+    "masked-slabs": replace(LAYER_BY_LAYER, slab=3, shared=False, numbers=FilledRecipe(kind="filled", relative=True)),
+    "masked-whole": replace(LAYER_BY_LAYER, slab=6, former=0, shared=False, student=None),
+}
+"""Shapes by normalizing flows: as in L2LFlows, inductive CaloFlow and CaloFlow."""
+
 LOCAL = BespokeRecipe(evaluations=4, local=True, showers=32, batch_size=16, steps=5, learning_rate=0.01)
 STUDENT = StudentRecipe(evaluations=2, showers=32, batch_size=16, steps=5, learning_rate=0.001)
 SOLVERS = {"local": LOCAL, "global": replace(LOCAL, local=False)}
@@ -85,7 +130,7 @@ def flowing(shape: ShapeRecipe, **changes: Any) -> ShapeRecipe:
     return replace(shape, flow=replace(shape.flow, **changes))
 
 
-def recipe_of(shape: ShapeRecipe = VISION, energy: TransfusionRecipe = ENERGY, seed: int = 1) -> SurrogateRecipe:
+def recipe_of(shape: Any = VISION, energy: Any = ENERGY, seed: int = 1) -> SurrogateRecipe:
     return SurrogateRecipe(system="surrogate", summary="A small one.", seed=seed, validation=40, energy=energy, shape=shape)
 
 

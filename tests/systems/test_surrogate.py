@@ -27,10 +27,13 @@ from caloforge.observables import layer_energies
 from caloforge.showers import Particles, Showers
 from caloforge.systems import FullShowers, Surrogate, TrainingShowers, load, load_recipe, train
 from caloforge.systems.flows import FlowStage
+from caloforge.systems.surrogate import recipe_of as recipe_in
 from tests.catalogue import name_of
 from tests.systems.stages import (
     CALORIMETERS,
+    CAUSAL,
     CYLINDER,
+    ENERGIES,
     ENERGY,
     GRID,
     LOCAL,
@@ -53,13 +56,23 @@ class StopError(Exception):
 Trained = tuple[Path, Surrogate]
 
 
-@pytest.fixture(
-    scope="module", params=[(name, grid) for name in SHAPES for grid in CALORIMETERS], ids=lambda p: f"{p[0]}-{p[1].name}"
-)
+PAIRS = [
+    *((shape, "transfusion", calorimeter) for shape in SHAPES for calorimeter in CALORIMETERS),
+    ("convolutional", "masked-energies", CYLINDER),
+    ("convolutional-shared", "transfusion", GRID),
+    ("masked", "masked-ratios", GRID),
+    ("masked-slabs", "transfusion", CYLINDER),
+    ("hurdle", "masked-ratios", CYLINDER),
+]
+"""Stages of one system go with those of another."""
+
+
+@pytest.fixture(scope="module", params=PAIRS, ids=lambda pair: "-".join([*pair[:2], pair[2].name]))
 def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    name, calorimeter = request.param
-    out = tmp_path_factory.mktemp("models") / f"{name}-{name_of(calorimeter)}"
-    recipe = recipe_of(flowing(SHAPES[name], bespoke=LOCAL if calorimeter is GRID else None))
+    shape, energy, calorimeter = request.param
+    out = tmp_path_factory.mktemp("models") / f"{shape}-{energy}-{name_of(calorimeter)}"
+    bespoke = LOCAL if calorimeter is GRID else None
+    recipe = recipe_of(CAUSAL[shape] if shape in CAUSAL else flowing(SHAPES[shape], bespoke=bespoke), ENERGIES[energy])
     return out, train(recipe, out, FullShowers(showers_of(calorimeter)), description="made up")
 
 
@@ -188,7 +201,7 @@ def test_other_particles_are_refused(trained: Trained) -> None:
 
 def test_resuming_a_finished_training_gives_the_same_model(trained: Trained) -> None:
     out, model = trained
-    recipe = recipe_of(model.shape.recipe)
+    recipe = recipe_in(model.card)
     again = train(recipe, out, FullShowers(showers_of(model.calorimeter)), description="made up", resume=True)
     assert again.card == model.card
 

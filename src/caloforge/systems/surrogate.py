@@ -1,11 +1,10 @@
 """A surrogate is a learned simulator: it makes showers from particles, in two stages (see `caloforge.systems.stages`)."""
 
-__all__ = ["Surrogate", "SurrogateRecipe", "course"]
+__all__ = ["Surrogate", "SurrogateRecipe", "course", "recipe_of"]
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field, NonNegativeInt, TypeAdapter, ValidationError
@@ -15,7 +14,7 @@ from caloforge import streams
 from caloforge.errors import ModelError, ShowerValueError
 from caloforge.learn import training
 from caloforge.showers import Particles, Showers, spans
-from caloforge.systems import calodream, hurdle
+from caloforge.systems import calodream, causal, hurdle, masked
 from caloforge.systems.data import FullShowers
 from caloforge.systems.model import Card, Course, Model
 
@@ -25,8 +24,11 @@ _ENERGY_NOISE, _SHAPE_NOISE = 64, 65
 _PADDING = 16
 _AT_A_TIME = 256
 
-EnergyRecipe = calodream.TransfusionRecipe
-ShapeRecipe = Annotated[calodream.VisionRecipe | calodream.LatentRecipe | hurdle.HurdleRecipe, Field(discriminator="stage")]
+EnergyRecipe = Annotated[calodream.TransfusionRecipe | masked.EnergiesRecipe | masked.RatiosRecipe, Field(discriminator="stage")]
+ShapeRecipe = Annotated[
+    calodream.VisionRecipe | calodream.LatentRecipe | hurdle.HurdleRecipe | causal.ConvolutionalRecipe | causal.MaskedShapeRecipe,
+    Field(discriminator="stage"),
+]
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class Surrogate(Model):
 
     def __init__(self, card: Card) -> None:
         super().__init__(card)
-        recipe = _recipe(card.recipe)
+        recipe = recipe_of(card)
         self.energy = recipe.energy.build(self.calorimeter)
         self.shape = recipe.shape.build(self.calorimeter)
 
@@ -103,9 +105,14 @@ class Surrogate(Model):
         return self.shape.sample(incident, layers, shape_key)[: len(energies)].clone()
 
 
-def _recipe(values: Mapping[str, Any]) -> SurrogateRecipe:
+def recipe_of(card: Card) -> SurrogateRecipe:
+    """The recipe that a card holds.
+
+    Raises:
+        ModelError: It is not one of this version.
+    """
     try:
-        return TypeAdapter(SurrogateRecipe).validate_python(dict(values))
+        return TypeAdapter(SurrogateRecipe).validate_python(dict(card.recipe))
     except ValidationError as error:
         where = ".".join(str(part) for part in error.errors()[0]["loc"])
         msg = f"the recipe of the card is not one of this version: {where}: {error.errors()[0]['msg'].lower()}"

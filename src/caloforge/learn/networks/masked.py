@@ -35,12 +35,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Transform
-from torch.nn.functional import linear
+from torch.nn.functional import linear, pad
 from zuko.nn import MaskedLinear
 from zuko.transforms import MonotonicAffineTransform
 
 from caloforge.errors import ModelError
 from caloforge.learn.networks.spline import RationalQuadraticSpline
+
+_FEWEST_OUTPUTS = 16
+"""A matrix product of fewer outputs may give a row other bits in another place of its batch."""
 
 
 class OnePass(Enum):
@@ -142,8 +145,9 @@ class MaskedNetwork(nn.Module):
 
     def _rows(self, layer: int, inputs: Tensor, first: int, last: int) -> Tensor:
         """Some outputs of a layer, of all the inputs that they see."""
-        module = cast(MaskedLinear, self.layers[layer])
-        return linear(inputs, module.weight[first:last, : inputs.shape[1]], module.bias[first:last])
+        module, missing = cast(MaskedLinear, self.layers[layer]), max(0, _FEWEST_OUTPUTS - (last - first))
+        weight, bias = module.weight[first:last, : inputs.shape[1]], module.bias[first:last]
+        return linear(inputs, pad(weight, (0, 0, 0, missing)), pad(bias, (0, missing)))[:, : last - first]
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,13 @@ training showers,
 
 .. math:: x_l = \mathrm{logit}_{10^{-6}} \frac{E_l + m\,(1 + 0.2\, n)}{E_\mathrm{max}} .
 
-They conserve nothing; `LayerEnergies.beyond` tells which showers deposit more than they can.
+They conserve nothing: made-up ones may say that a shower deposits more than it can.
 """
 
 __all__ = ["EnergyFeatures", "LayerEnergies", "LayerRatios", "layer_energies_of"]
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from caloforge.errors import ShowerValueError
@@ -92,12 +92,10 @@ class LayerEnergies(nn.Module):
         n_layers: The number of layers.
         noise: The mean m of the noise, in MeV, below the energy of the faintest layer.
         scale: The energy E_max, in MeV; None for the largest of the training showers.
-        response: The largest deposited energy over the incident one; None for the largest of the training showers.
         standardised: Whether the logits are brought to mean 0 and variance 1, layer by layer.
     """
 
     scale: Tensor
-    response: Tensor
     threshold: Tensor
 
     def __init__(
@@ -106,28 +104,20 @@ class LayerEnergies(nn.Module):
         *,
         noise: float = 1 * keV,
         scale: float | None = None,
-        response: float | None = None,
         standardised: bool = True,
     ) -> None:
         super().__init__()
         self.noise, self.standardised = noise, standardised
-        self._given = {"scale": scale, "response": response}
-        for name, given in self._given.items():
-            self.register_buffer(name, torch.tensor(1.0 if given is None else given, dtype=torch.float64))
+        self._given = scale
+        self.register_buffer("scale", torch.tensor(scale or 1.0, dtype=torch.float64))
         self.register_buffer("threshold", torch.zeros((), dtype=torch.float64))
         self.standardisation = Standardisation(n_layers)
 
-    def fit(
-        self,
-        energies: Float[Tensor, "showers layers"],
-        incident: Float[Tensor, " showers"],
-        normals: Float[Tensor, "showers layers"],
-    ) -> "LayerEnergies":
-        """Take what was not given, the energy of the faintest layer and the moments from training showers.
+    def fit(self, energies: Float[Tensor, "showers layers"], normals: Float[Tensor, "showers layers"]) -> "LayerEnergies":
+        """Take the scale if it was not given, the energy of the faintest layer and the moments from training showers.
 
         Arguments:
             energies: The energy of each layer, in MeV.
-            incident: The incident energies, in MeV.
             normals: Standard normal numbers, for the noise in the moments.
 
         Raises:
@@ -138,9 +128,8 @@ class LayerEnergies(nn.Module):
             msg = f"none of the {len(energies)} training showers has energy in any layer: give others"
             raise ShowerValueError(msg)
         self.threshold.copy_(lit.min().double() * (1 - _ROUNDING))
-        seen = {"scale": lit.max(), "response": _responses(energies, incident).max()}
-        for name in [name for name, given in self._given.items() if given is None]:
-            self.get_buffer(name).copy_(seen[name])
+        if self._given is None:
+            self.scale.copy_(lit.max())
         if self.standardised:
             self.standardisation.fit(self._logits(energies, normals))
         return self
@@ -168,14 +157,6 @@ class LayerEnergies(nn.Module):
         noisy = inverse_logit(self.standardisation.inverse(values), _ALPHA) * self.scale
         energies = noisy - self.noise
         return torch.where(energies >= self.threshold / 2, energies.clamp_min(self.threshold), 0.0)
-
-    def beyond(self, energies: Float[Tensor, "showers layers"], incident: Float[Tensor, " showers"]) -> Bool[Tensor, " showers"]:
-        """Which showers deposit more of their incident energy than was given or seen."""
-        return _responses(energies, incident) > self.response
-
-
-def _responses(energies: Float[Tensor, "showers layers"], incident: Float[Tensor, " showers"]) -> Float[Tensor, " showers"]:
-    return energies.double().sum(dim=1) / incident.double()
 
 
 class EnergyFeatures(nn.Module):

@@ -115,7 +115,9 @@ CAUSAL = {
     "convolutional": CONVOLUTIONAL,
     "convolutional-shared": replace(CONVOLUTIONAL, shared=True, batch_norm=False, numbers=ScoredRecipe(kind="scored")),
     "masked": LAYER_BY_LAYER,
-    "masked-slabs": replace(LAYER_BY_LAYER, slab=3, shared=False, numbers=FilledRecipe(kind="filled", relative=True)),
+    "masked-slabs": replace(
+        LAYER_BY_LAYER, slab=3, shared=False, numbers=FilledRecipe(kind="filled", relative=True), mapped=True
+    ),
     "masked-whole": replace(LAYER_BY_LAYER, slab=6, former=0, shared=False, student=None),
 }
 """Shapes by normalizing flows: as in L2LFlows, inductive CaloFlow and CaloFlow."""

@@ -203,6 +203,7 @@ def train(
         team=team,
     )
     if team.leads:
+        course.last()
         course.model.save(out)
     team.wait()
     return load(out)

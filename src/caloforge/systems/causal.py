@@ -12,6 +12,9 @@ one masked autoregressive flow that all layers share; and flow 2 of CaloFlow (ar
 A flow that slabs *share* is told where the slab lies, sees zeros before the first one, and learns from all of them at once; flows
 of their own train apart. A masked flow may have a *student* (`DensityDistillation`, arXiv:2110.11377), that samples in one pass
 what takes the flow a pass a cell; where there is one, it is what samples.
+
+In the end the spectrum of the cells may be mapped onto that of the training showers (`SpectrumMap`, arXiv:2405.20407,
+appendix C).
 """
 
 __all__ = [
@@ -45,15 +48,18 @@ from caloforge.learn import training
 from caloforge.learn.networks import ConvolutionalFlow, MaskedFlow, UNetDesign, group_norm
 from caloforge.learn.networks.embedding import sinusoids
 from caloforge.learn.processes import Bijection, DensityDistillation, NormalizingFlow
-from caloforge.learn.representations import CellScores, EnergyFeatures, FilledLayers
+from caloforge.learn.representations import FILL, CellScores, EnergyFeatures, FilledLayers, SpectrumMap
 from caloforge.learn.symmetry import Orbits
 from caloforge.observables import layer_energies
-from caloforge.showers import Showers
+from caloforge.showers import Showers, spans
 from caloforge.systems.masked import MaskedSizes
 from caloforge.systems.stages import Lessons, Schedule, ShapeStage
 
 _PLACE, _PLACES = 8, 100.0
 """Numbers that tell a shared flow where its slab lies, and how many places they tell apart."""
+
+_SPECTRUM, _SPECTRUM_STREAM, _AT_A_TIME = 5000, 66, 256
+"""Showers from which the map of the spectrum is fitted, the stream of their random numbers, and how many are made at a time."""
 
 _SMALLEST = 1e-9
 """Uniform numbers are at least so large."""
@@ -63,7 +69,9 @@ _FIRST_SIGHT = 256
 """Showers from which activation norms start."""
 
 
-Layers, Some = Float[Tensor, "showers layers cells"], Float[Tensor, "showers some cells"]
+Part = Annotated[float, Field(gt=0, le=0.5)]
+Layers = Float[Tensor, "showers layers cells"]
+Some = Float[Tensor, "showers some cells"]
 
 
 @dataclass(frozen=True)
@@ -73,18 +81,30 @@ class FilledRecipe:
     Arguments:
         relative: Whether a layer is divided by its own energy, not by the largest deposit in the training showers.
         standardised: Whether the numbers are brought to mean 0 and variance 1.
+        fill: The median of what fills empty cells, over the threshold.
+        noise: The width of the noise, over the threshold.
         cut: Deposits below it, in MeV, are none.
     """
 
     kind: Literal["filled"]
     relative: bool = False
     standardised: bool = False
+    fill: Part = FILL
+    noise: Part = FILL
     cut: NonNegativeFloat = 0.0
 
     def build(self, orbit: Int64[Tensor, "layers cells"]) -> FilledLayers:
         """The representation of layers with such cells."""
         layers, cells = orbit.shape
-        return FilledLayers(layers, cells, cut=self.cut, relative=self.relative, standardised=self.standardised)
+        return FilledLayers(
+            layers,
+            cells,
+            fill=self.fill,
+            noise=self.noise,
+            cut=self.cut,
+            relative=self.relative,
+            standardised=self.standardised,
+        )
 
     @staticmethod
     def seen(representation: nn.Module, deposits: Layers, random: torch.Generator, some: slice) -> Some:
@@ -161,6 +181,7 @@ class CausalStage(ShapeStage):
         order: How the slabs hang together.
         numbers: What stands for the cells.
         schedule: The training of a flow.
+        mapped: Whether the spectrum of the cells is mapped onto that of the training showers.
         flow: Makes a flow, given how many former slabs it sees.
 
     Raises:
@@ -176,6 +197,8 @@ class CausalStage(ShapeStage):
         numbers: FilledRecipe | ScoredRecipe,
         schedule: Schedule,
         flow: Callable[[int], nn.Module],
+        *,
+        mapped: bool,
     ) -> None:
         super().__init__(calorimeter)
         grid = image_cells(calorimeter)
@@ -186,6 +209,7 @@ class CausalStage(ShapeStage):
         self.cell_numbers = numbers
         self.representation = numbers.build(Orbits(calorimeter.symmetries).orbit[grid.reshape(layers, -1)])
         self.incident, self.energies = EnergyFeatures(1), EnergyFeatures(layers)
+        self.spectrum = SpectrumMap() if mapped else None
         self.flows = nn.ModuleList([flow(order.seen(slab)) for slab in range(1 if order.shared else self.slabs)])
 
     @abstractmethod
@@ -306,8 +330,22 @@ class CausalStage(ShapeStage):
             start = self.point(streams.normals(streams.offspring(key, slab), self.cells).float())
             condition = self.condition(self._window(numbers, told, slab))
             numbers[:, slab] = self.process.transport(samplers[self.number(slab)], start, condition).flatten(1)
-        layers = self.representation.inverse(numbers.reshape(len(told), len(self.grid), -1), energies).flatten(1)
-        return torch.empty_like(layers).index_copy_(1, self.grid.flatten(), layers)
+        layers = self.representation.inverse(numbers.reshape(len(told), len(self.grid), -1), energies)
+        layers = layers if self.spectrum is None else self.spectrum.corrected(layers)
+        return torch.empty_like(layers.flatten(1)).index_copy_(1, self.grid.flatten(), layers.flatten(1))
+
+    @torch.no_grad()
+    def finish(self, showers: Showers) -> None:
+        """Fit the map of the spectrum, with showers made at the energies of training showers."""
+        if self.spectrum is None:
+            return
+        some = showers[:_SPECTRUM]
+        keys = streams.keys(_FIT_SEED, torch.arange(len(some), device=some.energies.device), _SPECTRUM_STREAM)
+        energies, incident = layer_energies(some), some.energies.double()
+        spectrum, self.spectrum = self.spectrum, None
+        made = torch.cat([self.sample(incident[s], energies[s], keys[s]) for s in spans(len(some), _AT_A_TIME)])
+        taught = torch.where(some.deposits >= 0.999 * made[made > 0].min(), some.deposits, 0.0)
+        self.spectrum = spectrum.fit(made, taught)
 
 
 def _require_division(layers: int, slab: int) -> None:
@@ -334,6 +372,7 @@ class ConvolutionalRecipe:
         bins: Bins of a spline.
         bound: The splines are on [-bound, bound].
         schedule: The training of a flow.
+        mapped: Whether the spectrum of the cells is mapped onto that of the training showers.
     """
 
     stage: Literal["convolutional"]
@@ -349,6 +388,7 @@ class ConvolutionalRecipe:
     bins: PositiveInt
     bound: PositiveFloat
     schedule: Schedule
+    mapped: bool = False
 
     def build(self, calorimeter: Calorimeter) -> "ConvolutionalStage":
         """The stage."""
@@ -375,7 +415,8 @@ class ConvolutionalStage(CausalStage):
 
     def __init__(self, calorimeter: Calorimeter, recipe: ConvolutionalRecipe) -> None:
         order = CausalRecipe(1, recipe.former, recipe.shared)
-        super().__init__(calorimeter, order, recipe.numbers, recipe.schedule, partial(recipe.flow, calorimeter))
+        new = partial(recipe.flow, calorimeter)
+        super().__init__(calorimeter, order, recipe.numbers, recipe.schedule, new, mapped=recipe.mapped)
 
     def fit(self, showers: Showers) -> None:
         """Take the state of the representation, moments, and those of the activation norms."""
@@ -412,6 +453,7 @@ class MaskedShapeRecipe:
         network: The sizes of a flow.
         schedule: The training of a flow.
         student: The training of its student, or None.
+        mapped: Whether the spectrum of the cells is mapped onto that of the training showers.
     """
 
     stage: Literal["masked"]
@@ -422,6 +464,7 @@ class MaskedShapeRecipe:
     network: MaskedSizes
     schedule: Schedule
     student: Schedule | None = None
+    mapped: bool = False
 
     def build(self, calorimeter: Calorimeter) -> "MaskedShapeStage":
         """The stage."""
@@ -447,7 +490,8 @@ class MaskedShapeStage(CausalStage):
 
     def __init__(self, calorimeter: Calorimeter, recipe: MaskedShapeRecipe) -> None:
         order = CausalRecipe(recipe.slab, recipe.former, recipe.shared)
-        super().__init__(calorimeter, order, recipe.numbers, recipe.schedule, partial(recipe.flow, calorimeter))
+        new = partial(recipe.flow, calorimeter)
+        super().__init__(calorimeter, order, recipe.numbers, recipe.schedule, new, mapped=recipe.mapped)
         self.study, self.distillation = recipe.student, DensityDistillation()
         self.students = None if recipe.student is None else nn.ModuleList([flow.student() for flow in self._teachers()])
 

@@ -9,7 +9,7 @@ __all__ = ["Card", "Course", "Model"]
 import hashlib
 import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -153,12 +153,14 @@ class Course:
         phases: The phases, in order.
         networks: Every network that they train or use, by name: what a checkpoint holds.
         checkpoint_every: Steps between checkpoints.
+        last: What is left to do when all is trained.
     """
 
     model: Model
     phases: Sequence[Phase]
     networks: Mapping[str, nn.Module]
     checkpoint_every: int = 500
+    last: Callable[[], None] = lambda: None
 
 
 def _stored(tensor: Tensor, *, halve: bool) -> Tensor:

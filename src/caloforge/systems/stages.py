@@ -129,6 +129,10 @@ class Stage(nn.Module, ABC):
             first: The number of the first phase, for its random numbers.
         """
 
+    def finish(self, showers: Showers) -> None:
+        """Take from training showers what needs the trained networks: nothing, as a rule."""
+        del showers
+
 
 class EnergyStage(Stage):
     """The energies of the layers, given the incident energy."""

@@ -4,6 +4,7 @@ __all__ = ["Surrogate", "SurrogateRecipe", "course", "recipe_of"]
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Literal
 
 import torch
@@ -133,4 +134,4 @@ def course(
         stage.fit(taught.full)
         phases += stage.phases(taught.full, held.full, recipe.seed, len(phases))
     networks = {"energy": model.energy, "shape": model.shape}
-    return Course(model, phases, networks, checkpoint_every=200)
+    return Course(model, phases, networks, checkpoint_every=200, last=partial(model.shape.finish, taught.full))

@@ -15,7 +15,7 @@ the most likely cell is hit.
 __all__ = ["CellScores"]
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from caloforge.learn.representations.hits import HitPattern
@@ -66,11 +66,15 @@ class CellScores(nn.Module):
             scores: Any finite numbers.
             energies: The energy in each layer, in MeV.
         """
-        p, empty = torch.special.ndtr(scores.double()), self._empty(energies)
-        above = (p - empty) / (1 - empty)
-        most = (energies / self.pattern.threshold).floor()
-        numbers = torch.minimum((above > 0).sum(dim=2).clamp_min(1), most).float()
-        return self.pattern.inverse(above.float(), _ndtri(above).float(), numbers, energies)
+        empty = self._empty(energies)
+        above = (torch.special.ndtr(scores.double()) - empty) / (1 - empty)
+        hit, most = above > 0, (energies / self.pattern.threshold).floor()
+        numbers = torch.minimum(hit.sum(dim=2).clamp_min(1), most)
+        wrong = hit.sum(dim=2) != numbers
+        hit[wrong] = _greatest(above[wrong], numbers[wrong])
+        shares = torch.zeros_like(scores)
+        shares[hit] = _ndtri(above[hit]).float()
+        return self.pattern.deposits(hit, shares, energies)
 
     def _empty(self, energies: Float[Tensor, "showers layers"]) -> Float[Tensor, "showers layers cells"]:
         """The probability of each cell to be empty."""
@@ -80,3 +84,9 @@ class CellScores(nn.Module):
 def _ndtri(p: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     normal: Tensor = torch.special.ndtri(p.clamp(_LEAST, 1 - _LEAST))
     return normal
+
+
+def _greatest(x: Float[Tensor, "rows cells"], numbers: Float[Tensor, " rows"]) -> Bool[Tensor, "rows cells"]:
+    """Where the greatest so many numbers of each row are."""
+    first = torch.arange(x.shape[1], device=x.device) < numbers[:, None]
+    return torch.zeros_like(first).scatter_(1, x.argsort(dim=1, descending=True, stable=True), first)

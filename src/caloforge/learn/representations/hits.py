@@ -181,16 +181,32 @@ class HitPattern(nn.Module):
             numbers: The number of hits in each layer, at most E / threshold.
             energies: The energy in each layer, in MeV.
         """
-        rank = priority.argsort(dim=2, descending=True, stable=True).argsort(dim=2)
-        hit = rank < numbers[:, :, None]
+        order = priority.argsort(dim=2, descending=True, stable=True)
+        first = torch.arange(priority.shape[2], device=priority.device) < numbers[:, :, None]
+        return self.deposits(torch.zeros_like(first).scatter_(2, order, first), scores, energies)
+
+    def deposits(
+        self,
+        hit: Bool[Tensor, "showers layers cells"],
+        scores: Float[Tensor, "showers layers cells"],
+        energies: Float[Tensor, "showers layers"],
+    ) -> Float[Tensor, "showers layers cells"]:
+        """Deposits, in MeV, in single precision.
+
+        Arguments:
+            hit: The cells that are hit, at most E / threshold in a layer.
+            scores: The score of each hit's share.
+            energies: The energy in each layer, in MeV.
+        """
         shower, layer, cell = hit.nonzero(as_tuple=True)
         feature = torch.full_like(scores, -torch.inf, dtype=torch.float64)
         feature[shower, layer, cell] = self.shares.inverse(
             scores[shower, layer, cell].double(), self._condition(energies)[shower, layer], self.orbit[layer, cell]
         )
-        shares = (feature / _gain(hit.sum(dim=2, keepdim=True))).softmax(dim=2).nan_to_num(nan=0.0)
-        above = (energies - numbers * self.threshold).clamp_min(0)
-        return torch.where(hit, self.threshold + shares * above[:, :, None], 0.0).float()
+        numbers = hit.sum(dim=2, keepdim=True)
+        shares = (feature / _gain(numbers)).softmax(dim=2).nan_to_num(nan=0.0)
+        above = (energies[:, :, None] - numbers * self.threshold).clamp_min(0)
+        return torch.where(hit, self.threshold + shares * above, 0.0).float()
 
 
 def _gain(numbers: Int64[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:

@@ -6,7 +6,7 @@ representation). The condition is the incident energy. A shower that deposits mo
 again (the *veto* of L2LFlows), with a warning, and if that does not help scaled down to what was seen.
 """
 
-__all__ = ["EnergiesRecipe", "EnergiesStage", "MaskedSizes", "RatiosRecipe", "RatiosStage"]
+__all__ = ["EnergiesRecipe", "EnergiesStage", "MaskedSizes", "MaskedStage", "RatiosRecipe", "RatiosStage"]
 
 import warnings
 from abc import abstractmethod
@@ -99,8 +99,8 @@ class RatiosRecipe:
         return RatiosStage(calorimeter, self)
 
 
-class _MaskedStage(EnergyStage):
-    """What the two share."""
+class MaskedStage(EnergyStage):
+    """What both stages share."""
 
     most: Tensor
     least: Tensor
@@ -187,7 +187,7 @@ def _tell(again: int, showers: int) -> None:
     warnings.warn(msg, RepresentationWarning, stacklevel=4)
 
 
-class EnergiesStage(_MaskedStage):
+class EnergiesStage(MaskedStage):
     """The logits of what the energies of the layers are of the largest."""
 
     def __init__(self, calorimeter: Calorimeter, recipe: EnergiesRecipe) -> None:
@@ -217,7 +217,7 @@ class EnergiesStage(_MaskedStage):
         return self.representation.inverse(values)
 
 
-class RatiosStage(_MaskedStage):
+class RatiosStage(MaskedStage):
     """The standardised logits of the ratios of the layers' energies."""
 
     def __init__(self, calorimeter: Calorimeter, recipe: RatiosRecipe) -> None:

@@ -63,32 +63,31 @@ def bespoke(
 
 
 def samplers(
-    model: Surrogate, stage: FlowStage, showers: Showers, counts: list[int], folder: Path
+    model: Surrogate, stage: FlowStage, showers: Showers, counts: list[int], most: int, folder: Path
 ) -> Iterator[tuple[str, Sampler]]:
-    """All solvers with so many evaluations."""
+    """All solvers with so many evaluations, bespoke ones with at most so many."""
     for count in counts:
         for name, method in METHODS.items():
             if count % method.evaluations == 0:
                 yield name, Steps(method, count // method.evaluations)
-        for local in (False, True):
+        for local in (False, True) if count <= most else ():
             yield f"BNS {'local' if local else 'global'}", bespoke(model, stage, showers, count, local=local, folder=folder)
 
 
-def points(
-    model: Surrogate, full: Showers, judges: list[Judge], counts: list[int], folder: Path, trainings: int
-) -> Iterator[Point]:
+def points(model: Surrogate, full: Showers, judges: list[Judge], options: argparse.Namespace) -> Iterator[Point]:
     """Make, judge, tell."""
     stage = model.shape
     if not isinstance(stage, FlowStage):
         msg = f"the shape of {model.card.name} is not made by a flow"
         raise SystemExit(msg)
-    for name, sampler in samplers(model, stage, full, counts, folder):
+    counts = [int(text) for text in options.evaluations.split(",")]
+    for name, sampler in samplers(model, stage, full, counts, options.bespoke, options.out):
         stage.sample_by(sampler)
         start = time.perf_counter()
         made = model.simulate(full.particles, seed=SEED)
         ms = 1e3 * (time.perf_counter() - start) / len(full)
         for one in judges:
-            auc = judge(full, made, one, trainings=trainings).auc
+            auc = judge(full, made, one, trainings=options.trainings).auc
             yield Point(name, sampler.evaluations, one.name, auc.value, auc.error, ms)
 
 
@@ -119,20 +118,23 @@ def main() -> None:
     parser.add_argument("--showers", type=int, default=4000, help="so many of the full simulation are used")
     parser.add_argument("--evaluations", default="1,2,4,8,16,32,64", help="numbers of evaluations")
     parser.add_argument("--judges", default="caloforge", help="the preset of classifiers")
+    parser.add_argument("--levels", nargs="+", default=["low-level", "high-level"], help="which of them")
     parser.add_argument("--trainings", type=int, default=5)
+    parser.add_argument("--bespoke", type=int, default=64, help="the most evaluations of a bespoke solver")
     options = parser.parse_args()
     model = zoo.load_surrogate(options.model)
     full = open_showers(options.full, model.calorimeter)[: options.showers]
-    judges = list(judges_for(options.judges, model.calorimeter))
-    counts = [int(text) for text in options.evaluations.split(",")]
+    judges = [one for one in judges_for(options.judges, model.calorimeter) if one.name in options.levels]
     options.out.mkdir(parents=True, exist_ok=True)
     found = []
-    for point in points(model, full, judges, counts, options.out, options.trainings):
-        found.append(point)
-        print(f"{point.solver:12s} {point.evaluations:4d} {point.judge:12s} AUC {point.auc:.4f} +- {point.error:.4f}"
-              f"  {point.ms_per_shower:7.2f} ms a shower", flush=True)  # fmt: skip
-    with (options.out / "solvers.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([tuple(Point.__dataclass_fields__), *(tuple(vars(point).values()) for point in found)])
+    with (options.out / "solvers.csv").open("w", newline="", buffering=1) as file:
+        table = csv.writer(file)
+        table.writerow(tuple(Point.__dataclass_fields__))
+        for point in points(model, full, judges, options):
+            found.append(point)
+            table.writerow(tuple(vars(point).values()))
+            print(f"{point.solver:12s} {point.evaluations:4d} {point.judge:12s} AUC {point.auc:.4f} +- {point.error:.4f}"
+                  f"  {point.ms_per_shower:7.2f} ms a shower", flush=True)  # fmt: skip
     draw(found, options.out / "solvers.png")
 
 

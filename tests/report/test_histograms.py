@@ -81,7 +81,11 @@ def test_weights_are_honoured_by_the_formula() -> None:
         assert bins.error[k] == pytest.approx(math.sqrt((weights**2 * (inside - mean) ** 2).sum()) / weights.sum(), abs=1e-12)
 
 
-@pytest.mark.parametrize(("observable", "column"), [(ENERGY_SUM, None), (PROFILE_X, None), (LAYER_ENERGY, 1)], ids=str)
+@pytest.mark.parametrize(
+    ("observable", "column"),
+    [(ENERGY_SUM, None), (PROFILE_X, None), (LAYER_ENERGY, 1)],
+    ids=("energy sum", "profile in x", "layer energy"),
+)
 def test_a_whole_weight_is_so_many_showers_and_a_weight_of_zero_is_none(observable: Observable, column: int | None) -> None:
     values = RNG.normal(100, 1, size=(300, 10) if observable is not ENERGY_SUM else 300)
     weights = np.repeat([0.0, 1.0, 2.0], 100)

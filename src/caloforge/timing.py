@@ -25,13 +25,13 @@ import os
 import resource
 import signal
 import sys
-import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -366,7 +366,7 @@ def _apart(job: _Job) -> tuple[Timing, ...] | Skipped:
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe(duplex=False)
     process = context.Process(target=_work, args=(there, job), daemon=True)
-    with _interruptions_ignored():
+    with _interruptions_held_back():
         process.start()
     there.close()
     try:
@@ -402,13 +402,11 @@ def _work(connection: Connection, job: _Job) -> None:
 
 
 @contextmanager
-def _interruptions_ignored() -> Iterator[None]:
-    """Processes started within are ended by this one when a person interrupts, and say nothing themselves."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _interruptions_held_back() -> Iterator[None]:
+    """Processes started within never hear of an interruption: this one hears of it afterwards, and ends them."""
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -170,6 +170,6 @@ def test_an_interruption_ends_all_processes_quietly(tmp_path: Path) -> None:
 
 def _children(pid: int) -> list[int]:
     """The measuring processes of a process, by what `ps` says."""
-    listed = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], check=True, capture_output=True, text=True).stdout
+    listed = subprocess.run(["ps", "-wweo", "pid=,ppid=,args="], check=True, capture_output=True, text=True).stdout
     rows = (line.split(maxsplit=2) for line in listed.splitlines())
     return [int(child) for child, parent, command in rows if int(parent) == pid and "spawn_main" in command]

@@ -46,6 +46,9 @@ from tests.systems.stages import (
     showers_of,
 )
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*drawn again:caloforge.errors.RepresentationWarning")
+"""Energies of flows that have hardly been trained are refused now and then."""
+
 over_shapes = pytest.mark.parametrize("name", SHAPES)
 
 

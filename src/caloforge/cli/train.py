@@ -44,8 +44,8 @@ class Samples:
         if self.data is None or self.full is not None or self.fast is not None:
             msg = f"recipe {recipe} trains a surrogate, from one sample: give it by --data FILE.h5, without --full and --fast"
             raise OptionError(msg)
-        showers = open_showers(self.data)[:].to(device)
-        return FullShowers(showers), f"{self.data.name} ({len(showers):,} showers)"
+        showers = FullShowers.read(open_showers(self.data)).to(device)
+        return showers, f"{self.data.name} ({len(showers.full):,} showers)"
 
     def for_refiner(self, recipe: str, device: "torch.device") -> "tuple[TrainingShowers, str]":
         """The showers, and where they come from in words."""

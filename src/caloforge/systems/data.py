@@ -1,20 +1,33 @@
-"""The samples that models are trained on."""
+"""The samples that models are trained on.
+
+Those of a surrogate may be larger than the memory: deposits of more than a gigabyte lie in a temporary file that is mapped into
+memory, of which the system keeps what it has room for. A training draws showers a batch at a time, so that it needs no more.
+"""
 
 __all__ = ["FullShowers", "TrainingShowers"]
 
 import math
+import shutil
+import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from caloforge.errors import TrainingError
-from caloforge.showers import Showers
+from caloforge.showers import Particles, Showers, ShowerSource, spans
 from caloforge.units import format_energy
 
 _FEWEST = 200
 _LEAST_RANGE = 1.1
+
+_IN_MEMORY = 2**28
+"""Deposits that are held in memory, at most: a gigabyte of them."""
+
+_AT_A_TIME = 256
+_GB = 1e9
 
 
 @dataclass(frozen=True)
@@ -92,6 +105,23 @@ class FullShowers:
 
     full: Showers
 
+    @classmethod
+    def read(cls, source: ShowerSource) -> "FullShowers":
+        """The showers of a file, of any size.
+
+        Raises:
+            TrainingError: They are many, and the disk of temporary files has no room for them.
+        """
+        cells = source.calorimeter.n_cells
+        if len(source) * cells <= _IN_MEMORY:
+            return cls(source[:])
+        deposits, particles = _on_disk(len(source), cells), []
+        for span in spans(len(source), _AT_A_TIME):
+            part = source[span]
+            deposits[span] = part.deposits
+            particles.append(part.particles)
+        return cls(Showers(deposits, Particles.cat(particles), source.calorimeter, source.weights))
+
     def check(self) -> None:
         """Check that the showers can teach.
 
@@ -139,7 +169,33 @@ def _refuse(bad: Tensor, what: str, remedy: str) -> None:
 
 def _split(showers: Showers, held: int, seed: int) -> tuple[Showers, Showers]:
     order = torch.randperm(len(showers), generator=torch.Generator().manual_seed(seed)).to(showers.energies.device)
-    return showers[order[held:]], showers[order[:held]]
+    return _chosen(showers, order[held:]), _chosen(showers, order[:held])
+
+
+def _chosen(showers: Showers, rows: Int64[Tensor, " rows"]) -> Showers:
+    """These showers, on disk if they are many and not on a device of their own."""
+    cells = showers.calorimeter.n_cells
+    if len(rows) * cells <= _IN_MEMORY or showers.deposits.device.type != "cpu":
+        return showers[rows]
+    deposits = _on_disk(len(rows), cells)
+    for span in spans(len(rows), _AT_A_TIME):
+        deposits[span] = showers.deposits[rows[span]]
+    weights = None if showers.weights is None else showers.weights[rows]
+    return replace(showers, deposits=deposits, particles=showers.particles[rows], weights=weights)
+
+
+def _on_disk(showers: int, cells: int) -> Float[Tensor, "showers cells"]:
+    """Deposits in a temporary file that goes when they do."""
+    folder, size = tempfile.gettempdir(), 4 * showers * cells
+    free = shutil.disk_usage(folder).free
+    if free < size:
+        msg = (
+            f"{showers} training showers need {size / _GB:.1f} GB in {folder}, which has {free / _GB:.1f} GB left:"
+            " set TMPDIR to a folder of a larger disk"
+        )
+        raise TrainingError(msg)
+    with tempfile.NamedTemporaryFile(prefix="caloforge-") as file:
+        return torch.from_file(file.name, shared=True, size=showers * cells, dtype=torch.float32).view(showers, cells)
 
 
 def _rounded(energy: float, towards: Callable[[float], int]) -> float:

@@ -22,6 +22,9 @@ from caloforge.systems.model import Card, Course, Model
 _ENERGY_NOISE, _SHAPE_NOISE = 64, 65
 """The streams of the random numbers of the two stages."""
 
+_FITTED = 100_000_000
+"""Deposits from which representations are fitted, at most."""
+
 _PADDING = 16
 _AT_A_TIME = 256
 
@@ -130,8 +133,9 @@ def course(
     model = Surrogate(card).to(data.full.energies.device)
     taught, held = data.split(recipe.validation, recipe.seed)
     phases: list[training.Phase] = []
+    some = taught.full[: _FITTED // model.calorimeter.n_cells]
     for stage in (model.energy, model.shape):
-        stage.fit(taught.full)
+        stage.fit(some)
         phases += stage.phases(taught.full, held.full, recipe.seed, len(phases))
     networks = {"energy": model.energy, "shape": model.shape}
     return Course(model, phases, networks, checkpoint_every=200, last=partial(model.shape.finish, taught.full))

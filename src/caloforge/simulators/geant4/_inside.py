@@ -1,0 +1,306 @@
+"""What runs inside a worker: Geant4 itself, one shower after another, told by a connection what to do.
+
+The file is run by its path, in a Python of its own that imports nothing of caloforge: a worker starts in a fraction of a second, and
+has no more memory than Geant4 needs. It takes plain values and gives plain values.
+
+Matter is built as boxes, one behind the other. An active slab holds a field, the area of the cells, cut by replicas of boxes, or of
+sectors of rings; Geant4's own scorer in C++ sums the energy of each cell, so that no Python runs between two steps. The scorer's
+number of a cell is ``(layer * middle + m) * fast + f``, where f counts the cells along x or r, m those along y or alpha.
+"""
+
+__all__: list[str] = []
+
+import math
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from multiprocessing.connection import Connection
+from typing import Any, NamedTuple
+
+import geant4_pybind as g4
+import numpy as np
+
+Description = Mapping[str, Any]
+
+_MARGIN = 10.0
+"""How much of the surroundings is built behind and beside the detector, in mm."""
+
+_LAYER, _MIDDLE, _FAST = 3, 0, 1
+"""How many volumes above the innermost one those stand whose numbers make up that of a cell."""
+
+
+class Task(NamedTuple):
+    """One shower: its number, the seeds of its random numbers, and the particle at the front face (mm, MeV, radians)."""
+
+    index: int
+    seeds: tuple[int, ...]
+    energy: float
+    impact: tuple[float, float]
+    theta: float
+    phi: float
+
+
+class Done(NamedTuple):
+    """One finished shower: its number, the scorer's numbers of the cells hit, their energies in MeV, the time in ms."""
+
+    index: int
+    cells: np.ndarray
+    energies: np.ndarray
+    milliseconds: float
+
+
+class Failure(NamedTuple):
+    """What cannot be, in words for the user; with ``geometry`` it is the detector's fault."""
+
+    message: str
+    geometry: bool
+
+
+class ImpossibleError(Exception):
+    """Raised when the detector or the particle is not one that Geant4 knows."""
+
+
+def _material(name: str, mixtures: Description) -> Any:
+    nist = g4.G4NistManager.Instance()
+    if name not in mixtures:
+        material = nist.FindOrBuildMaterial(name)
+        if material is None:
+            known = [str(other) for other in nist.GetNistMaterialNames()]
+            close = [other for other in known if name[3:5].lower() in other.lower()]
+            msg = f"unknown material '{name}': Geant4's NIST tables have {len(known)} materials, such as {', '.join(close[:8] or known[:8])}"
+            raise ImpossibleError(msg)
+        return material
+    mixture = mixtures[name]
+    found = g4.G4Material.GetMaterial(name, False)
+    return found if found is not None else _mixture(name, mixture)
+
+
+def _mixture(name: str, mixture: Description) -> Any:
+    nist = g4.G4NistManager.Instance()
+    parts = mixture.get("atoms") or mixture["mass_fractions"]
+    material = g4.G4Material(name, mixture["density"] * g4.g / g4.cm3, len(parts))
+    total = sum(parts.values())
+    for symbol, share in parts.items():
+        element = nist.FindOrBuildElement(symbol)
+        if "atoms" in mixture:
+            material.AddElementByNumberOfAtoms(element, share)
+        else:
+            material.AddElementByMassFraction(element, share / total)
+    return material
+
+
+def _field(cells: Description, thickness: float, material: Any) -> tuple[Any, list[Any]]:
+    """The volume of all cells of a slab, and the innermost ones."""
+    if "number" in cells:
+        return _boxes(cells["number"], cells["size"], thickness / 2, material)
+    edges = cells.get("r_edges") or [cells["width"] * i for i in range(cells["n_r"] + 1)]
+    return _rings(edges, cells["n_alpha"], thickness / 2, material)
+
+
+def _boxes(number: tuple[int, int], size: tuple[float, float], depth: float, material: Any) -> tuple[Any, list[Any]]:
+    (n_x, n_y), (d_x, d_y) = number, size
+    field = _volume(g4.G4Box("field", n_x * d_x / 2, n_y * d_y / 2, depth), material)
+    column = _volume(g4.G4Box("column", d_x / 2, n_y * d_y / 2, depth), material)
+    cell = _volume(g4.G4Box("cell", d_x / 2, d_y / 2, depth), material)
+    g4.G4PVReplica("column", column, field, g4.kXAxis, n_x, d_x)
+    g4.G4PVReplica("cell", cell, column, g4.kYAxis, n_y, d_y)
+    return field, [cell]
+
+
+def _rings(edges: list[float], n_alpha: int, depth: float, material: Any) -> tuple[Any, list[Any]]:
+    field = _volume(g4.G4Tubs("field", edges[0], edges[-1], depth, 0, 2 * math.pi), material)
+    sectors = []
+    for number, (inner, outer) in enumerate(zip(edges, edges[1:], strict=False)):
+        ring = _volume(g4.G4Tubs("ring", inner, outer, depth, 0, 2 * math.pi), material)
+        width = 2 * math.pi / n_alpha
+        sector = _volume(g4.G4Tubs("sector", inner, outer, depth, -width / 2, width), material)
+        g4.G4PVPlacement(None, g4.G4ThreeVector(), ring, "ring", field, False, number)
+        g4.G4PVReplica("sector", sector, ring, g4.kPhi, n_alpha, width, -math.pi)
+        sectors.append(sector)
+    return field, sectors
+
+
+def _volume(solid: Any, material: Any) -> Any:
+    return g4.G4LogicalVolume(solid, material, solid.GetName())
+
+
+def fast_and_middle(cells: Description) -> tuple[int, int]:
+    """How many cells there are along x or r, and along y or alpha."""
+    if "number" in cells:
+        return cells["number"][0], cells["number"][1]
+    return (cells["n_r"] if "n_r" in cells else len(cells["r_edges"]) - 1), cells["n_alpha"]
+
+
+class Construction(g4.G4VUserDetectorConstruction):  # type: ignore[misc]
+    """The detector in its surroundings."""
+
+    def __init__(self, detector: Description) -> None:
+        super().__init__()
+        self._detector = detector
+        self._cells: list[Any] = []
+
+    def Construct(self) -> Any:  # noqa: N802
+        """Build all matter."""
+        detector = self._detector
+        depth = sum(layers["number"] * slab["thickness"] for layers in detector["layers"] for slab in layers["slabs"])
+        wide = [width / 2 + detector["distance"] + _MARGIN for width in detector["face"]]
+        half = max(depth, detector["distance"]) + _MARGIN
+        world = _volume(g4.G4Box("world", *wide, half), self._material(detector["surroundings"]))
+        front, number = 0.0, 0
+        for layers in detector["layers"]:
+            kinds = [self._slab(slab, layers["cells"]) for slab in layers["slabs"]]
+            for _ in range(layers["number"]):
+                for slab, volume in zip(layers["slabs"], kinds, strict=True):
+                    middle = g4.G4ThreeVector(0, 0, front + slab["thickness"] / 2)
+                    g4.G4PVPlacement(None, middle, volume, "slab", world, False, number)
+                    front += slab["thickness"]
+                number += 1
+        return g4.G4PVPlacement(None, g4.G4ThreeVector(), world, "world", None, False, 0)
+
+    def ConstructSDandField(self) -> None:  # noqa: N802
+        """Let Geant4's scorer sum the energies of the cells."""
+        layers = self._detector["layers"]
+        fast, middle = (max(numbers) for numbers in zip(*(fast_and_middle(la["cells"]) for la in layers), strict=True))
+        scorer = g4.G4PSEnergyDeposit3D("energy", sum(la["number"] for la in layers), middle, fast, _LAYER, _MIDDLE, _FAST)
+        readout = g4.G4MultiFunctionalDetector("readout")
+        readout.RegisterPrimitive(scorer)
+        g4.G4SDManager.GetSDMpointer().AddNewDetector(readout)
+        for cell in self._cells:
+            cell.SetSensitiveDetector(readout)
+
+    def _material(self, name: str) -> Any:
+        return _material(name, self._detector["mixtures"])
+
+    def _slab(self, slab: Description, cells: Description) -> Any:
+        material, half = self._material(slab["material"]), slab["thickness"] / 2
+        volume = _volume(g4.G4Box("slab", *(width / 2 for width in self._detector["face"]), half), material)
+        if slab["role"] == "active":
+            field, innermost = _field(cells, slab["thickness"], material)
+            g4.G4PVPlacement(None, g4.G4ThreeVector(), field, "field", volume, False, 0)
+            self._cells += innermost
+        return volume
+
+
+class Gun(g4.G4VUserPrimaryGeneratorAction):  # type: ignore[misc]
+    """One particle an event, its random numbers started anew for it."""
+
+    def __init__(self, pdg: int, distance: float, state: "State") -> None:
+        super().__init__()
+        self._gun, self._distance, self._state = g4.G4ParticleGun(1), distance, state
+        self._gun.SetParticleDefinition(g4.G4ParticleTable.GetParticleTable().FindParticle(pdg))
+
+    def GeneratePrimaries(self, event: Any) -> None:  # noqa: N802
+        """Start the particle of the task at hand."""
+        task = self._state.task
+        g4.G4Random.setTheSeeds([*task.seeds, 0], len(task.seeds))
+        sine, cosine = math.sin(task.theta), math.cos(task.theta)
+        direction = sine * math.cos(task.phi), sine * math.sin(task.phi), cosine
+        back = self._distance / cosine
+        x, y, z = (place - back * d for place, d in zip((*task.impact, 0.0), direction, strict=True))
+        self._gun.SetParticlePosition(g4.G4ThreeVector(x, y, z))
+        self._gun.SetParticleMomentumDirection(g4.G4ThreeVector(*direction))
+        self._gun.SetParticleEnergy(task.energy)
+        self._gun.GeneratePrimaryVertex(event)
+        self._state.start = time.thread_time()
+
+
+class Reader(g4.G4UserEventAction):  # type: ignore[misc]
+    """Takes the energies of the cells when an event is over."""
+
+    def __init__(self, state: "State") -> None:
+        super().__init__()
+        self._state = state
+
+    def EndOfEventAction(self, event: Any) -> None:  # noqa: N802
+        """Keep the finished shower."""
+        milliseconds = 1000 * (time.thread_time() - self._state.start)
+        hits = np.array(list(event.GetHCofThisEvent().GetHC(0))).reshape(-1, 2)
+        cells = hits[:, 0].astype(np.int32)
+        self._state.done = Done(self._state.task.index, cells, hits[:, 1].copy(), milliseconds)
+
+
+class State:
+    """What the actions share: the task at hand, when it began, and what came of it."""
+
+    task: Task
+    start: float
+    done: Done
+
+
+class Actions(g4.G4VUserActionInitialization):  # type: ignore[misc]
+    """Gives Geant4 the gun and the reader."""
+
+    def __init__(self, pdg: int, distance: float, state: State) -> None:
+        super().__init__()
+        self._given = pdg, distance, state
+
+    def Build(self) -> None:  # noqa: N802
+        """Hand over both; Geant4 owns them from now on."""
+        self.SetUserAction(Gun(*self._given))
+        self.SetUserAction(Reader(self._given[2]))
+
+
+def _physics(constructor: str | None, reference: str | None) -> Any:
+    if reference is not None:
+        factory = g4.G4PhysListFactory()
+        factory.SetVerbose(0)
+        return factory.GetReferencePhysList(reference)
+    physics = g4.G4VModularPhysicsList()
+    physics.RegisterPhysics(getattr(g4, str(constructor))())
+    return physics
+
+
+def _started(job: Description, state: State) -> Any:
+    """Geant4, ready for the first event."""
+    manager = g4.G4RunManager()
+    manager.SetUserInitialization(Construction(job["detector"]))
+    physics = _physics(job["constructor"], job["reference"])
+    physics.SetVerboseLevel(0)
+    manager.SetUserInitialization(physics)
+    del physics
+    manager.SetUserInitialization(Actions(job["pdg"], job["detector"]["distance"], state))
+    commands = g4.G4UImanager.GetUIpointer()
+    quiet = ("/control/verbose 0", "/run/verbose 0", "/process/em/verbose 0", "/process/verbose 0", "/process/had/verbose 0")
+    for command in (*quiet, f"/run/setCut {job['cut']!r} mm"):
+        commands.ApplyCommand(command)
+    _try_out(job)
+    manager.Initialize()
+    return manager
+
+
+def _try_out(job: Description) -> None:
+    """Find unknown materials before Geant4 does: there no Python exception may pass."""
+    detector = job["detector"]
+    names = [detector["surroundings"], *(slab["material"] for layers in detector["layers"] for slab in layers["slabs"])]
+    for name in dict.fromkeys(names):
+        _material(name, detector["mixtures"])
+
+
+def _showers(job: Description, tasks: Iterator[Task]) -> Iterator[Done]:
+    state = State()
+    manager = _started(job, state)
+    if g4.G4ParticleTable.GetParticleTable().FindParticle(job["pdg"]) is None:
+        msg = f"no particle with PDG number {job['pdg']} in physics '{job['physics']}'"
+        raise ImpossibleError(msg)
+    for state.task in tasks:
+        manager.BeamOn(1)
+        yield state.done
+
+
+def _serve(connection: Connection, work: Callable[[Description, Iterator[Task]], Iterator[Done]]) -> None:
+    """Work until the other side has no more to do or is gone."""
+    job = connection.recv()
+    try:
+        for done in work(job, iter(connection.recv, None)):
+            connection.send(done)
+    except ImpossibleError as error:
+        connection.send(Failure(str(error), geometry=True))
+    except (EOFError, OSError):
+        return
+
+
+if __name__ == "__main__":
+    _serve(Connection(int(sys.argv[1])), _showers)
+    sys.stdout.flush()
+    os._exit(0)

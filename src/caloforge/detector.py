@@ -183,6 +183,11 @@ class Boxes:
             raise GeometryError(msg)
 
     @property
+    def cuts(self) -> tuple[int, int]:
+        """How many cells there are along x and y."""
+        return self.number
+
+    @property
     def extent(self) -> tuple[float, float]:
         """The area of all cells along x and y, in mm."""
         return self.number[0] * self.size[0], self.number[1] * self.size[1]
@@ -206,6 +211,11 @@ class Rings:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "r_edges", CylinderLayer(tuple(self.r_edges), self.n_alpha).r_edges)
+
+    @property
+    def cuts(self) -> tuple[int, int]:
+        """How many cells there are along r and alpha."""
+        return len(self.r_edges) - 1, self.n_alpha
 
     @property
     def extent(self) -> tuple[float, float]:
@@ -238,6 +248,11 @@ class EqualRings:
     def r_edges(self) -> tuple[float, ...]:
         """The edges, in mm."""
         return tuple(self.width * i for i in range(self.n_r + 1))
+
+    @property
+    def cuts(self) -> tuple[int, int]:
+        """How many cells there are along r and alpha."""
+        return len(self.r_edges) - 1, self.n_alpha
 
     @property
     def extent(self) -> tuple[float, float]:
@@ -360,7 +375,9 @@ class Detector:
         for material in used:
             if material not in self.mixtures and not material.startswith(_NIST):
                 known = ", ".join(self.mixtures) or "none"
-                self._refuse(f"unknown material '{material}', expected a NIST material such as G4_W or one of its mixtures ({known})")
+                self._refuse(
+                    f"unknown material '{material}', expected a NIST material such as G4_W or one of its mixtures ({known})"
+                )
         for name in self.mixtures:
             if name.startswith(_NIST):
                 self._refuse(f"mixture '{name}': names that begin with {_NIST} are those of the NIST tables, choose another")

@@ -14,7 +14,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
@@ -50,15 +50,12 @@ class Done(NamedTuple):
     milliseconds: float
 
 
-class Failure(NamedTuple):
-    """What cannot be, in words for the user; with ``geometry`` it is the detector's fault."""
-
-    message: str
-    geometry: bool
+class UnknownMaterialError(Exception):
+    """Raised when a material is not one that Geant4 knows."""
 
 
-class ImpossibleError(Exception):
-    """Raised when the detector or the particle is not one that Geant4 knows."""
+class UnknownParticleError(Exception):
+    """Raised when the particle is not one that Geant4 knows."""
 
 
 def _material(name: str, mixtures: Description) -> Any:
@@ -69,7 +66,7 @@ def _material(name: str, mixtures: Description) -> Any:
             known = [str(other) for other in nist.GetNistMaterialNames()]
             close = [other for other in known if name[3:5].lower() in other.lower()]
             msg = f"unknown material '{name}': Geant4's NIST tables have {len(known)} materials, such as {', '.join(close[:8] or known[:8])}"
-            raise ImpossibleError(msg)
+            raise UnknownMaterialError(msg)
         return material
     mixture = mixtures[name]
     found = g4.G4Material.GetMaterial(name, False)
@@ -182,13 +179,21 @@ class Construction(g4.G4VUserDetectorConstruction):  # type: ignore[misc]
         return volume
 
 
+def _particle(pdg: int) -> Any:
+    particle = g4.G4ParticleTable.GetParticleTable().FindParticle(pdg)
+    if particle is None:
+        msg = f"Geant4 knows no particle with PDG number {pdg}"
+        raise UnknownParticleError(msg)
+    return particle
+
+
 class Gun(g4.G4VUserPrimaryGeneratorAction):  # type: ignore[misc]
     """One particle an event, its random numbers started anew for it."""
 
     def __init__(self, pdg: int, distance: float, state: "State") -> None:
         super().__init__()
         self._gun, self._distance, self._state = g4.G4ParticleGun(1), distance, state
-        self._gun.SetParticleDefinition(g4.G4ParticleTable.GetParticleTable().FindParticle(pdg))
+        self._gun.SetParticleDefinition(_particle(pdg))
 
     def GeneratePrimaries(self, event: Any) -> None:  # noqa: N802
         """Start the particle of the task at hand."""
@@ -280,27 +285,26 @@ def _try_out(job: Description) -> None:
 def _showers(job: Description, tasks: Iterator[Task]) -> Iterator[Done]:
     state = State()
     manager = _started(job, state)
-    if g4.G4ParticleTable.GetParticleTable().FindParticle(job["pdg"]) is None:
-        msg = f"no particle with PDG number {job['pdg']} in physics '{job['physics']}'"
-        raise ImpossibleError(msg)
     for state.task in tasks:
         manager.BeamOn(1)
         yield state.done
 
 
-def _serve(connection: Connection, work: Callable[[Description, Iterator[Task]], Iterator[Done]]) -> None:
+def _serve(connection: Connection) -> None:
     """Work until the other side has no more to do or is gone."""
-    job = connection.recv()
     try:
-        for done in work(job, iter(connection.recv, None)):
-            connection.send(done)
-    except ImpossibleError as error:
-        connection.send(Failure(str(error), geometry=True))
+        job = connection.recv()
+        for done in _showers(job, (Task(*words) for words in iter(connection.recv, None))):
+            connection.send(("done", tuple(done)))
+    except UnknownMaterialError as error:
+        connection.send(("geometry", str(error)))
+    except UnknownParticleError as error:
+        connection.send(("particle", str(error)))
     except (EOFError, OSError):
         return
 
 
 if __name__ == "__main__":
-    _serve(Connection(int(sys.argv[1])), _showers)
+    _serve(Connection(int(sys.argv[1])))
     sys.stdout.flush()
     os._exit(0)

@@ -1,14 +1,13 @@
 r"""A detector is matter and what reads it: slabs of material one behind the other, and the cells of the active ones.
 
 Coordinates are those of the calorimeter: the beam travels along :math:`+z` and enters the front face :math:`z = 0` at
-:math:`x = y = 0`. A `Detector` is a list of `Layers`: so many equal readout layers, each made of the same `Slab` s front to back. A
-slab is an absorber, active (the energy in it is read), or passive. A homogeneous block of crystals is one layer of one active slab.
-Slabs are boxes of the lateral size of the face or, with an inner radius :math:`R`, tubes around the axis :math:`x` at
-:math:`z = -R`, so that the beam meets them at a right angle.
+:math:`x = y = 0`. A `Detector` is a list of `Layers`: so many equal readout layers, each made of the same slabs front to back.
+A `Slab` is an absorber, active (the energy in it is read), or passive; it is a box of the lateral size of the face. A homogeneous
+block of crystals is one layer of one active slab.
 
 What is deposited in the active slabs of a layer within the cells' area belongs to the cell before which it lies: a box
-(`Boxes`) or a bin in :math:`r` and :math:`\alpha` around the beam (`Rings`, `EqualRings`). The deposits of a cell are divided by the
-sampling fraction, and those below the threshold are then set to 0.
+(`Boxes`) or a bin in :math:`r` and :math:`\alpha` around the beam (`Rings`, `EqualRings`). The deposits of a cell are divided
+by the sampling fraction, and those below the threshold are then set to 0.
 
 Both the `Calorimeter` of the showers and the geometry that Geant4 builds come from this one description.
 """
@@ -51,11 +50,13 @@ from caloforge.calorimeter import (
 from caloforge.errors import GeometryError, OutputExistsError
 from caloforge.units import MeV
 
-_SYMBOLS = (
-    "H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb Sr Y Zr Nb Mo Tc Ru Rh "
-    "Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu Hf Ta W Re Os Ir Pt Au Hg Tl Pb Bi Po At Rn Fr "
-    "Ra Ac Th Pa U Np Pu Am Cm Bk Cf"
-).split()
+_SYMBOLS = frozenset(
+    (  # noqa: SIM905 (a hundred lines otherwise)
+        "H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb Sr Y Zr "
+        "Nb Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu Hf Ta W Re Os Ir "
+        "Pt Au Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U Np Pu Am Cm Bk Cf"
+    ).split()
+)
 """The elements that Geant4's NIST tables hold."""
 
 _NIST = "G4_"
@@ -323,9 +324,8 @@ class Detector:
     Arguments:
         name: A short name for messages and files.
         layers: What the particle meets, front to back.
-        face: The lateral size of the slabs along x and y, in mm; of tubes, their length and the width of the segment built.
+        face: The lateral size of the slabs along x and y, in mm.
         order: The axes from the slowest to the fastest in the flat index of boxes that are alike in all layers.
-        inner_radius: The radius of the front face of tubes, in mm; None for flat slabs.
         surroundings: The material around and before the detector.
         distance: How far before the front face particles start, in mm.
         sampling_fraction: Deposits are divided by it.
@@ -342,7 +342,6 @@ class Detector:
     layers: tuple[Layers, ...]
     face: tuple[float, float]
     order: str = "zyx"
-    inner_radius: float | None = None
     surroundings: str = "G4_Galactic"
     distance: float = 0.0
     sampling_fraction: float = 1.0
@@ -356,8 +355,6 @@ class Detector:
         self._require_numbers()
         self._require_materials()
         self._require_cells()
-        if self.inner_radius is not None:
-            self._require_tubes(self.inner_radius)
 
     def _require_numbers(self) -> None:
         if not self.layers:
@@ -389,14 +386,6 @@ class Detector:
                 self._refuse(f"cells cover {extent} mm^2 and reach over the face of {self.face[0]:g} x {self.face[1]:g} mm^2")
         if len({isinstance(layers.cells, Boxes) for layers in self.layers}) > 1:
             self._refuse("some layers are read in boxes and some in rings, expected one kind for all")
-
-    def _require_tubes(self, radius: float) -> None:
-        if not 0 < radius < math.inf:
-            self._refuse(f"inner_radius is {radius}, expected a positive length in mm, or none for flat slabs")
-        if any(isinstance(layers.cells, Boxes) for layers in self.layers):
-            self._refuse("tubes are read in rings around the beam, got boxes: leave inner_radius out, or give rings")
-        if self.face[1] > radius:
-            self._refuse(f"the face is {self.face[1]:g} mm wide in y, expected at most the inner radius of {radius:g} mm")
 
     def _refuse(self, why: str) -> None:
         msg = f"detector '{self.name}': {why}"

@@ -32,7 +32,7 @@ class UnitError(CaloforgeError):
 
 
 class Geant4Error(CaloforgeError):
-    """Raised when Geant4 cannot work: it or its data are missing, physics or particle are unfit, or one of its workers has died."""
+    """Raised when Geant4 cannot work: it or its data are missing, physics or particle are unfit, a worker has died."""
 
 
 class GeometryError(CaloforgeError):

@@ -1,11 +1,12 @@
 """What runs inside a worker: Geant4 itself, one shower after another, told by a connection what to do.
 
-The file is run by its path, in a Python of its own that imports nothing of caloforge: a worker starts in a fraction of a second, and
-has no more memory than Geant4 needs. It takes plain values and gives plain values.
+The file is run by its path, in a Python of its own that imports nothing of caloforge: a worker starts in a fraction of a
+second, and has no more memory than Geant4 needs. It takes plain values and gives plain values.
 
-Matter is built as boxes, one behind the other. An active slab holds a field, the area of the cells, cut by replicas of boxes, or of
-sectors of rings; Geant4's own scorer in C++ sums the energy of each cell, so that no Python runs between two steps. The scorer's
-number of a cell is ``(layer * middle + m) * fast + f``, where f counts the cells along x or r, m those along y or alpha.
+Matter is built as boxes, one behind the other. An active slab holds a field, the area of the cells, cut by replicas of boxes,
+or of sectors of rings; Geant4's own scorer in C++ sums the energy of each cell, so that no Python runs between two steps. The
+scorer's number of a cell is ``(layer * middle + m) * fast + f``, where f counts the cells along x or r, m those along y or
+alpha.
 """
 
 __all__: list[str] = []
@@ -14,7 +15,8 @@ import math
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from itertools import pairwise
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
@@ -33,7 +35,7 @@ _LAYER, _MIDDLE, _FAST = 3, 0, 1
 class Task(NamedTuple):
     """One shower: its number, the seeds of its random numbers, and the particle at the front face (mm, MeV, radians)."""
 
-    index: int
+    number: int
     seeds: tuple[int, ...]
     energy: float
     impact: tuple[float, float]
@@ -44,7 +46,7 @@ class Task(NamedTuple):
 class Done(NamedTuple):
     """One finished shower: its number, the scorer's numbers of the cells hit, their energies in MeV, the time in ms."""
 
-    index: int
+    number: int
     cells: np.ndarray
     energies: np.ndarray
     milliseconds: float
@@ -65,12 +67,12 @@ def _material(name: str, mixtures: Description) -> Any:
         if material is None:
             known = [str(other) for other in nist.GetNistMaterialNames()]
             close = [other for other in known if name[3:5].lower() in other.lower()]
-            msg = f"unknown material '{name}': Geant4's NIST tables have {len(known)} materials, such as {', '.join(close[:8] or known[:8])}"
+            like = ", ".join(close[:8] or known[:8])
+            msg = f"unknown material '{name}': Geant4's NIST tables have {len(known)} materials, such as {like}"
             raise UnknownMaterialError(msg)
         return material
-    mixture = mixtures[name]
     found = g4.G4Material.GetMaterial(name, False)
-    return found if found is not None else _mixture(name, mixture)
+    return found if found is not None else _mixture(name, mixtures[name])
 
 
 def _mixture(name: str, mixture: Description) -> Any:
@@ -106,15 +108,16 @@ def _boxes(number: tuple[int, int], size: tuple[float, float], depth: float, mat
 
 
 def _rings(edges: list[float], n_alpha: int, depth: float, material: Any) -> tuple[Any, list[Any]]:
+    """Sectors are placed one by one: Geant4 finds its way among them in less time than among replicas."""
     field = _volume(g4.G4Tubs("field", edges[0], edges[-1], depth, 0, 2 * math.pi), material)
-    sectors = []
-    for number, (inner, outer) in enumerate(zip(edges, edges[1:], strict=False)):
+    width, sectors = 2 * math.pi / n_alpha, []
+    for number, (inner, outer) in enumerate(pairwise(edges)):
         ring = _volume(g4.G4Tubs("ring", inner, outer, depth, 0, 2 * math.pi), material)
-        width = 2 * math.pi / n_alpha
-        sector = _volume(g4.G4Tubs("sector", inner, outer, depth, -width / 2, width), material)
         g4.G4PVPlacement(None, g4.G4ThreeVector(), ring, "ring", field, False, number)
-        g4.G4PVReplica("sector", sector, ring, g4.kPhi, n_alpha, width, -math.pi)
-        sectors.append(sector)
+        for k in range(n_alpha):
+            sector = _volume(g4.G4Tubs("sector", inner, outer, depth, k * width - math.pi, width), material)
+            g4.G4PVPlacement(None, g4.G4ThreeVector(), sector, "sector", ring, False, k)
+            sectors.append(sector)
     return field, sectors
 
 
@@ -129,13 +132,38 @@ def fast_and_middle(cells: Description) -> tuple[int, int]:
     return (cells["n_r"] if "n_r" in cells else len(cells["r_edges"]) - 1), cells["n_alpha"]
 
 
+class Readout:
+    """The cells, and the scorer that sums their energies."""
+
+    def __init__(self, detector: Description) -> None:
+        self._layers = detector["layers"]
+        self._cells: list[Any] = []
+
+    def field(self, cells: Description, thickness: float, material: Any) -> Any:
+        """The volume of all cells of an active slab."""
+        field, innermost = _field(cells, thickness, material)
+        self._cells += innermost
+        return field
+
+    def attach(self) -> None:
+        """Let Geant4's scorer sum the energies of the cells."""
+        cuts = [fast_and_middle(layers["cells"]) for layers in self._layers]
+        fast, middle = (max(numbers) for numbers in zip(*cuts, strict=True))
+        number = sum(layers["number"] for layers in self._layers)
+        scorer = g4.G4PSEnergyDeposit3D("energy", number, middle, fast, _LAYER, _MIDDLE, _FAST)
+        readout = g4.G4MultiFunctionalDetector("readout")
+        readout.RegisterPrimitive(scorer)
+        g4.G4SDManager.GetSDMpointer().AddNewDetector(readout)
+        for cell in self._cells:
+            cell.SetSensitiveDetector(readout)
+
+
 class Construction(g4.G4VUserDetectorConstruction):  # type: ignore[misc]
-    """The detector in its surroundings."""
+    """The detector in its surroundings; cells are part of the active slabs."""
 
     def __init__(self, detector: Description) -> None:
         super().__init__()
-        self._detector = detector
-        self._cells: list[Any] = []
+        self._detector, self._readout = detector, Readout(detector)
 
     def Construct(self) -> Any:  # noqa: N802
         """Build all matter."""
@@ -144,27 +172,13 @@ class Construction(g4.G4VUserDetectorConstruction):  # type: ignore[misc]
         wide = [width / 2 + detector["distance"] + _MARGIN for width in detector["face"]]
         half = max(depth, detector["distance"]) + _MARGIN
         world = _volume(g4.G4Box("world", *wide, half), self._material(detector["surroundings"]))
-        front, number = 0.0, 0
-        for layers in detector["layers"]:
-            kinds = [self._slab(slab, layers["cells"]) for slab in layers["slabs"]]
-            for _ in range(layers["number"]):
-                for slab, volume in zip(layers["slabs"], kinds, strict=True):
-                    middle = g4.G4ThreeVector(0, 0, front + slab["thickness"] / 2)
-                    g4.G4PVPlacement(None, middle, volume, "slab", world, False, number)
-                    front += slab["thickness"]
-                number += 1
+        for slab, volume, middle, number in _placed(detector, self._slab):
+            g4.G4PVPlacement(None, g4.G4ThreeVector(0, 0, middle), volume, slab["material"], world, False, number)
         return g4.G4PVPlacement(None, g4.G4ThreeVector(), world, "world", None, False, 0)
 
     def ConstructSDandField(self) -> None:  # noqa: N802
-        """Let Geant4's scorer sum the energies of the cells."""
-        layers = self._detector["layers"]
-        fast, middle = (max(numbers) for numbers in zip(*(fast_and_middle(la["cells"]) for la in layers), strict=True))
-        scorer = g4.G4PSEnergyDeposit3D("energy", sum(la["number"] for la in layers), middle, fast, _LAYER, _MIDDLE, _FAST)
-        readout = g4.G4MultiFunctionalDetector("readout")
-        readout.RegisterPrimitive(scorer)
-        g4.G4SDManager.GetSDMpointer().AddNewDetector(readout)
-        for cell in self._cells:
-            cell.SetSensitiveDetector(readout)
+        """Attach the scorer."""
+        self._readout.attach()
 
     def _material(self, name: str) -> Any:
         return _material(name, self._detector["mixtures"])
@@ -173,10 +187,23 @@ class Construction(g4.G4VUserDetectorConstruction):  # type: ignore[misc]
         material, half = self._material(slab["material"]), slab["thickness"] / 2
         volume = _volume(g4.G4Box("slab", *(width / 2 for width in self._detector["face"]), half), material)
         if slab["role"] == "active":
-            field, innermost = _field(cells, slab["thickness"], material)
+            field = self._readout.field(cells, slab["thickness"], material)
             g4.G4PVPlacement(None, g4.G4ThreeVector(), field, "field", volume, False, 0)
-            self._cells += innermost
         return volume
+
+
+def _placed(
+    detector: Description, make: Callable[[Description, Description], Any]
+) -> Iterator[tuple[Description, Any, float, int]]:
+    """Each slab, its volume, the depth of its middle in mm, and the number of its layer; equal slabs of layers share a volume."""
+    front, number = 0.0, 0
+    for layers in detector["layers"]:
+        volumes = [make(slab, layers["cells"]) for slab in layers["slabs"]]
+        for _ in range(layers["number"]):
+            for slab, volume in zip(layers["slabs"], volumes, strict=True):
+                yield slab, volume, front + slab["thickness"] / 2, number
+                front += slab["thickness"]
+            number += 1
 
 
 def _particle(pdg: int) -> Any:
@@ -222,7 +249,7 @@ class Reader(g4.G4UserEventAction):  # type: ignore[misc]
         milliseconds = 1000 * (time.thread_time() - self._state.start)
         hits = np.array(list(event.GetHCofThisEvent().GetHC(0))).reshape(-1, 2)
         cells = hits[:, 0].astype(np.int32)
-        self._state.done = Done(self._state.task.index, cells, hits[:, 1].copy(), milliseconds)
+        self._state.done = Done(self._state.task.number, cells, hits[:, 1].copy(), milliseconds)
 
 
 class State:
@@ -259,11 +286,12 @@ def _physics(constructor: str | None, reference: str | None) -> Any:
 def _started(job: Description, state: State) -> Any:
     """Geant4, ready for the first event."""
     manager = g4.G4RunManager()
-    manager.SetUserInitialization(Construction(job["detector"]))
+    construction = Construction(job["detector"])
     physics = _physics(job["constructor"], job["reference"])
     physics.SetVerboseLevel(0)
+    manager.SetUserInitialization(construction)
     manager.SetUserInitialization(physics)
-    del physics
+    del physics, construction
     manager.SetUserInitialization(Actions(job["pdg"], job["detector"]["distance"], state))
     commands = g4.G4UImanager.GetUIpointer()
     quiet = ("/control/verbose 0", "/run/verbose 0", "/process/em/verbose 0", "/process/verbose 0", "/process/had/verbose 0")

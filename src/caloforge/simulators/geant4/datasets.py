@@ -1,7 +1,7 @@
 """Where Geant4's data sets are.
 
-They are looked for in the folder given; without one, in ``GEANT4_DATA_DIR``; then where the variables of Geant4 point, ``G4LEDATA``
-and the like; then in ``~/.geant4_pybind``. The first of these that is set, or there, is the one that counts.
+They are looked for in the folder given; without one, in ``GEANT4_DATA_DIR``; then where the variables of Geant4 point,
+``G4LEDATA`` and the like; then in ``~/.geant4_pybind``. The first of these that is set, or there, is the one that counts.
 """
 
 __all__ = ["DATA_SETS", "DataSets", "find_data"]

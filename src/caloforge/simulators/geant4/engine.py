@@ -1,8 +1,9 @@
 r"""Geant4, the full simulation: every particle of a shower, step by step.
 
-`Geant4` takes a `Detector` and particles and gives their showers, with the processor time that each took. Shower i has random numbers
-of its own, from a seed that is a hash of the seed of the run and of i (`streams`), so it is the same in whatever batches, and by however
-many workers, it and the others are simulated. Energies of cells are summed by Geant4's scorer within Geant4.
+`Geant4` takes a `Detector` and particles and gives their showers, with the processor time that each took. Shower i has random
+numbers of its own, from a seed that is a hash of the seed of the run and of i (`streams`), so it is the same in whatever
+batches, and by however many workers, it and the others are simulated. Energies of cells are summed by Geant4's scorer within
+Geant4.
 """
 
 __all__ = ["Finished", "Geant4", "TimedShowers"]
@@ -16,6 +17,7 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
+from platform import machine
 from typing import NamedTuple
 
 import numpy as np
@@ -26,7 +28,7 @@ from torch import Tensor
 from caloforge import streams
 from caloforge.calorimeter import Calorimeter, RegularGrid
 from caloforge.detector import Detector
-from caloforge.errors import EnergyRangeError, Geant4Error, GeometryError, ShowerValueError
+from caloforge.errors import EnergyRangeError, Geant4Error, ShowerValueError
 from caloforge.showers import Particles, Showers, spans
 from caloforge.simulators.geant4.datasets import find_data
 from caloforge.simulators.geant4.physics import physics_of
@@ -55,7 +57,7 @@ class TimedShowers(NamedTuple):
 class Finished(NamedTuple):
     """One shower: its number, the flat indices of the cells hit, their deposits in MeV (float32), the processor time in ms."""
 
-    index: int
+    number: int
     cells: np.ndarray
     deposits: np.ndarray
     milliseconds: float
@@ -85,7 +87,7 @@ class Geant4:
     def __post_init__(self) -> None:
         physics_of(self.physics)
         if not 0 < self.cut < math.inf or self.workers < 1:
-            msg = f"Geant4: cut is {self.cut} mm and there are {self.workers} workers, expected a positive cut and at least 1 worker"
+            msg = f"Geant4: cut {self.cut} mm and {self.workers} workers, expected a positive cut and at least 1 worker"
             raise Geant4Error(msg)
 
     def simulate(
@@ -101,7 +103,7 @@ class Geant4:
             progress: Told 1 after each shower.
 
         Returns:
-            The showers. Shower i has the same bits in whatever batches, and by however many workers, it and the others are simulated.
+            The showers. Shower i has the same bits in whatever batches, and by however many workers, all are simulated.
 
         Raises:
             Geant4Error: Geant4 is not installed, lacks data, does not know the particle, or one of its processes has died.
@@ -187,7 +189,7 @@ class Geant4:
     def _finished(self, done: Done) -> Finished:
         deposits = done.energies / self.detector.sampling_fraction
         read = (deposits > 0) & (deposits >= self.detector.threshold)
-        return Finished(done.index, self._flat[done.cells[read]], deposits[read].astype(np.float32), done.milliseconds)
+        return Finished(done.number, self._flat[done.cells[read]], deposits[read].astype(np.float32), done.milliseconds)
 
     def _job(self, pdg: int) -> Job:
         _require_installed()
@@ -232,8 +234,8 @@ class Geant4:
             x, y, t = float(impact[first, 0]), float(impact[first, 1]), float(theta[first])
             reach = "45 degrees" if self.detector.distance else "90 degrees"
             msg = (
-                f"{int(bad.sum())} of {n} particles do not meet the front face, the first at index {first} (x {x:g} mm, y {y:g} mm, "
-                f"theta {t:g}); expected a place on {self.detector.face[0]:g} x {self.detector.face[1]:g} mm^2 and less than {reach}"
+                f"{int(bad.sum())} of {n} particles do not meet the front face, the first at index {first} (x {x:g} mm, "
+                f"y {y:g} mm, theta {t:g}); expected a place on {2 * half[0]:g} x {2 * half[1]:g} mm^2 and less than {reach}"
             )
             raise ShowerValueError(msg)
 
@@ -263,7 +265,7 @@ def _installed_version() -> str:
 def _require_installed() -> None:
     if find_spec(_MODULE) is None:
         msg = (
-            "geant4-pybind is not installed: pip install 'caloforge[geant4]' (there are wheels for Linux on x86-64, macOS and Windows; "
-            f"this is {sys.platform} with Python {sys.version_info.major}.{sys.version_info.minor})"
+            "geant4-pybind is not installed: pip install 'caloforge[geant4]' (wheels: Linux on x86-64, macOS; "
+            f"this is {sys.platform} on {machine()}, Python {sys.version_info.major}.{sys.version_info.minor})"
         )
         raise Geant4Error(msg)

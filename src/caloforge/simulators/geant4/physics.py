@@ -1,8 +1,9 @@
 """Geant4's lists of physics by name, and the data files that each of them reads.
 
-Electromagnetic lists suffice for electrons, positrons, photons and muons. Geant4's reference lists, such as FTFP_BERT, add hadronic
-physics to one of them, which the last letters choose: none for the standard one, EMV for option 1, EMX for 2, EMY for 3, EMZ for 4.
-Options 1 and 2 take coarse steps at boundaries: fast, good for homogeneous crystals, wrong for thin active layers.
+Electromagnetic lists suffice for electrons, positrons, photons and muons. Geant4's reference lists, such as FTFP_BERT, add
+hadronic physics to one of them, which the last letters choose: none for the standard one, EMV for option 1, EMX for 2, EMY for
+3, EMZ for 4. Options 1 and 2 take coarse steps at boundaries: fast, good for homogeneous crystals, wrong for thin active
+layers.
 """
 
 __all__ = ["PHYSICS", "Need", "Physics", "physics_of"]

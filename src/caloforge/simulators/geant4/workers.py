@@ -1,9 +1,9 @@
 """Processes in which Geant4 works, and what becomes of them.
 
-Geant4 ends its whole process where it meets a fatal error, and can be set up only once in each. So each worker is a Python of its own
-that runs `_inside` by its path: started afresh, not forked, with no more than Geant4 in memory. It never hears of an interruption from
-the keyboard; it ends when this process closes the connection or is gone. Messages are tuples: a worker gets the job, then one `Task`
-after another, and answers with one `Done` each, or with one line about what cannot be.
+Geant4 ends its whole process where it meets a fatal error, and can be set up only once in each. So each worker is a Python of
+its own that runs `_inside` by its path: started afresh, not forked, with no more than Geant4 in memory. It never hears of an
+interruption from the keyboard; it ends when this process closes the connection or is gone. Messages are tuples: a worker gets
+the job, then one `Task` after another, and answers with one `Done` each, or with one line about what cannot be.
 """
 
 __all__ = ["Done", "Job", "Task", "simulate"]
@@ -40,7 +40,7 @@ class Task(NamedTuple):
     """One shower to be made.
 
     Arguments:
-        index: Its number in the run.
+        number: Its number in the run.
         seeds: The seeds of its random numbers, positive 32-bit numbers.
         energy: The incident energy, in MeV.
         impact: Where the particle meets the front face, (x, y) in mm.
@@ -48,7 +48,7 @@ class Task(NamedTuple):
         phi: The angle around it, in radians.
     """
 
-    index: int
+    number: int
     seeds: tuple[int, ...]
     energy: float
     impact: tuple[float, float]
@@ -59,7 +59,7 @@ class Task(NamedTuple):
 class Done(NamedTuple):
     """One shower made: its number, the scorer's numbers of the cells hit, their energies in MeV, the CPU time in ms."""
 
-    index: int
+    number: int
     cells: np.ndarray
     energies: np.ndarray
     milliseconds: float
@@ -83,7 +83,7 @@ class _Worker:
 
     def __init__(self, job: Job) -> None:
         here, there = socket.socketpair()
-        self._log = tempfile.TemporaryFile()
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the worker)
         words = [sys.executable, str(_PROGRAM), str(there.fileno())]
         with there:
             self._process = subprocess.Popen(
@@ -185,7 +185,7 @@ def simulate(job: Job, tasks: Iterable[Task], first: int, total: int, workers: i
                 given = _feed(crew, source, given, index + _AHEAD * len(crew))
                 for worker in _ready(crew):
                     done = worker.take()
-                    waiting[done.index] = done
+                    waiting[done.number] = done
             yield waiting.pop(index)
 
 
@@ -195,7 +195,7 @@ def _feed(crew: list[_Worker], source: Iterator[Task], given: int, limit: int) -
         for worker in crew:
             if worker.pending <= pending and given < limit and (task := next(source, None)) is not None:
                 worker.give(task)
-                given = task.index + 1
+                given = task.number + 1
     return given
 
 

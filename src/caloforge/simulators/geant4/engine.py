@@ -91,7 +91,13 @@ class Geant4:
             raise Geant4Error(msg)
 
     def simulate(
-        self, particles: Particles, *, seed: int, first_index: int = 0, impact: Tensor | None = None, progress: Progress = id
+        self,
+        particles: Particles,
+        *,
+        seed: int,
+        first_index: int = 0,
+        impact: Tensor | None = None,
+        progress: Progress = lambda _: None,
     ) -> Showers:
         """Simulate one shower a particle.
 
@@ -123,7 +129,7 @@ class Geant4:
         first_index: int = 0,
         impact: Tensor | None = None,
         size: int = _AT_A_TIME,
-        progress: Progress = id,
+        progress: Progress = lambda _: None,
     ) -> Iterator[TimedShowers]:
         """Simulate as `simulate` does, and give the showers ``size`` at a time, with the time that each took.
 

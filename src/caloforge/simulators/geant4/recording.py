@@ -132,7 +132,7 @@ def record(
     impact: Tensor | None = None,
     resume: bool = False,
     overwrite: bool = False,
-    progress: Progress = id,
+    progress: Progress = lambda _: None,
 ) -> int:
     """Simulate showers into a CaloChallenge file with the column ``cpu_time_ms``, in bounded memory, so that it can be resumed.
 

@@ -15,7 +15,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
@@ -273,13 +273,10 @@ class Actions(g4.G4VUserActionInitialization):  # type: ignore[misc]
         self.SetUserAction(Reader(self._given[2]))
 
 
-def _physics(constructor: str | None, reference: str | None) -> Any:
-    if reference is not None:
-        factory = g4.G4PhysListFactory()
-        factory.SetVerbose(0)
-        return factory.GetReferencePhysList(reference)
+def _physics(constructors: Sequence[str]) -> Any:
     physics = g4.G4VModularPhysicsList()
-    physics.RegisterPhysics(getattr(g4, str(constructor))())
+    for name in constructors:
+        physics.RegisterPhysics(getattr(g4, name)())
     return physics
 
 
@@ -287,7 +284,7 @@ def _started(job: Description, state: State) -> Any:
     """Geant4, ready for the first event."""
     manager = g4.G4RunManager()
     construction = Construction(job["detector"])
-    physics = _physics(job["constructor"], job["reference"])
+    physics = _physics(job["constructors"])
     physics.SetVerboseLevel(0)
     manager.SetUserInitialization(construction)
     manager.SetUserInitialization(physics)

@@ -201,11 +201,7 @@ class Geant4:
         _require_installed()
         physics, found = physics_of(self.physics), find_data(self.data)
         found.require(physics)
-        reference = None if physics.constructor else self.physics
-        description = {
-            **{"detector": self.detector.describe(), "cut": self.cut, "pdg": pdg},
-            **{"constructor": physics.constructor, "reference": reference},
-        }
+        description = {"detector": self.detector.describe(), "cut": self.cut, "pdg": pdg, "constructors": physics.constructors}
         return Job(description, found.environment())
 
     def _require(self, particles: Particles) -> None:

@@ -32,13 +32,13 @@ class Physics:
     Arguments:
         name: The name.
         needs: The data that it reads.
-        constructor: The class of an electromagnetic list in Geant4; None for a reference list.
+        constructors: Geant4's classes of which it is made.
         species: The PDG numbers of the particles that it can start with; None for all.
     """
 
     name: str
     needs: tuple[Need, ...]
-    constructor: str | None = None
+    constructors: tuple[str, ...]
     species: tuple[int, ...] | None = None
 
 
@@ -55,15 +55,20 @@ _HADRONIC = (
     *(Need("G4SAIDDATA"),),
 )
 _REFERENCE = {
-    "FTFP_BERT": (),
-    "FTFP_BERT_ATL": (),
-    "FTFP_BERT_HP": (Need("G4NDL"),),
-    "QGSP_BERT": (),
-    "QGSP_BERT_HP": (Need("G4NDL"),),
-    "QGSP_BIC": (),
-    "QBBC": (),
+    "FTFP_BERT": "G4HadronPhysicsFTFP_BERT",
+    "FTFP_BERT_ATL": "G4HadronPhysicsFTFP_BERT_ATL",
+    "QGSP_BERT": "G4HadronPhysicsQGSP_BERT",
 }
-_VARIANTS = {"": _STANDARD, "_EMV": _STANDARD, "_EMX": _STANDARD, "_EMY": (*_STANDARD, *_ATOMIC), "_EMZ": _OPTION_4}
+_AROUND = (
+    "G4EmExtraPhysics",
+    "G4DecayPhysics",
+    "G4HadronElasticPhysics",
+    "G4StoppingPhysics",
+    "G4IonPhysics",
+    "G4NeutronTrackingCut",
+)
+"""What Geant4's reference lists are made of besides electromagnetic and inelastic hadronic physics."""
+
 _ELECTROMAGNETIC = {
     "em-standard": ("G4EmStandardPhysics", _STANDARD),
     "em-option1": ("G4EmStandardPhysics_option1", _STANDARD),
@@ -73,14 +78,17 @@ _ELECTROMAGNETIC = {
     "em-livermore": ("G4EmLivermorePhysics", _LIVERMORE),
     "em-penelope": ("G4EmPenelopePhysics", _PENELOPE),
 }
+_VARIANTS = {"": "em-standard", "_EMV": "em-option1", "_EMX": "em-option2", "_EMY": "em-option3", "_EMZ": "em-option4"}
+
+
+def _reference(name: str, electromagnetic: str) -> Physics:
+    constructor, needs = _ELECTROMAGNETIC[_VARIANTS[electromagnetic]]
+    return Physics(name + electromagnetic, (*needs, *_HADRONIC), (constructor, *_AROUND, _REFERENCE[name]))
+
 
 PHYSICS: Mapping[str, Physics] = {
-    **{name: Physics(name, needs, constructor, _LIGHT) for name, (constructor, needs) in _ELECTROMAGNETIC.items()},
-    **{
-        name + variant: Physics(name + variant, (*needs, *_HADRONIC, *more))
-        for name, more in _REFERENCE.items()
-        for variant, needs in _VARIANTS.items()
-    },
+    **{name: Physics(name, needs, (constructor,), _LIGHT) for name, (constructor, needs) in _ELECTROMAGNETIC.items()},
+    **{name + variant: _reference(name, variant) for name in _REFERENCE for variant in _VARIANTS},
 }
 """The lists of physics, by name."""
 

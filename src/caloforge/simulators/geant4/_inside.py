@@ -8,9 +8,9 @@ or of sectors of rings; Geant4's own scorer in C++ sums the energy of each cell,
 scorer's number of a cell is ``(layer * middle + m) * fast + f``, where f counts the cells along x or r, m those along y or
 alpha.
 
-A border between cells ends a step. Where cells are small beside the steps, as sectors near the beam in plates of 0.3 mm silicon, that
-lowers the energy by 1.5 to 2 % and shares it among more cells; a world of rings without matter beside the real one does the same, at
-twice the time.
+A border between cells ends a step. Where cells are small beside the steps, as sectors near the beam in plates of 0.3 mm
+silicon, that lowers the energy by 1.5 to 2 % and shares it among more cells; a world of rings without matter beside the real
+one does the same, at twice the time.
 """
 
 __all__: list[str] = []

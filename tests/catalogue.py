@@ -4,6 +4,8 @@ from caloforge.calorimeter import (
     Calorimeter,
     CylinderGrid,
     CylinderLayer,
+    GridLayer,
+    LayeredGrid,
     RegularGrid,
     calochallenge_1_photons,
     calochallenge_1_pions,
@@ -38,7 +40,19 @@ GRIDS: list[RegularGrid] = [
     RegularGrid("tower", (1, 1, 5), (1.0, 1.0, 4.0)),
 ]
 
-CALORIMETERS: list[Calorimeter] = [*GRIDS, *CYLINDERS]
+LAYERED: list[LayeredGrid] = [
+    LayeredGrid(
+        "strips-and-pads",
+        (
+            GridLayer((96, 3), (5.0, 160.0), 90.0),
+            GridLayer((12, 12), (40.0, 40.0), 347.0),
+            GridLayer((6, 12), (80.0, 40.0), 43.0),
+        ),
+    ),
+    LayeredGrid("square-layers", (GridLayer((4, 4), (1.0, 1.0), 2.0), GridLayer((2, 2), (2.0, 2.0), 3.0))),
+]
+
+CALORIMETERS: list[Calorimeter] = [*GRIDS, *CYLINDERS, *LAYERED]
 
 
 def name_of(calorimeter: Calorimeter) -> str:

@@ -4,14 +4,15 @@ Coordinates: the beam travels along :math:`+z` and enters the front face :math:`
 numbered by one flat index, in the order in which the published files store it. Each cell belongs to one *layer*, its
 segment in depth, counted from the front face.
 
-Two kinds of readout cover the public data sets:
+Three kinds of readout cover the public data sets:
 
 - `RegularGrid`: equal boxes, :math:`n_x \times n_y \times n_z` (crystal matrices, silicon pads);
 - `CylinderGrid`: voxels around the shower axis, each layer with its own edges in :math:`r` and its own number of equal
   bins in :math:`\alpha` (CaloChallenge); :math:`r` runs fastest, then :math:`\alpha`, then the layer. The angle runs from
   :math:`-\pi`: bin :math:`k` of :math:`n` is :math:`-\pi + 2\pi [k, k + 1) / n`, as the challenge's own code has it. With
   :math:`x = r \cos\alpha`, :math:`y = r \sin\alpha` at the middles of the bins, its :math:`\eta` is our :math:`x`, its
-  :math:`\phi` our :math:`y`, both in mm.
+  :math:`\phi` our :math:`y`, both in mm;
+- `LayeredGrid`: boxes, each layer with its own numbers and sizes of them; :math:`x` runs fastest, then :math:`y`, then the layer.
 
 A *symmetry* is a permutation of the cells that maps the calorimeter onto itself and keeps every layer: where the physics has
 that symmetry too, permuted showers are as good as new ones.
@@ -23,6 +24,8 @@ __all__ = [
     "Calorimeter",
     "CylinderGrid",
     "CylinderLayer",
+    "GridLayer",
+    "LayeredGrid",
     "RegularGrid",
     "calochallenge_1_photons",
     "calochallenge_1_pions",
@@ -38,6 +41,7 @@ import math
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from itertools import accumulate
 from typing import Any, ClassVar
 
 import torch
@@ -233,12 +237,20 @@ class RegularGrid(Calorimeter, kind="regular-grid"):
     @cached_property
     def symmetries(self) -> Tensor:
         """The symmetries of the rectangle (4) or, where x and y are alike, of the square (8)."""
+        return _distinct(self.flips(square=self.is_square))
+
+    @property
+    def is_square(self) -> bool:
+        """Whether x and y are alike."""
+        return self.shape[0] == self.shape[1] and self.cell_size[0] == self.cell_size[1]
+
+    def flips(self, *, square: bool) -> list[Tensor]:
+        """The flat index of every cell's image in the mirrors of the rectangle, and in those of the square too if asked for."""
         ix, iy, iz = self.indices.unbind(-1)
         flips = [(ix, iy), (self.shape[0] - 1 - ix, iy), (ix, self.shape[1] - 1 - iy)]
         flips.append((self.shape[0] - 1 - ix, self.shape[1] - 1 - iy))
-        if self.shape[0] == self.shape[1] and self.cell_size[0] == self.cell_size[1]:
-            flips += [(y, x) for x, y in flips]
-        return _distinct([self.flat(x, y, iz) for x, y in flips])
+        flips += [(y, x) for x, y in flips] if square else []
+        return [self.flat(x, y, iz) for x, y in flips]
 
 
 @dataclass(frozen=True)
@@ -365,6 +377,109 @@ class CylinderGrid(Calorimeter, kind="cylinder-grid"):
             parts.append(image.roll(round(fraction * layer.n_alpha), dims=0).flatten())
             start += layer.n_cells
         return torch.cat(parts)
+
+
+@dataclass(frozen=True)
+class GridLayer:
+    """One layer of a `LayeredGrid`: equal boxes, centred on the beam.
+
+    Arguments:
+        number: How many along x and y, each at least 1.
+        size: Their sizes along x and y, in mm, positive.
+        thickness: The depth of the layer, in mm, positive.
+    """
+
+    number: tuple[int, int]
+    size: tuple[float, float]
+    thickness: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "number", tuple(self.number))
+        object.__setattr__(self, "size", tuple(float(d) for d in self.size))
+        lengths = (*self.size, self.thickness)
+        if len(self.number) != 2 or len(self.size) != 2 or min(self.number) < 1 or not all(0 < d < math.inf for d in lengths):
+            msg = f"grid layer: {self.number} boxes of {lengths} mm, expected two numbers of at least 1 and positive lengths"
+            raise GeometryError(msg)
+
+    @property
+    def grid(self) -> RegularGrid:
+        """The layer alone."""
+        return RegularGrid("layer", (*self.number, 1), (*self.size, self.thickness))
+
+
+@dataclass(frozen=True)
+class LayeredGrid(Calorimeter, kind="layered-grid"):
+    r"""Boxes, each layer with numbers and sizes of its own; index order x, then y, then layer.
+
+    Arguments:
+        name: A short name for messages and files.
+        grid_layers: The layers, front to back.
+
+    Raises:
+        GeometryError: There is no layer, or one is impossible.
+    """
+
+    name: str
+    grid_layers: tuple[GridLayer, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "grid_layers", tuple(self.grid_layers))
+        if not self.grid_layers:
+            msg = f"layered grid '{self.name}': expected at least one layer"
+            raise GeometryError(msg)
+
+    @classmethod
+    def _from_fields(cls, fields: dict[str, Any]) -> "LayeredGrid":
+        layers = tuple(GridLayer(**_tuples(layer)) for layer in fields.pop("grid_layers", ()))
+        return cls(grid_layers=layers, **fields)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, LayeredGrid) and self.grid_layers == other.grid_layers
+
+    def __hash__(self) -> int:
+        return hash(self.grid_layers)
+
+    @property
+    def n_cells(self) -> int:
+        """The sum over the layers."""
+        return sum(math.prod(layer.number) for layer in self.grid_layers)
+
+    @property
+    def n_layers(self) -> int:
+        """Number of layers."""
+        return len(self.grid_layers)
+
+    @cached_property
+    def layers(self) -> Tensor:
+        """The position in ``grid_layers`` of each cell's layer, with shape (cells)."""
+        sizes = torch.tensor([math.prod(layer.number) for layer in self.grid_layers])
+        return torch.repeat_interleave(torch.arange(self.n_layers), sizes)
+
+    @cached_property
+    def centres(self) -> Tensor:
+        """The middle (x, y, z) of each box, in mm, with shape (cells, 3)."""
+        parts, front = [], 0.0
+        for layer in self.grid_layers:
+            parts.append(layer.grid.centres + torch.tensor([0.0, 0.0, front], dtype=torch.float64))
+            front += layer.thickness
+        return torch.cat(parts)
+
+    @cached_property
+    def volumes(self) -> Tensor:
+        """The volume of each box, in mm^3, with shape (cells)."""
+        return torch.cat([layer.grid.volumes for layer in self.grid_layers])
+
+    @cached_property
+    def symmetries(self) -> Tensor:
+        """The symmetries of the rectangle (4) or, where x and y are alike in every layer, of the square (8)."""
+        each = [layer.grid.flips(square=self._is_square) for layer in self.grid_layers]
+        starts = [0, *accumulate(math.prod(layer.number) for layer in self.grid_layers)]
+        images = zip(*each, strict=True)
+        return _distinct([torch.cat([part + start for part, start in zip(parts, starts, strict=False)]) for parts in images])
+
+    @property
+    def _is_square(self) -> bool:
+        return all(layer.grid.is_square for layer in self.grid_layers)
 
 
 def _tuples(fields: dict[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ __all__ = [
     "EnergyRangeError",
     "EnergyRangeWarning",
     "FileFormatError",
+    "Geant4Error",
     "GeometryError",
     "GeometryMismatchError",
     "ModelError",
@@ -28,6 +29,10 @@ class CaloforgeError(Exception):
 
 class UnitError(CaloforgeError):
     """Raised when a value's unit is missing, unknown, or its number is out of range."""
+
+
+class Geant4Error(CaloforgeError):
+    """Raised when Geant4 cannot work: it or its data are missing, physics or particle are unfit, a worker has died."""
 
 
 class GeometryError(CaloforgeError):

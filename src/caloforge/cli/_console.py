@@ -1,6 +1,6 @@
 """What the commands share in speaking to the user: tables on standard output; progress, warnings and errors on standard error."""
 
-__all__ = ["Stopwatch", "Watched", "bar", "fail", "phases", "say", "steps", "told_warnings", "tracked"]
+__all__ = ["Stopwatch", "Watched", "bar", "fail", "phases", "say", "steps", "tell", "told_warnings", "tracked"]
 
 import time
 import warnings
@@ -35,6 +35,11 @@ def fail(message: object) -> NoReturn:
     """Say what went wrong, in one line, and end with exit code 2."""
     _line("error", message)
     raise SystemExit(2)
+
+
+def tell(message: object) -> None:
+    """Say something beside the results, in one line on standard error."""
+    _line("note", message)
 
 
 def say(thing: RenderableType) -> None:

@@ -1,16 +1,18 @@
 """`caloforge simulate`: showers from particles."""
 
-__all__ = ["gflash", "simulate", "write_gflash"]
+__all__ = ["geant4", "gflash", "simulate", "write_gflash"]
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from caloforge.cli._console import say
+from caloforge.cli._console import bar, say, tell
 from caloforge.cli._energies import Energies, Origin
-from caloforge.cli._options import BatchSize, Machine, Overwrite, Seed, grouped
+from caloforge.cli._options import BatchSize, Machine, OptionError, Overwrite, Seed, grouped
 from caloforge.cli._writing import write_made
+from caloforge.errors import Geant4Error
 
 if TYPE_CHECKING:
     import torch
@@ -51,6 +53,79 @@ def gflash(
     energies = origin.energies(seed)
     write_gflash(output, energies, seed=seed, device=device, batch_size=batch_size, overwrite=overwrite)
     say(f"{output}: {len(energies):,} GFlash showers")
+
+
+_SPECIES = {"e-": 11, "e+": -11, "gamma": 22, "mu-": 13, "mu+": -13, "pi+": 211, "pi-": -211, "pi0": 111, "proton": 2212}
+
+
+@dataclass(frozen=True)
+class FullSimulation:
+    """How Geant4 shall work."""
+
+    particle: Annotated[
+        str, typer.Option(metavar="NAME|PDG", help=f"The species: {', '.join(_SPECIES)}, or another by its PDG number.")
+    ] = "e-"
+    physics: Annotated[
+        str, typer.Option(metavar="NAME", help="FTFP_BERT, FTFP_BERT_EMV, ..., or em-standard, em-option1, ... without hadrons.")
+    ] = "FTFP_BERT"
+    cut: Annotated[float, typer.Option(metavar="MM", help="Secondaries with a shorter range are not made.")] = 0.7
+    workers: Annotated[int, typer.Option(min=1, metavar="W", help="How many processes work; never changes the result.")] = 1
+    data: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Geant4's data sets; without it, GEANT4_DATA_DIR and the usual places.")
+    ] = None
+
+    @property
+    def pdg(self) -> int:
+        """The PDG number of the species."""
+        if self.particle in _SPECIES:
+            return _SPECIES[self.particle]
+        try:
+            return int(self.particle)
+        except ValueError as error:
+            msg = f"--particle '{self.particle}': expected one of {', '.join(_SPECIES)}, or a PDG number"
+            raise OptionError(msg) from error
+
+
+@simulate.command()
+@grouped
+def geant4(
+    detector: Annotated[str, typer.Argument(metavar="DETECTOR", help="A detector of the package, or a YAML file.")],
+    output: Annotated[Path, typer.Argument(metavar="OUT.h5", help="The file to write, in CaloChallenge layout.")],
+    seed: Seed,
+    origin: Origin,
+    full: FullSimulation,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Simulate showers in a detector by Geant4, particle by particle.
+
+    Shower i depends on the seed, on i and on its energy alone. Finished showers of an interrupted run are kept, see --resume.
+    Detectors: calogan-3layer, ild-ecal-30, par04-highgran, par04-lowgran, pbwo4-10x10.
+
+    \b
+    Examples:
+      caloforge simulate geant4 pbwo4-10x10 -n 400 --energy 50GeV --physics em-option1 --seed 1 full.h5
+      caloforge simulate geant4 par04-lowgran -n 1000 --energy 1GeV:100GeV:log --workers 8 --seed 1 full.h5
+      caloforge simulate geant4 my-detector.yaml --particle gamma --like other.h5 --seed 2 --resume full.h5
+    """
+    import torch
+
+    from caloforge.detector import load_detector
+    from caloforge.showers import Particles
+    from caloforge.simulators.geant4 import Geant4, journal, record
+
+    simulator = Geant4(load_detector(detector), full.physics, full.cut, full.workers, full.data)
+    energies = origin.energies(seed)
+    particles = Particles(torch.as_tensor(energies[0 : len(energies)]), full.pdg)
+    try:
+        with bar("simulating", len(particles)) as advance:
+            before = record(simulator, particles, output, seed=seed, resume=resume, overwrite=overwrite, progress=advance)
+    except (KeyboardInterrupt, Geant4Error):
+        if journal(output).exists():
+            tell(f"{output}: the finished showers are kept in {journal(output).name}; --resume goes on with them")
+        raise
+    from_before = f", {before:,} of them from before" if before else ""
+    say(f"{output}: {len(particles):,} Geant4 showers{from_before}")
 
 
 def write_gflash(

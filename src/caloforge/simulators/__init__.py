@@ -1,6 +1,18 @@
 """Simulators: showers from particles."""
 
-__all__ = ["GFlash", "Homogeneous", "Medium", "Sampling", "Tuning", "Upstream", "pbwo4_gflash"]
+__all__ = [
+    "GFlash",
+    "Geant4",
+    "Homogeneous",
+    "Medium",
+    "Sampling",
+    "TimedShowers",
+    "Tuning",
+    "Upstream",
+    "pbwo4_gflash",
+    "record",
+]
 
+from caloforge.simulators.geant4 import Geant4, TimedShowers, record
 from caloforge.simulators.gflash import GFlash, Upstream, pbwo4_gflash
 from caloforge.simulators.parametrisation import Homogeneous, Medium, Sampling, Tuning

@@ -29,7 +29,8 @@ from tests.catalogue import CALORIMETERS, name_of
 CUT = 0.3
 ALL: list[Inputs] = [kind(CUT) for kind in (HighLevel, LayerWise, ShowerLevel, Voxels, NormalisedVoxels, VoxelImage, EveryCell)]
 SMALL = [c for c in CALORIMETERS if c.n_cells < 5000]
-IMAGES = [c for c in SMALL if isinstance(c, RegularGrid) or len({(la.n_alpha, la.n_r) for la in c.cylinder_layers}) == 1]
+ALIKE = [c for c in SMALL if isinstance(c, CylinderGrid) and len({(la.n_alpha, la.n_r) for la in c.cylinder_layers}) == 1]
+IMAGES = [*(c for c in SMALL if isinstance(c, RegularGrid)), *ALIKE]
 
 
 def showers(calorimeter: Calorimeter, n: int = 4) -> Showers:

@@ -1,0 +1,273 @@
+r"""Geant4, the full simulation: every particle of a shower, step by step.
+
+`Geant4` takes a `Detector` and particles and gives their showers, with the processor time that each took. Shower i has random
+numbers of its own, from a seed that is a hash of the seed of the run and of i (`streams`), so it is the same in whatever
+batches, and by however many workers, it and the others are simulated. Energies of cells are summed by Geant4's scorer within
+Geant4.
+"""
+
+__all__ = ["Finished", "Geant4", "TimedShowers"]
+
+import math
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
+from importlib.util import find_spec
+from itertools import islice
+from pathlib import Path
+from platform import machine
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from caloforge import streams
+from caloforge.calorimeter import Calorimeter, RegularGrid
+from caloforge.detector import Detector
+from caloforge.errors import EnergyRangeError, Geant4Error, ShowerValueError
+from caloforge.showers import Particles, Showers, spans
+from caloforge.simulators.geant4.datasets import find_data
+from caloforge.simulators.geant4.physics import physics_of
+from caloforge.simulators.geant4.workers import Done, Job, Task, simulate
+from caloforge.units import TeV, format_energy, keV, mm
+
+_LEAST_ENERGY, _LARGEST_ENERGY = 1 * keV, 100 * TeV
+"""The range of Geant4's tables."""
+
+_SEEDS = 0x4734
+"""The stream of the seeds' random numbers (see `caloforge.streams`)."""
+
+_MODULE = "geant4_pybind"
+_AT_A_TIME = 1000
+
+Progress = Callable[[int], object]
+
+
+class TimedShowers(NamedTuple):
+    """Showers, and the processor time that each took Geant4, in ms, float32, with shape (N)."""
+
+    showers: Showers
+    cpu_time_ms: Tensor
+
+
+class Finished(NamedTuple):
+    """One shower: its number, the flat indices of the cells hit, their deposits in MeV (float32), the processor time in ms."""
+
+    number: int
+    cells: np.ndarray
+    deposits: np.ndarray
+    milliseconds: float
+
+
+@dataclass(frozen=True)
+class Geant4:
+    """Simulator of showers in a detector by Geant4.
+
+    Arguments:
+        detector: The detector.
+        physics: The name of the list of physics, see `caloforge.simulators.geant4.physics`.
+        cut: The production cut, in mm: secondaries with a shorter range are not made.
+        workers: How many processes work.
+        data: The folder of Geant4's data sets; None to look in the usual places, see `find_data`.
+
+    Raises:
+        Geant4Error: There is no such physics, or the cut or the number of workers is not positive.
+    """
+
+    detector: Detector
+    physics: str = "FTFP_BERT"
+    cut: float = 0.7 * mm
+    workers: int = 1
+    data: Path | None = None
+
+    def __post_init__(self) -> None:
+        physics_of(self.physics)
+        if not 0 < self.cut < math.inf or self.workers < 1:
+            msg = f"Geant4: cut {self.cut} mm and {self.workers} workers, expected a positive cut and at least 1 worker"
+            raise Geant4Error(msg)
+
+    def simulate(
+        self,
+        particles: Particles,
+        *,
+        seed: int,
+        first_index: int = 0,
+        impact: Tensor | None = None,
+        progress: Progress = lambda _: None,
+    ) -> Showers:
+        """Simulate one shower a particle.
+
+        Arguments:
+            particles: The particles, at angles if they have them.
+            seed: The seed of the run.
+            first_index: The number, in the run, of the first shower.
+            impact: Where each particle meets the front face, (x, y) in mm, with shape (N, 2); None for x = y = 0.
+            progress: Told 1 after each shower.
+
+        Returns:
+            The showers. Shower i has the same bits in whatever batches, and by however many workers, all are simulated.
+
+        Raises:
+            Geant4Error: Geant4 is not installed, lacks data, does not know the particle, or one of its processes has died.
+            GeometryError: Geant4 does not know a material of the detector.
+            EnergyRangeError: An energy is out of range.
+            ShowerValueError: A particle does not meet the front face.
+        """
+        size = max(1, len(particles))
+        parts = list(self.stream(particles, seed=seed, first_index=first_index, impact=impact, size=size, progress=progress))
+        return parts[0].showers if parts else Showers(torch.empty(0, self.calorimeter.n_cells), particles, self.calorimeter)
+
+    def stream(
+        self,
+        particles: Particles,
+        *,
+        seed: int,
+        first_index: int = 0,
+        impact: Tensor | None = None,
+        size: int = _AT_A_TIME,
+        progress: Progress = lambda _: None,
+    ) -> Iterator[TimedShowers]:
+        """Simulate as `simulate` does, and give the showers ``size`` at a time, with the time that each took.
+
+        If a worker dies, the showers that are finished are given before the error is raised.
+        """
+        finished = self.each(particles, seed=seed, first_index=first_index, impact=impact)
+        for span in spans(len(particles), size):
+            made: list[Finished] = []
+            try:
+                for one in islice(finished, span.stop - span.start):
+                    made.append(one)
+                    progress(1)
+            except Geant4Error:
+                if made:
+                    yield self.gather(made, particles[span.start : span.start + len(made)])
+                raise
+            yield self.gather(made, particles[span])
+
+    def each(self, particles: Particles, *, seed: int, first_index: int = 0, impact: Tensor | None = None) -> Iterator[Finished]:
+        """Simulate as `simulate` does, and give each shower as soon as it and those before it are finished."""
+        self._require(particles)
+        impact = torch.zeros(len(particles), 2) if impact is None else impact
+        self._require_impact(particles, impact)
+        job = self._job(particles.pdg)
+        tasks = _tasks(particles, impact, seed, first_index)
+        return (self._finished(done) for done in simulate(job, tasks, first_index, len(particles), self.workers))
+
+    def gather(self, finished: list[Finished], particles: Particles) -> TimedShowers:
+        """Join showers that have been given one by one, in order, with the particles that made them."""
+        deposits = torch.zeros(len(finished), self.calorimeter.n_cells)
+        for row, one in zip(deposits.numpy(), finished, strict=True):
+            row[one.cells] = one.deposits
+        times = torch.tensor([one.milliseconds for one in finished], dtype=torch.float32)
+        return TimedShowers(Showers(deposits, particles, self.calorimeter), times)
+
+    @property
+    def provenance(self) -> dict[str, str]:
+        """What a file of these showers says of its origin."""
+        generator = f"Geant4 by geant4-pybind {_installed_version()}"
+        return {"generator": generator, "detector": self.detector.name, "physics": self.physics, "cut_mm": f"{self.cut:g}"}
+
+    @cached_property
+    def calorimeter(self) -> Calorimeter:
+        """Where the cells are."""
+        return self.detector.calorimeter
+
+    @cached_property
+    def _flat(self) -> np.ndarray:
+        """The flat index of each of the scorer's cells; -1 where there is none."""
+        each = [layers.cells.cuts for layers in self.detector.layers for _ in range(layers.number)]
+        fast, middle = (max(numbers) for numbers in zip(*each, strict=True))
+        flat = torch.full((len(each), middle, fast), -1)
+        start = 0
+        for layer, (n_fast, n_middle) in enumerate(each):
+            m, f = torch.meshgrid(torch.arange(n_middle), torch.arange(n_fast), indexing="ij")
+            numbers = start + m * n_fast + f
+            if isinstance(self.calorimeter, RegularGrid):
+                numbers = self.calorimeter.flat(f, m, torch.full_like(f, layer))
+            flat[layer, :n_middle, :n_fast] = numbers
+            start += n_fast * n_middle
+        return flat.flatten().numpy()
+
+    def _finished(self, done: Done) -> Finished:
+        deposits = done.energies / self.detector.sampling_fraction
+        read = (deposits > 0) & (deposits >= self.detector.threshold)
+        return Finished(done.number, self._flat[done.cells[read]], deposits[read].astype(np.float32), done.milliseconds)
+
+    def _job(self, pdg: int) -> Job:
+        _require_installed()
+        physics, found = physics_of(self.physics), find_data(self.data)
+        found.require(physics)
+        description = {"detector": self.detector.describe(), "cut": self.cut, "pdg": pdg, "constructors": physics.constructors}
+        return Job(description, found.environment())
+
+    def _require(self, particles: Particles) -> None:
+        species = physics_of(self.physics).species
+        if species is not None and particles.pdg not in species:
+            msg = (
+                f"physics '{self.physics}' is electromagnetic alone: particles have PDG number {particles.pdg}, expected one of "
+                f"{', '.join(str(pdg) for pdg in species)}: choose a physics with hadrons, such as FTFP_BERT"
+            )
+            raise Geant4Error(msg)
+        outside = (particles.energies < _LEAST_ENERGY) | (particles.energies > _LARGEST_ENERGY)
+        if outside.any():
+            first = int(outside.nonzero()[0, 0])
+            msg = (
+                f"Geant4: {int(outside.sum())} of {len(outside)} incident energies are out of range, the first at index {first} "
+                f"({format_energy(float(particles.energies[first]))}); expected {format_energy(_LEAST_ENERGY)} "
+                f"to {format_energy(_LARGEST_ENERGY)}"
+            )
+            raise EnergyRangeError(msg)
+
+    def _require_impact(self, particles: Particles, impact: Tensor) -> None:
+        n = len(particles)
+        if tuple(impact.shape) != (n, 2):
+            msg = f"impact has shape {tuple(impact.shape)}, expected ({n}, 2): x and y of each particle, in mm"
+            raise ShowerValueError(msg)
+        theta = torch.zeros(n) if particles.theta is None else particles.theta
+        half = torch.tensor(self.detector.face) / 2
+        aside = self.detector.distance * theta.double().tan().abs()
+        bad = (impact.abs() > half).any(1) | ~(theta.abs() < math.pi / 2) | (aside > self.detector.distance)
+        if bad.any():
+            first = int(bad.nonzero()[0, 0])
+            x, y, t = float(impact[first, 0]), float(impact[first, 1]), float(theta[first])
+            reach = "45 degrees" if self.detector.distance else "90 degrees"
+            msg = (
+                f"{int(bad.sum())} of {n} particles do not meet the front face, the first at index {first} (x {x:g} mm, "
+                f"y {y:g} mm, theta {t:g}); expected a place on {2 * half[0]:g} x {2 * half[1]:g} mm^2 and less than {reach}"
+            )
+            raise ShowerValueError(msg)
+
+
+def _tasks(particles: Particles, impact: Float[Tensor, "showers 2"], seed: int, first_index: int) -> Iterator[Task]:
+    for span in spans(len(particles), _AT_A_TIME):
+        some, places = particles[span], impact[span].double().tolist()
+        energies = some.energies.double().tolist()
+        theta, phi = ([0.0] * len(some) if a is None else a.double().tolist() for a in (some.theta, some.phi))
+        index = first_index + torch.arange(span.start, span.stop)
+        seeds = _seeds(seed, index)
+        for row in range(len(some)):
+            x, y = places[row]
+            yield Task(int(index[row]), seeds[row], energies[row], (x, y), theta[row], phi[row])
+
+
+def _seeds(seed: int, index: Tensor) -> list[tuple[int, ...]]:
+    """Four 32-bit numbers a shower; none is 0, at which Geant4's binding stops reading."""
+    words = streams.words(streams.keys(seed, index, _SEEDS)[:, None], torch.arange(2)).numpy().view(np.uint32)
+    return [tuple(int(word) or 1 for word in row) for row in words]
+
+
+def _installed_version() -> str:
+    return version("geant4-pybind")
+
+
+def _require_installed() -> None:
+    if find_spec(_MODULE) is None:
+        msg = (
+            "geant4-pybind is not installed: pip install 'caloforge[geant4]' (wheels: Linux on x86-64, macOS; "
+            f"this is {sys.platform} on {machine()}, Python {sys.version_info.major}.{sys.version_info.minor})"
+        )
+        raise Geant4Error(msg)

@@ -1,0 +1,259 @@
+"""Geant4: what a shower may depend on, where its energy goes, and what becomes of a worker that dies."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from caloforge.detector import Boxes, Detector, Layers, Mixture, Role, Slab, load_detector
+from caloforge.errors import EnergyRangeError, Geant4Error, GeometryError, OutputError, OutputExistsError, ShowerValueError
+from caloforge.io import CaloChallengeFile
+from caloforge.showers import ELECTRON, Particles, Showers
+from caloforge.simulators import Geant4, TimedShowers, record
+from caloforge.simulators.geant4 import journal
+from caloforge.simulators.geant4.engine import _seeds
+from tests.geant4 import LAST_WORDS, actor, needs_geant4
+
+__all__ = ["actor"]
+
+CRYSTALS = load_detector("pbwo4-10x10")
+SIMULATOR = Geant4(CRYSTALS, "em-option1")
+PHOTON, PION, MUON = 22, 211, 13
+
+
+def beam(n: int, energy: float = 100.0, pdg: int = ELECTRON) -> Particles:
+    return Particles(torch.full((n,), energy), pdg)
+
+
+def stored(path: Path) -> dict[str, Tensor]:
+    with CaloChallengeFile(path) as file:
+        showers = file[:]
+        return {"deposits": showers.deposits, "energies": showers.energies, "times": file.column("cpu_time_ms")}
+
+
+@needs_geant4
+def test_a_shower_is_the_same_for_any_number_of_workers_and_any_batch() -> None:
+    whole = SIMULATOR.simulate(beam(6), seed=3)
+    two = Geant4(CRYSTALS, "em-option1", workers=2).stream(beam(6), seed=3, size=4)
+    assert torch.equal(Showers.cat([part.showers for part in two]).deposits, whole.deposits)
+    assert torch.equal(SIMULATOR.simulate(beam(2), seed=3, first_index=4).deposits, whole.deposits[4:])
+    assert not torch.equal(SIMULATOR.simulate(beam(6), seed=4).deposits, whole.deposits)
+
+
+@needs_geant4
+@pytest.mark.parametrize("pdg", [ELECTRON, -ELECTRON, PHOTON])
+def test_a_block_holds_the_energy_and_no_more(pdg: int) -> None:
+    [(showers, times)] = SIMULATOR.stream(beam(4, 500.0, pdg), seed=1)
+    deposits = showers.deposits.double()
+    assert (deposits >= 0).all()
+    mass = 2 * 0.511 if pdg == -ELECTRON else 0.0
+    assert (deposits.sum(1) <= (500.0 + mass) * (1 + 1e-6)).all()
+    assert deposits.sum(1).mean() > 0.8 * 500.0
+    assert (times > 0).all()
+
+
+@needs_geant4
+@pytest.mark.parametrize(
+    ("name", "cells"),
+    [
+        ("pbwo4-10x10", (13, 55, 97)),
+        ("ild-ecal-30", (105, 450, 800)),
+        ("calogan-3layer", (10, 150, 280)),
+        ("par04-lowgran", (23, 80, 130)),
+    ],
+)
+def test_a_muon_is_seen_in_the_cell_that_it_meets(name: str, cells: tuple[int, ...]) -> None:
+    """The numbers of Geant4's volumes are those of the calorimeter: this fails where an axis is turned or swapped."""
+    detector = load_detector(name)
+    calorimeter = detector.calorimeter
+    impact = calorimeter.centres[list(cells), :2].float()
+    showers = Geant4(detector, "em-standard").simulate(beam(len(cells), 100_000.0, MUON), seed=1, impact=impact)
+    first = calorimeter.layers == 0
+    assert calorimeter.layers[list(cells)].eq(0).all()
+    assert (showers.deposits * first).argmax(1).tolist() == list(cells)
+    brightest = torch.stack([(showers.deposits * (calorimeter.layers == k)).argmax(1) for k in range(calorimeter.n_layers)], 1)
+    hit = showers.deposits.gather(1, brightest) > 0
+    places = calorimeter.centres[brightest][..., :2]
+    near = (places - impact[:, None]).abs() <= _largest_cell(detector)
+    assert hit.double().mean() > 0.9
+    assert near[hit].double().mean() > 0.85
+
+
+def _largest_cell(detector: Detector) -> Tensor:
+    sizes = [layers.cells.size if isinstance(layers.cells, Boxes) else (5.0, 5.0) for layers in detector.layers]
+    return torch.tensor(sizes).amax(0).double()
+
+
+@needs_geant4
+def test_a_particle_at_an_angle_walks_aside() -> None:
+    cells = Boxes((20, 1), (10.0, 200.0))
+    plates = tuple(Slab("G4_Al", 10.0, Role.ACTIVE) for _ in range(1))
+    detector = Detector("slanted", (Layers(10, plates, cells),), (200.0, 200.0), distance=50.0)
+    slope = torch.tensor([0.0, 0.5, 0.5])
+    particles = Particles(torch.full((3,), 100_000.0), MUON, slope.atan(), torch.tensor([0.0, 0.0, torch.pi]))
+    showers = Geant4(detector, "em-standard").simulate(particles, seed=1, impact=torch.tensor([[5.0, 0.0]]).expand(3, 2))
+    x = showers.deposits.reshape(3, 10, 20).argmax(2)[:, [0, 9]] * 10 - 95.0
+    walked = torch.tensor([[5.0, 5.0], [7.5, 52.5], [2.5, -42.5]])
+    assert (x - walked).abs().max() <= 10.0
+
+
+@needs_geant4
+def test_deposits_are_divided_and_cut() -> None:
+    def made(**how: float) -> Tensor:
+        slabs = (Slab("G4_Pb", 5.0, Role.ABSORBER), Slab("scintillator", 5.0, Role.ACTIVE))
+        plastic = {"scintillator": Mixture(1.03, mass_fractions={"C": 0.915, "H": 0.085})}
+        layers = Layers(10, slabs, Boxes((4, 4), (20.0, 20.0)))
+        return (
+            Geant4(Detector("own", (layers,), (80.0, 80.0), mixtures=plastic, **how), "em-standard")
+            .simulate(beam(2, 300.0), seed=1)
+            .deposits
+        )
+
+    raw, divided = made(), made(sampling_fraction=0.5, threshold=0.4)
+    assert torch.equal(divided, torch.where(2 * raw >= 0.4, 2 * raw, 0.0))
+    assert (divided != 2 * raw).any()
+
+
+@needs_geant4
+def test_an_unknown_material_is_said() -> None:
+    layers = Layers(1, (Slab("G4_PbWO5", 5.0, Role.ACTIVE),), Boxes((1, 1), (20.0, 20.0)))
+    with pytest.raises(GeometryError, match=r"G4_PbWO5.*G4_PbWO4"):
+        Geant4(Detector("own", (layers,), (80.0, 80.0)), "em-standard").simulate(beam(2), seed=1)
+
+
+def test_seeds_differ_and_are_never_zero() -> None:
+    seeds = np.array(_seeds(1, torch.arange(20_000)))
+    assert seeds.min() > 0
+    assert seeds.max() < 2**32
+    assert len(np.unique(seeds, axis=0)) == 20_000
+    assert len(np.unique(np.array(_seeds(2, torch.arange(100)))[:, 0])) == 100
+    assert _seeds(1, torch.arange(5, 9)) == _seeds(1, torch.arange(20))[5:9]
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+@pytest.mark.parametrize("size", [1, 7, 100])
+def test_showers_come_in_order_whoever_makes_them(actor: None, workers: int, size: int) -> None:
+    simulator = Geant4(CRYSTALS, "em-option1", workers=workers)
+    particles = Particles(torch.arange(1, 81) * 10.0)
+    told: list[int] = []
+    parts = list(simulator.stream(particles, seed=5, size=size, progress=told.append))
+    assert [len(part.showers) for part in parts] == [size] * (80 // size) + [80 % size] * bool(80 % size)
+    showers = Showers.cat([part.showers for part in parts])
+    assert torch.equal(showers.energies, particles.energies)
+    assert torch.equal(showers.deposits.amax(1), particles.energies / 8)
+    assert torch.equal(showers.deposits, Geant4(CRYSTALS, "em-option1").simulate(particles, seed=5).deposits)
+    assert told == [1] * 80
+
+
+def test_a_death_costs_no_finished_shower(actor: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACTOR_DIES_AT", "7")
+    monkeypatch.setenv("ACTOR_LAST_WORDS", LAST_WORDS)
+    made: list[TimedShowers] = []
+    with pytest.raises(Geant4Error, match=r"em0003 in G4Model::ReadData\(\) file <brem_SB/br82> is not opened!$"):
+        made.extend(SIMULATOR.stream(beam(20), seed=1, size=5))
+    assert [len(part.showers) for part in made] == [5, 2]
+
+
+@pytest.mark.parametrize(("words", "expected"), [("", "SIGABRT"), ("Traceback\nOSError: no space", "OSError: no space")])
+def test_a_death_without_a_word_of_geant4_is_told(
+    actor: None, monkeypatch: pytest.MonkeyPatch, words: str, expected: str
+) -> None:
+    monkeypatch.setenv("ACTOR_DIES_AT", "0")
+    monkeypatch.setenv("ACTOR_LAST_WORDS", words)
+    with pytest.raises(Geant4Error, match=expected):
+        SIMULATOR.simulate(beam(3), seed=1)
+
+
+@pytest.mark.parametrize("overwritten", [0, 1, 30, 500])
+def test_a_resumed_run_gives_the_same_file(
+    actor: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, overwritten: int
+) -> None:
+    whole, parts = tmp_path / "whole.h5", tmp_path / "parts.h5"
+    assert record(SIMULATOR, beam(20), whole, seed=1) == 0
+    monkeypatch.setenv("ACTOR_DIES_AT", "13")
+    monkeypatch.setenv("ACTOR_LAST_WORDS", "")
+    with pytest.raises(Geant4Error):
+        record(SIMULATOR, beam(20), parts, seed=1)
+    assert not parts.exists()
+    with journal(parts).open("r+b") as file:
+        file.truncate(file.seek(0, 2) - overwritten)
+    monkeypatch.delenv("ACTOR_DIES_AT")
+    before = record(Geant4(CRYSTALS, "em-option1", workers=2), beam(20), parts, seed=1, resume=True)
+    assert before == 13 if not overwritten else 0 < before < 13
+    a, b = stored(whole), stored(parts)
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    assert sorted(path.name for path in tmp_path.glob("*.h5*")) == ["parts.h5", "whole.h5"]
+    assert not journal(parts).exists()
+
+
+def test_another_run_does_not_go_on_with_what_is_there(actor: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path = tmp_path / "out.h5"
+    monkeypatch.setenv("ACTOR_DIES_AT", "3")
+    monkeypatch.setenv("ACTOR_LAST_WORDS", "")
+    with pytest.raises(Geant4Error):
+        record(SIMULATOR, beam(9), path, seed=1)
+    monkeypatch.delenv("ACTOR_DIES_AT")
+    with pytest.raises(OutputExistsError, match="resume"):
+        record(SIMULATOR, beam(9), path, seed=1)
+    with pytest.raises(OutputError, match="another seed"):
+        record(SIMULATOR, beam(9), path, seed=2, resume=True)
+    with pytest.raises(OutputError, match="another physics"):
+        record(Geant4(CRYSTALS, "em-standard"), beam(9), path, seed=1, resume=True)
+    with pytest.raises(OutputError, match="another particles"):
+        record(SIMULATOR, beam(9, 50.0), path, seed=1, resume=True)
+    assert record(SIMULATOR, beam(9), path, seed=2, overwrite=True) == 0
+    with pytest.raises(OutputExistsError):
+        record(SIMULATOR, beam(9), path, seed=2, resume=True)
+
+
+def test_a_run_that_dies_at_once_leaves_nothing(actor: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("ACTOR_DIES_AT", "0")
+    monkeypatch.setenv("ACTOR_LAST_WORDS", "")
+    with pytest.raises(Geant4Error):
+        record(SIMULATOR, beam(9), tmp_path / "out.h5", seed=1)
+    assert list(tmp_path.glob("*out.h5*")) == []
+
+
+def test_the_file_says_how_it_was_made(actor: None, tmp_path: Path) -> None:
+    record(SIMULATOR, beam(3), tmp_path / "out.h5", seed=17)
+    with CaloChallengeFile(tmp_path / "out.h5") as file:
+        said = file.attributes
+        assert file.columns == ("cpu_time_ms", "incident_energies")
+    assert (said["physics"], said["cut_mm"], said["seed"], said["detector"]) == ("em-option1", "0.7", "17", "pbwo4-10x10")
+
+
+def test_no_particles_make_no_showers(actor: None) -> None:
+    assert len(SIMULATOR.simulate(beam(0), seed=1)) == 0
+
+
+@pytest.mark.parametrize(
+    ("particles", "impact", "error", "expected"),
+    [
+        (beam(2, pdg=PION), None, Geant4Error, "electromagnetic alone"),
+        (Particles(torch.tensor([50.0, 2e8])), None, EnergyRangeError, "index 1"),
+        (beam(2), torch.zeros(3, 2), ShowerValueError, "shape"),
+        (beam(2), torch.tensor([[0.0, 0.0], [0.0, 151.0]]), ShowerValueError, "index 1"),
+        (Particles(torch.ones(1), ELECTRON, torch.tensor([1.0]), torch.tensor([0.0])), None, ShowerValueError, "45 degrees"),
+    ],
+)
+def test_what_cannot_be_is_said_before_a_worker_starts(
+    particles: Particles, impact: Tensor | None, error: type[Exception], expected: str
+) -> None:
+    with pytest.raises(error, match=expected):
+        SIMULATOR.simulate(particles, seed=1, impact=impact)
+
+
+@pytest.mark.parametrize(
+    ("how", "expected"), [({"physics": "em-option7"}, "em-option1"), ({"cut": 0.0}, "cut 0"), ({"workers": 0}, "0 workers")]
+)
+def test_a_simulator_that_cannot_be_is_refused(how: dict[str, object], expected: str) -> None:
+    with pytest.raises(Geant4Error, match=expected):
+        Geant4(CRYSTALS, **how)  # type: ignore[arg-type]
+
+
+def test_without_the_wheel_the_way_to_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("caloforge.simulators.geant4.engine.find_spec", lambda _: None)
+    with pytest.raises(Geant4Error, match=r"pip install 'caloforge\[geant4\]'"):
+        SIMULATOR.simulate(beam(1), seed=1)

@@ -89,7 +89,7 @@ def main() -> None:
         if options.write:
             wasserstein = {k: {"distance": d["value"], "error": d["error"], "floor": d["floor"]} for k, d in far.items()}
             auc = {k: {"value": round(v, 4), "error": round(e, 4)} for k, (v, e) in found.items()}
-            about = f"{len(full)} showers of {options.full.name}"
+            about = f"{len(full)} showers of the full simulation, not seen in training"
             write(Path(name), about, {"showers": len(full), f"auc ({options.judges})": auc, "wasserstein": wasserstein})
 
 

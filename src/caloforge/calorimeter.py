@@ -97,7 +97,7 @@ class Calorimeter(ABC):
     @property
     @abstractmethod
     def symmetries(self) -> Tensor:
-        """The symmetry group, identity first, with shape (group, cells): ``deposits[:, symmetries[g]]`` is a shower again."""
+        """The symmetry group, identity first, with shape (group, cells); ``deposits[:, symmetries[g]]`` is a shower again."""
 
     def describe(self) -> dict[str, Any]:
         """The description as plain values, fit for JSON; `Calorimeter.from_description` reads it back."""

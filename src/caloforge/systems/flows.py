@@ -183,7 +183,7 @@ class FlowStage(ShapeStage):
 
     @abstractmethod
     def points(self, showers: Showers, condition: Tensor, random: torch.Generator) -> Float[Tensor, "showers ..."]:
-        """Showers as the flow sees them, with shape (showers, *point_shape)."""
+        """Showers as the flow sees them, with shape ``(showers, *point_shape)``."""
 
     @abstractmethod
     def deposits(

@@ -2,8 +2,9 @@
 
 Two ways to see them, each a stage: as logits of what they are of the largest (`EnergiesStage`: L2LFlows, arXiv:2405.20407,
 section 3.2), or as ratios of what is left of the shower (`RatiosStage`: flow 1 of CaloFlow, arXiv:2106.05285, in CaloDREAM's
-representation). The condition is the incident energy. A shower that deposits more of its energy than any of the training is drawn
-again (the *veto* of L2LFlows), with a warning, and if that does not help scaled down to what was seen.
+representation). Both fill layers without energy at random, below what a layer with energy has. The condition is the incident
+energy. A shower that deposits more of its energy than any of the training is drawn again (the *veto* of L2LFlows), with a
+warning, and if that does not help scaled down to what was seen.
 """
 
 __all__ = ["EnergiesRecipe", "EnergiesStage", "MaskedSizes", "MaskedStage", "RatiosRecipe", "RatiosStage"]
@@ -29,6 +30,9 @@ from caloforge.learn.representations import LayerEnergies, LayerRatios, LogEnerg
 from caloforge.observables import layer_energies
 from caloforge.showers import Showers
 from caloforge.systems.stages import EnergyStage, Lessons, Schedule
+
+_GAP = 0.5
+"""How far below the least energy of a layer what stands for none begins, in e-folds."""
 
 _ATTEMPTS = 10
 _PADDING = 16
@@ -227,18 +231,24 @@ class RatiosStage(MaskedStage):
     def fit(self, showers: Showers) -> None:
         """Take moments, range, and the least energy of a layer."""
         super().fit(showers)
-        self.representation.fit(layer_energies(showers), showers.energies)
+        energies = layer_energies(showers)
+        random = training.generator(0, 0, 0, energies.device)
+        self.representation.fit(self._filled(energies, random), showers.energies)
 
     def values(
         self, energies: Float[Tensor, "showers layers"], incident: Float[Tensor, " showers"], random: torch.Generator
     ) -> Float[Tensor, "showers layers"]:
-        """Logits."""
-        del random
-        values: Tensor = self.representation(energies, incident)
+        """Logits, empty layers filled."""
+        values: Tensor = self.representation(self._filled(energies, random), incident)
         return values
+
+    def _filled(self, energies: Float[Tensor, "showers layers"], random: torch.Generator) -> Float[Tensor, "showers layers"]:
+        """Empty layers with energies below the least at random: a density has no room for numbers that are often the same."""
+        depth = torch.randn(energies.shape, generator=random, device=energies.device, dtype=torch.float64).abs()
+        return torch.where(energies >= self.least, energies.double(), self.least * (-_GAP - depth).exp())
 
     def energies(
         self, values: Float[Tensor, "showers layers"], incident: Float[Tensor, " showers"]
     ) -> Float[Tensor, "showers layers"]:
-        """The inverse of `values`."""
+        """The inverse of `values`; what stands for an empty layer lies below the least energy."""
         return self.representation.inverse(values, incident)

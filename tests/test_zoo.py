@@ -13,7 +13,8 @@ from caloforge.simulators import pbwo4_gflash
 
 pytestmark = pytest.mark.filterwarnings("ignore::caloforge.errors.RepresentationWarning")
 
-SURROGATES = ("calodream-ds2-laptop",)
+SURROGATES = {"calodream-ds2-laptop": 0.7, "caloflow-laptop": 0.8, "l2lflows-ds2-laptop": 0.8}
+"""The AUC that each stays below, for the classifiers that `evaluate` takes by default."""
 
 FLOORS = 3
 """The distance that is close, in floors."""
@@ -47,7 +48,7 @@ def test_bundled_showers_say_their_calorimeter_and_their_time(name: str) -> None
 
 def test_all_that_is_bundled_is_small() -> None:
     files = [path for path in Path(zoo.__file__).parent.rglob("*") if path.suffix in {".h5", ".safetensors"}]
-    assert sum(path.stat().st_size for path in files) < 20_000_000
+    assert sum(path.stat().st_size for path in files) < 30_000_000
 
 
 @pytest.mark.parametrize("call", [zoo.card, zoo.load, zoo.bundled_showers])
@@ -75,12 +76,13 @@ def test_a_classifier_cannot_tell_them_apart() -> None:
         assert judgement.auc.value < 0.6
 
 
-def test_the_surrogate_makes_geant4_of_particles() -> None:
+@pytest.mark.parametrize("name", SURROGATES)
+def test_the_surrogate_makes_geant4_of_particles(name: str) -> None:
     full = zoo.bundled_showers("par04-geant4")[:]
-    made = zoo.load_surrogate("calodream-ds2-laptop").simulate(full.particles, seed=13)
+    made = zoo.load_surrogate(name).simulate(full.particles, seed=13)
     settings = Settings(neighbour_showers=0, replicas=2, cuts=2, trainings=2)
     evaluation = report.evaluate(full, {"made": made}, full_name="Geant4", settings=settings)
     for observable in ("response", "u_ratios"):
         assert evaluation.comparisons["made"][observable].distance.ratio_to_floor < FLOORS, observable
     for judgement in evaluation.judgements["made"].values():
-        assert judgement.auc.value < 0.7
+        assert judgement.auc.value < SURROGATES[name]

@@ -1,4 +1,4 @@
-"""Energies of layers as they are: they come back up to the noise, no layer lies between 0 and the faintest seen."""
+"""Energies of layers, as they are and as softened ratios: they come back, and made-up numbers stand for energies as well."""
 
 import math
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from caloforge.errors import ShowerValueError
-from caloforge.learn.representations import EnergyFeatures, LayerEnergies
+from caloforge.learn.representations import EnergyFeatures, LayerEnergies, SoftRatios, inverse_logit
 
 LAYERS, FAINTEST, NOISE = 5, 0.01515, 1e-3
 
@@ -119,3 +119,73 @@ def test_features_of_a_single_energy_and_of_layers_without_any() -> None:
     assert values.isfinite().all()
     torch.testing.assert_close(values[:, 0], torch.zeros(2), rtol=0, atol=1e-6)
     assert values[1, 1] > 0 > values[0, 1]
+
+
+SCALE = 1 / 0.35
+INCIDENT = 4e5
+"""More than any shower of these deposits, in MeV."""
+
+
+@pytest.fixture(scope="module")
+def soft_ratios() -> SoftRatios:
+    return SoftRatios(LAYERS, SCALE).fit(made_up(2000), incident(2000), normals(2000))
+
+
+def incident(n: int) -> Tensor:
+    return torch.full((n,), INCIDENT)
+
+
+@settings(max_examples=20)
+@given(seed=st.integers(0, 2**31))
+def test_softened_ratios_come_back(soft_ratios: SoftRatios, seed: int) -> None:
+    energies = made_up(100, seed)
+    back = soft_ratios.inverse(soft_ratios(energies, incident(100), normals(100, seed)), incident(100))
+    assert torch.equal(back == 0, energies == 0)
+    torch.testing.assert_close(back, energies, rtol=2e-5, atol=2e-5 * float(soft_ratios.softening))
+
+
+@settings(max_examples=20)
+@given(seed=st.integers(0, 2**31), spread=st.sampled_from([0.0, 1.0, 30.0]))
+def test_softened_ratios_conserve_the_total(soft_ratios: SoftRatios, seed: int, spread: float) -> None:
+    """Whatever the numbers: the first alone says how much there is."""
+    values = spread * normals(100, seed).float()
+    energies = soft_ratios.inverse(values, incident(100))
+    first = inverse_logit(soft_ratios.standardisation.inverse(values).double()[:, 0], 1e-6)
+    assert (energies >= 0).all()
+    torch.testing.assert_close(energies.sum(dim=1), SCALE * INCIDENT * first, rtol=1e-9, atol=1e-9)
+
+
+def test_the_sum_of_softened_energies_is_that_of_a_search(soft_ratios: SoftRatios) -> None:
+    """The largest S of which the layers beyond c hold no more than the total, found by halving."""
+    values = normals(50).float()
+    energies = soft_ratios.inverse(values, incident(50))
+    c, logits = float(soft_ratios.softening), soft_ratios.standardisation.inverse(values).double()[:, 1:]
+    left = torch.cat([torch.ones(50, 1), (1 - logits.sigmoid()).cumprod(1)], dim=1)
+    shares = left * torch.cat([logits.sigmoid(), torch.ones(50, 1)], dim=1)
+    low, high = torch.zeros(50, 1, dtype=torch.float64), torch.full((50, 1), 1e9, dtype=torch.float64)
+    for _ in range(200):
+        middle = (low + high) / 2
+        beyond = (shares * middle - c).clamp_min(0).sum(dim=1, keepdim=True) > energies.sum(dim=1, keepdim=True)
+        low, high = torch.where(beyond, low, middle), torch.where(beyond, middle, high)
+    torch.testing.assert_close(energies, (shares * low - c).clamp_min(0), rtol=1e-6, atol=1e-6)
+
+
+def test_layers_without_energy_are_no_outliers(soft_ratios: SoftRatios) -> None:
+    values = soft_ratios(made_up(2000), incident(2000), normals(2000))
+    assert values.abs().max() < 8
+    torch.testing.assert_close(values.std(dim=0), torch.ones(LAYERS), rtol=0, atol=1e-5)
+
+
+def test_the_softening_is_the_energy_of_a_faint_layer(soft_ratios: SoftRatios) -> None:
+    lit = made_up(2000)
+    share = float((lit[lit > 0] < soft_ratios.softening).double().mean())
+    assert share == pytest.approx(0.02, abs=1e-3)
+    assert SoftRatios(LAYERS, SCALE, 7.0).fit(lit, incident(2000), normals(2000)).softening == 7
+
+
+def test_softened_ratios_of_nothing() -> None:
+    with pytest.raises(ShowerValueError, match="none of the 3 training showers"):
+        SoftRatios(LAYERS, SCALE).fit(torch.zeros(3, LAYERS), incident(3), normals(3))
+    module = SoftRatios(LAYERS, SCALE, 1.0)
+    back = module.inverse(module(torch.zeros(3, LAYERS), incident(3), normals(3)), incident(3))
+    assert torch.equal(back, torch.zeros(3, LAYERS, dtype=torch.float64))

@@ -1,10 +1,10 @@
 """The energies of the layers by a masked autoregressive flow.
 
 Two ways to see them, each a stage: as logits of what they are of the largest (`EnergiesStage`: L2LFlows, arXiv:2405.20407,
-section 3.2), or as ratios of what is left of the shower (`RatiosStage`: flow 1 of CaloFlow, arXiv:2106.05285, in CaloDREAM's
-representation). Both fill layers without energy at random, below what a layer with energy has. The condition is the incident
-energy. A shower that deposits more of its energy than any of the training is drawn again (the *veto* of L2LFlows), with a
-warning, and if that does not help scaled down to what was seen.
+section 3.2), or as softened ratios of what is left of the shower (`RatiosStage`: flow 1 of CaloFlow, arXiv:2106.05285, in a
+representation near CaloDREAM's, see `SoftRatios`). Both fill layers without energy at random, below what a layer with energy
+has. The condition is the incident energy. A shower that deposits more of its energy than any of the training is drawn again
+(the *veto* of L2LFlows), with a warning, and if that does not help scaled down to what was seen.
 """
 
 __all__ = ["EnergiesRecipe", "EnergiesStage", "MaskedSizes", "MaskedStage", "RatiosRecipe", "RatiosStage"]
@@ -26,13 +26,10 @@ from caloforge.errors import RepresentationWarning
 from caloforge.learn import training
 from caloforge.learn.networks import MaskedFlow
 from caloforge.learn.processes import NormalizingFlow
-from caloforge.learn.representations import LayerEnergies, LayerRatios, LogEnergy
+from caloforge.learn.representations import LayerEnergies, LogEnergy, SoftRatios
 from caloforge.observables import layer_energies
 from caloforge.showers import Showers
 from caloforge.systems.stages import EnergyStage, Lessons, Schedule
-
-_GAP = 0.5
-"""How far below the least energy of a layer what stands for none begins, in e-folds."""
 
 _ATTEMPTS = 10
 _PADDING = 16
@@ -90,6 +87,7 @@ class RatiosRecipe:
         network: The sizes of the flow.
         schedule: The training.
         veto: The largest part of its energy that a shower may deposit; None for that of the training showers.
+        softening: The energy of a faint layer, in MeV; None to take it from the training showers.
     """
 
     stage: Literal["masked-ratios"]
@@ -97,6 +95,7 @@ class RatiosRecipe:
     network: MaskedSizes
     schedule: Schedule
     veto: PositiveFloat | None = None
+    softening: PositiveFloat | None = None
 
     def build(self, calorimeter: Calorimeter) -> "RatiosStage":
         """The stage."""
@@ -202,15 +201,14 @@ class EnergiesStage(MaskedStage):
         """Take moments, range, the largest energy and the least."""
         super().fit(showers)
         energies = layer_energies(showers)
-        random = training.generator(0, 0, 0, energies.device)
-        self.representation.fit(energies, torch.randn(energies.shape, generator=random, device=energies.device))
+        self.representation.fit(energies, _normals(energies, training.generator(0, 0, 0, energies.device)))
 
     def values(
         self, energies: Float[Tensor, "showers layers"], incident: Float[Tensor, " showers"], random: torch.Generator
     ) -> Float[Tensor, "showers layers"]:
         """Logits, with noise."""
         del incident
-        values: Tensor = self.representation(energies, torch.randn(energies.shape, generator=random, device=energies.device))
+        values: Tensor = self.representation(energies, _normals(energies, random))
         return values
 
     def energies(
@@ -222,33 +220,31 @@ class EnergiesStage(MaskedStage):
 
 
 class RatiosStage(MaskedStage):
-    """The standardised logits of the ratios of the layers' energies."""
+    """The standardised logits of the softened ratios of the layers' energies."""
 
     def __init__(self, calorimeter: Calorimeter, recipe: RatiosRecipe) -> None:
         super().__init__(calorimeter, recipe)
-        self.representation = LayerRatios(calorimeter.n_layers, recipe.scale)
+        self.representation = SoftRatios(calorimeter.n_layers, recipe.scale, recipe.softening)
 
     def fit(self, showers: Showers) -> None:
-        """Take moments, range, and the least energy of a layer."""
+        """Take moments, range, the softening and the least energy of a layer."""
         super().fit(showers)
         energies = layer_energies(showers)
-        random = training.generator(0, 0, 0, energies.device)
-        self.representation.fit(self._filled(energies, random), showers.energies)
+        self.representation.fit(energies, showers.energies, _normals(energies, training.generator(0, 0, 0, energies.device)))
 
     def values(
         self, energies: Float[Tensor, "showers layers"], incident: Float[Tensor, " showers"], random: torch.Generator
     ) -> Float[Tensor, "showers layers"]:
         """Logits, empty layers filled."""
-        values: Tensor = self.representation(self._filled(energies, random), incident)
+        values: Tensor = self.representation(energies, incident, _normals(energies, random))
         return values
-
-    def _filled(self, energies: Float[Tensor, "showers layers"], random: torch.Generator) -> Float[Tensor, "showers layers"]:
-        """Empty layers with energies below the least at random: a density has no room for numbers that are often the same."""
-        depth = torch.randn(energies.shape, generator=random, device=energies.device, dtype=torch.float64).abs()
-        return torch.where(energies >= self.least, energies.double(), self.least * (-_GAP - depth).exp())
 
     def energies(
         self, values: Float[Tensor, "showers layers"], incident: Float[Tensor, " showers"]
     ) -> Float[Tensor, "showers layers"]:
-        """The inverse of `values`; what stands for an empty layer lies below the least energy."""
+        """The inverse of `values`."""
         return self.representation.inverse(values, incident)
+
+
+def _normals(energies: Float[Tensor, "showers layers"], random: torch.Generator) -> Float[Tensor, "showers layers"]:
+    return torch.randn(energies.shape, generator=random, device=energies.device)

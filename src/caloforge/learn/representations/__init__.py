@@ -18,6 +18,7 @@ __all__ = [
     "LayerRatios",
     "LayerShares",
     "LogEnergy",
+    "SoftRatios",
     "SpectrumMap",
     "Standardisation",
     "StandardisedShape",
@@ -31,7 +32,7 @@ from caloforge.learn.representations.cells import CellScores
 from caloforge.learn.representations.filled import FILL, FilledLayers, renormalised
 from caloforge.learn.representations.gaussianised import EMPTY, REACH, Gaussianised
 from caloforge.learn.representations.hits import HitPattern, Hits
-from caloforge.learn.representations.layers import EnergyFeatures, LayerEnergies, LayerRatios
+from caloforge.learn.representations.layers import EnergyFeatures, LayerEnergies, LayerRatios, SoftRatios
 from caloforge.learn.representations.spectrum import NODES, SpectrumMap
 from caloforge.learn.representations.standardised import StandardisedShape, StandardisedSum
 from caloforge.learn.representations.transforms import LogEnergy, Standardisation, inverse_logit, logit

@@ -14,9 +14,21 @@ training showers,
 .. math:: x_l = \mathrm{logit}_{10^{-6}} \frac{E_l + m\,(1 + 0.2\, n)}{E_\mathrm{max}} .
 
 They conserve nothing: made-up ones may say that a shower deposits more than it can.
+
+Both put a layer without energy far from the others, and eq. 2 the end of a shower as well: a flow between normal numbers and
+these follows such outliers badly. The softened ratios have neither. With :math:`c` the energy of a faint layer and normal
+numbers :math:`n`, let
+
+.. math:: y_l = \begin{cases} E_l + c & \text{where } E_l > 0 \\ c\, e^{-w},\ w = e^{0.4 n} & \text{elsewhere} \end{cases}
+          \qquad v_0 = \mathrm{logit}_{10^{-6}} u_0, \qquad v_i = \ln \frac{y_{i-1}}{\sum_{j \ge i} y_j} .
+
+From these follow :math:`\sum_l E_l = f E u_0` and the share :math:`p_l` of each layer in the sum :math:`S` of all :math:`y_l`.
+The layers with energy are those of :math:`p_l S > c`, so that :math:`\sum_l \max(p_l S - c, 0) = f E u_0`. The left side is the
+largest, over k, of :math:`S P_k - k c`, with :math:`P_k` the sum of the k largest shares. Hence
+:math:`S = \min_k\, (f E u_0 + k c) / P_k`: the total energy is conserved here, too.
 """
 
-__all__ = ["EnergyFeatures", "LayerEnergies", "LayerRatios", "layer_energies_of"]
+__all__ = ["EnergyFeatures", "LayerEnergies", "LayerRatios", "SoftRatios", "layer_energies_of"]
 
 import torch
 from jaxtyping import Float
@@ -29,6 +41,10 @@ from caloforge.units import keV
 
 _ALPHA = 1e-6
 _SPREAD = 0.2
+_DEPTH = 0.4
+_FAINT = 0.02
+"""The share of the layers with energy that are fainter than a faint one."""
+
 _ROUNDING = 1e-4
 
 
@@ -85,6 +101,92 @@ class LayerRatios(nn.Module):
         return layer_energies_of(inverse_logit(self.standardisation.inverse(values), _ALPHA), incident, self.scale)
 
 
+class SoftRatios(nn.Module):
+    """The energies of the layers as standardised logits of their ratios, softened where a layer is faint or has none.
+
+    Arguments:
+        n_layers: The number of layers.
+        scale: The scale f of the first ratio.
+        softening: The energy c, in MeV; None for one of which few layers with energy have less in the training showers.
+    """
+
+    softening: Tensor
+
+    def __init__(self, n_layers: int, scale: float, softening: float | None = None) -> None:
+        super().__init__()
+        self.scale, self._given = scale, softening
+        self.register_buffer("softening", torch.tensor(softening or 1.0, dtype=torch.float64))
+        self.standardisation = Standardisation(n_layers)
+
+    def fit(
+        self,
+        energies: Float[Tensor, "showers layers"],
+        incident: Float[Tensor, " showers"],
+        normals: Float[Tensor, "showers layers"],
+    ) -> "SoftRatios":
+        """Take the energy c if it was not given, and the moments, from training showers.
+
+        Arguments:
+            energies: The energies of their layers, in MeV.
+            incident: Their incident energies, in MeV.
+            normals: Standard normal numbers, for what stands in layers without energy.
+
+        Raises:
+            ShowerValueError: No layer has energy.
+        """
+        lit = _lit(energies)
+        if self._given is None:
+            self.softening.copy_(lit.kthvalue(1 + int(_FAINT * len(lit))).values)
+        self.standardisation.fit(self._logits(energies, incident, normals))
+        return self
+
+    def _logits(
+        self,
+        energies: Float[Tensor, "showers layers"],
+        incident: Float[Tensor, " showers"],
+        normals: Float[Tensor, "showers layers"],
+    ) -> Float[Tensor, "showers layers"]:
+        energies, incident = energies.double(), incident.double()
+        hidden = self.softening * (-(_DEPTH * normals.double()).exp()).exp()
+        soft = torch.where(energies > 0, energies + self.softening, hidden)
+        after = soft[:, 1:].flip(1).cumsum(1).flip(1)
+        total = (energies.sum(dim=1) / (self.scale * incident)).clamp(0, 1)
+        return torch.cat([logit(total, _ALPHA)[:, None], (soft[:, :-1] / after).log()], dim=1)
+
+    def forward(
+        self,
+        energies: Float[Tensor, "showers layers"],
+        incident: Float[Tensor, " showers"],
+        normals: Float[Tensor, "showers layers"],
+    ) -> Float[Tensor, "showers layers"]:
+        """Standardised logits; the arguments are those of `fit`."""
+        values: Tensor = self.standardisation(self._logits(energies, incident, normals))
+        return values
+
+    def inverse(
+        self, values: Float[Tensor, "showers layers"], incident: Float[Tensor, " showers"]
+    ) -> Float[Tensor, "showers layers"]:
+        """The energies of the layers, in MeV, in double precision."""
+        logits = self.standardisation.inverse(values).double()
+        total = inverse_logit(logits[:, :1], _ALPHA) * self.scale * incident.double()[:, None]
+        here, after = logits[:, 1:].sigmoid(), (-logits[:, 1:]).sigmoid()
+        ones = torch.ones_like(total)
+        shares = torch.cat([ones, after.cumprod(1)], dim=1) * torch.cat([here, ones], dim=1)
+        largest = shares.sort(dim=1, descending=True).values.cumsum(1)
+        numbers = torch.arange(1, shares.shape[1] + 1, device=shares.device)
+        whole = ((total + numbers * self.softening) / largest).amin(dim=1, keepdim=True)
+        return (shares * whole - self.softening).clamp_min(0)
+
+
+def _lit(energies: Float[Tensor, "showers layers"]) -> Float[Tensor, " lit"]:
+    """The energies that are not 0."""
+    lit = energies[energies > 0]
+    if not len(lit):
+        msg = f"none of the {len(energies)} training showers has energy in any layer: give others"
+        raise ShowerValueError(msg)
+    return lit
+
+
 class LayerEnergies(nn.Module):
     """The energies of the layers as logits of what they are of the largest (systems tables L6, L7).
 
@@ -123,10 +225,7 @@ class LayerEnergies(nn.Module):
         Raises:
             ShowerValueError: No layer has energy.
         """
-        lit = energies[energies > 0]
-        if not len(lit):
-            msg = f"none of the {len(energies)} training showers has energy in any layer: give others"
-            raise ShowerValueError(msg)
+        lit = _lit(energies)
         self.threshold.copy_(lit.min().double() * (1 - _ROUNDING))
         if self._given is None:
             self.scale.copy_(lit.max())

@@ -267,7 +267,8 @@ def test_an_interrupted_unpacking_leaves_the_archive_alone(mirror: Mirror, folde
         unpack(archive, folder, progress=interrupt)
     assert list(folder.iterdir()) == [path]
     assert present_data(folder).folders == {}
-    (folder / f".{archive.folder}.unpacking" / "from a crash").mkdir(parents=True)
+    (folder / f".{archive.folder}.unpacking" / archive.folder).mkdir(parents=True)
+    (folder / f".{archive.folder}.unpacking" / archive.folder / "from a crash").write_text("half a file")
     assert tree(unpack(archive, folder).parent) == contents(archive)
 
 

@@ -6,14 +6,14 @@ import random
 import tarfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-from caloforge.simulators.geant4 import PHYSICS
+from caloforge.simulators.geant4 import DATA_SETS, PHYSICS
 from caloforge.simulators.geant4.download import ARCHIVES, Archive
 
 CHUNK = 1000
@@ -49,7 +49,7 @@ class Mirror:
         resumes: Whether it can go on in the middle of a file.
         sends: So many bytes of an answer are sent, though more are promised; all if None.
         status: How it answers, if not well.
-        silent: Set once it may answer.
+        speaks: Set once it may answer.
         asked: The ranges that it was asked for, by name of the file; empty for all of it.
         url: Its address.
     """
@@ -63,8 +63,14 @@ class Mirror:
     url: str = ""
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
-        """Answer a request as a server of files does."""
-        name, wanted = request.path.rpartition("/")[2], request.headers.get("Range", "")
+        """Answer a request as a server of files does; those in ``/moved`` it has elsewhere."""
+        folder, _, name = request.path.rpartition("/")
+        if folder == "/moved":
+            request.send_response(302)
+            request.send_header("Location", f"{self.url}/{name}")
+            request.end_headers()
+            return
+        wanted = request.headers.get("Range", "")
         self.asked.append((name, wanted))
         self.speaks.wait(10)
         if self.status or name not in self.files:
@@ -87,7 +93,8 @@ def served(mirror: Mirror) -> Iterator[Mirror]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            mirror.answer(self)
+            with suppress(ConnectionError):
+                mirror.answer(self)
 
         def log_message(self, format: str, *arguments: object) -> None:
             del format, arguments
@@ -107,7 +114,8 @@ def served(mirror: Mirror) -> Iterator[Mirror]:
 @pytest.fixture
 def mirror(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Mirror]:
     """The server, with all archives, whose checksums are those expected meanwhile; nothing is set, and nothing is at home."""
-    for name in ("GEANT4_DATA_DIR", "G4LEDATA", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+    variables = ("GEANT4_DATA_DIR", *(variable for _, variable in DATA_SETS.values()))
+    for name in (*variables, "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setattr("caloforge.simulators.geant4.download._CHUNK", CHUNK)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from caloforge.simulators.geant4 import PHYSICS, find_data
+from caloforge.simulators.geant4 import DATA_SETS, PHYSICS, find_data
 from caloforge.simulators.geant4.download import ARCHIVES, part_of
 from tests.cli.samples import Caloforge
 from tests.geant4 import standard_data
@@ -56,6 +56,18 @@ def test_what_is_missing_is_fetched_to_where_it_is_looked_for(
     monkeypatch.setenv("GEANT4_DATA_DIR", str(tmp_path / "other"))
     assert caloforge("data", "geant4", "--fetch", "--physics", "em-standard", "--mirror", mirror.url).code == 0
     assert len(list((tmp_path / "other").iterdir())) == 4
+
+
+def test_data_that_the_variables_of_geant4_point_to_are_not_fetched_again(
+    mirror: Mirror, caloforge: Caloforge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert caloforge("data", "geant4", tmp_path / "geant4", "--fetch", "--mirror", mirror.url).code == 0
+    for archive in ARCHIVES.values():
+        monkeypatch.setenv(DATA_SETS[archive.data_set][1], str(tmp_path / "geant4" / archive.folder))
+    mirror.asked.clear()
+    outcome = caloforge("data", "geant4", "--fetch", "--mirror", mirror.url)
+    assert outcome.out == "FTFP_BERT: all data sets are in the folders of G4LEDATA and the like\n"
+    assert mirror.asked == []
 
 
 def test_a_folder_where_nobody_looks_is_told_with_what_makes_it_found(

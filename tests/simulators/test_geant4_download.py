@@ -128,6 +128,20 @@ def test_what_has_come_as_a_whole_is_not_asked_for_again(mirror: Mirror, folder:
     assert tree(folder) == contents(archive)
 
 
+def test_a_server_that_points_elsewhere_is_followed_in_the_middle_too(mirror: Mirror, folder: Path) -> None:
+    archive = ARCHIVES[NAME]
+    begin(archive, folder, mirror.files[archive.file][:CHUNK])
+    download(archive, folder, mirror=mirror.url.replace("datasets", "moved"))
+    assert mirror.asked == [(archive.file, f"bytes={CHUNK}-")]
+    assert tree(unpack(archive, folder).parent) == contents(archive)
+
+
+def test_the_way_is_through_a_proxy_where_there_is_one(mirror: Mirror, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", mirror.url.removesuffix("/datasets"))
+    download(ARCHIVES[NAME], folder, mirror="http://nowhere.invalid/datasets/")
+    assert mirror.asked == [(ARCHIVES[NAME].file, "")]
+
+
 def test_an_archive_on_a_disk_will_do(mirror: Mirror, folder: Path, tmp_path: Path) -> None:
     archive = ARCHIVES[NAME]
     (tmp_path / archive.file).write_bytes(mirror.files[archive.file])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from caloforge.cli._console import bar, say, tell
-from caloforge.errors import Geant4Error
+from caloforge.errors import CaloforgeError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -116,7 +116,7 @@ def _fetch(lists: "Sequence[Physics]", given: Path | None, folder: Path, mirror:
     for archive in plan(lists, folder):
         try:
             _fetch_one(archive, folder, mirror)
-        except (KeyboardInterrupt, Geant4Error):
+        except (KeyboardInterrupt, CaloforgeError):
             if part_of(archive, folder).exists():
                 tell(f"what has come is kept in {part_of(archive, folder)}; the same command goes on from there")
             raise

@@ -23,6 +23,7 @@ COMMANDS = [
     ("show",),
     ("convert",),
     ("models",),
+    ("data", "geant4"),
 ]
 SCRIPT = (sys.executable, "-c", "from caloforge.cli import main; main()")
 

@@ -17,6 +17,7 @@ from caloforge import __version__
 from caloforge.cli._console import fail, told_warnings
 from caloforge.cli.bench import bench
 from caloforge.cli.convert import convert
+from caloforge.cli.data import data
 from caloforge.cli.demo import demo
 from caloforge.cli.evaluate import evaluate
 from caloforge.cli.generate import generate
@@ -33,11 +34,12 @@ class _Ordered(TyperGroup):
 
     def list_commands(self, ctx: Any) -> list[str]:
         del ctx
-        return ["demo", "simulate", "generate", "refine", "evaluate", "bench", "train", "show", "convert", "models"]
+        return ["demo", "simulate", "generate", "refine", "evaluate", "bench", "train", "show", "convert", "models", "data"]
 
 
 app = typer.Typer(cls=_Ordered, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="rich")
 app.add_typer(simulate, name="simulate")
+app.add_typer(data, name="data")
 for command in (train, generate, refine, evaluate, bench, show, convert, models, demo):
     app.command()(command)
 

@@ -124,7 +124,7 @@ class Watched:
 
 
 @contextmanager
-def bar(title: str, total: int, unit: str = "showers") -> Iterator[Callable[[int], None]]:
+def bar(title: str, total: int, unit: str = "showers") -> Iterator[Callable[[float], None]]:
     """A progress bar on standard error, where a person watches; gives the function that advances it."""
     console = Console(stderr=True)
     columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TextColumn(unit), TimeRemainingColumn())

@@ -4,9 +4,10 @@ They are looked for in the folder given; without one, in ``GEANT4_DATA_DIR``; th
 ``G4LEDATA`` and the like; then in ``~/.geant4_pybind``. The first of these that is set, or there, is the one that counts.
 """
 
-__all__ = ["DATA_SETS", "DataSets", "find_data"]
+__all__ = ["DATA_SETS", "DataSets", "find_data", "folder_of", "own_folder", "present_data"]
 
 import os
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,20 +41,28 @@ class DataSets:
     Arguments:
         place: Where they were looked for, in words.
         folders: Their folders, by name.
+        given: The folder in which they were to be looked for; None for the usual places.
     """
 
     place: str
     folders: Mapping[str, Path]
+    given: Path | None = None
 
     def lacks(self, physics: Physics) -> tuple[str, ...]:
-        """What a list of physics needs and is not there."""
-        return tuple(dict.fromkeys(_words(need) for need in physics.needs if not self._has(need)))
+        """What a list of physics needs and is not there: folders, or what is missing in them."""
+        absent = (need for need in physics.needs if not self._has(need))
+        return tuple(dict.fromkeys(_words(need, whole=need.data_set not in self.folders) for need in absent))
+
+    def missing(self, physics: Physics) -> tuple[str, ...]:
+        """The data sets that a list of physics needs and that are not there, or not as a whole."""
+        return tuple(dict.fromkeys(need.data_set for need in physics.needs if not self._has(need)))
 
     def require(self, physics: Physics) -> None:
         """Check that a list of physics has what it needs.
 
         Raises:
-            Geant4Error: Something is missing; the message names it and the physics that would work.
+            Geant4Error: Something is missing; the message names it, the command that downloads it, and the physics that would
+                work without.
         """
         missing = self.lacks(physics)
         if missing:
@@ -65,9 +74,16 @@ class DataSets:
             )
             msg = (
                 f"physics '{physics.name}' lacks data of Geant4: no {', '.join(missing)} in {self.place}; {works}: "
-                f"point {_FOLDER} to a folder that holds Geant4's data sets, or choose another physics"
+                f"download what is missing by `{self.command(physics)}`, point {_FOLDER} to a folder that holds Geant4's "
+                f"data sets, or choose another physics"
             )
             raise Geant4Error(msg)
+
+    def command(self, physics: Physics | None = None) -> str:
+        """The command that downloads what a list of physics needs, or the usual one."""
+        where = () if self.given is None else (str(self.given),)
+        which = () if physics is None else ("--physics", physics.name)
+        return shlex.join(("caloforge", "data", "geant4", *where, "--fetch", *which))
 
     def environment(self) -> dict[str, str]:
         """The variables of a process in which Geant4 finds these data sets, and these alone, and asks nobody."""
@@ -80,9 +96,14 @@ class DataSets:
         return need.data_set in self.folders and (self.folders[need.data_set] / need.within).exists()
 
 
-def _words(need: Need) -> str:
-    folder = need.data_set + DATA_SETS[need.data_set][0]
-    return f"{folder}/{need.within}" if need.within else folder
+def folder_of(data_set: str) -> str:
+    """The official name of a data set's folder."""
+    return data_set + DATA_SETS[data_set][0]
+
+
+def _words(need: Need, *, whole: bool) -> str:
+    folder = folder_of(need.data_set)
+    return f"{folder}/{need.within}" if need.within and not whole else folder
 
 
 def find_data(folder: Path | None = None) -> DataSets:
@@ -94,28 +115,35 @@ def find_data(folder: Path | None = None) -> DataSets:
     Raises:
         Geant4Error: There are none.
     """
-    found = _found(folder)
+    found = present_data(folder)
     if not found.folders:
-        names = ", ".join(name + version for name, (version, _) in DATA_SETS.items())
-        msg = f"no data sets of Geant4 in {found.place}: point {_FOLDER} to a folder that holds them ({names})"
+        msg = (
+            f"no data sets of Geant4 in {found.place}: download them by `{found.command()}`, or point {_FOLDER} to a folder "
+            f"that holds them under their official names ({folder_of('G4EMLOW')} and so on)"
+        )
         raise Geant4Error(msg)
     return found
 
 
-def _found(folder: Path | None) -> DataSets:
+def present_data(folder: Path | None = None) -> DataSets:
+    """The data sets that are in a folder, or in the usual places; perhaps none."""
     if folder is not None:
-        return DataSets(str(folder), _within(folder))
+        return DataSets(str(folder), _within(folder), folder)
     if os.environ.get(_FOLDER):
-        return DataSets(f"{os.environ[_FOLDER]} ({_FOLDER})", _within(Path(os.environ[_FOLDER])))
+        return DataSets(f"{own_folder()} ({_FOLDER})", _within(own_folder()))
     variables = {name: Path(os.environ[variable]) for name, (_, variable) in DATA_SETS.items() if os.environ.get(variable)}
     if variables:
         return DataSets(
             "the folders of G4LEDATA and the like", {n: path.absolute() for n, path in variables.items() if path.is_dir()}
         )
-    home = Path.home() / ".geant4_pybind"
-    return DataSets(f"{home} ({_FOLDER}, G4LEDATA and the like are not set)", _within(home))
+    return DataSets(f"{own_folder()} ({_FOLDER}, G4LEDATA and the like are not set)", _within(own_folder()))
+
+
+def own_folder() -> Path:
+    """Where data sets are put if no folder is given: ``GEANT4_DATA_DIR``, or ``~/.geant4_pybind`` if that is not set."""
+    return Path(os.environ.get(_FOLDER) or Path.home() / ".geant4_pybind")
 
 
 def _within(folder: Path) -> dict[str, Path]:
-    paths = {name: (folder / (name + version)).absolute() for name, (version, _) in DATA_SETS.items()}
+    paths = {name: (folder / folder_of(name)).absolute() for name in DATA_SETS}
     return {name: path for name, path in paths.items() if path.is_dir()}

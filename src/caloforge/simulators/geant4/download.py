@@ -5,8 +5,7 @@ file, ``.NAME.VERSION.tar.gz.part``, which grows as the download proceeds and st
 next attempt goes on from its end; a hidden folder, into which it is unpacked once its checksum has been found right; and, by
 renaming that, the data set. So a folder with the name of a data set is always whole.
 
-Checksums are SHA-256, as published by Spack and by other collections of packages for the archives of which Geant4 itself
-publishes MD5 sums.
+Checksums are SHA-256, as Homebrew's recipes for Geant4 record them, and Spack's for some; Geant4 itself publishes MD5 sums.
 """
 
 __all__ = ["ARCHIVES", "MIRROR", "Archive", "Progress", "download", "part_of", "plan", "unpack"]

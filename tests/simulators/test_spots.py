@@ -70,7 +70,7 @@ def test_counts_of_spots_are_multinomial_with_the_integrals_of_the_density(
     grid: RegularGrid, impact: tuple[float, float], weight: float
 ) -> None:
     spots, core, tail = 300, 1.5, 14.0
-    found, _, _ = scattered(grid, walk(1, 0.1, 0.1, CPU), spots, core, tail, weight, impact)
+    found, _, _ = scattered(grid, walk((0.1,), 0.1, CPU), spots, core, tail, weight, impact)
     counts = found.numpy()
     np.testing.assert_allclose(counts, counts.round(), atol=1e-6)
     p = np.append(probabilities(grid, impact, core, tail, weight), 0)
@@ -85,7 +85,7 @@ def test_counts_of_spots_are_multinomial_with_the_integrals_of_the_density(
 
 @pytest.mark.parametrize("grid", [GRIDS["corner"], GRIDS["edge"], GRIDS["middle"]], ids=["corner", "edge", "middle"])
 def test_expected_deposits_are_the_integrals_of_the_density(grid: RegularGrid) -> None:
-    grid_walk = walk(1, 0.1, 0.1, CPU)
+    grid_walk = walk((0.1,), 0.1, CPU)
     _, steps, radial = scattered(grid, grid_walk, 90, 1.5, 14.0, 0.7)
     expected = expected_deposits(grid, grid_walk, steps.energies[:1], Radial(*(t[:1] for t in radial)))[0]
     np.testing.assert_allclose(expected.numpy(), 90 * probabilities(grid, (0, 0), 1.5, 14.0, 0.7), rtol=1e-12)
@@ -93,7 +93,7 @@ def test_expected_deposits_are_the_integrals_of_the_density(grid: RegularGrid) -
 
 def test_an_infinite_grid_keeps_every_spot() -> None:
     grid = RegularGrid("wide", (4, 4, 1), (1e7, 1e7, 50.0))
-    found, _, _ = scattered(grid, walk(1, 0.1, 0.1, CPU), 77, 2.0, 20.0, 0.5, energy=3.0)
+    found, _, _ = scattered(grid, walk((0.1,), 0.1, CPU), 77, 2.0, 20.0, 0.5, energy=3.0)
     np.testing.assert_allclose(found.sum(1).numpy(), 3.0, atol=77 * QUANTUM)
 
 
@@ -101,7 +101,7 @@ def test_an_infinite_grid_keeps_every_spot() -> None:
 @pytest.mark.parametrize("spots", [1, 2, 9])
 def test_spots_of_a_step_are_equally_spaced_in_depth(layers: int, layer: float, spots: int) -> None:
     grid = RegularGrid("deep", (1, 1, layers), (1e9, 1e9, 1.0))
-    grid_walk = walk(layers, layer, 0.1, CPU)
+    grid_walk = walk((layer,) * layers, 0.1, CPU)
     found, _, _ = scattered(grid, grid_walk, spots, 2.0, 2.0, 1.0)
     edges = grid_walk.edges.numpy()
     depths = edges[:-1, None] + (np.arange(spots) + 0.5) / spots * np.diff(edges)[:, None]
@@ -110,7 +110,7 @@ def test_spots_of_a_step_are_equally_spaced_in_depth(layers: int, layer: float, 
 
 
 def test_a_shower_does_not_depend_on_its_neighbours() -> None:
-    grid, grid_walk = GRIDS["corner"], walk(1, 0.3, 0.1, CPU)
+    grid, grid_walk = GRIDS["corner"], walk((0.3,), 0.1, CPU)
     found, steps, radial = scattered(grid, grid_walk, 40, 2.0, 20.0, 0.5, (0.04, 0.01))
     chosen = torch.tensor([1999, 17, 4])
     impact = torch.tensor([[0.04, 0.01]], dtype=torch.float64).expand(3, 2)

@@ -53,9 +53,8 @@ def read(paths: list[Path], calorimeter: Calorimeter) -> Showers:
     return Showers.cat(parts)
 
 
-def sliced(detector: Detector, full: Showers, energies: list[float]) -> tuple[GFlash, list[Slice]]:
+def sliced(simulator: GFlash, full: Showers, energies: list[float]) -> tuple[GFlash, list[Slice]]:
     """The simulator with its fitted response, and the showers at each energy."""
-    simulator = gflash_of(detector)
     chosen = [(full.energies > 0.8 * e * GeV) & (full.energies < 1.2 * e * GeV) for e in energies]
     parts = [full[which.nonzero()[:, 0]] for which in chosen]
     sums = [(float(total_energy(part).sum()), float(total_energy(simulated(simulator, part, 1)).sum())) for part in parts]
@@ -133,12 +132,16 @@ def main() -> None:
     parser.add_argument("detector", help="a detector of the package, or a YAML file")
     parser.add_argument("full", type=Path, nargs="+", metavar="FULL.h5", help="full showers of electrons in it")
     parser.add_argument("--energies", type=float, nargs="+", default=[2, 10, 50], metavar="GEV")
+    parser.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", help="constants of the parametrisation, see Tuning")
     parser.add_argument("--figure", type=Path, metavar="OUT.png", help="where to draw")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     detector = load_detector(arguments.detector)
-    calorimeter = detector.calorimeter
-    simulator, parts = sliced(detector, read(arguments.full, calorimeter), arguments.energies)
+    simulator = gflash_of(detector)
+    changes = {name: float(value) for name, value in (words.split("=") for words in arguments.set)}
+    simulator = replace(simulator, tuning=replace(simulator.medium.tuning, **changes))
+    calorimeter = simulator.calorimeter
+    simulator, parts = sliced(simulator, read(arguments.full, calorimeter), arguments.energies)
     tell(simulator, parts)
     if arguments.figure:
         with mpl.rc_context(STYLE):

@@ -40,9 +40,8 @@ def gflash(
         str, typer.Option("--detector", metavar="NAME|FILE.yaml", help="A detector of the package, or a YAML file.")
     ] = "pbwo4-10x10",
     response: Annotated[
-        float | None,
-        typer.Option("--response", metavar="SHARE", help="The share of the energy that is read. [default: the detector's]"),
-    ] = None,
+        float, typer.Option("--response", metavar="FACTOR", help="A factor on what is read, fitted to full showers.")
+    ] = 1.0,
     batch_size: BatchSize = 1000,
     overwrite: Overwrite = False,
 ) -> None:
@@ -63,8 +62,7 @@ def gflash(
     from caloforge.simulators import gflash_of
 
     device = machine.start()
-    simulator = gflash_of(load_detector(detector))
-    simulator = simulator if response is None else replace(simulator, response=response)
+    simulator = replace(gflash_of(load_detector(detector)), response=response)
     energies = origin.energies(seed)
     write_gflash(output, energies, simulator, seed=seed, device=device, batch_size=batch_size, overwrite=overwrite)
     say(f"{output}: {len(energies):,} GFlash showers")

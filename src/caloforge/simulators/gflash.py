@@ -120,8 +120,9 @@ class GFlash:
         if not 0 < self.step < math.inf:
             msg = f"GFlash: step is {self.step} radiation lengths, expected a positive number such as 0.1"
             raise GeometryError(msg)
-        if not 0 < float(self.response) < math.inf:
-            msg = f"GFlash: response is {float(self.response):g}, expected a positive share such as 0.95"
+        response = float(torch.as_tensor(self.response).detach())
+        if not 0 < response < math.inf:
+            msg = f"GFlash: response is {response:g}, expected a positive number such as 0.95"
             raise GeometryError(msg)
         if not 0 <= self.threshold < math.inf:
             msg = f"GFlash: threshold is {self.threshold} MeV, expected a number of at least 0"

@@ -14,19 +14,18 @@ axis comes out right there to 4 %, and would be a quarter too large with the Mol
 
 __all__ = ["Part", "Stack", "material_of", "medium_of", "visible_shares"]
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
-
-from scipy.special import gammainc
 
 from caloforge.detector import Detector, Layers, Role, Slab
 from caloforge.errors import GeometryError
 from caloforge.materials import Material, nist
 from caloforge.simulators.parametrisation import Constants, Homogeneous, Medium, Sampling, Tuning
 
-_TYPICAL_ALPHA, _TYPICAL_MAXIMUM = 4.0, 6.0
-r""":math:`\alpha` and :math:`T` of an electron of some 10 GeV in a heavy absorber."""
+_TYPICAL_RATE = 0.5
+r""":math:`\beta` of a typical shower, :math:`\alpha = 4` and :math:`T = 6`: an electron of some 10 GeV in a heavy absorber."""
 
 _ROUNDING = 1e-9
 
@@ -71,7 +70,7 @@ class Stack(Medium):
         ends = [0.0]
         for part in self.parts:
             ends.append(ends[-1] + part.number * part.thickness / part.medium.constants.radiation_length)
-        gone = [float(gammainc(_TYPICAL_ALPHA, (_TYPICAL_ALPHA - 1) / _TYPICAL_MAXIMUM * t)) for t in ends]
+        gone = [_gone(_TYPICAL_RATE * t) for t in ends]
         return [(b - a) / gone[-1] for a, b in pairwise(gone)]
 
     @property
@@ -90,6 +89,11 @@ class Stack(Medium):
             msg = f"stack of media: it has {n} layers, and the calorimeter {len(thicknesses)}, expected as many"
             raise GeometryError(msg)
         return tuple(depth for part in self.parts for depth in part.medium.depths((part.thickness,) * part.number))
+
+
+def _gone(x: float) -> float:
+    r"""The integral of a gamma density of :math:`\alpha = 4` up to x."""
+    return 1 - math.exp(-x) * (1 + x + x**2 / 2 + x**3 / 6)
 
 
 def medium_of(detector: Detector) -> Medium:

@@ -12,7 +12,6 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from scipy.special import gammainc
 
 from caloforge.calorimeter import LayeredGrid, RegularGrid
@@ -118,7 +117,7 @@ def reference_shower(simulator: GFlash, energy: float, generator: np.random.Gene
     Returns:
         The deposits, in MeV, with shape (cells).
     """
-    scale = simulator.medium.constants.sampling_scale
+    scale, cells, depths = simulator.medium.constants.sampling_scale, simulator.cells, simulator.depths
     spread = 0.0 if simulator.upstream is None else simulator.upstream.scattering / energy
     z_1, z_2, impact_x, impact_y = (float(z) for z in generator.normal(size=4) * (1.0, 1.0, spread, spread))
     deposits: np.ndarray[Any, np.dtype[np.float64]] = np.zeros(simulator.calorimeter.n_cells)
@@ -130,7 +129,7 @@ def reference_shower(simulator: GFlash, energy: float, generator: np.random.Gene
             phi = 2 * math.pi * generator.random()
             x, y = impact_x + r * math.cos(phi), impact_y + r * math.sin(phi)
             t = step.start + (i + 0.5) / step.spots * (step.end - step.start)
-            cell = _cell(simulator.cells, x, y, _layer(simulator.depths, t))
+            cell = _cell(cells, x, y, _layer(depths, t))
             if cell is not None:
                 deposits[cell] += deposit / step.spots
     read = deposits * float(simulator.response)
@@ -144,8 +143,10 @@ def _cell(cells: Cells, x: float, y: float, layer: int) -> int | None:
     if isinstance(cells, RegularGrid):
         (n_x, n_y, _), (d_x, d_y, _) = cells.shape, cells.cell_size
         i_x, i_y = math.floor(x / d_x + n_x / 2), math.floor(y / d_y + n_y / 2)
-        found = int(cells.flat(*(torch.tensor(i) for i in (i_x, i_y, layer))))
-        return found if 0 <= i_x < n_x and 0 <= i_y < n_y else None
+        if not (0 <= i_x < n_x and 0 <= i_y < n_y):
+            return None
+        place = {"x": i_x, "y": i_y, "z": layer}
+        return int(np.ravel_multi_index([place[axis] for axis in cells.order], cells.image_shape))
     first = int((cells.layers < layer).sum())
     if isinstance(cells, LayeredGrid):
         (n_x, n_y), (d_x, d_y) = cells.grid_layers[layer].number, cells.grid_layers[layer].size

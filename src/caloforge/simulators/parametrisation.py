@@ -161,7 +161,8 @@ class Medium(ABC):
         Arguments:
             thicknesses: Their thicknesses, in mm.
         """
-        return tuple(d / self.constants.radiation_length for d in thicknesses)
+        radiation_length = self.constants.radiation_length
+        return tuple(d / radiation_length for d in thicknesses)
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ is homogeneous.
 Media one behind the other make a `Stack`. Depth is counted in radiation lengths, layer by layer, and the shower has the profiles,
 longitudinal and radial, of one medium: each of its constants is the mean over the media, weighed by the energy that a typical
 shower leaves in them. The width of a shower is that mean's too, not that of the layer in which it is seen, for it has been
-gathered on the way: in the calorimeter of the ILD, whose last ten layers have twice the tungsten, the energy within 5 mm of the
-axis comes out right there to 4 %, and would be a quarter too large with the Molière radius of those layers alone.
+gathered on the way: in the calorimeter of the ILD, whose last ten layers have twice the tungsten, the energy near the axis comes
+out right in them, and would be much too large with the Molière radius of those layers alone.
 """
 
 __all__ = ["Part", "Stack", "material_of", "medium_of", "visible_shares"]

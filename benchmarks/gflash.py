@@ -1,6 +1,7 @@
 """Time GFlash on one core, and compare it with showers made by Geant4's own GFlash.
 
     python benchmarks/gflash.py
+    python benchmarks/gflash.py --detector par04-lowgran
     python benchmarks/gflash.py --against gflash_20gev.h5 gflash_50gev.h5
 
 The files are in the CaloChallenge layout (``incident_energies`` and ``showers``, in MeV) and hold the benchmark of SQuIRELS:
@@ -19,8 +20,9 @@ import numpy as np
 import torch
 from scipy.stats import wasserstein_distance
 
+from caloforge.detector import load_detector
 from caloforge.showers import Particles
-from caloforge.simulators import pbwo4_gflash
+from caloforge.simulators import GFlash, gflash_of, pbwo4_gflash
 from caloforge.units import GeV, keV
 
 OBSERVABLES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
@@ -34,9 +36,9 @@ OBSERVABLES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
 }
 
 
-def milliseconds(batch_size: int, repeats: int) -> tuple[float, float]:
+def milliseconds(simulator: GFlash, batch_size: int, repeats: int) -> tuple[float, float]:
     """Least time of one shower at 10-100 GeV in a batch, by the clock and of the processor: they differ on a busy machine."""
-    simulator, generator = pbwo4_gflash(), torch.Generator().manual_seed(1)
+    generator = torch.Generator().manual_seed(1)
     particles = Particles(10 * GeV + 90 * GeV * torch.rand(batch_size, generator=generator))
     clock, processor = [], []
     for seed in range(repeats):
@@ -66,14 +68,16 @@ def distances(path: Path, halvings: int) -> dict[str, np.ndarray]:
 def main() -> None:
     """Print the table of times and, for each file, the table of distances."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--detector", default="pbwo4-10x10", metavar="NAME", help="what to time (default pbwo4-10x10)")
     parser.add_argument("--against", type=Path, nargs="+", default=[], metavar="FILE", help="showers of Geant4's GFlash")
     parser.add_argument("--halvings", type=int, default=10, help="random halvings of each file (default 10)")
     parser.add_argument("--repeats", type=int, default=7, help="repeats of each timing, the best counts (default 7)")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    simulator = gflash_of(load_detector(arguments.detector))
     print(f"{'ms/shower on one core, 10-100 GeV':<36} {'clock':>8} {'processor':>10}")
     for batch_size in (1, 10, 100, 1000, 5000):
-        clock, processor = milliseconds(batch_size, arguments.repeats)
+        clock, processor = milliseconds(simulator, batch_size, arguments.repeats)
         print(f"{f'in batches of {batch_size}':<36} {clock:>8.3f} {processor:>10.3f}", flush=True)
     for path in arguments.against:
         print(f"\n{path.name:<20} {'distance':>20} {'floor':>20} {'ratio':>6}")

@@ -1,4 +1,10 @@
+import os
+import subprocess
+import sys
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from caloforge.errors import GeometryError
 from caloforge.materials import (
@@ -12,7 +18,9 @@ from caloforge.materials import (
     SILICON,
     TUNGSTEN,
     Material,
+    nist,
 )
+from tests.geant4 import needs_geant4
 
 
 def test_lead_tungstate_has_the_constants_that_geant4_prints() -> None:
@@ -72,3 +80,58 @@ def test_an_unknown_element_of_a_compound_is_named() -> None:
 def test_a_material_needs_positive_constants() -> None:
     with pytest.raises(GeometryError, match="density is 0"):
         Material("x", 1.0, 1.0, 1.0, 0.0, 1.0)
+
+
+def test_materials_of_the_tables_are_known_by_the_names_of_geant4() -> None:
+    assert nist("G4_W") == TUNGSTEN
+    assert nist("G4_lAr") == LIQUID_ARGON
+    assert nist("G4_Galactic").radiation_length > 1e20
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("G4_Tungsten", r"no material 'G4_Tungsten' in the NIST tables: .* describe it among the mixtures of the detector"),
+        ("G4_PLEXIGLAS", "did you mean G4_PLEXIGLASS"),
+    ],
+)
+def test_materials_that_are_not_in_the_tables_are_named(name: str, message: str) -> None:
+    with pytest.raises(GeometryError, match=message):
+        nist(name)
+
+
+def test_slabs_of_one_material_are_that_material() -> None:
+    layered = Material.layered("G4_Pb", [(LEAD, 2.0), (LEAD, 5.0)])
+    for what in ("z", "a", "radiation_length", "density", "critical_energy"):
+        assert getattr(layered, what) == pytest.approx(getattr(LEAD, what))
+
+
+@given(st.lists(st.tuples(st.sampled_from([LEAD, SILICON, AIR, POLYSTYRENE]), st.floats(0.01, 100)), min_size=1, max_size=5))
+def test_slabs_keep_their_mass_and_their_depth(slabs: list[tuple[Material, float]]) -> None:
+    layered = Material.layered("slabs", slabs)
+    depth = sum(d for _, d in slabs)
+    assert depth * layered.density == pytest.approx(sum(d * m.density for m, d in slabs))
+    assert depth / layered.radiation_length == pytest.approx(sum(d / m.radiation_length for m, d in slabs))
+    assert min(m.moliere_radius for m, _ in slabs) <= layered.moliere_radius * (1 + 1e-9)
+    assert layered.moliere_radius <= max(m.moliere_radius for m, _ in slabs) * (1 + 1e-9)
+
+
+NAMES = """
+import geant4_pybind as g4
+manager = g4.G4NistManager.Instance()
+for name in manager.GetNistMaterialNames():
+    material = manager.FindOrBuildMaterial(name)
+    print(name, material.GetRadlen(), material.GetDensity() * g4.cm3 / g4.g)
+"""
+
+
+@needs_geant4
+def test_radiation_lengths_and_densities_are_those_of_geant4() -> None:
+    environment = {**os.environ, "GEANT4_DATA_DIR": os.environ.get("GEANT4_DATA_DIR", ".")}
+    printed = subprocess.run([sys.executable, "-c", NAMES], env=environment, capture_output=True, text=True, check=True).stdout
+    rows = [line.split() for line in printed.splitlines() if line.startswith("G4_")]
+    assert len(rows) > 300
+    for name, length, density in rows:
+        material = nist(name)
+        assert material.radiation_length == pytest.approx(float(length), rel=3e-5), name
+        assert material.density == pytest.approx(float(density), rel=1e-6), name

@@ -10,6 +10,9 @@ that of an element is Tsai's (Particle Data Group, *Passage of particles through
 the critical energy and the Molière radius (Grindhammer and Peters, hep-ex/0001020). Geant4's GFlash puts :math:`X_0` in mm
 into the same formula. That is close by where the density is near 10 g/cm^3 (10.8 instead of 8.8 MeV in PbWO4) and wrong by
 an order of magnitude in light materials; `Material.like_geant4` gives that number to whoever wants to repeat Geant4.
+
+Densities and compositions of elements and of common materials are those of the tables of NIST, as Geant4 has them: `nist` knows
+them by Geant4's names, and the constants of this module are some of them.
 """
 
 __all__ = [
@@ -25,11 +28,16 @@ __all__ = [
     "SILICON",
     "TUNGSTEN",
     "Material",
+    "nist",
 ]
 
+import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
 
 from caloforge.errors import GeometryError
 from caloforge.units import MeV, cm
@@ -44,31 +52,8 @@ _FINE_STRUCTURE = 1 / 137.035999
 _TSAI = 716.408
 r""":math:`1 / (4 \alpha r_e^2 N_A)`, in g/cm^2 for A in g/mol."""
 
-_ELEMENTS = {
-    "H": (1, 1.00794),
-    "C": (6, 12.0107),
-    "N": (7, 14.0067),
-    "O": (8, 15.9994),
-    "F": (9, 18.9984),
-    "Al": (13, 26.9815),
-    "Si": (14, 28.0855),
-    "Ar": (18, 39.948),
-    "Fe": (26, 55.845),
-    "Cu": (29, 63.546),
-    "Ge": (32, 72.64),
-    "Br": (35, 79.904),
-    "Kr": (36, 83.798),
-    "I": (53, 126.904),
-    "Xe": (54, 131.293),
-    "Cs": (55, 132.905),
-    "Ba": (56, 137.327),
-    "La": (57, 138.905),
-    "Lu": (71, 174.967),
-    "W": (74, 183.842),
-    "Pb": (82, 207.217),
-    "Bi": (83, 208.980),
-    "U": (92, 238.029),
-}
+_TABLES: dict[str, Any] = json.loads((Path(__file__).parent / "nist.json").read_text())
+_ELEMENTS: dict[str, tuple[int, float]] = {symbol: (z, a) for symbol, (z, a) in _TABLES["elements"].items()}
 """Charge and molar mass, in g/mol."""
 
 _LIGHT = {1: (5.31, 6.144), 2: (4.79, 5.621), 3: (4.74, 5.805), 4: (4.71, 5.924)}
@@ -127,10 +112,7 @@ class Material:
         """
         unknown = [symbol for symbol in fractions if symbol not in _ELEMENTS]
         if unknown or not fractions or min(fractions.values()) <= 0:
-            msg = (
-                f"material '{name}': fractions are {dict(fractions)}, expected positive shares of {', '.join(_ELEMENTS)}; "
-                "give Material its constants for any other element"
-            )
+            msg = f"material '{name}': fractions are {dict(fractions)}, expected positive shares of elements from H to Cf"
             raise GeometryError(msg)
         total = sum(fractions.values())
         shares = [(w / total, *_ELEMENTS[symbol]) for symbol, w in fractions.items()]
@@ -149,6 +131,37 @@ class Material:
         """
         return Material.mixture(name, density, {s: n * _ELEMENTS[s][1] if s in _ELEMENTS else n for s, n in atoms.items()})
 
+    @staticmethod
+    def of_elements(
+        name: str, density: float, mass_fractions: Mapping[str, float] | None = None, atoms: Mapping[str, int] | None = None
+    ) -> "Material":
+        """Build a material as `mixture` does from mass fractions, or as `compound` does from atoms, whichever are given."""
+        return Material.mixture(name, density, mass_fractions or {}) if atoms is None else Material.compound(name, density, atoms)
+
+    @staticmethod
+    def layered(name: str, slabs: Sequence[tuple["Material", float]]) -> "Material":
+        r"""The material that many thin slabs, one behind the other, are on the average (hep-ex/0001020, appendix A.2).
+
+        With the shares :math:`w_i` of the mass and :math:`X_i` in g/cm^2, it has :math:`Z = \sum w_i Z_i`, likewise A,
+        :math:`1 / X_0 = \sum w_i / X_i`, and :math:`E_c = X_0 \sum w_i E_{c,i} / X_i`. Geant4's GFlash puts lengths in mm for
+        :math:`X_i` in the last; here is the formula of the paper.
+
+        Arguments:
+            name: A short name for messages.
+            slabs: The material and the thickness, in mm, of each, one or more.
+        """
+        depth = sum(d for _, d in slabs)
+        mass = sum(d * m.density for m, d in slabs)
+        length = sum(d / m.radiation_length for m, d in slabs)
+        return Material(
+            name,
+            z=sum(d * m.density * m.z for m, d in slabs) / mass,
+            a=sum(d * m.density * m.a for m, d in slabs) / mass,
+            radiation_length=depth / length,
+            density=mass / depth,
+            critical_energy=sum(d / m.radiation_length * m.critical_energy for m, d in slabs) / length,
+        )
+
 
 def _critical_energy(radiation_length: float, z: float, a: float) -> float:
     return _CRITICAL_ENERGY * math.pow(radiation_length * z / a, _CRITICAL_POWER)
@@ -163,13 +176,31 @@ def _element_radiation_length(z: int, a: float) -> float:
     return _TSAI * a / (z**2 * (elastic - coulomb) + z * inelastic)
 
 
-LEAD_TUNGSTATE = Material.compound("PbWO4", 8.28, {"Pb": 1, "W": 1, "O": 4})
-BGO = Material.compound("BGO", 7.13, {"Bi": 4, "Ge": 3, "O": 12})
-LEAD = Material.mixture("lead", 11.35, {"Pb": 1.0})
-TUNGSTEN = Material.mixture("tungsten", 19.3, {"W": 1.0})
-COPPER = Material.mixture("copper", 8.96, {"Cu": 1.0})
-IRON = Material.mixture("iron", 7.874, {"Fe": 1.0})
-SILICON = Material.mixture("silicon", 2.33, {"Si": 1.0})
-LIQUID_ARGON = Material.mixture("liquid argon", 1.396, {"Ar": 1.0})
-POLYSTYRENE = Material.compound("polystyrene", 1.06, {"C": 8, "H": 8})
-AIR = Material.mixture("air", 1.20479e-3, {"C": 0.000124, "N": 0.755268, "O": 0.231781, "Ar": 0.012827})
+def nist(name: str) -> Material:
+    """A material of the NIST tables.
+
+    Arguments:
+        name: Its name in Geant4, such as ``G4_W``.
+
+    Raises:
+        GeometryError: The tables do not hold it.
+    """
+    found = _TABLES["materials"].get(name)
+    if found is None:
+        near = get_close_matches(name, _TABLES["materials"], n=3, cutoff=0.6)
+        hint = f"did you mean {' or '.join(near)}?" if near else "name one that Geant4 knows, such as G4_W,"
+        msg = f"no material '{name}' in the NIST tables: {hint} or describe it among the mixtures of the detector"
+        raise GeometryError(msg)
+    return Material.of_elements(name, **found)
+
+
+LEAD_TUNGSTATE = nist("G4_PbWO4")
+BGO = nist("G4_BGO")
+LEAD = nist("G4_Pb")
+TUNGSTEN = nist("G4_W")
+COPPER = nist("G4_Cu")
+IRON = nist("G4_Fe")
+SILICON = nist("G4_Si")
+LIQUID_ARGON = nist("G4_lAr")
+POLYSTYRENE = nist("G4_POLYSTYRENE")
+AIR = nist("G4_AIR")

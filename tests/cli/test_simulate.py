@@ -1,12 +1,15 @@
 """`caloforge simulate`: a shower is a function of the seed, its index and its energy alone."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from caloforge.detector import load_detector, write_detector
 from caloforge.io import open_showers
 from caloforge.showers import Showers
+from caloforge.simulators import pbwo4_gflash
 from tests.cli.samples import Caloforge, random_showers, write
 
 
@@ -59,3 +62,28 @@ def test_energies_and_deposits_are_independent(caloforge: Caloforge, tmp_path: P
 def test_an_empty_file_makes_an_empty_file(caloforge: Caloforge, tmp_path: Path) -> None:
     empty = write(tmp_path / "empty.h5", random_showers(0))
     assert len(simulated(caloforge, tmp_path / "out.h5", "--like", empty, "--seed", 1)) == 0
+
+
+@pytest.mark.parametrize("words", [(), ("--detector", "pbwo4-10x10"), ("--detector", "pbwo4-10x10", "--response", 1)])
+def test_the_crystals_are_the_detector_without_another(caloforge: Caloforge, tmp_path: Path, words: tuple[object, ...]) -> None:
+    showers = simulated(caloforge, tmp_path / "a.h5", "-n", 6, "--energy", "5GeV", "--seed", 1, *words)
+    assert torch.equal(showers.deposits, pbwo4_gflash().simulate(showers.particles, seed=1).deposits)
+
+
+def test_showers_are_of_the_detector_asked_for(caloforge: Caloforge, tmp_path: Path) -> None:
+    options = ("-n", 5, "--energy", "10GeV", "--seed", 2)
+    own = tmp_path / "own.yaml"
+    write_detector(own, replace(load_detector("par04-lowgran"), name="own"))
+    whole = simulated(caloforge, tmp_path / "whole.h5", *options, "--detector", "par04-lowgran")
+    half = simulated(caloforge, tmp_path / "half.h5", *options, "--detector", own, "--response", 0.5)
+    assert whole.calorimeter == half.calorimeter == load_detector("par04-lowgran").calorimeter
+    assert half.deposits.sum() == pytest.approx(float(whole.deposits.sum()) / 2, rel=1e-3)
+    assert half.deposits[half.deposits > 0].min() >= load_detector("par04-lowgran").threshold
+
+
+def test_a_detector_or_a_response_that_cannot_be_is_one_line(caloforge: Caloforge, tmp_path: Path) -> None:
+    for words, told in ((("--detector", "nowhere"), "no detector 'nowhere'"), (("--response", -1), "response is -1")):
+        outcome = caloforge("simulate", "gflash", "-n", 5, "--energy", "10GeV", "--seed", 2, *words, tmp_path / "a.h5")
+        assert outcome.code != 0
+        assert told in outcome.err
+        assert "Traceback" not in outcome.err

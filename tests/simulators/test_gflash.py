@@ -7,19 +7,47 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from caloforge.calorimeter import CylinderGrid, CylinderLayer, RegularGrid
+from caloforge.calorimeter import Calorimeter, CylinderGrid, CylinderLayer, GridLayer, LayeredGrid, RegularGrid
+from caloforge.detector import Detector, detector_names, load_detector
 from caloforge.errors import EnergyRangeError, GeometryError, ShowerValueError
-from caloforge.materials import AIR, BGO, LEAD, LEAD_TUNGSTATE, LIQUID_ARGON
+from caloforge.materials import AIR, BGO, LEAD, LEAD_TUNGSTATE, LIQUID_ARGON, SILICON, TUNGSTEN
 from caloforge.showers import Particles, Showers
-from caloforge.simulators import GFlash, Homogeneous, Sampling, Tuning, Upstream, longitudinal, parametrisation, pbwo4_gflash
+from caloforge.simulators import (
+    GFlash,
+    Homogeneous,
+    Sampling,
+    Stack,
+    Tuning,
+    Upstream,
+    gflash_of,
+    longitudinal,
+    parametrisation,
+    pbwo4_gflash,
+)
 from caloforge.simulators import gflash as module
 from caloforge.simulators.gflash_reference import reference_shower, reference_steps
+from caloforge.simulators.media import Part
 
+THIN, THICK = (Sampling(TUNGSTEN, SILICON, 2.0 * k, 0.5, passive=AIR, passive_thickness=1.0) for k in (1, 3))
+INNER, OUTER = CylinderLayer((0.0, 3.0, 8.0, 20.0), 4, 14.0), CylinderLayer((2.0, 5.0, 9.0, 15.0, 40.0), 3, 21.0)
+COARSE, NARROW = GridLayer((6, 3), (7.0, 12.0), 7.0), GridLayer((5, 4), (9.0, 8.0), 13.0)
 SIMULATORS = {
     "benchmark": pbwo4_gflash(),
     "scattered": replace(pbwo4_gflash(), upstream=Upstream(AIR, 3000.0)),
     "layers": GFlash(RegularGrid("layers", (5, 4, 7), (20.0, 30.0, 35.0)), Homogeneous(BGO), upstream=Upstream(AIR, 3000.0)),
     "sampling": GFlash(RegularGrid("pads", (6, 6, 30), (8.0, 8.0, 7.0), order="xzy"), Sampling(LEAD, LIQUID_ARGON, 2.0, 4.0)),
+    "stack": GFlash(
+        RegularGrid("stack", (6, 6, 20), (6.0, 6.0, 5.0)),
+        Stack((Part(12, 3.5, THIN), Part(8, 7.5, THICK))),
+        response=0.02,
+        visible=(1.2,) * 12 + (0.5,) * 8,
+    ),
+    "rings": GFlash(CylinderGrid("rings", (INNER,) * 5 + (OUTER,) * 6), THIN, upstream=Upstream(AIR, 3000.0), threshold=0.5),
+    "boxes": GFlash(
+        LayeredGrid("boxes", (COARSE,) * 6 + (NARROW,) * 9),
+        Stack((Part(6, 7.0, THIN), Part(9, 13.0, Homogeneous(BGO)))),
+        upstream=Upstream(AIR, 3000.0),
+    ),
 }
 NAMED = pytest.mark.parametrize("simulator", SIMULATORS.values(), ids=SIMULATORS)
 
@@ -91,9 +119,7 @@ def test_energies_of_single_precision_count_by_their_value(simulator: GFlash) ->
 def test_steps_agree_with_the_reference(simulator: GFlash, energy: float, z: tuple[float, float]) -> None:
     constants, tuning = simulator.medium.constants, simulator.medium.tuning
     energies = torch.tensor([[energy]], dtype=torch.float64)
-    walk = longitudinal.walk(
-        simulator.calorimeter.n_layers, simulator.grid.cell_size[2] / constants.radiation_length, 0.1, torch.device("cpu")
-    )
+    walk = longitudinal.walk(simulator.depths, 0.1, torch.device("cpu"))
     shower = parametrisation.profile(constants, tuning, energies, torch.tensor([z], dtype=torch.float64))
     steps = longitudinal.steps(shower, energies, walk.edges, simulator.energy_limit)
     shape = parametrisation.radial(constants, tuning, energies, parametrisation.relative_depth(shower, walk.middles))
@@ -101,7 +127,7 @@ def test_steps_agree_with_the_reference(simulator: GFlash, energy: float, z: tup
     n = len(reference)
     assert not steps.spots[0, n:].any()
     pairs = [
-        (walk.edges[1 : n + 1] * constants.radiation_length, [s.end for s in reference]),
+        (walk.edges[1 : n + 1], [s.end for s in reference]),
         (steps.energies[0, :n] / energy, [s.energy / energy for s in reference]),
         (steps.spots[0, :n], [s.spots for s in reference]),
         (shape.core[0, :n], [s.core**2 for s in reference]),
@@ -118,6 +144,7 @@ def test_showers_follow_the_law_of_the_reference(simulator: GFlash) -> None:
     generator = np.random.default_rng(2)
     slow = np.array([reference_shower(simulator, energy, generator) for _ in range(n)])
     fast = simulator.simulate(electrons(energy, 6 * n), seed=1).deposits.double().numpy()
+    slow, fast = slow / simulator.response, fast / simulator.response
     for observe in (lambda d: d.sum(1), lambda d: d.max(1), lambda d: (d > 1).sum(1), lambda d: d[:, len(d[0]) // 2 :].sum(1)):
         assert stats.ks_2samp(observe(slow).round(2), observe(fast).round(2)).pvalue > 1e-3
     bright = slow.mean(0) > 2e-3 * energy
@@ -129,12 +156,12 @@ def test_showers_follow_the_law_of_the_reference(simulator: GFlash) -> None:
 
 @NAMED
 def test_the_mean_is_that_of_many_showers(simulator: GFlash) -> None:
-    simulator = replace(simulator, upstream=None)
+    simulator = replace(simulator, upstream=None, threshold=0.0)
     energy, n = 2e4, 3000
     deposits = simulator.simulate(electrons(energy, n), seed=6).deposits.double()
     expected = simulator.mean(electrons(energy), nodes=7)[0]
     error = (deposits.mean(0) - expected) / (deposits.std(0) / math.sqrt(n) + 2e-3 * expected)
-    bright = expected > 1e-3 * energy
+    bright = expected > 1e-3 * energy * simulator.response
     assert float(error[bright].square().mean().sqrt()) < 1.6
     assert float(expected.sum()) == pytest.approx(float(deposits.sum(1).mean()), rel=2e-3)
 
@@ -183,11 +210,40 @@ def test_sampling_fluctuates_with_the_stated_resolution() -> None:
     assert float(response.std()) == pytest.approx(0.11 / math.sqrt(4), rel=0.05)
 
 
-def test_a_homogeneous_block_without_edges_keeps_the_energy() -> None:
-    grid = RegularGrid("block", (2, 2, 1), (1e9, 1e9, 1000.0))
+WIDE = (
+    RegularGrid("block", (2, 2, 1), (1e9, 1e9, 1000.0)),
+    CylinderGrid("block", (CylinderLayer((0.0, 1.0, 1e9), 3, 300.0),) * 3),
+    LayeredGrid("block", (GridLayer((1, 2), (1e9, 1e9), 200.0), GridLayer((3, 1), (1e9, 1e9), 800.0))),
+)
+
+
+@pytest.mark.parametrize("cells", WIDE, ids=lambda cells: cells.kind)
+def test_a_homogeneous_block_without_edges_keeps_the_energy(cells: Calorimeter) -> None:
     particles = mixed_particles()
-    deposits = GFlash(grid, Homogeneous(LEAD_TUNGSTATE)).simulate(particles, seed=3).deposits
-    torch.testing.assert_close(deposits.double().sum(1), particles.energies, rtol=1e-6, atol=0)
+    simulator = GFlash(cells, Homogeneous(LEAD_TUNGSTATE))
+    torch.testing.assert_close(
+        simulator.simulate(particles, seed=3).deposits.double().sum(1), particles.energies, rtol=1e-6, atol=0
+    )
+    torch.testing.assert_close(simulator.mean(particles).sum(1), particles.energies, rtol=1e-6, atol=0)
+
+
+@NAMED
+def test_response_and_threshold_act_on_what_is_read(simulator: GFlash) -> None:
+    particles = mixed_particles()
+    plain, half = (replace(simulator, response=r, threshold=0.0) for r in (1.0, 0.5))
+    deposits = plain.simulate(particles, seed=2).deposits
+    assert torch.equal(half.simulate(particles, seed=2).deposits, deposits / 2)
+    assert torch.equal(half.mean(particles), plain.mean(particles) / 2)
+    cut = replace(half, threshold=1.0).simulate(particles, seed=2).deposits
+    assert torch.equal(cut, (deposits / 2) * (deposits >= 2))
+    assert torch.equal(replace(half, threshold=1.0).mean(particles), half.mean(particles))
+
+
+def test_the_mean_is_differentiable_in_the_response() -> None:
+    response = torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
+    replace(SIMULATORS["rings"], response=response).mean(electrons(1e4)).sum().backward()
+    assert response.grad is not None
+    assert float(response.grad) == pytest.approx(float(replace(SIMULATORS["rings"], response=1.0).mean(electrons(1e4)).sum()))
 
 
 def test_no_particles_make_no_showers() -> None:
@@ -227,13 +283,63 @@ def test_positrons_are_as_good_as_electrons() -> None:
     )
 
 
-def test_a_calorimeter_that_is_no_regular_grid_is_named() -> None:
-    cylinder = CylinderGrid("rings", (CylinderLayer((0.0, 1.0), 4),))
-    with pytest.raises(GeometryError, match="GFlash of calorimeter 'rings': it is a cylinder-grid, expected a regular-grid"):
-        GFlash(cylinder, Homogeneous(BGO))
+def test_a_stack_needs_a_layer_of_cells_for_each_of_its_own() -> None:
+    with pytest.raises(GeometryError, match="stack of media: it has 20 layers, and the calorimeter 7, expected as many"):
+        replace(SIMULATORS["stack"], visible=(), calorimeter=RegularGrid("seven", (6, 6, 7), (6.0, 6.0, 5.0)))
 
 
-@pytest.mark.parametrize("step", [0.0, -1.0, math.inf])
-def test_the_step_must_be_a_length(step: float) -> None:
-    with pytest.raises(GeometryError, match="GFlash: step is"):
-        replace(pbwo4_gflash(), step=step)
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"step": 0.0}, "step is 0"),
+        ({"step": math.inf}, "step is inf"),
+        ({"response": 0.0}, "response is 0, expected a positive number"),
+        ({"response": torch.tensor(math.nan)}, "response is nan"),
+        ({"threshold": -1.0}, "threshold is -1.0 MeV"),
+        ({"visible": (0.5, 0.5)}, r"visible is \(0.5, 0.5\), expected a positive share for each of 1 layers"),
+        ({"visible": (-0.5,)}, "visible is"),
+    ],
+)
+def test_impossible_numbers_are_named(changes: dict[str, float], message: str) -> None:
+    with pytest.raises(GeometryError, match=f"GFlash: {message}"):
+        replace(pbwo4_gflash(), **changes)
+
+
+def test_the_crystals_of_the_benchmark_are_those_of_their_detector() -> None:
+    assert gflash_of(load_detector("pbwo4-10x10")) == pbwo4_gflash()
+
+
+@pytest.mark.parametrize("name", detector_names())
+def test_every_detector_has_its_gflash(name: str) -> None:
+    detector = load_detector(name)
+    simulator = gflash_of(detector)
+    assert simulator.calorimeter == detector.calorimeter
+    assert simulator.threshold == detector.threshold
+    particles = electrons(2e4, 40)
+    deposits = simulator.simulate(particles, seed=1).deposits.double()
+    assert torch.equal(simulator.simulate(particles[7:9], seed=1, first_index=7).deposits.double(), deposits[7:9])
+    expected = simulator.mean(electrons(2e4))[0]
+    assert float(deposits.sum(1).mean()) == pytest.approx(float(expected.sum()), rel=0.02)
+    shares = simulator.visible or (1.0,)
+    assert 0.9 * min(shares) < float(expected.sum()) / 2e4 < 1.001 * max(shares)
+    layer = simulator.calorimeter.layers
+    layers, found = (torch.zeros(int(layer.max()) + 1).double().index_add_(0, layer, d) for d in (expected, deposits.mean(0)))
+    torch.testing.assert_close(found / found.sum(), layers / layers.sum(), rtol=0.1, atol=0.01)
+
+
+def test_a_shower_goes_as_deep_in_thin_layers_as_in_thick_ones() -> None:
+    """The number of a layer is worth as many radiation lengths as the layer is deep."""
+    simulator = replace(gflash_of(load_detector("ild-ecal-30")), visible=())
+    depths = torch.tensor(simulator.depths, dtype=torch.float64)
+    assert float(depths[25] / depths[5]) == pytest.approx(1.98, abs=0.01)
+    mean = simulator.mean(electrons(1e5))[0].reshape(30, -1).sum(1)
+    density = mean / depths
+    assert float(density[20] / density[19]) == pytest.approx(0.87, abs=0.05)
+    assert float(mean[20] / mean[19]) > 1.6
+
+
+def test_materials_of_a_detector_that_are_not_there_are_named() -> None:
+    plain = load_detector("ild-ecal-30").describe()
+    plain["surroundings"] = "G4_Tungstn"
+    with pytest.raises(GeometryError, match=r"detector 'ild-ecal-30': no material 'G4_Tungstn' in the NIST tables: .*mixtures"):
+        gflash_of(Detector.from_description(plain))

@@ -22,7 +22,7 @@ def shower(energy: float, z: tuple[float, float] = (0.0, 0.0)) -> tuple[Profile,
 @pytest.mark.parametrize("step", [0.02, 0.1, 0.5])
 def test_increments_are_differences_of_the_incomplete_gamma_function(step: float) -> None:
     alpha, maximum = np.array([[1.1], [2.3], [4.0], [9.5]]), np.array([[1.0], [3.0], [7.5], [14.0]])
-    edges = walk(1, 26.9, step, CPU).edges
+    edges = walk((26.9,), step, CPU).edges
     found = increments(torch.tensor(alpha), torch.tensor(maximum), edges)
     expected = np.diff(gammainc(alpha, (alpha - 1) / maximum * edges.numpy()))
     np.testing.assert_allclose(found.numpy(), expected, rtol=0, atol=1e-10 if step <= 0.1 else 1e-8)
@@ -30,14 +30,14 @@ def test_increments_are_differences_of_the_incomplete_gamma_function(step: float
 
 def test_increments_have_gradients() -> None:
     alpha, maximum = (torch.tensor([[1.2], [4.5]], dtype=torch.float64, requires_grad=True) for _ in range(2))
-    edges = walk(1, 5.0, 0.5, CPU).edges
+    edges = walk((5.0,), 0.5, CPU).edges
     assert torch.autograd.gradcheck(lambda a, t: increments(a, t, edges), (alpha, maximum))
 
 
-@given(n_layers=st.integers(1, 40), layer=st.floats(0.03, 30), step=st.sampled_from([0.1, 0.3, 1.0]))
+@given(depths=st.lists(st.floats(0.03, 30), min_size=1, max_size=40), step=st.sampled_from([0.1, 0.3, 1.0]))
 @settings(max_examples=60, deadline=None)
-def test_segments_divide_steps_and_layers(n_layers: int, layer: float, step: float) -> None:
-    w = walk(n_layers, layer, step, CPU)
+def test_segments_divide_steps_and_layers(depths: list[float], step: float) -> None:
+    w = walk(tuple(depths), step, CPU)
     lengths = w.edges.diff()
     assert (lengths > 0).all()
     assert lengths.max() <= step * (1 + 1e-9)
@@ -45,14 +45,19 @@ def test_segments_divide_steps_and_layers(n_layers: int, layer: float, step: flo
     assert (parts > 0).all()
     whole = torch.zeros_like(lengths).index_add_(0, w.step, parts)
     torch.testing.assert_close(whole, torch.ones_like(whole))
-    depths = torch.zeros(n_layers, dtype=torch.float64).index_add_(0, w.layer, parts * lengths[w.step])
-    torch.testing.assert_close(depths, torch.full_like(depths, layer))
+    found = torch.zeros(len(depths), dtype=torch.float64).index_add_(0, w.layer, parts * lengths[w.step])
+    torch.testing.assert_close(found, torch.tensor(depths, dtype=torch.float64))
+
+
+def test_layers_without_matter_have_no_segments() -> None:
+    w = walk((0.4, 1e-27, 0.3, 1e-27), 0.1, CPU)
+    assert sorted(set(w.layer.tolist())) == [0, 2]
 
 
 @pytest.mark.parametrize("energy", [150.0, 2e3, 50e3, 5e6])
 @pytest.mark.parametrize("limit", [0.0, 100.0])
 def test_deposits_and_leakage_make_the_incident_energy(energy: float, limit: float) -> None:
-    (mean, energies), edges = shower(energy), walk(1, 40.0, 0.1, CPU).edges
+    (mean, energies), edges = shower(energy), walk((40.0,), 0.1, CPU).edges
     leaked = energy * (1 - gammainc(float(mean.alpha), float((mean.alpha - 1) / mean.maximum * edges[-1])))
     expected = energy if leaked < limit else energy - leaked
     assert float(steps(mean, energies, edges, limit).energies.sum()) == pytest.approx(expected, rel=1e-10)
@@ -60,7 +65,7 @@ def test_deposits_and_leakage_make_the_incident_energy(energy: float, limit: flo
 
 
 def test_a_shower_ends_with_the_step_after_the_limit_is_reached() -> None:
-    (mean, energies), edges = shower(2e3), walk(1, 40.0, 0.1, CPU).edges
+    (mean, energies), edges = shower(2e3), walk((40.0,), 0.1, CPU).edges
     found = steps(mean, energies, edges, 100.0)
     last = int(found.energies[0].nonzero().max())
     left = 2e3 - found.energies[0].cumsum(0)
@@ -71,7 +76,7 @@ def test_a_shower_ends_with_the_step_after_the_limit_is_reached() -> None:
 
 
 def test_expected_energies_are_continuous_where_the_end_of_the_shower_jumps() -> None:
-    edges = walk(1, 40.0, 0.1, CPU).edges
+    edges = walk((40.0,), 0.1, CPU).edges
     grid = torch.linspace(2000, 2100, 2001, dtype=torch.float64)[:, None]
     medium = Homogeneous(LEAD_TUNGSTATE)
     mean = profile(medium.constants, medium.tuning, grid, torch.zeros(len(grid), 2, dtype=torch.float64))

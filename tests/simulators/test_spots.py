@@ -3,14 +3,14 @@ import math
 import numpy as np
 import pytest
 import torch
-from scipy import stats
+from scipy import integrate, stats
 from torch import Tensor
 
-from caloforge.calorimeter import RegularGrid
+from caloforge.calorimeter import CylinderGrid, CylinderLayer, GridLayer, LayeredGrid, RegularGrid
 from caloforge.simulators.longitudinal import Steps, Walk, walk
 from caloforge.simulators.meanfield import expected_deposits
 from caloforge.simulators.parametrisation import Radial
-from caloforge.simulators.spots import QUANTUM, Address, scatter
+from caloforge.simulators.spots import QUANTUM, Address, Cells, scatter
 
 CPU = torch.device("cpu")
 SHOWERS = 2000
@@ -31,7 +31,7 @@ def constant(value: float, grid_walk: Walk) -> Tensor:
 
 
 def scattered(
-    grid: RegularGrid,
+    grid: Cells,
     grid_walk: Walk,
     spots: int,
     core: float,
@@ -70,7 +70,7 @@ def test_counts_of_spots_are_multinomial_with_the_integrals_of_the_density(
     grid: RegularGrid, impact: tuple[float, float], weight: float
 ) -> None:
     spots, core, tail = 300, 1.5, 14.0
-    found, _, _ = scattered(grid, walk(1, 0.1, 0.1, CPU), spots, core, tail, weight, impact)
+    found, _, _ = scattered(grid, walk((0.1,), 0.1, CPU), spots, core, tail, weight, impact)
     counts = found.numpy()
     np.testing.assert_allclose(counts, counts.round(), atol=1e-6)
     p = np.append(probabilities(grid, impact, core, tail, weight), 0)
@@ -85,15 +85,62 @@ def test_counts_of_spots_are_multinomial_with_the_integrals_of_the_density(
 
 @pytest.mark.parametrize("grid", [GRIDS["corner"], GRIDS["edge"], GRIDS["middle"]], ids=["corner", "edge", "middle"])
 def test_expected_deposits_are_the_integrals_of_the_density(grid: RegularGrid) -> None:
-    grid_walk = walk(1, 0.1, 0.1, CPU)
+    grid_walk = walk((0.1,), 0.1, CPU)
     _, steps, radial = scattered(grid, grid_walk, 90, 1.5, 14.0, 0.7)
     expected = expected_deposits(grid, grid_walk, steps.energies[:1], Radial(*(t[:1] for t in radial)))[0]
     np.testing.assert_allclose(expected.numpy(), 90 * probabilities(grid, (0, 0), 1.5, 14.0, 0.7), rtol=1e-12)
 
 
+LAYERED = {
+    "rings": CylinderGrid("rings", (CylinderLayer((0, 2, 5, 30), 4), CylinderLayer((1, 4, 40), 3), CylinderLayer((0, 9), 1))),
+    "boxes": LayeredGrid(
+        "boxes", (GridLayer((4, 3), (4, 9), 1.0), GridLayer((1, 5), (30, 2), 1.0), GridLayer((2, 2), (7, 8), 1.0))
+    ),
+}
+
+
+@pytest.mark.parametrize("cells", LAYERED.values(), ids=LAYERED)
+def test_spots_fall_into_rings_and_boxes_by_the_integrals_of_the_density(cells: CylinderGrid | LayeredGrid) -> None:
+    depths, spots = walk((0.1, 0.1, 0.1), 0.1, CPU), 300
+    found, steps, radial = scattered(cells, depths, spots, 1.5, 14.0, 0.6)
+    p = expected_deposits(cells, depths, steps.energies[:1], Radial(*(t[:1] for t in radial)))[0].numpy() / spots
+    counts = found.numpy()
+    np.testing.assert_allclose(counts, counts.round(), atol=1e-6)
+    for layer in range(3):
+        held = cells.layers.numpy() == layer
+        observed, expected = counts[:, held].round().sum(0), p[held] * spots * SHOWERS
+        beside = spots * SHOWERS - np.array([observed.sum(), expected.sum()])
+        assert stats.chisquare(np.append(observed, beside[0]), np.append(expected, beside[1])).pvalue > 1e-3
+
+
+def test_expected_deposits_in_rings_and_boxes_are_integrals_of_the_density() -> None:
+    depths, core, tail = walk((0.1, 0.1, 0.1), 0.1, CPU), 1.5, 14.0
+    one = torch.ones(1, 3, dtype=torch.float64)
+    shape = Radial(core**2 * one, tail**2 * one, 0.6 * one)
+    rings, boxes = (expected_deposits(cells, depths, one, shape)[0].numpy() for cells in LAYERED.values())
+
+    def density(r: float) -> float:
+        return sum(weight * 2 * r * size**2 / (r**2 + size**2) ** 2 for weight, size in ((0.6, core), (0.4, tail)))
+
+    def within(r: float) -> float:
+        return float(integrate.quad(density, 0, r)[0])
+
+    np.testing.assert_allclose(rings[:3], np.diff([within(r) for r in (0, 2, 5, 30)]) / 4, rtol=1e-7)
+    np.testing.assert_allclose(rings[12:14], np.diff([within(r) for r in (1, 4, 40)]) / 3, rtol=1e-7)
+    second = probabilities(RegularGrid("second", (1, 5, 1), (30, 2, 1)), (0, 0), core, tail, 0.6)
+    np.testing.assert_allclose(boxes[12:17], second, rtol=1e-9)
+
+
+@pytest.mark.parametrize(("name", "lit"), [("rings", [4, 14, 18]), ("boxes", [6, 14, 18])])
+def test_a_displaced_beam_lights_the_cells_where_it_enters(name: str, lit: list[int]) -> None:
+    """At x = 3.5 mm, y = -0.5 mm: r = 3.54 mm, alpha = -0.14."""
+    found, _, _ = scattered(LAYERED[name], walk((0.1, 0.1, 0.1), 0.1, CPU), 50, 1e-4, 1e-4, 1.0, (3.5, -0.5))
+    assert (found.mean(0) > 1).nonzero()[:, 0].tolist() == lit
+
+
 def test_an_infinite_grid_keeps_every_spot() -> None:
     grid = RegularGrid("wide", (4, 4, 1), (1e7, 1e7, 50.0))
-    found, _, _ = scattered(grid, walk(1, 0.1, 0.1, CPU), 77, 2.0, 20.0, 0.5, energy=3.0)
+    found, _, _ = scattered(grid, walk((0.1,), 0.1, CPU), 77, 2.0, 20.0, 0.5, energy=3.0)
     np.testing.assert_allclose(found.sum(1).numpy(), 3.0, atol=77 * QUANTUM)
 
 
@@ -101,7 +148,7 @@ def test_an_infinite_grid_keeps_every_spot() -> None:
 @pytest.mark.parametrize("spots", [1, 2, 9])
 def test_spots_of_a_step_are_equally_spaced_in_depth(layers: int, layer: float, spots: int) -> None:
     grid = RegularGrid("deep", (1, 1, layers), (1e9, 1e9, 1.0))
-    grid_walk = walk(layers, layer, 0.1, CPU)
+    grid_walk = walk((layer,) * layers, 0.1, CPU)
     found, _, _ = scattered(grid, grid_walk, spots, 2.0, 2.0, 1.0)
     edges = grid_walk.edges.numpy()
     depths = edges[:-1, None] + (np.arange(spots) + 0.5) / spots * np.diff(edges)[:, None]
@@ -110,7 +157,7 @@ def test_spots_of_a_step_are_equally_spaced_in_depth(layers: int, layer: float, 
 
 
 def test_a_shower_does_not_depend_on_its_neighbours() -> None:
-    grid, grid_walk = GRIDS["corner"], walk(1, 0.3, 0.1, CPU)
+    grid, grid_walk = GRIDS["corner"], walk((0.3,), 0.1, CPU)
     found, steps, radial = scattered(grid, grid_walk, 40, 2.0, 20.0, 0.5, (0.04, 0.01))
     chosen = torch.tensor([1999, 17, 4])
     impact = torch.tensor([[0.04, 0.01]], dtype=torch.float64).expand(3, 2)

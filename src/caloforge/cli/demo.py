@@ -38,6 +38,7 @@ def demo(
     """
     from caloforge import report, zoo
     from caloforge.io import open_showers
+    from caloforge.simulators import pbwo4_gflash
 
     use_threads(threads)
     report.require_free(out / "report", overwrite=overwrite)
@@ -47,7 +48,10 @@ def demo(
     fast, refined = out / "gflash.h5", out / f"{refiner.card.name}.h5"
     say(f"1. simulating {len(full):,} showers by GFlash, of the energies of {len(full):,} Geant4 showers")
     times = full_times(FULL, full)
-    times[FAST] = write_gflash(fast, full[:].energies, seed=seed, batch_size=BATCH_SIZE, device="cpu", overwrite=overwrite)
+    energies = full[:].energies
+    times[FAST] = write_gflash(
+        fast, energies, pbwo4_gflash(), seed=seed, batch_size=BATCH_SIZE, device="cpu", overwrite=overwrite
+    )
     say(f"2. refining them with {refiner.card.name}")
     bridge, source = Bridge(seed=seed), open_showers(fast)
     times["refinement"] = write_refined(refined, refiner, source, bridge, batch_size=BATCH_SIZE, overwrite=overwrite)

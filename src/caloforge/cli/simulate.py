@@ -2,7 +2,7 @@
 
 __all__ = ["geant4", "gflash", "simulate", "write_gflash"]
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from caloforge.showers import Showers
+    from caloforge.simulators import GFlash
 
 simulate = typer.Typer(no_args_is_help=True, help="Make showers from particles.")
 
@@ -35,12 +36,19 @@ def gflash(
     seed: Seed,
     origin: Origin,
     machine: Machine,
+    detector: Annotated[
+        str, typer.Option("--detector", metavar="NAME|FILE.yaml", help="A detector of the package, or a YAML file.")
+    ] = "pbwo4-10x10",
+    response: Annotated[
+        float, typer.Option("--response", metavar="FACTOR", help="A factor on what is read, fitted to full showers.")
+    ] = 1.0,
     batch_size: BatchSize = 1000,
     overwrite: Overwrite = False,
 ) -> None:
-    """Simulate electron showers in the 10 x 10 PbWO4 crystals by GFlash, the parametrisation of Grindhammer and Peters.
+    """Simulate electron showers by GFlash, the parametrisation of Grindhammer and Peters.
 
     Shower i depends on the seed, on i and on its energy alone. With --like, -n takes the first energies of the file.
+    Detectors: calogan-3layer, ild-ecal-30, par04-highgran, par04-lowgran, pbwo4-10x10.
 
     \b
     Examples:
@@ -48,10 +56,15 @@ def gflash(
       caloforge simulate gflash -n 10000 --energy 1GeV:1TeV:log --seed 1 fast.h5
       caloforge simulate gflash -n 2000 --energy 50GeV --seed 2 fast-50gev.h5
       caloforge simulate gflash --like geant4.h5 --seed 3 fast.h5
+      caloforge simulate gflash --detector par04-lowgran -n 1000 --energy 1GeV:100GeV:log --response 0.95 --seed 4 fast.h5
     """
+    from caloforge.detector import load_detector
+    from caloforge.simulators import gflash_of
+
     device = machine.start()
+    simulator = replace(gflash_of(load_detector(detector)), response=response)
     energies = origin.energies(seed)
-    write_gflash(output, energies, seed=seed, device=device, batch_size=batch_size, overwrite=overwrite)
+    write_gflash(output, energies, simulator, seed=seed, device=device, batch_size=batch_size, overwrite=overwrite)
     say(f"{output}: {len(energies):,} GFlash showers")
 
 
@@ -131,21 +144,19 @@ def geant4(
 def write_gflash(
     output: Path,
     energies: Energies,
+    simulator: "GFlash",
     *,
     seed: int,
     batch_size: int,
     device: "torch.device | str",
     overwrite: bool,
 ) -> float:
-    """Simulate showers of electrons of these energies, in MeV, into a file.
+    """Simulate showers of electrons of these energies, in MeV, by GFlash into a file.
 
     Returns:
         The time of the simulation, without the writing, in ms a shower.
     """
     from caloforge.showers import Particles
-    from caloforge.simulators import pbwo4_gflash
-
-    simulator = pbwo4_gflash()
 
     def make(some: "Tensor", first: int) -> "Showers":
         return simulator.simulate(Particles(some.to(device)), seed=seed, first_index=first)
@@ -156,7 +167,7 @@ def write_gflash(
         energies,
         make,
         doing="simulating",
-        made_by={"generator": "caloforge GFlash", "seed": str(seed)},
+        made_by={"generator": "caloforge GFlash", "response": f"{float(simulator.response):g}", "seed": str(seed)},
         batch_size=batch_size,
         overwrite=overwrite,
     )

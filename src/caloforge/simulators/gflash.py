@@ -9,8 +9,9 @@ A shower is drawn in four stages:
 4. the sum of the spots in each cell.
 
 That is the law of Geant4's GFlash (GFlashShowerModel with its defaults), and the spots of a step are as many and as bright as
-there. Two modes are offered. `GFlash.simulate` draws spots; shower i depends on the seed, on i and on its particle alone.
-`GFlash.mean` gives the expected deposits, differentiable in the constants of the parametrisation.
+there. The calorimeter may be of any kind, its layers of different matter and thickness: depth is counted in radiation lengths,
+layer by layer (`media`). Two modes are offered. `GFlash.simulate` draws spots; shower i depends on the seed, on i and on its
+particle alone. `GFlash.mean` gives the expected deposits, differentiable in the constants of the parametrisation.
 
 What is left out: all that matter before the calorimeter does, but for the multiple scattering of an `Upstream` layer. In the
 benchmark of SQuIRELS an electron crosses 880 mm of air, and Geant4 tracks the few photons that it radiates there. Such showers
@@ -18,7 +19,7 @@ are a rare tail of Geant4's sample that is missing here: of 24,000 showers at 10
 one crystal and one has 0.42; here the largest share is 0.27.
 """
 
-__all__ = ["GFlash", "Upstream", "pbwo4_gflash"]
+__all__ = ["GFlash", "Upstream", "gflash_of", "pbwo4_gflash"]
 
 import math
 from collections.abc import Iterator
@@ -30,19 +31,30 @@ from jaxtyping import Float
 from torch import Tensor
 
 from caloforge import streams
-from caloforge.calorimeter import Calorimeter, RegularGrid, pbwo4_crystals
+from caloforge.calorimeter import Calorimeter, CylinderGrid, RegularGrid, pbwo4_crystals
+from caloforge.detector import Detector
 from caloforge.errors import EnergyRangeError, GeometryError, ShowerValueError
 from caloforge.materials import AIR, LEAD_TUNGSTATE, SCATTERING_ENERGY, Material
 from caloforge.showers import ELECTRON, Particles, Showers, spans
 from caloforge.simulators import longitudinal, variates
 from caloforge.simulators.longitudinal import Steps, Walk
 from caloforge.simulators.meanfield import expected_deposits
-from caloforge.simulators.parametrisation import Homogeneous, Medium, Tuning, profile, radial, relative_depth
-from caloforge.simulators.spots import Address, Purpose, scatter
+from caloforge.simulators.media import material_of, medium_of, visible_shares
+from caloforge.simulators.parametrisation import (
+    Homogeneous,
+    Medium,
+    Tuning,
+    profile,
+    radial,
+    relative_depth,
+)
+from caloforge.simulators.spots import Address, Cells, Purpose, scatter
 from caloforge.units import MeV, TeV, format_energy, mm
 
 _LEAST_ENERGY, _LARGEST_ENERGY = 100 * MeV, 10 * TeV
 """The range in which Geant4's GFlash replaces the full simulation."""
+
+_VACUUM = "G4_Galactic"
 
 _SHOWERS_AT_ONCE, _SHOWERS_AT_ONCE_ON_DEVICE = 256, 8192
 _SPOTS_AT_ONCE = 8_000_000
@@ -74,7 +86,7 @@ class Upstream:
 
 @dataclass(frozen=True)
 class GFlash:
-    r"""Simulator of showers of electrons and positrons that enter along the axis of a regular grid.
+    r"""Simulator of showers of electrons and positrons that enter along the axis of a calorimeter.
 
     Arguments:
         calorimeter: The cells; what falls beside them or behind them is lost.
@@ -83,9 +95,15 @@ class GFlash:
         step: The length of a step, in radiation lengths.
         energy_limit: When no more than this energy is left, in MeV, the next step takes it all.
         upstream: Matter before the calorimeter; None for none.
+        visible: The share of the energy in each layer that is read, front to back; () for all of it. GFlash itself deposits
+            energy in all matter of a layer.
+        response: A factor on what is read, a number or a tensor without dimensions: the mean energy sum of full showers over that
+            of GFlash's with 1.
+        threshold: What is read and below it is set to 0 in showers, but not in their mean, in MeV.
 
     Raises:
-        GeometryError: The calorimeter is no regular grid, or the step is not positive.
+        GeometryError: The calorimeter is of an unknown kind, its layers are not those of the medium, or the step, a share, the
+            response or the threshold is impossible.
     """
 
     calorimeter: Calorimeter
@@ -94,10 +112,23 @@ class GFlash:
     step: float = 0.1
     energy_limit: float = 100 * MeV
     upstream: Upstream | None = None
+    visible: tuple[float, ...] = ()
+    response: float | Tensor = 1.0
+    threshold: float = 0.0 * MeV
 
     def __post_init__(self) -> None:
         if not 0 < self.step < math.inf:
             msg = f"GFlash: step is {self.step} radiation lengths, expected a positive number such as 0.1"
+            raise GeometryError(msg)
+        response = float(torch.as_tensor(self.response).detach())
+        if not 0 < response < math.inf:
+            msg = f"GFlash: response is {response:g}, expected a positive number such as 0.95"
+            raise GeometryError(msg)
+        if not 0 <= self.threshold < math.inf:
+            msg = f"GFlash: threshold is {self.threshold} MeV, expected a number of at least 0"
+            raise GeometryError(msg)
+        if self.visible and (len(self.visible) != self.cells.n_layers or not all(0 < share < math.inf for share in self.visible)):
+            msg = f"GFlash: visible is {self.visible}, expected a positive share for each of {self.cells.n_layers} layers"
             raise GeometryError(msg)
         self._walk(torch.device("cpu"))
 
@@ -158,20 +189,31 @@ class GFlash:
         return torch.stack(parts).sum(dim=0)
 
     @property
-    def grid(self) -> RegularGrid:
+    def cells(self) -> Cells:
         """The calorimeter, as what it must be."""
-        if not isinstance(self.calorimeter, RegularGrid):
-            msg = f"GFlash of calorimeter '{self.calorimeter.name}': it is a {self.calorimeter.kind}, expected a regular-grid"
+        if not isinstance(self.calorimeter, Cells):
+            kinds = "regular-grid, cylinder-grid or layered-grid"
+            msg = f"GFlash of calorimeter '{self.calorimeter.name}': it is a {self.calorimeter.kind}, expected a {kinds}"
             raise GeometryError(msg)
         return self.calorimeter
+
+    @property
+    def depths(self) -> tuple[float, ...]:
+        """How deep the layers are, in radiation lengths, front to back."""
+        return self.medium.depths(_thicknesses(self.cells))
 
     @property
     def _tuning(self) -> Tuning:
         return self.medium.tuning if self.tuning is None else self.tuning
 
     def _walk(self, device: torch.device) -> Walk:
-        layer = self.grid.cell_size[2] / self.medium.constants.radiation_length
-        return longitudinal.walk(self.grid.n_layers, layer, self.step, device)
+        return longitudinal.walk(self.depths, self.step, device)
+
+    def _read(self, deposits: Float[Tensor, "showers cells"]) -> Float[Tensor, "showers cells"]:
+        """What is read of the energy in all matter of each cell."""
+        if self.visible:
+            deposits = deposits * deposits.new_tensor(self.visible)[self.cells.layers.to(deposits.device)]
+        return deposits * self.response
 
     def _require(self, particles: Particles) -> None:
         if abs(particles.pdg) != ELECTRON:
@@ -197,6 +239,8 @@ class GFlash:
         index = first_index + torch.arange(len(energies), device=energies.device)
         for span in spans(len(energies), self._showers_at_once(energies)):
             deposits[span] = self._piece(energies[span, None].double(), Address(seed, index[span]))
+        deposits = self._read(deposits)
+        deposits *= deposits >= self.threshold
         return deposits
 
     def _showers_at_once(self, energies: Tensor) -> int:
@@ -214,7 +258,7 @@ class GFlash:
             steps = _sampled(steps, constants.sampling_scale, address)
         scattering = 0.0 if self.upstream is None else self.upstream.scattering
         shape = radial(constants, tuning, energies, relative_depth(shower, walk.middles))
-        return scatter(self.grid, walk, steps, shape, normals[:, 2:] * (scattering / energies), address)
+        return scatter(self.cells, walk, steps, shape, normals[:, 2:] * (scattering / energies), address)
 
     def _expected(
         self, energies: Float[Tensor, "showers 1"], normals: Float[Tensor, "showers 2"]
@@ -223,7 +267,7 @@ class GFlash:
         shower = profile(constants, tuning, energies, normals)
         in_steps = longitudinal.expected_energies(shower, energies, walk.edges, self.energy_limit)
         shape = radial(constants, tuning, energies, relative_depth(shower, walk.middles))
-        return expected_deposits(self.grid, walk, in_steps, shape)
+        return self._read(expected_deposits(self.cells, walk, in_steps, shape))
 
 
 def _sampled(steps: Steps, scale: float, address: Address) -> Steps:
@@ -234,6 +278,36 @@ def _sampled(steps: Steps, scale: float, address: Address) -> Steps:
     energies = torch.zeros_like(steps.energies)
     energies[held] = variates.gamma(steps.energies[held] / scale, key[held], counter[held]) * scale
     return steps._replace(energies=energies)
+
+
+def _thicknesses(cells: Cells) -> tuple[float, ...]:
+    """Those of the layers, in mm."""
+    if isinstance(cells, RegularGrid):
+        return (cells.cell_size[2],) * cells.n_layers
+    return tuple(layer.thickness for layer in (cells.cylinder_layers if isinstance(cells, CylinderGrid) else cells.grid_layers))
+
+
+def gflash_of(detector: Detector) -> GFlash:
+    """GFlash of a detector: its cells, media of the same materials as Geant4 takes, what is before it, and its threshold.
+
+    What is read of each layer is estimated (`media.visible_shares`); where the detector divides by its sampling fraction, all of
+    it on the average. Either is to be corrected by a response fitted to full showers. In PbWO4 alone the critical energy is that
+    of Geant4's GFlash, see `Material.like_geant4`.
+
+    Arguments:
+        detector: The detector, which particles enter along its axis.
+
+    Raises:
+        GeometryError: The NIST tables do not hold a material of the detector.
+    """
+    before = material_of(detector, detector.surroundings)
+    return GFlash(
+        detector.calorimeter,
+        medium_of(detector),
+        upstream=Upstream(before, detector.distance) if detector.distance and before.name != _VACUUM else None,
+        visible=visible_shares(detector),
+        threshold=detector.threshold,
+    )
 
 
 def pbwo4_gflash() -> GFlash:

@@ -14,17 +14,19 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import gammainc
 
+from caloforge.calorimeter import LayeredGrid, RegularGrid
 from caloforge.simulators.gflash import GFlash
 from caloforge.simulators.parametrisation import Constants
+from caloforge.simulators.spots import Cells
 
 
 class ReferenceStep(NamedTuple):
     """A step of a shower."""
 
     start: float
-    """Where it starts, in mm."""
+    """Where it starts, in radiation lengths."""
     end: float
-    """Where it ends, in mm."""
+    """Where it ends, in radiation lengths."""
     energy: float
     """The energy deposited, in MeV."""
     spots: int
@@ -61,26 +63,34 @@ def reference_steps(simulator: GFlash, energy: float, z_1: float, z_2: float) ->
     spot_alpha = max(1.1, alpha * (u.spot_alpha_1 + u.spot_alpha_2 * m.z))
     total_spots = u.spots_1 * m.spot_factor * (energy / 1000) ** u.spots_2
 
-    depth = simulator.grid.shape[2] * simulator.grid.cell_size[2]
-    length = simulator.step * m.radiation_length
+    depth, length = sum(simulator.depths), simulator.step
     steps: list[ReferenceStep] = []
     start, left, gone, gone_spots = 0.0, energy, 0.0, 0.0
     while depth - start > 1e-9 * length and left > 0:
         end = min(start + length, depth)
         if left > simulator.energy_limit:
-            t = end / m.radiation_length
-            share = gammainc(alpha, (alpha - 1) / maximum * t)
-            spot_share = gammainc(spot_alpha, (spot_alpha - 1) / spot_maximum * t)
+            share = gammainc(alpha, (alpha - 1) / maximum * end)
+            spot_share = gammainc(spot_alpha, (spot_alpha - 1) / spot_maximum * end)
             deposit, spots = energy * (share - gone), max(1, int(total_spots * (spot_share - gone_spots)))
             gone, gone_spots = share, spot_share
         else:
             deposit, spots = left, max(1, int(total_spots * (1 - gone_spots)))
         left = left - deposit if deposit < left else 0.0
-        t = (start + end) / 2 / m.radiation_length
-        tau = t / maximum * (alpha - 1) / alpha * mean_alpha / (mean_alpha - 1)
+        middle = (start + end) / 2
+        tau = middle / maximum * (alpha - 1) / alpha * mean_alpha / (mean_alpha - 1)
         steps.append(ReferenceStep(start, end, float(deposit), spots, *_radii(m, u, math.log(energy / 1000), tau)))
         start = end
     return steps
+
+
+def _layer(depths: tuple[float, ...], t: float) -> int:
+    """The layer at a depth."""
+    end = 0.0
+    for k, depth in enumerate(depths):
+        end += depth
+        if t < end:
+            return k
+    return len(depths) - 1
 
 
 def _radii(m: Constants, u: SimpleNamespace, log_e: float, tau: float) -> tuple[float, float, float]:
@@ -107,10 +117,10 @@ def reference_shower(simulator: GFlash, energy: float, generator: np.random.Gene
     Returns:
         The deposits, in MeV, with shape (cells).
     """
-    grid, scale = simulator.grid, simulator.medium.constants.sampling_scale
+    scale, cells, depths = simulator.medium.constants.sampling_scale, simulator.cells, simulator.depths
     spread = 0.0 if simulator.upstream is None else simulator.upstream.scattering / energy
     z_1, z_2, impact_x, impact_y = (float(z) for z in generator.normal(size=4) * (1.0, 1.0, spread, spread))
-    image: np.ndarray[Any, np.dtype[np.float64]] = np.zeros(grid.shape)
+    deposits: np.ndarray[Any, np.dtype[np.float64]] = np.zeros(simulator.calorimeter.n_cells)
     for step in reference_steps(simulator, energy, z_1, z_2):
         deposit = generator.gamma(step.energy / scale) * scale if scale > 0 and step.energy > 0 else step.energy
         for i in range(step.spots):
@@ -118,16 +128,31 @@ def reference_shower(simulator: GFlash, energy: float, generator: np.random.Gene
             r = (step.core if generator.random() < step.weight else step.tail) * math.sqrt(v / (1 - v))
             phi = 2 * math.pi * generator.random()
             x, y = impact_x + r * math.cos(phi), impact_y + r * math.sin(phi)
-            z = step.start + (i + 0.5) / step.spots * (step.end - step.start)
-            cell = _cell(simulator, x, y, z)
+            t = step.start + (i + 0.5) / step.spots * (step.end - step.start)
+            cell = _cell(cells, x, y, _layer(depths, t))
             if cell is not None:
-                image[cell] += deposit / step.spots
-    i_x, i_y, i_z = grid.indices.numpy().T
-    return np.asarray(image[i_x, i_y, i_z])
+                deposits[cell] += deposit / step.spots
+    read = deposits * float(simulator.response)
+    if simulator.visible:
+        read = read * np.array(simulator.visible)[simulator.cells.layers.numpy()]
+    return np.where(read < simulator.threshold, 0.0, read)
 
 
-def _cell(simulator: GFlash, x: float, y: float, z: float) -> tuple[int, int, int] | None:
-    """The indices of the cell at a point, if there is one."""
-    (n_x, n_y, n_z), (d_x, d_y, d_z) = simulator.grid.shape, simulator.grid.cell_size
-    i_x, i_y, i_z = math.floor(x / d_x + n_x / 2), math.floor(y / d_y + n_y / 2), min(math.floor(z / d_z), n_z - 1)
-    return (i_x, i_y, i_z) if 0 <= i_x < n_x and 0 <= i_y < n_y else None
+def _cell(cells: Cells, x: float, y: float, layer: int) -> int | None:
+    """The index of the cell of a layer at a point, if there is one."""
+    if isinstance(cells, RegularGrid):
+        (n_x, n_y, _), (d_x, d_y, _) = cells.shape, cells.cell_size
+        i_x, i_y = math.floor(x / d_x + n_x / 2), math.floor(y / d_y + n_y / 2)
+        if not (0 <= i_x < n_x and 0 <= i_y < n_y):
+            return None
+        place = {"x": i_x, "y": i_y, "z": layer}
+        return int(np.ravel_multi_index([place[axis] for axis in cells.order], cells.image_shape))
+    first = int((cells.layers < layer).sum())
+    if isinstance(cells, LayeredGrid):
+        (n_x, n_y), (d_x, d_y) = cells.grid_layers[layer].number, cells.grid_layers[layer].size
+        i_x, i_y = math.floor(x / d_x + n_x / 2), math.floor(y / d_y + n_y / 2)
+        return first + i_y * n_x + i_x if 0 <= i_x < n_x and 0 <= i_y < n_y else None
+    bins = cells.cylinder_layers[layer]
+    i_r = sum(math.hypot(x, y) >= edge for edge in bins.r_edges) - 1
+    i_alpha = math.floor((math.atan2(y, x) + math.pi) / (2 * math.pi) * bins.n_alpha)
+    return first + i_alpha * bins.n_r + i_r if 0 <= i_r < bins.n_r else None

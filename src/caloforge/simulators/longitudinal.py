@@ -13,7 +13,9 @@ the fraction :math:`(i + 1/2) / n` of the step.
 
 __all__ = ["Steps", "Walk", "expected_energies", "increments", "steps", "walk"]
 
+from bisect import bisect_left, bisect_right
 from functools import lru_cache
+from itertools import accumulate
 from typing import NamedTuple
 
 import torch
@@ -59,29 +61,27 @@ class Steps(NamedTuple):
 
 
 @lru_cache(maxsize=16)
-def walk(n_layers: int, layer: float, step: float, device: torch.device) -> Walk:
-    """Divide a calorimeter into steps and segments.
+def walk(depths: tuple[float, ...], step: float, device: torch.device) -> Walk:
+    """Lay out the steps and segments.
 
     Arguments:
-        n_layers: The number of layers.
-        layer: The thickness of a layer, in radiation lengths.
-        step: The length of a step, in radiation lengths; the last one may be shorter.
+        depths: The depth of each layer, front to back, in radiation lengths.
+        step: The length of a step, in radiation lengths; the last may be shorter.
         device: Where to put the tensors.
     """
-    depth = n_layers * layer
-    n = max(1, int(depth / step + 1 - 1e-9))
-    edges = [min(i * step, depth) for i in range(n)] + [depth]
-    parts = [part for i in range(n) for part in _segments(i, edges[i], edges[i + 1], layer, n_layers)]
+    ends = tuple(accumulate(depths))
+    n = max(1, int(ends[-1] / step + 1 - 1e-9))
+    edges = [min(i * step, ends[-1]) for i in range(n)] + [ends[-1]]
+    parts = [part for i in range(n) for part in _segments(i, edges[i], edges[i + 1], ends)]
     number, which, start, end = torch.tensor(parts, dtype=torch.float64, device=device).unbind(1)
     return Walk(torch.tensor(edges, dtype=torch.float64, device=device), number.long(), which.long(), start, end)
 
 
-def _segments(i: int, a: float, b: float, layer: float, n_layers: int) -> list[tuple[int, int, float, float]]:
+def _segments(i: int, a: float, b: float, ends: tuple[float, ...]) -> list[tuple[int, int, float, float]]:
     """Step, layer, start and end of each segment of the step from a to b."""
-    cuts = [k for k in range(int(a / layer), int(b / layer) + 2) if a < k * layer < b and k < n_layers]
-    bounds = [0.0, *((k * layer - a) / (b - a) for k in cuts), 1.0]
-    first = min(int((a + b) / 2 / layer), n_layers - 1) if not cuts else cuts[0] - 1
-    return [(i, first + j, bounds[j], bounds[j + 1]) for j in range(len(cuts) + 1)]
+    first, last = bisect_right(ends, a), bisect_left(ends, b)
+    bounds = [0.0, *((end - a) / (b - a) for end in ends[first:last]), 1.0]
+    return [(i, min(first + j, len(ends) - 1), bounds[j], bounds[j + 1]) for j in range(len(bounds) - 1)]
 
 
 def increments(

@@ -5,30 +5,37 @@ The density :math:`k(r; R) = R^2 / (\pi (r^2 + R^2)^2)` has, over the rectangle 
 .. math:: C(x, y; R) = \frac{1}{2 \pi} \left( \frac{x}{\sqrt{x^2 + R^2}} \arctan \frac{y}{\sqrt{x^2 + R^2}}
                        + \frac{y}{\sqrt{y^2 + R^2}} \arctan \frac{x}{\sqrt{y^2 + R^2}} \right),
 
-and over any cell the mixed difference of :math:`C` at its corners. The cells lie symmetrically about the beam, so one quadrant
-is enough.
+and over any box the mixed difference of :math:`C` at its corners. The boxes lie symmetrically about the beam, so one quadrant
+is enough. A ring between :math:`r_1` and :math:`r_2` has the integral :math:`r_2^2 / (r_2^2 + R^2) - r_1^2 / (r_1^2 + R^2)`, of
+which each of its bins in :math:`\alpha` has an equal share.
 """
 
 __all__ = ["expected_deposits"]
 
 import math
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import groupby
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from caloforge.calorimeter import RegularGrid
+from caloforge.calorimeter import CylinderGrid, RegularGrid
 from caloforge.simulators.longitudinal import Walk
 from caloforge.simulators.parametrisation import Radial
+from caloforge.simulators.spots import Cells
+
+_Spread = Callable[[Tensor, Tensor, Radial], Tensor]
 
 
 def expected_deposits(
-    grid: RegularGrid, walk: Walk, energies: Float[Tensor, "showers steps"], radial: Radial
+    cells: Cells, walk: Walk, energies: Float[Tensor, "showers steps"], radial: Radial
 ) -> Float[Tensor, "showers cells"]:
     """Spread the energy of each step, uniform in depth within it, over the cells.
 
     Arguments:
-        grid: The cells, with the beam along their axis.
+        cells: The cells, with the beam along their axis.
         walk: The steps and segments.
         energies: The energy in each step, in MeV.
         radial: The radial profile in each step.
@@ -36,15 +43,54 @@ def expected_deposits(
     Returns:
         The expected deposits, in MeV.
     """
+    shares = energies.new_zeros(energies.shape[1], cells.n_layers)
+    shares.index_put_((walk.step, walk.layer), walk.end - walk.start, accumulate=True)
+    parts, first = [], 0
+    for number, spread in _runs(cells):
+        share = shares[:, first : first + number]
+        held = share.any(dim=1)
+        parts.append(spread(energies[:, held], share[held], Radial(*(t[:, held] for t in radial))))
+        first += number
+    return torch.cat(parts, dim=1)
+
+
+def _runs(cells: Cells) -> Iterator[tuple[int, _Spread]]:
+    """Layers with equal cells, one behind the other: how many there are, and how energy is spread over them."""
+    if isinstance(cells, RegularGrid):
+        yield cells.n_layers, partial(_over_boxes, cells)
+    elif isinstance(cells, CylinderGrid):
+        for (r_edges, n_alpha), rings in groupby((layer.r_edges, layer.n_alpha) for layer in cells.cylinder_layers):
+            yield len(list(rings)), partial(_over_rings, r_edges, n_alpha)
+    else:
+        for (number, size), boxes in groupby((layer.number, layer.size) for layer in cells.grid_layers):
+            n_z = len(list(boxes))
+            yield n_z, partial(_over_boxes, RegularGrid("layers", (*number, n_z), (*size, 1.0)))
+
+
+def _over_boxes(
+    grid: RegularGrid, energies: Float[Tensor, "showers steps"], layers: Float[Tensor, "steps layers"], radial: Radial
+) -> Float[Tensor, "showers cells"]:
     core, tail, p = radial
     x, y = (_quadrant_edges(grid, axis, core) for axis in (0, 1))
     shares = _rectangles(x, y, core) * p[..., None, None] + _rectangles(x, y, tail) * (1 - p)[..., None, None]
-    layers = energies.new_zeros(energies.shape[1], grid.n_layers)
-    layers.index_put_((walk.step, walk.layer), walk.end - walk.start, accumulate=True)
     quadrant = torch.einsum("ns,sl,nsxy->nlxy", energies, layers, shares)
     i_x, i_y, i_z = grid.indices.to(core.device).unbind(-1)
     (j_x, times_x), (j_y, times_y) = _folded(i_x, grid.shape[0]), _folded(i_y, grid.shape[1])
     return quadrant[:, i_z, j_x, j_y] * (times_x * times_y)
+
+
+def _over_rings(
+    r_edges: tuple[float, ...],
+    n_alpha: int,
+    energies: Float[Tensor, "showers steps"],
+    layers: Float[Tensor, "steps layers"],
+    radial: Radial,
+) -> Float[Tensor, "showers cells"]:
+    core, tail, p = (t[..., None] for t in radial)
+    squared = torch.tensor(r_edges, dtype=core.dtype, device=core.device).square()
+    shares = (p * squared / (squared + core) + (1 - p) * squared / (squared + tail)).diff(dim=-1)
+    rings = torch.einsum("ns,sl,nsr->nlr", energies, layers, shares) / n_alpha
+    return rings[:, :, None].expand(-1, -1, n_alpha, -1).flatten(1)
 
 
 def _quadrant_edges(grid: RegularGrid, axis: int, like: Tensor) -> Float[Tensor, " edges"]:

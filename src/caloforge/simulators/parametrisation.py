@@ -16,7 +16,10 @@ A sampling calorimeter is a homogeneous medium of effective constants with corre
 :math:`h = 1 - \hat e`; in a homogeneous one both vanish, so that one set of formulas serves for both.
 """
 
-__all__ = ["Constants", "Homogeneous", "Medium", "Profile", "Radial", "Sampling", "Tuning", "profile", "radial", "relative_depth"]
+__all__ = [
+    *("Constants", "Homogeneous", "Medium", "Profile", "Radial", "Sampling", "Tuning"),
+    *("profile", "radial", "relative_depth"),
+]
 
 import math
 from abc import ABC, abstractmethod
@@ -152,6 +155,15 @@ class Medium(ABC):
     def tuning(self) -> Tuning:
         """The constants of the parametrisation for media of its kind."""
 
+    def depths(self, thicknesses: tuple[float, ...]) -> tuple[float, ...]:
+        """How deep the readout layers are, in radiation lengths, front to back.
+
+        Arguments:
+            thicknesses: Their thicknesses, in mm.
+        """
+        radiation_length = self.constants.radiation_length
+        return tuple(d / radiation_length for d in thicknesses)
+
 
 @dataclass(frozen=True)
 class Homogeneous(Medium):
@@ -177,15 +189,14 @@ class Homogeneous(Medium):
 
 @dataclass(frozen=True)
 class Sampling(Medium):
-    r"""Layers of an absorber and of an active material in turn, taken as one medium.
+    r"""Layers of an absorber and of an active material in turn, and perhaps a passive one, taken as one medium.
 
-    With the shares :math:`w_i` of the mass and :math:`X_i` in g/cm^2 (hep-ex/0001020),
+    It has the constants of `Material.layered` and (hep-ex/0001020)
 
-    .. math:: Z = \sum w_i Z_i, \quad \frac{1}{X_0} = \sum \frac{w_i}{X_i}, \quad E_c = X_0 \sum \frac{w_i E_{c,i}}{X_i}, \quad
-              F_s = \frac{X_0}{d_1 + d_2}, \quad \hat e = \frac{1}{1 + 0.007 (Z_1 - Z_2)}.
+    .. math:: F_s = \frac{X_0}{d_1 + d_2 + d_3}, \qquad \hat e = \frac{1}{1 + 0.007 (Z_1 - Z_2)}.
 
-    Geant4 puts lengths in mm for :math:`X_i` in the third, and integrates the profile of the homogeneous medium; here are
-    the formulas of the paper. Deposits are those in both materials together.
+    Geant4 integrates the profile of the homogeneous medium; here are the formulas of the paper, which has no passive material.
+    Deposits are those in all materials together.
 
     Arguments:
         absorber: The absorber, material 1.
@@ -194,9 +205,11 @@ class Sampling(Medium):
         active_thickness: :math:`d_2`, in mm.
         resolution: :math:`c` in the resolution of sampling, :math:`\sigma / E = c / \sqrt{E}`.
         resolution_unit: The unit of E there, in MeV. The paper's is 1 GeV; Geant4's code amounts to 1 MeV.
+        passive: What is neither; None for nothing.
+        passive_thickness: :math:`d_3`, in mm; 0 without a passive material.
 
     Raises:
-        GeometryError: A number is not positive and finite.
+        GeometryError: A number is not positive and finite, or one of the last two is given without the other.
     """
 
     absorber: Material
@@ -205,27 +218,36 @@ class Sampling(Medium):
     active_thickness: float
     resolution: float = 0.11
     resolution_unit: float = GeV
+    passive: Material | None = None
+    passive_thickness: float = 0.0
 
     def __post_init__(self) -> None:
         for what in ("absorber_thickness", "active_thickness", "resolution", "resolution_unit"):
             if not 0 < getattr(self, what) < math.inf:
-                msg = f"sampling {self.absorber.name} and {self.active.name}: {what} is {getattr(self, what)}, expected above 0"
-                raise GeometryError(msg)
+                self._refuse(f"{what} is {getattr(self, what)}, expected above 0")
+        if (self.passive is None) != (self.passive_thickness == 0) or not 0 <= self.passive_thickness < math.inf:
+            found = "no passive material" if self.passive is None else f"passive {self.passive.name}"
+            self._refuse(
+                f"{found}, passive_thickness {self.passive_thickness}, expected a material and a length above 0, or neither"
+            )
+
+    def _refuse(self, why: str) -> None:
+        msg = f"sampling {self.absorber.name} and {self.active.name}: {why}"
+        raise GeometryError(msg)
 
     @property
     def constants(self) -> Constants:
         """The effective ones."""
-        first, second = self.absorber, self.active
-        d_1, d_2 = self.absorber_thickness, self.active_thickness
-        mass_1, mass_2 = d_1 * first.density, d_2 * second.density
-        t_1, t_2 = d_1 / first.radiation_length, d_2 / second.radiation_length
+        slabs = [(self.absorber, self.absorber_thickness), (self.active, self.active_thickness)]
+        slabs += [(self.passive, self.passive_thickness)] if self.passive else []
+        mean = Material.layered("sampling", slabs)
         return Constants(
-            z=(mass_1 * first.z + mass_2 * second.z) / (mass_1 + mass_2),
-            radiation_length=(d_1 + d_2) / (t_1 + t_2),
-            critical_energy=(t_1 * first.critical_energy + t_2 * second.critical_energy) / (t_1 + t_2),
+            z=mean.z,
+            radiation_length=mean.radiation_length,
+            critical_energy=mean.critical_energy,
             spot_factor=1 / self.resolution,
-            period=t_1 + t_2,
-            mismatch=1 - 1 / (1 + 0.007 * (first.z - second.z)),
+            period=sum(d for _, d in slabs) / mean.radiation_length,
+            mismatch=1 - 1 / (1 + 0.007 * (self.absorber.z - self.active.z)),
             sampling_scale=self.resolution**2 * self.resolution_unit,
         )
 

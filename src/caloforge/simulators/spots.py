@@ -14,16 +14,18 @@ cells, on the edge of two, or in the middle of one: these are the *central* cell
   ]-1, 1[, and are near spots with the ratio of the two densities as probability.
 - all others, refused candidates too, are on either side of each edge with probability 1/2: fair coins, 64 at a time.
 
-Where the bound is too weak, at cells or cores as small as the displacement, a is 0: all spots are outer. Positions are in
-single precision. Energies are added up as whole multiples of :math:`2^{-30}` MeV, about 1 meV, so that no sum depends on
-its order: a shower has the same bits in any batch and on any number of threads.
+Where the bound is too weak, at cells or cores as small as the displacement, a is 0: all spots are outer. So they are in rings
+around the beam, and in boxes that differ from layer to layer: such readout belongs to sampling media, which have few spots.
+Positions are in single precision. Energies are added up as whole multiples of :math:`2^{-30}` MeV, about 1 meV, so that no sum
+depends on its order: a shower has the same bits in any batch and on any number of threads.
 """
 
-__all__ = ["QUANTUM", "Address", "Purpose", "scatter"]
+__all__ = ["QUANTUM", "Address", "Cells", "Purpose", "scatter"]
 
 import math
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import accumulate
 from typing import NamedTuple
 
 import torch
@@ -31,7 +33,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from caloforge import streams
-from caloforge.calorimeter import RegularGrid
+from caloforge.calorimeter import CylinderGrid, LayeredGrid, RegularGrid
 from caloforge.simulators import variates
 from caloforge.simulators.longitudinal import Steps, Walk
 from caloforge.simulators.parametrisation import Radial
@@ -48,6 +50,9 @@ _MOST_CANDIDATES = 0.25
 
 _TINY = 1e-300
 """Keeps a quotient finite where numerator and denominator vanish."""
+
+
+Cells = RegularGrid | CylinderGrid | LayeredGrid
 
 
 class Purpose(IntEnum):
@@ -116,7 +121,7 @@ class _Segments(NamedTuple):
     """What the spots of each segment share, with shape (showers, segments)."""
 
     cell: Tensor
-    """The place of the corner of its layer in the padded deposits."""
+    """The place of the first cell of its layer in the padded deposits."""
     counter: Tensor
     """The counter of its random numbers."""
     spots: Tensor
@@ -156,7 +161,7 @@ class _Each(NamedTuple):
 
 
 def scatter(
-    grid: RegularGrid,
+    cells: Cells,
     walk: Walk,
     steps: Steps,
     radial: Radial,
@@ -166,7 +171,7 @@ def scatter(
     """Draw the spots and add up their energies.
 
     Arguments:
-        grid: The cells.
+        cells: The cells.
         walk: The steps and segments.
         steps: The energy, in MeV, and the number of spots in each step.
         radial: The radial profile in each step.
@@ -176,11 +181,21 @@ def scatter(
     Returns:
         The deposits, in MeV.
     """
+    if isinstance(cells, RegularGrid):
+        return _onto_grid(cells, walk, steps, radial, impact, address)
+    return _one_by_one(cells, walk, steps, radial, impact, address)
+
+
+def _onto_grid(
+    grid: RegularGrid, walk: Walk, steps: Steps, radial: Radial, impact: Float[Tensor, "showers 2"], address: Address
+) -> Float[Tensor, "showers cells"]:
+    """The padded deposits have a rim of cells around each layer, for spots that fall beside it."""
     n_x, n_y, n_z = grid.shape
     x = _Axis(n_x, grid.cell_size[0], n_y + 2, impact[:, :1])
     y = _Axis(n_y, grid.cell_size[1], 1, impact[:, 1:])
-    padded = torch.zeros(len(impact), n_z * (n_x + 2) * (n_y + 2), dtype=torch.int64, device=impact.device)
-    segments = _segments(walk, steps, radial, padded, n_z)
+    size = (n_x + 2) * (n_y + 2)
+    padded = torch.zeros(len(impact), n_z * size, dtype=torch.int64, device=impact.device)
+    segments = _segments(walk, steps, radial, padded, walk.layer * size)
     law = _law(x, y, segments.radial)
     outer = _number(segments.spots, law.outer, segments, Purpose.OUTER_NUMBER, address)
     _place_outer(padded.view(-1), segments, outer, law, (x, y), address)
@@ -193,7 +208,65 @@ def scatter(
     return padded.index_select(1, inner).double() * QUANTUM
 
 
-def _segments(walk: Walk, steps: Steps, radial: Radial, padded: Tensor, n_layers: int) -> _Segments:
+def _one_by_one(
+    cells: CylinderGrid | LayeredGrid,
+    walk: Walk,
+    steps: Steps,
+    radial: Radial,
+    impact: Float[Tensor, "showers 2"],
+    address: Address,
+) -> Float[Tensor, "showers cells"]:
+    """The padded deposits have one cell more, for spots that fall beside all cells of their layer."""
+    n = cells.n_cells
+    padded = torch.zeros(len(impact), n + 1, dtype=torch.int64, device=impact.device)
+    sizes = torch.bincount(cells.layers, minlength=cells.n_layers).to(impact.device)
+    segments = _segments(walk, steps, radial, padded, (sizes.cumsum(0) - sizes).index_select(0, walk.layer))
+    each = _each(segments.spots.long(), segments, Purpose.OUTER_PLACE, address)
+    fallen = _fallen(each, segments.radial, _all_outer(segments.radial))
+    x, y = (
+        part + each.of(at.float().expand_as(segments.spots))
+        for part, at in zip(fallen, (impact[:, :1], impact[:, 1:]), strict=True)
+    )
+    layer = each.of(walk.layer.expand_as(segments.cell))
+    within = _ring(cells, layer, x, y) if isinstance(cells, CylinderGrid) else _box(cells, layer, x, y)
+    beside = each.segment // len(walk.step) * (n + 1) + n
+    padded.view(-1).scatter_add_(0, torch.where(within < 0, beside, each.of(segments.cell) + within), each.of(segments.energy))
+    return padded[:, :n].double() * QUANTUM
+
+
+def _all_outer(radial: Radial) -> _Law:
+    none, all_ = torch.zeros_like(radial.weight), torch.ones_like(radial.weight)
+    return _Law(none, all_, radial.weight, none, none)
+
+
+def _ring(
+    cells: CylinderGrid, layer: Int[Tensor, " each"], x: Float[Tensor, " each"], y: Float[Tensor, " each"]
+) -> Int[Tensor, " each"]:
+    """The place of the cell within its layer, -1 beside all. The edges of all layers stand in one row, a reach apart."""
+    layers = cells.cylinder_layers
+    reach = 2 * max(part.r_edges[-1] for part in layers)
+    row = torch.tensor(
+        [k * reach + r for k, part in enumerate(layers) for r in part.r_edges], dtype=torch.float64, device=x.device
+    )
+    first = torch.tensor([0, *accumulate(part.n_r + 1 for part in layers)], device=x.device).index_select(0, layer)
+    n_r, n_alpha = torch.tensor([(part.n_r, part.n_alpha) for part in layers], device=x.device).index_select(0, layer).unbind(1)
+    r = torch.hypot(x, y).double().clamp(max=0.75 * reach)
+    i_r = torch.searchsorted(row, layer * reach + r, right=True) - first - 1
+    i_alpha = ((torch.atan2(y, x) + math.pi) * (n_alpha / (2 * math.pi))).long().clamp(max=n_alpha - 1)
+    return torch.where((i_r >= 0) & (i_r < n_r), i_alpha * n_r + i_r, -1)
+
+
+def _box(
+    cells: LayeredGrid, layer: Int[Tensor, " each"], x: Float[Tensor, " each"], y: Float[Tensor, " each"]
+) -> Int[Tensor, " each"]:
+    """The place of the cell within its layer, -1 beside all."""
+    n_x, n_y = torch.tensor([part.number for part in cells.grid_layers], device=x.device).index_select(0, layer).unbind(1)
+    d_x, d_y = torch.tensor([part.size for part in cells.grid_layers], device=x.device).index_select(0, layer).unbind(1)
+    i_x, i_y = ((at / d + n / 2).floor().long() for at, d, n in ((x, d_x, n_x), (y, d_y, n_y)))
+    return torch.where((i_x >= 0) & (i_x < n_x) & (i_y >= 0) & (i_y < n_y), i_y * n_x + i_x, -1)
+
+
+def _segments(walk: Walk, steps: Steps, radial: Radial, padded: Tensor, first: Int[Tensor, " segments"]) -> _Segments:
     energy = (steps.energies / (steps.spots.clamp(min=1) * QUANTUM)).round().long()
     spots = steps.spots
     if len(walk.step) != spots.shape[1]:
@@ -201,7 +274,7 @@ def _segments(walk: Walk, steps: Steps, radial: Radial, padded: Tensor, n_layers
         radial = Radial(*(t.index_select(1, walk.step) for t in radial))
         spots = _before(spots, walk.end) - _before(spots, walk.start)
     shower = torch.arange(len(padded), device=padded.device)[:, None]
-    cell = shower * padded.shape[1] + walk.layer * (padded.shape[1] // n_layers)
+    cell = shower * padded.shape[1] + first
     counter = (torch.arange(len(walk.step), device=padded.device) * variates.SPACING).expand_as(cell)
     return _Segments(cell, counter, spots, energy, radial)
 
@@ -250,7 +323,17 @@ def _place_outer(
 ) -> None:
     """Place each outer spot."""
     each = _each(number.long(), segments, Purpose.OUTER_PLACE, address)
-    core, tail, p = segments.radial
+    cell = each.of(segments.cell)
+    for axis, across in zip(axes, _fallen(each, segments.radial, law), strict=True):
+        origin = (axis.impact / axis.size + (axis.n / 2 + 1)).float().expand_as(law.outer)
+        i = (across * (1 / axis.size) + each.of(origin)).clamp(0, axis.n + 1)
+        cell += i.long() * axis.stride
+    padded.scatter_add_(0, cell, each.of(segments.energy))
+
+
+def _fallen(each: _Each, radial: Radial, law: _Law) -> tuple[Float[Tensor, " each"], Float[Tensor, " each"]]:
+    """Where each outer spot falls, from the impact point: x and y, in mm."""
+    core, tail, p = radial
     u = ((each.word >> _ANGLE_BITS).double() + 0.5) * 2.0 ** (_ANGLE_BITS - 64) + 0.5
     limit = law.outer_core / law.outer
     below = each.of(limit)
@@ -261,12 +344,7 @@ def _place_outer(
     squared = torch.cat([core.flatten(), tail.flatten()]).index_select(0, component)
     r = (scale / u - squared).clamp(min=0).sqrt().float()
     angle = (each.word & ((1 << _ANGLE_BITS) - 1)).float() * (2 * math.pi * 2.0**-_ANGLE_BITS)
-    cell = each.of(segments.cell)
-    for axis, across in zip(axes, (r * angle.cos(), r * angle.sin()), strict=True):
-        origin = (axis.impact / axis.size + (axis.n / 2 + 1)).float().expand_as(p)
-        i = (across * (1 / axis.size) + each.of(origin)).clamp(0, axis.n + 1)
-        cell += i.long() * axis.stride
-    padded.scatter_add_(0, cell, each.of(segments.energy))
+    return r * angle.cos(), r * angle.sin()
 
 
 def _place_near(

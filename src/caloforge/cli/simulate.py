@@ -35,6 +35,9 @@ def gflash(
     seed: Seed,
     origin: Origin,
     machine: Machine,
+    tuned: Annotated[
+        Path | None, typer.Option(metavar="FILE.yaml", help="GFlash as 'caloforge tune gflash' has tuned it, and its detector.")
+    ] = None,
     batch_size: BatchSize = 1000,
     overwrite: Overwrite = False,
 ) -> None:
@@ -48,10 +51,11 @@ def gflash(
       caloforge simulate gflash -n 10000 --energy 1GeV:1TeV:log --seed 1 fast.h5
       caloforge simulate gflash -n 2000 --energy 50GeV --seed 2 fast-50gev.h5
       caloforge simulate gflash --like geant4.h5 --seed 3 fast.h5
+      caloforge simulate gflash --like geant4.h5 --seed 3 --tuned tuned.yaml fast.h5
     """
     device = machine.start()
     energies = origin.energies(seed)
-    write_gflash(output, energies, seed=seed, device=device, batch_size=batch_size, overwrite=overwrite)
+    write_gflash(output, energies, seed=seed, device=device, batch_size=batch_size, overwrite=overwrite, tuned=tuned)
     say(f"{output}: {len(energies):,} GFlash showers")
 
 
@@ -136,16 +140,17 @@ def write_gflash(
     batch_size: int,
     device: "torch.device | str",
     overwrite: bool,
+    tuned: Path | None = None,
 ) -> float:
-    """Simulate showers of electrons of these energies, in MeV, into a file.
+    """Simulate showers of electrons of these energies, in MeV, into a file, by a tuned GFlash if its file is given.
 
     Returns:
         The time of the simulation, without the writing, in ms a shower.
     """
     from caloforge.showers import Particles
-    from caloforge.simulators import pbwo4_gflash
+    from caloforge.simulators import load_gflash, pbwo4_gflash
 
-    simulator = pbwo4_gflash()
+    simulator = pbwo4_gflash() if tuned is None else load_gflash(tuned)
 
     def make(some: "Tensor", first: int) -> "Showers":
         return simulator.simulate(Particles(some.to(device)), seed=seed, first_index=first)
@@ -156,7 +161,7 @@ def write_gflash(
         energies,
         make,
         doing="simulating",
-        made_by={"generator": "caloforge GFlash", "seed": str(seed)},
+        made_by={"generator": "caloforge GFlash", "seed": str(seed)} | ({} if tuned is None else {"tuned": tuned.name}),
         batch_size=batch_size,
         overwrite=overwrite,
     )

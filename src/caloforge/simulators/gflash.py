@@ -18,7 +18,7 @@ are a rare tail of Geant4's sample that is missing here: of 24,000 showers at 10
 one crystal and one has 0.42; here the largest share is 0.27.
 """
 
-__all__ = ["GFlash", "Upstream", "pbwo4_gflash"]
+__all__ = ["GFlash", "Upstream", "gflash_of", "pbwo4_gflash"]
 
 import math
 from collections.abc import Iterator
@@ -31,6 +31,7 @@ from torch import Tensor
 
 from caloforge import streams
 from caloforge.calorimeter import Calorimeter, RegularGrid, pbwo4_crystals
+from caloforge.detector import Detector
 from caloforge.errors import EnergyRangeError, GeometryError, ShowerValueError
 from caloforge.materials import AIR, LEAD_TUNGSTATE, SCATTERING_ENERGY, Material
 from caloforge.showers import ELECTRON, Particles, Showers, spans
@@ -83,6 +84,7 @@ class GFlash:
         step: The length of a step, in radiation lengths.
         energy_limit: When no more than this energy is left, in MeV, the next step takes it all.
         upstream: Matter before the calorimeter; None for none.
+        response: All deposits are multiplied by it.
 
     Raises:
         GeometryError: The calorimeter is no regular grid, or the step is not positive.
@@ -94,6 +96,7 @@ class GFlash:
     step: float = 0.1
     energy_limit: float = 100 * MeV
     upstream: Upstream | None = None
+    response: float | Tensor = 1.0
 
     def __post_init__(self) -> None:
         if not 0 < self.step < math.inf:
@@ -121,7 +124,7 @@ class GFlash:
 
     def stream(self, particles: Particles, *, seed: int, first_index: int = 0, size: int = 1000) -> Iterator[Showers]:
         """Simulate as `simulate` does, and give the showers ``size`` at a time, to be written to a file."""
-        self._require(particles)
+        self.require(particles)
         for span in spans(len(particles), size):
             batch = particles[span]
             yield Showers(self._deposits(batch.energies, seed, first_index + span.start), batch, self.calorimeter)
@@ -146,7 +149,7 @@ class GFlash:
             EnergyRangeError: An energy is out of range.
             ShowerValueError: The particles are of another species, or come at an angle.
         """
-        self._require(particles)
+        self.require(particles)
         points, weights = np.polynomial.hermite_e.hermegauss(nodes)
         weights = weights / weights.sum()
         energies = particles.energies.double()[:, None]
@@ -155,7 +158,7 @@ class GFlash:
             for z_1, w_1 in zip(points, weights, strict=True)
             for z_2, w_2 in zip(points, weights, strict=True)
         ]
-        return torch.stack(parts).sum(dim=0)
+        return torch.stack(parts).sum(dim=0) * self.response
 
     @property
     def grid(self) -> RegularGrid:
@@ -173,7 +176,13 @@ class GFlash:
         layer = self.grid.cell_size[2] / self.medium.constants.radiation_length
         return longitudinal.walk(self.grid.n_layers, layer, self.step, device)
 
-    def _require(self, particles: Particles) -> None:
+    def require(self, particles: Particles) -> None:
+        """Check that the particles are such as can be simulated.
+
+        Raises:
+            EnergyRangeError: An energy is out of range.
+            ShowerValueError: The particles are of another species, or come at an angle.
+        """
         if abs(particles.pdg) != ELECTRON:
             msg = f"GFlash: particles have PDG number {particles.pdg}, expected electrons (11) or positrons (-11)"
             raise ShowerValueError(msg)
@@ -196,7 +205,7 @@ class GFlash:
         deposits = torch.empty(len(energies), self.calorimeter.n_cells, device=energies.device)
         index = first_index + torch.arange(len(energies), device=energies.device)
         for span in spans(len(energies), self._showers_at_once(energies)):
-            deposits[span] = self._piece(energies[span, None].double(), Address(seed, index[span]))
+            deposits[span] = self._piece(energies[span, None].double(), Address(seed, index[span])) * self.response
         return deposits
 
     def _showers_at_once(self, energies: Tensor) -> int:
@@ -234,6 +243,22 @@ def _sampled(steps: Steps, scale: float, address: Address) -> Steps:
     energies = torch.zeros_like(steps.energies)
     energies[held] = variates.gamma(steps.energies[held] / scale, key[held], counter[held]) * scale
     return steps._replace(energies=energies)
+
+
+def gflash_of(detector: Detector) -> GFlash:
+    """GFlash of a block of PbWO4, with Geant4's constants of the material.
+
+    Arguments:
+        detector: The detector, which particles enter along its axis.
+
+    Raises:
+        GeometryError: The detector is of other materials.
+    """
+    if {slab.material for slab in detector.slabs} != {"G4_PbWO4"}:
+        msg = f"GFlash of detector '{detector.name}': its slabs are not all of G4_PbWO4"
+        raise GeometryError(msg)
+    upstream = Upstream(AIR, detector.distance) if detector.distance and detector.surroundings == "G4_AIR" else None
+    return GFlash(detector.calorimeter, Homogeneous(LEAD_TUNGSTATE.like_geant4()), upstream=upstream)
 
 
 def pbwo4_gflash() -> GFlash:

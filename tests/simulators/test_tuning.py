@@ -92,7 +92,7 @@ def test_a_fit_to_what_is_expected_stays_where_it_is() -> None:
 
 
 def test_the_gradient_is_that_of_finite_differences(full: Showers) -> None:
-    problem = tuning._Problem(START, DEFAULT_CONSTANTS, tuning._measured(START, full, 2, 3), 0.01, 0.5)
+    problem = tuning._Problem(START, DEFAULT_CONSTANTS, tuning._measured(START, full[:100], 1, 3), 0.01, 0.5)
     x = 0.02 * torch.randn(len(DEFAULT_CONSTANTS), dtype=torch.float64)
     _, gradient = problem.loss(x)
     for k, name in enumerate(DEFAULT_CONSTANTS):
@@ -154,7 +154,7 @@ def test_departures_are_told_bin_by_bin(full: Showers) -> None:
 
 def test_profiles_are_means_with_their_standard_errors(full: Showers) -> None:
     binning = Binning.of(full.calorimeter, torch.ones(8, dtype=torch.float64), 4)
-    measured = binned(full, binning, 1, START.require)
+    measured = binned(full, binning, [], START.require)
     shares = binning.shares(full.deposits, full.energies)
     assert shares.in_depth.shape == (400, 4, int(binning.ring.max()) + 1)
     for mean, error, each in zip(measured.mean, measured.error, shares, strict=True):
@@ -169,10 +169,10 @@ def test_profiles_are_means_with_their_standard_errors(full: Showers) -> None:
 
 def test_weights_count_like_repetitions(full: Showers) -> None:
     binning = Binning.of(full.calorimeter, torch.ones(8), 1)
-    twice = binned(Showers.cat([full, full[:200]]), binning, 1, START.require)
+    twice = binned(Showers.cat([full, full[:200]]), binning, [], START.require)
     weights = torch.ones(400)
     weights[:200] = 2
-    weighted = binned(replace(full, weights=weights), binning, 1, START.require)
+    weighted = binned(replace(full, weights=weights), binning, [], START.require)
     for a, b in zip(twice.mean, weighted.mean, strict=True):
         torch.testing.assert_close(a, b)
 
@@ -278,7 +278,7 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     write_gflash(path, tuned(), detector)
     before = path.read_bytes()
     with pytest.raises(OutputExistsError):
-        write_gflash(path, START, DETECTOR)
+        write_gflash(path, replace(START, step=0.1), DETECTOR)
     with pytest.raises(GeometryMismatchError, match="not that of detector 'pads'"):
         write_gflash(tmp_path / "other.yaml", tuned(), DETECTOR)
     assert path.read_bytes() == before

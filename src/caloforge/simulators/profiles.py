@@ -17,7 +17,7 @@ Two energies stand for a slice, :math:`e^{m - s}` and :math:`e^{m + s}` with mea
 
 __all__ = ["Binning", "Profiles", "Slices", "binned", "cut"]
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -83,7 +83,8 @@ def _rings(calorimeter: Calorimeter) -> Int[Tensor, " cells"]:
     radius = calorimeter.centres[:, :2].norm(dim=1)
     if isinstance(calorimeter, RegularGrid):
         radius = (radius / max(calorimeter.cell_size[:2])).floor()
-    return torch.unique((radius * 1e6).round(), return_inverse=True)[1]
+    ring: Tensor = torch.unique((radius * 1e6).round(), return_inverse=True)[1]
+    return ring
 
 
 def _summed(deposits: Float[Tensor, "showers cells"], bins: Int[Tensor, " cells"]) -> Float[Tensor, "showers bins"]:
@@ -156,21 +157,19 @@ class _Sums(NamedTuple):
     second: Tensor
 
 
-def binned(full: ShowerSource, binning: Binning, slices: int, require: Callable[[Particles], None]) -> Slices:
+def binned(full: ShowerSource, binning: Binning, edges: Sequence[float], require: Callable[[Particles], None]) -> Slices:
     """Measure mean profiles, a batch of showers in memory at a time.
 
     Arguments:
         full: The showers.
         binning: The bins.
-        slices: The largest number of slices of incident energy.
+        edges: The incident energies between which slices lie, as `cut` gives them, in MeV.
         require: Told the particles of each batch, to refuse those that will not do.
 
     Raises:
         ShowerValueError: A deposit is not finite, or there is no energy.
-        TrainingError: There are fewer than 20 showers.
     """
     energies = full.energies.double()
-    edges = cut(energies, slices)
     number = torch.bucketize(energies, energies.new_tensor(edges), right=True)
     n = len(edges) + 1
     points = torch.stack([_points(energies[number == k]) for k in range(n)])

@@ -4,15 +4,15 @@ With the mean profiles :math:`\mu_b \pm \sigma_b` of the full showers in slices 
 :math:`m_b(\theta)` that GFlash expects (`GFlash.mean`), the constants :math:`\theta` minimise
 
 .. math:: \mathcal{L}(\theta) = \frac12 \sum_b r_b^2 + \frac12 \sum_k x_k^2, \qquad
-          r_b^2 = \frac{(m_b - \mu_b)^2}{\sigma_b^2 + f_b^2 \mu_b^2}, \qquad
+          r_b^2 = \frac{(m_b - \mu_b)^2}{\sigma_b^2 + f^2 \nu_b^2}, \qquad
           x_k = \frac{\theta_k - \hat\theta_k}{q |\hat\theta_k|}.
 
-The floor :math:`f_b` says how well a formula may describe a shower at best: without it, the few bins of the core, known to a
-thousandth, would bend all others to themselves. It is f for the layers and for the rings, f / 10 for the total, and 2 f for the
-rings in depth. The sum runs over the *bulk*, the brightest bins that hold 99 % of a profile's energy: beyond, the parametrisation
-has not the form of a shower, and there are many such bins. The second sum is a weak prior at the constants
-:math:`\hat\theta` from which the fit starts: what the profiles do not determine stays where it is. The *misfit* is the mean of
-:math:`r_b^2`.
+The floor f says how well a formula may describe a shower at best: without it, the few bins of the core, known to a thousandth,
+would bend all others to themselves. It is relative, :math:`\nu_b = \mu_b`, in the *bulk*, the brightest bins that hold 99 % of a
+profile's energy, and absolute elsewhere, :math:`\nu_b` being three times the share of the dimmest bin of the bulk: there the
+parametrisation has not the form of a shower, and there are many such bins. For the total the floor is a tenth, for the rings in
+depth five times as wide. The second sum is a weak prior at the constants :math:`\hat\theta` from which the fit starts: what the
+profiles do not determine stays where it is. The *misfit* is the mean of :math:`r_b^2`.
 
 A mean over showers of different depth depends on how they differ, so the expectation is over that too, with three nodes in each
 direction. The widths of the fluctuations are not fitted unless asked for.
@@ -35,7 +35,7 @@ from caloforge.errors import TrainingError
 from caloforge.showers import Particles, ShowerSource
 from caloforge.simulators.gflash import GFlash
 from caloforge.simulators.parametrisation import Tuning
-from caloforge.simulators.profiles import Binning, Profiles, Slices, binned
+from caloforge.simulators.profiles import Binning, Profiles, Slices, binned, cut
 
 RESPONSE = "response"
 
@@ -48,10 +48,11 @@ DEFAULT_CONSTANTS = (
 )
 """The constants that mean profiles determine: of those that one medium cannot tell apart, such as alpha_2 and alpha_3, one."""
 
-_FLOORS = Profiles(*torch.tensor([0.1, 1.0, 1.0, 2.0], dtype=torch.float64))
+_FLOORS = Profiles(*torch.tensor([0.1, 1.0, 1.0, 5.0], dtype=torch.float64))
 """Of the total, the layers, the rings, and the rings in depth, in units of f."""
 
 _BULK = 0.99
+_DIM = 3.0
 _NODES = 3
 
 _TOLERANCE = 1e-3
@@ -184,15 +185,15 @@ class _Problem:
             return torch.cat([self.residuals(x, k) for k in range(len(self.full))])
 
     def misfit(self, x: Float[Tensor, " constants"]) -> float:
-        """The mean square of the r that count."""
-        counted = [int(_bulk(mean.flatten()).sum()) for profile in self.full.mean for mean in profile]
-        return float(self.all_residuals(x).square().sum() / sum(counted))
+        """The mean square of the r."""
+        return float(self.all_residuals(x).square().mean())
 
     def whitening(self) -> Float[Tensor, "constants constants"]:
         """The matrix W (Gauss and Newton)."""
         start, one = self.all_residuals(self.origin), torch.eye(len(self.names), dtype=torch.float64)
         slopes = torch.stack([(self.all_residuals(shift) - start) / _SHIFT for shift in _SHIFT * one])
-        return torch.linalg.inv(torch.linalg.cholesky(slopes @ slopes.T + one)).T
+        whitening: Tensor = torch.linalg.inv(torch.linalg.cholesky(slopes @ slopes.T + one)).T
+        return whitening
 
     def loss(self, x: Float[Tensor, " constants"]) -> tuple[Float[Tensor, ""], Float[Tensor, " constants"]]:
         """The loss and its gradient; the graph of one slice is in memory at a time."""
@@ -283,15 +284,15 @@ def _require_constants(names: Sequence[str]) -> None:
 
 def _measured(simulator: GFlash, full: ShowerSource, slices: int, segments: int) -> Slices:
     """The mean profiles of full showers; layers are grouped by the profile that the simulator expects."""
-    calorimeter, energies = simulator.calorimeter, full.energies
+    calorimeter, energies = simulator.calorimeter, full.energies.double()
     calorimeter.require(full.calorimeter, "the full simulation")
-    for first in full[:1].batches(1):
-        simulator.require(Particles(energies, first.particles.pdg))
-    middle = energies.double().log().mean().exp()[None]
+    edges = cut(energies, slices)
+    simulator.require(Particles(energies, full[:1].particles.pdg))
+    middle = energies.log().mean().exp()[None]
     with torch.no_grad():
         deposits = simulator.mean(Particles(middle))[0]
     longitudinal = deposits.new_zeros(calorimeter.n_layers).index_add(0, calorimeter.layers, deposits)
-    return binned(full, Binning.of(calorimeter, longitudinal, segments), slices, simulator.require)
+    return binned(full, Binning.of(calorimeter, longitudinal, segments), edges, simulator.require)
 
 
 def _minimised(
@@ -329,9 +330,10 @@ def _departures(simulator: GFlash, full: Slices) -> tuple[Departure, ...]:
 
 
 def _precision(mean: Tensor, error: Tensor, floor: Tensor) -> Tensor:
-    """The inverse of the departure that is allowed in each bin; 0 outside the bulk."""
+    """The inverse of the departure that is allowed in each bin."""
     bulk = _bulk(mean.flatten()).reshape(mean.shape)
-    return torch.where(bulk, (error.square() + (floor * mean).square()).rsqrt(), 0.0)
+    allowed = torch.where(bulk, mean, _DIM * mean[bulk].min())
+    return (error.square() + (floor * allowed).square()).rsqrt()
 
 
 def _bulk(shares: Float[Tensor, " bins"]) -> Bool[Tensor, " bins"]:

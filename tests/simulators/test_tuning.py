@@ -209,6 +209,27 @@ def test_slices_hold_as_many_showers_each_and_no_energy_is_in_two(energies: torc
     assert counts == slices or (len(slices) == len(counts) and min(counts) >= 20)
 
 
+def moved(found: torch.Tensor, right: torch.Tensor) -> float:
+    """The share of the energy that is in the wrong place."""
+    return float((found - right).abs().sum() / right.sum())
+
+
+def test_nodes_and_steps_of_a_fit_are_fine_enough() -> None:
+    particles = electrons(3)
+    exact = replace(START, step=0.1).mean(particles, nodes=9)
+    assert moved(replace(START, step=tuning._FIT_STEP).mean(particles, nodes=tuning._NODES), exact) < 0.002
+    assert moved(START.mean(particles), exact) > 0.01
+
+
+def test_two_energies_stand_for_a_slice() -> None:
+    particles = electrons(200)
+    showers = Showers(START.mean(particles), particles, START.calorimeter)
+    measured = binned(showers, Binning.of(START.calorimeter, torch.ones(8), 3), cut(particles.energies, 4), START.require)
+    for k in range(4):
+        for expected, mean in zip(measured.expected(START.mean, k), measured.mean, strict=True):
+            assert moved(expected, mean[k]) < 0.001
+
+
 def not_finite(showers: Showers) -> Showers:
     deposits = showers.deposits.clone()
     deposits[37, 5] = math.nan

@@ -59,7 +59,7 @@ _TOLERANCE = 1e-3
 """The fit ends when an iteration lowers the loss by less."""
 
 _FIT_STEP = 0.25
-"""The length of a step during a fit, in radiation lengths: with it and three nodes, less than 0.2 % of the energy is misplaced."""
+"""The length of a step during a fit, in radiation lengths: it and three nodes misplace less than 0.2 % of the energy."""
 
 _SHIFT = 1e-4
 """By which slopes are estimated, in widths of the prior."""

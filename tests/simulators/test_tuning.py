@@ -227,7 +227,7 @@ def test_two_energies_stand_for_a_slice() -> None:
     measured = binned(showers, Binning.of(START.calorimeter, torch.ones(8), 3), cut(particles.energies, 4), START.require)
     for k in range(4):
         for expected, mean in zip(measured.expected(START.mean, k), measured.mean, strict=True):
-            assert moved(expected, mean[k]) < 0.001
+            assert moved(expected, mean[k]) < 0.003
 
 
 def not_finite(showers: Showers) -> Showers:

@@ -175,6 +175,9 @@ def test_weights_count_like_repetitions(full: Showers) -> None:
     weighted = binned(replace(full, weights=weights), binning, [], START.require)
     for a, b in zip(twice.mean, weighted.mean, strict=True):
         torch.testing.assert_close(a, b)
+    plain, scaled = (binned(replace(full, weights=w), binning, [], START.require) for w in (None, torch.full((400,), 7.0)))
+    for a, b in zip((*plain.mean, *plain.error), (*scaled.mean, *scaled.error), strict=True):
+        torch.testing.assert_close(a, b)
 
 
 def test_segments_hold_nearly_equal_shares(full: Showers) -> None:

@@ -374,6 +374,9 @@ PUBLIC: dict[str, list[str]] = {
     ],
     "caloforge.showers": ["ELECTRON", "Particles", "ShowerSource", "Showers", "spans"],
     "caloforge.simulators": [
+        "DEFAULT_CONSTANTS",
+        "Departure",
+        "Fitted",
         "GFlash",
         "Geant4",
         "Homogeneous",
@@ -383,9 +386,13 @@ PUBLIC: dict[str, list[str]] = {
         "TimedShowers",
         "Tuning",
         "Upstream",
+        "departures",
+        "fit_tuning",
         "gflash_of",
+        "load_gflash",
         "pbwo4_gflash",
         "record",
+        "write_gflash",
     ],
     "caloforge.streams": ["keys", "normals", "offspring", "uniforms", "words"],
     "caloforge.systems": [

@@ -15,6 +15,7 @@ from tests.cli.samples import Caloforge
 COMMANDS = [
     ("demo",),
     ("simulate", "gflash"),
+    ("tune", "gflash"),
     ("generate",),
     ("refine",),
     ("evaluate",),

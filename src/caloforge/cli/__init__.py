@@ -26,6 +26,7 @@ from caloforge.cli.refine import refine
 from caloforge.cli.show import show
 from caloforge.cli.simulate import simulate
 from caloforge.cli.train import train
+from caloforge.cli.tune import tune
 from caloforge.errors import CaloforgeError
 
 
@@ -34,11 +35,12 @@ class _Ordered(TyperGroup):
 
     def list_commands(self, ctx: Any) -> list[str]:
         del ctx
-        return ["demo", "simulate", "generate", "refine", "evaluate", "bench", "train", "show", "convert", "models", "data"]
+        return ["demo", "simulate", "tune", "generate", "refine", "evaluate", "bench", "train", "show", "convert", "models", "data"]
 
 
 app = typer.Typer(cls=_Ordered, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="rich")
 app.add_typer(simulate, name="simulate")
+app.add_typer(tune, name="tune")
 app.add_typer(data, name="data")
 for command in (train, generate, refine, evaluate, bench, show, convert, models, demo):
     app.command()(command)

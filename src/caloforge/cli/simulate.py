@@ -29,6 +29,36 @@ def about() -> None:
     """Make showers from particles."""
 
 
+@dataclass(frozen=True)
+class FastSimulation:
+    """Which GFlash shall work."""
+
+    detector: Annotated[
+        str | None,
+        typer.Option(metavar="NAME|FILE.yaml", show_default="pbwo4-10x10", help="A detector of the package, or a YAML file."),
+    ] = None
+    response: Annotated[
+        float | None,
+        typer.Option(metavar="FACTOR", show_default="1", help="A factor on what is read, fitted to full showers."),
+    ] = None
+    tuned: Annotated[
+        Path | None, typer.Option(metavar="FILE.yaml", help="What 'caloforge tune gflash' wrote: detector, response, constants.")
+    ] = None
+
+    def simulator(self) -> "GFlash":
+        """The simulator."""
+        from caloforge.detector import load_detector
+        from caloforge.simulators import gflash_of, load_gflash
+
+        if self.tuned is None:
+            found = gflash_of(load_detector("pbwo4-10x10" if self.detector is None else self.detector))
+            return found if self.response is None else replace(found, response=self.response)
+        if self.detector is not None or self.response is not None:
+            msg = f"--tuned {self.tuned.name}: the file says detector and response, leave out --detector and --response"
+            raise OptionError(msg)
+        return load_gflash(self.tuned)
+
+
 @simulate.command()
 @grouped
 def gflash(
@@ -36,12 +66,7 @@ def gflash(
     seed: Seed,
     origin: Origin,
     machine: Machine,
-    detector: Annotated[
-        str, typer.Option("--detector", metavar="NAME|FILE.yaml", help="A detector of the package, or a YAML file.")
-    ] = "pbwo4-10x10",
-    response: Annotated[
-        float, typer.Option("--response", metavar="FACTOR", help="A factor on what is read, fitted to full showers.")
-    ] = 1.0,
+    fast: FastSimulation,
     batch_size: BatchSize = 1000,
     overwrite: Overwrite = False,
 ) -> None:
@@ -57,12 +82,10 @@ def gflash(
       caloforge simulate gflash -n 2000 --energy 50GeV --seed 2 fast-50gev.h5
       caloforge simulate gflash --like geant4.h5 --seed 3 fast.h5
       caloforge simulate gflash --detector par04-lowgran -n 1000 --energy 1GeV:100GeV:log --response 0.95 --seed 4 fast.h5
+      caloforge simulate gflash --like geant4.h5 --seed 3 --tuned tuned.yaml fast.h5
     """
-    from caloforge.detector import load_detector
-    from caloforge.simulators import gflash_of
-
     device = machine.start()
-    simulator = replace(gflash_of(load_detector(detector)), response=response)
+    simulator = fast.simulator()
     energies = origin.energies(seed)
     write_gflash(output, energies, simulator, seed=seed, device=device, batch_size=batch_size, overwrite=overwrite)
     say(f"{output}: {len(energies):,} GFlash showers")

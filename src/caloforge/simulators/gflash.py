@@ -152,7 +152,7 @@ class GFlash:
 
     def stream(self, particles: Particles, *, seed: int, first_index: int = 0, size: int = 1000) -> Iterator[Showers]:
         """Simulate as `simulate` does, and give the showers ``size`` at a time, to be written to a file."""
-        self._require(particles)
+        self.require(particles)
         for span in spans(len(particles), size):
             batch = particles[span]
             yield Showers(self._deposits(batch.energies, seed, first_index + span.start), batch, self.calorimeter)
@@ -177,7 +177,7 @@ class GFlash:
             EnergyRangeError: An energy is out of range.
             ShowerValueError: The particles are of another species, or come at an angle.
         """
-        self._require(particles)
+        self.require(particles)
         points, weights = np.polynomial.hermite_e.hermegauss(nodes)
         weights = weights / weights.sum()
         energies = particles.energies.double()[:, None]
@@ -215,7 +215,13 @@ class GFlash:
             deposits = deposits * deposits.new_tensor(self.visible)[self.cells.layers.to(deposits.device)]
         return deposits * self.response
 
-    def _require(self, particles: Particles) -> None:
+    def require(self, particles: Particles) -> None:
+        """Check that the particles are such as can be simulated.
+
+        Raises:
+            EnergyRangeError: An energy is out of range.
+            ShowerValueError: The particles are of another species, or come at an angle.
+        """
         if abs(particles.pdg) != ELECTRON:
             msg = f"GFlash: particles have PDG number {particles.pdg}, expected electrons (11) or positrons (-11)"
             raise ShowerValueError(msg)

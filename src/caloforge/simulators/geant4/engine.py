@@ -2,8 +2,7 @@ r"""Geant4, the full simulation: every particle of a shower, step by step.
 
 `Geant4` takes a `Detector` and particles and gives their showers, with the processor time that each took. Shower i has random
 numbers of its own, from a seed that is a hash of the seed of the run and of i (`streams`), so it is the same in whatever
-batches, and by however many workers, it and the others are simulated. Energies of cells are summed by Geant4's scorer within
-Geant4.
+batches, and by however many workers, it and the others are simulated.
 """
 
 __all__ = ["Finished", "Geant4", "TimedShowers"]

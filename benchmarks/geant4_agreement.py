@@ -75,7 +75,7 @@ def largest(reference: np.ndarray, ours: np.ndarray, coins: np.ndarray) -> tuple
     return float(found.max()), int((found > 3).sum()), len(found), float((1 + (swapped >= found.max()).sum()) / (1 + len(coins)))
 
 
-def showers(path: Path, number: int, threshold: float) -> tuple[np.ndarray, np.ndarray]:
+def showers(path: Path, number: int | None, threshold: float) -> tuple[np.ndarray, np.ndarray]:
     """The first deposits, those below the threshold set to 0, and incident energies of a file."""
     with CaloChallengeFile(path) as file:
         some = file[:number]
@@ -94,7 +94,7 @@ def main() -> None:
     parser.add_argument("--rings", type=int, default=20, help="at most so many rings in radial profiles (default 20)")
     parser.add_argument("--swaps", type=int, default=500, help="how often all pairs are swapped (default 500)")
     options = parser.parse_args()
-    ours, energies = showers(options.ours, -1, options.threshold)
+    ours, energies = showers(options.ours, None, options.threshold)
     reference, expected = showers(options.reference, len(ours), options.threshold)
     if not np.allclose(energies, expected, rtol=1e-5):
         parser.error(f"the incident energies of {options.ours} are not the first of {options.reference}: simulate with --like")

@@ -37,7 +37,7 @@ def stored(path: Path) -> dict[str, Tensor]:
 
 
 @needs_geant4
-@pytest.mark.parametrize("detector", [CRYSTALS, PAR04, replace(PAR04, inner_radius=800.0)], ids=["boxes", "rings", "cylinder"])
+@pytest.mark.parametrize("detector", [CRYSTALS, replace(PAR04, inner_radius=None), PAR04], ids=["boxes", "rings", "cylinder"])
 def test_a_shower_is_the_same_for_any_number_of_workers_and_any_batch(detector: Detector) -> None:
     one, two = Geant4(detector, "em-option1"), Geant4(detector, "em-option1", workers=2)
     whole = one.simulate(beam(6), seed=3)
@@ -174,7 +174,7 @@ def test_seeds_differ_and_are_never_zero() -> None:
     assert seeds.min() > 0
     assert seeds.max() < 2**32
     assert len(np.unique(seeds, axis=0)) == 20_000
-    assert len(np.unique(np.array(_seeds(2, torch.arange(100)))[:, 0])) == 100
+    assert not set(_seeds(2, torch.arange(100))) & set(_seeds(1, torch.arange(100)))
     assert _seeds(1, torch.arange(5, 9)) == _seeds(1, torch.arange(20))[5:9]
 
 

@@ -240,7 +240,7 @@ class Virtual:
 
 
 def _is_heavy(material: Any) -> bool:
-    return max(element.GetZ() for element in material.GetElementVector()) > _LIGHT
+    return any(element.GetZ() > _LIGHT for element in material.GetElementVector())
 
 
 def _filters() -> dict[str, list[Any]]:

@@ -13,7 +13,7 @@ beside the real one does the same, at twice the time). So rings are no volumes (
 layer in which it is made, and to the ring and sector that hold its middle; a neutral particle's, all of which is left where the
 step ends, to those of its end. No scorer of Geant4 goes by position, so a `Recorder` in Python is called within the step loop,
 for steps of charged particles in active slabs and for those of neutral ones; it does no more than note four numbers, from which
-the cells are found after the event. In `par04-lowgran` that is 0.11 to 0.15 s of 0.35 to 0.45 s for an electron of 20 GeV, as
+the cells are found after the event. In `par04-lowgran` that is 0.12 to 0.17 s of 0.35 to 0.50 s for an electron of 20 GeV, as
 long in all as with real sectors. Filters in C++ spare it the photons above 0.3 MeV in light materials, which cross silicon
 nearly always without a deposit: what is lost is the binding energy that the few absorbed ones leave, less than 1e-6 of the
 energy in 0.3 mm silicon.

@@ -37,7 +37,7 @@ OWN = Detector(
     sampling_fraction=0.1,
     threshold=0.2,
 )
-DETECTORS = [*(load_detector(name) for name in detector_names()), OWN]
+DETECTORS = [*(load_detector(name) for name in detector_names()), OWN, replace(OWN, name="round", inner_radius=500.0)]
 
 
 @pytest.mark.parametrize("detector", DETECTORS, ids=lambda detector: detector.name)
@@ -118,6 +118,9 @@ def _with(**changes: Any) -> dict[str, Any]:
     return {**VALUES, "layers": [{**VALUES["layers"][0], **changes}]}
 
 
+RINGS = _with(cells={"n_r": 3, "width": 10, "n_alpha": 4})
+
+
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
@@ -149,6 +152,11 @@ def _with(**changes: Any) -> dict[str, Any]:
             {**VALUES, "layers": [VALUES["layers"][0], {**VALUES["layers"][0], "cells": {"r_edges": [0, 2], "n_alpha": 4}}]},
             "one kind",
         ),
+        ({**VALUES, "inner_radius": 50}, "cells boxes"),
+        ({**RINGS, "inner_radius": 0}, "inner_radius is 0"),
+        ({**RINGS, "inner_radius": "far"}, "inner_radius"),
+        ({**RINGS, "inner_radius": 9}, "the circle's 56.5487 mm"),
+        ({**RINGS, "inner_radius": 50, "distance": 1}, "distance is 1 mm"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

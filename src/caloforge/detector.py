@@ -2,12 +2,15 @@ r"""A detector is matter and what reads it: slabs of material one behind the oth
 
 Coordinates are those of the calorimeter: the beam travels along :math:`+z` and enters the front face :math:`z = 0` at
 :math:`x = y = 0`. A `Detector` is a list of `Layers`: so many equal readout layers, each made of the same slabs front to back.
-A `Slab` is an absorber, active (the energy in it is read), or passive; it is a box of the lateral size of the face. A homogeneous
-block of crystals is one layer of one active slab.
+A `Slab` is an absorber, active (the energy in it is read), or passive. A homogeneous block of crystals is one layer of one
+active slab. Slabs are boxes of the lateral size of the face, or, where an inner radius is given, shells of a cylinder: its axis
+is parallel to :math:`y` and meets the beam at right angles, its inner surface is the face, x being measured along its arc, and
+the beam leaves from inside.
 
 What is deposited in the active slabs of a layer within the cells' area belongs to the cell before which it lies: a box
-(`Boxes`) or a bin in :math:`r` and :math:`\alpha` around the beam (`Rings`, `EqualRings`). The deposits of a cell are divided
-by the sampling fraction, and those below the threshold are then set to 0.
+(`Boxes`) or a bin in :math:`r` and :math:`\alpha` around the beam (`Rings`, `EqualRings`). Boxes are real: particles begin a
+new step at their borders. Rings are not. The deposits of a cell are divided by the sampling fraction, and those below the
+threshold are then set to 0.
 
 Both the `Calorimeter` of the showers and the geometry that Geant4 builds come from this one description.
 """
@@ -324,7 +327,7 @@ class Detector:
     Arguments:
         name: A short name for messages and files.
         layers: What the particle meets, front to back.
-        face: The lateral size of the slabs along x and y, in mm.
+        face: The lateral size of the slabs along x and y, in mm; of shells at their inner radius, there x along the arc.
         order: The axes from the slowest to the fastest in the flat index of boxes that are alike in all layers.
         surroundings: The material around and before the detector.
         distance: How far before the front face particles start, in mm.
@@ -332,10 +335,11 @@ class Detector:
         threshold: Deposits below it, after the division, are set to 0, in MeV.
         mixtures: Materials of one's own, by name.
         summary: What it is, in words.
+        inner_radius: The radius of the face, in mm, for shells of a cylinder; None for flat slabs.
 
     Raises:
-        GeometryError: A number is impossible, a material is unknown, cells reach over the edge of the slabs, or layers are read
-            partly in boxes, partly in rings.
+        GeometryError: A number is impossible, a material is unknown, cells reach over the edge of the slabs, layers are read
+            partly in boxes, partly in rings, or shells are read in boxes.
     """
 
     name: str
@@ -348,6 +352,7 @@ class Detector:
     threshold: float = 0.0 * MeV
     mixtures: Mapping[str, Mixture] = field(default_factory=dict)
     summary: str = ""
+    inner_radius: float | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layers", tuple(self.layers))
@@ -355,6 +360,8 @@ class Detector:
         self._require_numbers()
         self._require_materials()
         self._require_cells()
+        if self.inner_radius is not None:
+            self._require_cylinder(self.inner_radius)
 
     def _require_numbers(self) -> None:
         if not self.layers:
@@ -386,6 +393,20 @@ class Detector:
                 self._refuse(f"cells cover {extent} mm^2 and reach over the face of {self.face[0]:g} x {self.face[1]:g} mm^2")
         if len({isinstance(layers.cells, Boxes) for layers in self.layers}) > 1:
             self._refuse("some layers are read in boxes and some in rings, expected one kind for all")
+
+    def _require_cylinder(self, radius: float) -> None:
+        if not 0 < radius < math.inf:
+            self._refuse(f"inner_radius is {radius}, expected a positive length in mm, or none for flat slabs")
+        if self.face[0] > 2 * math.pi * radius * (1 + 1e-12):
+            self._refuse(
+                f"its face is {self.face[0]:g} mm along the arc, expected at most the circle's {2 * math.pi * radius:g} mm"
+            )
+        if any(isinstance(layers.cells, Boxes) for layers in self.layers):
+            self._refuse(
+                "its slabs are shells of a cylinder and its cells boxes, expected rings, or flat slabs (no inner_radius)"
+            )
+        if self.distance:
+            self._refuse(f"distance is {self.distance:g} mm, expected 0 before a cylinder: particles leave from its face")
 
     def _refuse(self, why: str) -> None:
         msg = f"detector '{self.name}': {why}"

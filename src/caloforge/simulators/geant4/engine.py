@@ -2,8 +2,7 @@ r"""Geant4, the full simulation: every particle of a shower, step by step.
 
 `Geant4` takes a `Detector` and particles and gives their showers, with the processor time that each took. Shower i has random
 numbers of its own, from a seed that is a hash of the seed of the run and of i (`streams`), so it is the same in whatever
-batches, and by however many workers, it and the others are simulated. Energies of cells are summed by Geant4's scorer within
-Geant4.
+batches, and by however many workers, it and the others are simulated.
 """
 
 __all__ = ["Finished", "Geant4", "TimedShowers"]
@@ -22,7 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from caloforge import streams
@@ -228,18 +227,37 @@ class Geant4:
             msg = f"impact has shape {tuple(impact.shape)}, expected ({n}, 2): x and y of each particle, in mm"
             raise ShowerValueError(msg)
         theta = torch.zeros(n) if particles.theta is None else particles.theta
-        half = torch.tensor(self.detector.face) / 2
         aside = self.detector.distance * theta.double().tan().abs()
-        bad = (impact.abs() > half).any(1) | ~(theta.abs() < math.pi / 2) | (aside > self.detector.distance)
+        bad = ~self._on_face(impact) | ~(self._cosine(particles, impact) > 0) | (aside > self.detector.distance)
         if bad.any():
             first = int(bad.nonzero()[0, 0])
             x, y, t = float(impact[first, 0]), float(impact[first, 1]), float(theta[first])
+            width, length = (2 * half for half in self._half)
             reach = "45 degrees" if self.detector.distance else "90 degrees"
             msg = (
                 f"{int(bad.sum())} of {n} particles do not meet the front face, the first at index {first} (x {x:g} mm, "
-                f"y {y:g} mm, theta {t:g}); expected a place on {2 * half[0]:g} x {2 * half[1]:g} mm^2 and less than {reach}"
+                f"y {y:g} mm, theta {t:g}); expected a place on {width:g} x {length:g} mm^2 and less than {reach}"
             )
             raise ShowerValueError(msg)
+
+    @property
+    def _half(self) -> tuple[float, float]:
+        """Half the size of the front face along x and y, as seen from the beam, in mm."""
+        (arc, length), radius = self.detector.face, self.detector.inner_radius
+        across = arc / 2 if radius is None else radius * math.sin(min(arc / 2 / radius, math.pi / 2))
+        return across, length / 2
+
+    def _on_face(self, impact: Float[Tensor, "showers 2"]) -> Bool[Tensor, " showers"]:
+        return (impact.abs() <= torch.tensor(self._half)).all(1)
+
+    def _cosine(self, particles: Particles, impact: Float[Tensor, "showers 2"]) -> Float[Tensor, " showers"]:
+        """The cosine of the angle to the front face's normal."""
+        n, radius = len(particles), self.detector.inner_radius
+        theta, phi = (torch.zeros(n) if angle is None else angle.double() for angle in (particles.theta, particles.phi))
+        if radius is None:
+            return theta.cos()
+        sine = impact[:, 0].double() / radius
+        return theta.sin() * phi.cos() * sine + theta.cos() * (1 - sine**2).clamp(min=0).sqrt()
 
 
 def _tasks(particles: Particles, impact: Float[Tensor, "showers 2"], seed: int, first_index: int) -> Iterator[Task]:

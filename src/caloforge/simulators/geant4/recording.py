@@ -25,8 +25,8 @@ from caloforge.io import CaloChallengeWriter, NewFile
 from caloforge.showers import Particles, spans
 from caloforge.simulators.geant4.engine import Finished, Geant4, Progress
 
-_RECORD = struct.Struct("<qdII")
-"""Number of the shower, its time in ms, how many cells were hit, the checksum of these."""
+_HEAD, _CHECKSUM = struct.Struct("<qdI"), struct.Struct("<I")
+"""Number of the shower, its time in ms, how many cells were hit; then the checksum of these and of what follows."""
 
 _CELLS, _DEPOSITS = np.dtype("<i4"), np.dtype("<f4")
 _AT_A_TIME = 500
@@ -75,8 +75,9 @@ class Recording:
 
     def append(self, one: Finished) -> None:
         """Keep a finished shower: it is handed to the system before this returns."""
+        head = _HEAD.pack(one.number, one.milliseconds, len(one.cells))
         body = one.cells.astype(_CELLS).tobytes() + one.deposits.astype(_DEPOSITS).tobytes()
-        self._file.write(_RECORD.pack(one.number, one.milliseconds, len(one.cells), zlib.crc32(body)) + body)
+        self._file.write(head + _CHECKSUM.pack(zlib.crc32(head + body)) + body)
         self._file.flush()
         self.number += 1
 
@@ -92,10 +93,11 @@ class Recording:
         """The good records; afterwards the file stands at the end of the last of them."""
         self._file.seek(len(self._header))
         end = self._file.tell()
-        while len(head := self._file.read(_RECORD.size)) == _RECORD.size:
-            index, milliseconds, hits, checksum = _RECORD.unpack(head)
+        while len(head := self._file.read(_HEAD.size)) == _HEAD.size:
+            index, milliseconds, hits = _HEAD.unpack(head)
+            checksum = self._file.read(_CHECKSUM.size)
             body = self._file.read(hits * (_CELLS.itemsize + _DEPOSITS.itemsize))
-            if zlib.crc32(body) != checksum:
+            if checksum != _CHECKSUM.pack(zlib.crc32(head + body)):
                 break
             end = self._file.tell()
             cut = hits * _CELLS.itemsize

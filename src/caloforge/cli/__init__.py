@@ -35,7 +35,20 @@ class _Ordered(TyperGroup):
 
     def list_commands(self, ctx: Any) -> list[str]:
         del ctx
-        return ["demo", "simulate", "tune", "generate", "refine", "evaluate", "bench", "train", "show", "convert", "models", "data"]
+        return [
+            "demo",
+            "simulate",
+            "tune",
+            "generate",
+            "refine",
+            "evaluate",
+            "bench",
+            "train",
+            "show",
+            "convert",
+            "models",
+            "data",
+        ]
 
 
 app = typer.Typer(cls=_Ordered, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="rich")

@@ -23,7 +23,9 @@ from caloforge.systems import Refiner, TrainingShowers, load_recipe, train
 SEED = 23
 
 
-def rows(start: GFlash, full: Mapping[str, Showers], judges: tuple[Judge, ...], options: argparse.Namespace, out: Path) -> Iterator[str]:
+def rows(
+    start: GFlash, full: Mapping[str, Showers], judges: tuple[Judge, ...], options: argparse.Namespace, out: Path
+) -> Iterator[str]:
     """Train a bridge from the start, refine, judge, tell."""
     fast = {name: start.simulate(showers.particles, seed=SEED + i) for i, (name, showers) in enumerate(full.items())}
     data = TrainingShowers(full["train"], fast["train"])

@@ -1,7 +1,9 @@
 """What holds for every test: a fixed seed, and torch's global state left as it was found."""
 
+import os
 import random
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +12,12 @@ from hypothesis import settings
 
 settings.register_profile("reproducible", deadline=None, derandomize=True, database=None, max_examples=50)
 settings.load_profile("reproducible")
+
+
+def pytest_configure() -> None:
+    """Find Geant4's data in a folder beside the repository, such as ``../data/geant4``, where the environment names none."""
+    for found in sorted(Path(__file__).parents[2].glob("*/geant4/G4EMLOW*")):
+        os.environ.setdefault("GEANT4_DATA_DIR", str(found.parent))
 
 
 @pytest.fixture(autouse=True)

@@ -72,3 +72,12 @@ def test_a_file_that_is_no_tuned_simulator_is_one_clear_line(caloforge: Caloforg
     [line] = outcome.err.splitlines()
     assert "expected a file that 'caloforge tune gflash' has written" in line
     assert not (tmp_path / "out.h5").exists()
+
+
+@pytest.mark.parametrize("words", [("--detector", "pbwo4-10x10"), ("--response", 0.9)])
+def test_the_file_alone_says_detector_and_response(caloforge: Caloforge, tmp_path: Path, words: tuple[object, ...]) -> None:
+    given = ("--tuned", tmp_path / "tuned.yaml", *words)
+    outcome = caloforge("simulate", "gflash", "-n", 3, "--energy", "50GeV", "--seed", 4, *given, tmp_path / "out.h5")
+    assert outcome.code == 2
+    [line] = outcome.err.splitlines()
+    assert "leave out --detector and --response" in line

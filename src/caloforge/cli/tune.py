@@ -2,7 +2,6 @@
 
 __all__ = ["tune"]
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
     from caloforge.simulators import Departure, Fitted
 
 tune = typer.Typer(no_args_is_help=True, help="Fit a simulator's constants to showers.")
-
-CHUNK = 1 << 20
 
 
 @tune.callback()
@@ -96,13 +93,11 @@ def _detector(full: "ShowerSource", named: str | None) -> "Detector":
 
 def _origin(full: Path, fitted: "Fitted") -> dict[str, str | int | float]:
     """What the constants were fitted to, for the reader of the file."""
-    digest = hashlib.sha256()
-    with full.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
+    from caloforge.io.input import checksum
+
     return {
         "full": full.name,
-        "full_sha256": digest.hexdigest(),
+        "full_sha256": checksum(full),
         "showers": fitted.showers,
         "least_energy_mev": fitted.energies[0],
         "largest_energy_mev": fitted.energies[1],

@@ -1,7 +1,8 @@
 """What every file of showers has in common: it is read by slices, and no value leaves it unchecked."""
 
-__all__ = ["ShowerFile", "require_deposits", "require_energies", "require_file", "require_weights"]
+__all__ = ["ShowerFile", "checksum", "require_deposits", "require_energies", "require_file", "require_weights"]
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,9 @@ from torch import Tensor
 from caloforge.calorimeter import Calorimeter
 from caloforge.errors import FileFormatError, ShowerValueError
 from caloforge.showers import Showers, spans
+
+_CHUNK = 1 << 20
+"""So many bytes are read at a time for a checksum."""
 
 
 class ShowerFile(ABC):
@@ -80,6 +84,15 @@ class ShowerFile(ABC):
             FileFormatError: The file is damaged.
         """
         return (self[span] for span in spans(len(self), size))
+
+
+def checksum(path: Path) -> str:
+    """The SHA-256 checksum of a file of any size, in hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def require_file(path: Path) -> None:

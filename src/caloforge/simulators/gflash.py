@@ -40,14 +40,7 @@ from caloforge.simulators import longitudinal, variates
 from caloforge.simulators.longitudinal import Steps, Walk
 from caloforge.simulators.meanfield import expected_deposits
 from caloforge.simulators.media import material_of, medium_of, visible_shares
-from caloforge.simulators.parametrisation import (
-    Homogeneous,
-    Medium,
-    Tuning,
-    profile,
-    radial,
-    relative_depth,
-)
+from caloforge.simulators.parametrisation import Homogeneous, Medium, Tuning, profile, radial, relative_depth
 from caloforge.simulators.spots import Address, Cells, Purpose, scatter
 from caloforge.units import MeV, TeV, format_energy, mm
 
@@ -186,7 +179,7 @@ class GFlash:
             for z_1, w_1 in zip(points, weights, strict=True)
             for z_2, w_2 in zip(points, weights, strict=True)
         ]
-        return torch.stack(parts).sum(dim=0)
+        return self._read(torch.stack(parts).sum(dim=0))
 
     @property
     def cells(self) -> Cells:
@@ -203,7 +196,8 @@ class GFlash:
         return self.medium.depths(_thicknesses(self.cells))
 
     @property
-    def _tuning(self) -> Tuning:
+    def used_tuning(self) -> Tuning:
+        """The constants of the parametrisation: its own, or those of the medium's kind."""
         return self.medium.tuning if self.tuning is None else self.tuning
 
     def _walk(self, device: torch.device) -> Walk:
@@ -252,11 +246,11 @@ class GFlash:
     def _showers_at_once(self, energies: Tensor) -> int:
         most = _SHOWERS_AT_ONCE if energies.device.type == "cpu" else _SHOWERS_AT_ONCE_ON_DEVICE
         largest = energies.max().double().reshape(1, 1)
-        spots = profile(self.medium.constants, self._tuning, largest, largest.new_zeros(1, 2)).spots
+        spots = profile(self.medium.constants, self.used_tuning, largest, largest.new_zeros(1, 2)).spots
         return max(1, min(most, int(_SPOTS_AT_ONCE / float(spots)), _CELLS_AT_ONCE // self.calorimeter.n_cells))
 
     def _piece(self, energies: Float[Tensor, "showers 1"], address: Address) -> Float[Tensor, "showers cells"]:
-        constants, tuning, walk = self.medium.constants, self._tuning, self._walk(energies.device)
+        constants, tuning, walk = self.medium.constants, self.used_tuning, self._walk(energies.device)
         normals = streams.normals(address.keys(Purpose.PROFILE)[:, 0], 4)
         shower = profile(constants, tuning, energies, normals[:, :2])
         steps = longitudinal.steps(shower, energies, walk.edges, self.energy_limit)
@@ -269,11 +263,11 @@ class GFlash:
     def _expected(
         self, energies: Float[Tensor, "showers 1"], normals: Float[Tensor, "showers 2"]
     ) -> Float[Tensor, "showers cells"]:
-        constants, tuning, walk = self.medium.constants, self._tuning, self._walk(energies.device)
+        constants, tuning, walk = self.medium.constants, self.used_tuning, self._walk(energies.device)
         shower = profile(constants, tuning, energies, normals)
         in_steps = longitudinal.expected_energies(shower, energies, walk.edges, self.energy_limit)
         shape = radial(constants, tuning, energies, relative_depth(shower, walk.middles))
-        return self._read(expected_deposits(self.cells, walk, in_steps, shape))
+        return expected_deposits(self.cells, walk, in_steps, shape)
 
 
 def _sampled(steps: Steps, scale: float, address: Address) -> Steps:

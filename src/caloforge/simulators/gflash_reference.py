@@ -49,7 +49,7 @@ def reference_steps(simulator: GFlash, energy: float, z_1: float, z_2: float) ->
         z_2: Another.
     """
     m = simulator.medium.constants
-    u = SimpleNamespace(**{name: float(x) for name, x in vars(simulator.tuning or simulator.medium.tuning).items()})
+    u = SimpleNamespace(**{name: float(x) for name, x in vars(simulator.used_tuning).items()})
     log_y = math.log(energy / m.critical_energy)
     mean_maximum = log_y + u.maximum_1 + u.maximum_2 * m.period + u.maximum_3 * m.mismatch
     mean_alpha = max(1.1, u.alpha_1 + (u.alpha_2 + u.alpha_3 / m.z) * log_y + u.alpha_4 * m.period)

@@ -27,6 +27,9 @@ from caloforge.simulators.parametrisation import Constants, Homogeneous, Medium,
 _TYPICAL_RATE = 0.5
 r""":math:`\beta` of a typical shower, :math:`\alpha = 4` and :math:`T = 6`: an electron of some 10 GeV in a heavy absorber."""
 
+_ROUNDED = 9
+"""Sums of thicknesses, in mm, are rounded to so many decimals."""
+
 _ROUNDING = 1e-9
 
 _BENCHMARK = "G4_PbWO4"
@@ -166,7 +169,7 @@ def _together(detector: Detector, slabs: Sequence[Slab], periods: int) -> tuple[
     names = tuple(dict.fromkeys(slab.material for slab in slabs))
     each = [(material_of(detector, name), sum(s.thickness for s in slabs if s.material == name) / periods) for name in names]
     material = each[0][0] if len(each) == 1 else Material.layered(" and ".join(names), each)
-    return material, round(sum(thickness for _, thickness in each), 9)
+    return material, round(sum(thickness for _, thickness in each), _ROUNDED)
 
 
 def _homogeneous(material: Material) -> Homogeneous:

@@ -59,7 +59,7 @@ def write_gflash(
         "version": VERSION,
         "detector": detector.describe(),
         "response": float(simulator.response),
-        "tuning": _differences(simulator.tuning or start.medium.tuning, start.medium.tuning),
+        "tuning": _differences(simulator.used_tuning, start.medium.tuning),
         "origin": dict(origin or {}),
     }
     with NewFile(path, overwrite=overwrite) as partial:

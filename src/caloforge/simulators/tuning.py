@@ -156,7 +156,7 @@ class _Problem:
 
     def values(self, x: Float[Tensor, " constants"]) -> Float[Tensor, " constants"]:
         """The constants."""
-        tuning = _tuning(self.start)
+        tuning = self.start.used_tuning
         each = [float(self.start.response if name == RESPONSE else getattr(tuning, name)) for name in self.names]
         start = x.new_tensor(each)
         return start + self.prior * torch.where(start == 0, 1.0, start.abs()) * x
@@ -165,7 +165,7 @@ class _Problem:
         """GFlash with these values of the constants."""
         given: dict[str, Any] = dict(zip(self.names, values, strict=True))
         response = given.pop(RESPONSE, self.start.response)
-        return replace(self.start, tuning=replace(_tuning(self.start), **given), response=response)
+        return replace(self.start, tuning=replace(self.start.used_tuning, **given), response=response)
 
     def residuals(self, x: Float[Tensor, " constants"], slice_: int) -> Float[Tensor, " bins"]:
         """The r of one slice of incident energy."""
@@ -267,10 +267,6 @@ def departures(simulator: GFlash, full: ShowerSource) -> tuple[Departure, ...]:
         CaloforgeError: As for `fit_tuning`.
     """
     return _departures(simulator, _measured(simulator, full, slices=6, segments=1))
-
-
-def _tuning(simulator: GFlash) -> Tuning:
-    return simulator.medium.tuning if simulator.tuning is None else simulator.tuning
 
 
 def _require_constants(names: Sequence[str]) -> None:

@@ -6,7 +6,6 @@ numbers. Nothing is unpickled.
 
 __all__ = ["Card", "Course", "Model"]
 
-import hashlib
 import json
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 from caloforge.calorimeter import Calorimeter
 from caloforge.errors import EnergyRangeError, EnergyRangeWarning, ModelError
 from caloforge.io import NewFile
+from caloforge.io.input import checksum
 from caloforge.learn.training import Phase
 from caloforge.showers import ELECTRON
 from caloforge.units import format_energy
@@ -122,7 +122,7 @@ class Model(nn.Module):
         with NewFile(directory / _WEIGHTS, overwrite=True) as partial:
             save_file({k: _stored(v, halve=k in weights) for k, v in self.state_dict().items()}, partial)
             partial.chmod(0o644)
-            self.card = replace(self.card, sha256=_checksum(partial))
+            self.card = replace(self.card, sha256=checksum(partial))
         with NewFile(directory / _CARD, overwrite=True) as partial:
             partial.write_text(json.dumps(asdict(self.card), indent=2) + "\n")
         return self.card
@@ -135,7 +135,7 @@ class Model(nn.Module):
         """
         path = directory / _WEIGHTS
         try:
-            if _checksum(path) != self.card.sha256:
+            if checksum(path) != self.card.sha256:
                 msg = f"{path}: its checksum is not the one of the card: the file is damaged or of another model"
                 raise ModelError(msg)
             self.load_state_dict(load_file(path))
@@ -166,7 +166,3 @@ class Course:
 def _stored(tensor: Tensor, *, halve: bool) -> Tensor:
     tensor = tensor.detach().cpu().contiguous()
     return tensor.half() if halve else tensor
-
-
-def _checksum(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

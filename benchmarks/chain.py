@@ -2,10 +2,11 @@
 
     python benchmarks/chain.py [--batch-size 1000] [--repeats 7]
 
-Each repeat runs the stages one after the other, so that all see the same machine; the best of each is printed, with
-ratios. The published sampler is that of model squirels-laptop: the published networks, 20 steps, eager, float32.
-Geant4's time is the mean of those that come with the bundled showers, measured on one busy core of another machine of
-the same kind: good for the order of the ratio.
+Each repeat runs the stages one after the other, so that all see the same machine; the best of each
+is printed, with ratios. The published sampler is that of model squirels-laptop: the published
+networks, 20 steps, eager, float32. Geant4's time is the mean of those that come with the bundled
+showers, measured on one busy core of another machine of the same kind: good for the order of the
+ratio.
 """
 
 import argparse
@@ -28,7 +29,9 @@ def milliseconds(work: Callable[[], object], showers: int) -> float:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--batch-size", type=int, default=1000)
     parser.add_argument("--repeats", type=int, default=7)
     options = parser.parse_args()
@@ -38,18 +41,33 @@ def main() -> None:
     refiners = {name: zoo.load(name) for name in ("squirels-fast", "squirels-laptop")}
     stages: dict[str, Callable[[], object]] = {
         "GFlash": lambda: pbwo4_gflash().simulate(fast.particles, seed=2),
-        **{f"refine {name}": lambda model=model: model.refine(fast, seed=3) for name, model in refiners.items()},
+        **{
+            f"refine {name}": lambda model=model: model.refine(fast, seed=3)
+            for name, model in refiners.items()
+        },
     }
-    runs = [{name: milliseconds(work, len(fast)) for name, work in stages.items()} for _ in range(options.repeats + 1)][1:]
+    runs = [
+        {name: milliseconds(work, len(fast)) for name, work in stages.items()}
+        for _ in range(options.repeats + 1)
+    ][1:]
     best = {name: min(run[name] for run in runs) for name in stages}
     for name, value in best.items():
-        print(f"{name:28s} {value:8.3f} ms a shower, one thread, batch {len(fast)}, best of {options.repeats}")
+        print(
+            f"{name:28s} {value:8.3f} ms a shower, one thread, batch {len(fast)}, best of "
+            f"{options.repeats}"
+        )
     chain = best["GFlash"] + best["refine squirels-fast"]
     print(f"{'GFlash + squirels-fast':28s} {chain:8.3f} ms")
-    print(f"published sampler / squirels-fast: {best['refine squirels-laptop'] / best['refine squirels-fast']:.1f}")
+    print(
+        "published sampler / squirels-fast: "
+        f"{best['refine squirels-laptop'] / best['refine squirels-fast']:.1f}"
+    )
     if isinstance(full, CaloChallengeFile):
         geant4 = float(full.column("cpu_time_ms").double().mean())
-        print(f"Geant4 (from the file): {geant4:.1f} ms; Geant4 / (GFlash + squirels-fast): {geant4 / chain:.0f}")
+        print(
+            f"Geant4 (from the file): {geant4:.1f} ms; Geant4 / (GFlash + squirels-fast): "
+            f"{geant4 / chain:.0f}"
+        )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Time and memory of an evaluation, part by part, without the classifiers.
 
-Writes two made-up files of showers in a named calorimeter, one cell in eight lit, evaluates one against the other from the files,
-and prints the time of each part and the largest memory of the process; with --neighbours and --classifier, of these alone::
+Writes two made-up files of showers in a named calorimeter, one cell in eight lit, evaluates one
+against the other from the files, and prints the time of each part and the largest memory of the
+process; with --neighbours and --classifier, of these alone::
 
     python benchmarks/evaluation.py
     python benchmarks/evaluation.py --showers 100000 --folder /somewhere/with/4GB
@@ -29,12 +30,18 @@ LIT = 1 / 8
 
 
 def made_up(n: int, calorimeter: str, seed: int) -> Showers:
-    """Showers with log-normal deposits in random cells that share a tenth of the incident energy."""
+    """Showers with log-normal deposits in random cells that share a tenth of the
+    incident energy.
+    """
     generator, geometry = torch.Generator().manual_seed(seed), named_calorimeters()[calorimeter]
     energies = 1 * GeV * 1000 ** torch.rand(n, generator=generator)
     cells = torch.randn(n, geometry.n_cells, generator=generator).exp()
     cells *= torch.rand(n, geometry.n_cells, generator=generator) < LIT
-    return Showers(0.1 * energies[:, None] * cells / cells.sum(dim=1, keepdim=True), Particles(energies), geometry)
+    return Showers(
+        0.1 * energies[:, None] * cells / cells.sum(dim=1, keepdim=True),
+        Particles(energies),
+        geometry,
+    )
 
 
 def written(path: Path, n: int, calorimeter: str, seed: int) -> ShowerSource:
@@ -69,7 +76,9 @@ class Clock:
 def evaluated(full: ShowerSource, candidate: ShowerSource) -> None:
     """All observables, histograms, distances and metrics of feature vectors."""
     clock = Clock()
-    report.evaluate(full, {"candidate": candidate}, settings=report.Settings(judges=()), progress=clock)
+    report.evaluate(
+        full, {"candidate": candidate}, settings=report.Settings(judges=()), progress=clock
+    )
     clock("end")
     for part, seconds in clock.parts.items():
         print(f"{part:>12s} {seconds:8.1f} s")
@@ -78,15 +87,25 @@ def evaluated(full: ShowerSource, candidate: ShowerSource) -> None:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--showers", type=int, default=4000)
     parser.add_argument("--calorimeter", default="calochallenge-2")
     parser.add_argument("--full", type=Path)
     parser.add_argument("--candidate", type=Path)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--folder", type=Path, help="where made-up files go; a temporary one if not given")
-    parser.add_argument("--neighbours", type=int, help="measure precision, recall, density, coverage of so many showers alone")
-    parser.add_argument("--classifier", action="store_true", help="measure the high-level classifier alone")
+    parser.add_argument(
+        "--folder", type=Path, help="where made-up files go; a temporary one if not given"
+    )
+    parser.add_argument(
+        "--neighbours",
+        type=int,
+        help="measure precision, recall, density, coverage of so many showers alone",
+    )
+    parser.add_argument(
+        "--classifier", action="store_true", help="measure the high-level classifier alone"
+    )
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
@@ -95,10 +114,15 @@ def main() -> None:
             return
         paths = (options.full, options.candidate)
         made = [
-            open_showers(path) if path else written(Path(folder) / f"{k}.h5", options.showers, options.calorimeter, k)
+            open_showers(path)
+            if path
+            else written(Path(folder) / f"{k}.h5", options.showers, options.calorimeter, k)
             for k, path in enumerate(paths)
         ]
-        print(f"{len(made[0]):,} + {len(made[1]):,} showers of {made[0].calorimeter.n_cells:,} cells, {options.threads} threads")
+        print(
+            f"{len(made[0]):,} + {len(made[1]):,} showers of {made[0].calorimeter.n_cells:,} "
+            f"cells, {options.threads} threads"
+        )
         if options.classifier:
             measured_classifier(made[0][: options.showers], made[1][: options.showers])
         else:
@@ -108,12 +132,20 @@ def main() -> None:
 def measured_neighbours(n: int, calorimeter: str) -> None:
     """Precision, recall, density and coverage of n showers against n."""
     voxels = [
-        torch.cat([(made_up(s.stop - s.start, calorimeter, 7 * k + s.start).deposits + 0.1).log10() for s in spans(n, 1000)])
+        torch.cat(
+            [
+                (made_up(s.stop - s.start, calorimeter, 7 * k + s.start).deposits + 0.1).log10()
+                for s in spans(n, 1000)
+            ]
+        )
         for k in range(2)
     ]
     start = time.perf_counter()
     neighbours(voxels[0], voxels[1], resampling(np.ones(n), np.ones(n), replicas=20, cuts=20))
-    print(f"neighbours of {n:,} x {n:,} x {voxels[0].shape[1]:,}: {time.perf_counter() - start:.1f} s, peak {peak()}")
+    print(
+        f"neighbours of {n:,} x {n:,} x {voxels[0].shape[1]:,}: {time.perf_counter() - start:.1f} "
+        f"s, peak {peak()}"
+    )
 
 
 def measured_classifier(full: Showers, candidate: Showers) -> None:

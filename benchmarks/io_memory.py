@@ -1,7 +1,8 @@
 """Time and memory of converting showers between the file formats.
 
-Makes showers of 100 cells, writes them as CaloChallenge HDF5, converts that to the SQuIRELS .npy and back, and prints for each
-step the time a shower, the size of the file and the largest memory the process has had so far::
+Makes showers of 100 cells, writes them as CaloChallenge HDF5, converts that to the SQuIRELS .npy
+and back, and prints for each step the time a shower, the size of the file and the largest memory
+the process has had so far::
 
     python benchmarks/io_memory.py --showers 1000000
 """
@@ -27,7 +28,9 @@ from caloforge.units import GeV
 
 @dataclass(frozen=True)
 class MadeUpShowers:
-    """Showers that exist only while they are looked at: log-normal deposits that fall off from the centre, the faint ones 0."""
+    """Showers that exist only while they are looked at: log-normal deposits that fall off from the
+    centre, the faint ones 0.
+    """
 
     n: int
     calorimeter: RegularGrid
@@ -39,7 +42,9 @@ class MadeUpShowers:
         """Make a slice."""
         shower = torch.arange(self.n)[index]
         energies = self._energies(shower)
-        depth = -self.calorimeter.centres[:, :2].norm(dim=1) / 15 + normals(keys(0, shower, 1), self.calorimeter.n_cells)
+        depth = -self.calorimeter.centres[:, :2].norm(dim=1) / 15 + normals(
+            keys(0, shower, 1), self.calorimeter.n_cells
+        )
         deposits = energies[:, None] * depth.exp() / 10
         deposits = torch.where(deposits > 1e-3, deposits, 0)
         return Showers(deposits.float(), Particles(energies), self.calorimeter)
@@ -66,7 +71,11 @@ def convert_there_and_back(n: int, batch_size: int, folder: Path) -> list[dict[s
     steps = [("made up", "a.h5"), ("a.h5", "b.npy"), ("b.npy", "c.h5")]
     results: list[dict[str, float | str]] = []
     for source, target in steps:
-        showers = MadeUpShowers(n, pbwo4_crystals()) if source == "made up" else open_showers(folder / source)
+        showers = (
+            MadeUpShowers(n, pbwo4_crystals())
+            if source == "made up"
+            else open_showers(folder / source)
+        )
         start = time.perf_counter()
         convert(showers, folder / target, batch_size=batch_size, overwrite=True)
         seconds = time.perf_counter() - start
@@ -84,10 +93,17 @@ def convert_there_and_back(n: int, batch_size: int, folder: Path) -> list[dict[s
 
 def main() -> None:
     """Parse, run, print one JSON object a step."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--showers", type=int, default=1_000_000)
     parser.add_argument("--batch-size", type=int, default=1000)
-    parser.add_argument("--warm-up", type=int, default=5000, help="showers converted first, to see by what memory grows then")
+    parser.add_argument(
+        "--warm-up",
+        type=int,
+        default=5000,
+        help="showers converted first, to see by what memory grows then",
+    )
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     for n in (arguments.warm_up, arguments.showers):

@@ -1,10 +1,13 @@
 """How good a surrogate gets with the time it is trained: AUC of classifiers against training time.
 
-A recipe is trained on parts of its epochs, each time from the beginning, since the learning rate falls to zero at the end::
+A recipe is trained on parts of its epochs, each time from the beginning, since the learning rate
+falls to zero at the end::
 
-    python benchmarks/learning_curve.py calodream-ds2-laptop --data train.h5 --full held-out.h5 --out curve
+    python benchmarks/learning_curve.py calodream-ds2-laptop --data train.h5 --full held-out.h5
+    --out curve
 
-prints a line for each training and writes curve/curve.csv: classifier, part of the epochs, seconds, AUC and error.
+prints a line for each training and writes curve/curve.csv: classifier, part of the epochs, seconds,
+AUC and error.
 """
 
 import argparse
@@ -28,7 +31,11 @@ def shortened(recipe: Any, part: float) -> Any:
     """The recipe with so large a part of the epochs of each schedule."""
     if isinstance(recipe, Schedule):
         return replace(recipe, epochs=part * recipe.epochs)
-    groups = {field.name: getattr(recipe, field.name) for field in fields(recipe) if is_dataclass(getattr(recipe, field.name))}
+    groups = {
+        field.name: getattr(recipe, field.name)
+        for field in fields(recipe)
+        if is_dataclass(getattr(recipe, field.name))
+    }
     return replace(recipe, **{name: shortened(group, part) for name, group in groups.items()})
 
 
@@ -38,7 +45,13 @@ def rows(
     """Train, judge, tell: classifier, part, seconds, AUC, error."""
     for part in options.parts:
         start = time.perf_counter()
-        model = train(shortened(recipe, part), options.out / f"part-{part:g}", data, description=str(options.data), resume=True)
+        model = train(
+            shortened(recipe, part),
+            options.out / f"part-{part:g}",
+            data,
+            description=str(options.data),
+            resume=True,
+        )
         seconds = time.perf_counter() - start
         if not isinstance(model, Surrogate):
             msg = f"recipe {options.recipe} does not train a surrogate"
@@ -51,7 +64,9 @@ def rows(
 
 def main() -> None:
     """Parse, run, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("recipe")
     parser.add_argument("--data", required=True, type=Path, help="showers to train on")
     parser.add_argument("--full", required=True, type=Path, help="showers held out")
@@ -68,7 +83,13 @@ def main() -> None:
         for row in rows(load_recipe(options.recipe), data, full, options):
             table.writerow(row)
             name, part, seconds, auc, error = row
-            print(f"{part:6.3f} of the epochs, {seconds:7.0f} s: {name:12s} AUC {auc:.4f} +- {error:.4f}", flush=True)
+            print(
+                (
+                    f"{part:6.3f} of the epochs, {seconds:7.0f} s: {name:12s} AUC {auc:.4f} +- "
+                    f"{error:.4f}"
+                ),
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
-"""Times of the shape network on one core, beside a plain implementation of the paper's, and its training throughput.
+"""Times of the shape network on one core, beside a plain implementation of the paper's, and its
+training throughput.
 
     python benchmarks/shape_network.py [--repeats 5] [--compile]
 
-The plain implementation holds separate query, key and value layers, an explicit softmax over explicit scores, one
-modulation layer a block and residuals written out; it shares the weights of ours, and the two agree. All are timed in
-turn, in processor time; the best of each is printed. For the small network, a training step is the forward and
-backward of a squared error on 64 showers. `--compile` times ours also under torch.compile, which is not counted in the
-ratio.
+The plain implementation holds separate query, key and value layers, an explicit softmax over
+explicit scores, one modulation layer a block and residuals written out; it shares the weights of
+ours, and the two agree. All are timed in turn, in processor time; the best of each is printed. For
+the small network, a training step is the forward and backward of a squared error on 64 showers.
+`--compile` times ours also under torch.compile, which is not counted in the ratio.
 """
 
 import argparse
@@ -54,7 +55,11 @@ class Size:
 
     def inputs(self) -> tuple[Tensor, Tensor, Tensor]:
         """A field, times and conditions."""
-        return torch.randn(self.batch, 1, *self.shape), torch.rand(self.batch), torch.rand(self.batch, _CONDITION)
+        return (
+            torch.randn(self.batch, 1, *self.shape),
+            torch.rand(self.batch),
+            torch.rand(self.batch, _CONDITION),
+        )
 
 
 SIZES = {
@@ -82,7 +87,9 @@ class PlainBlock(nn.Module):
     def __init__(self, block: nn.Module, modulation: nn.Linear, dim: int) -> None:
         super().__init__()
         self.heads = block.heads
-        self.query, self.key, self.value = (_rows(block.query_key_value, k * dim, k * dim + dim) for k in range(3))
+        self.query, self.key, self.value = (
+            _rows(block.query_key_value, k * dim, k * dim + dim) for k in range(3)
+        )
         self.mix = block.mix
         self.dense = nn.Sequential(block.widen, nn.GELU(approximate="tanh"), block.narrow)
         self.modulation = nn.Sequential(nn.SiLU(), modulation)
@@ -91,15 +98,22 @@ class PlainBlock(nn.Module):
 
     def forward(self, x: Tensor, embedded: Tensor) -> Tensor:
         """Attention, then the dense network."""
-        shift, scale, gate, dense_shift, dense_scale, dense_gate = self.modulation(embedded).chunk(6, dim=1)
+        shift, scale, gate, dense_shift, dense_scale, dense_gate = self.modulation(embedded).chunk(
+            6, dim=1
+        )
         x = x + gate.unsqueeze(1) * self.attend(_modulate(self.norm_1(x), shift, scale))
-        return x + dense_gate.unsqueeze(1) * self.dense(_modulate(self.norm_2(x), dense_shift, dense_scale))
+        return x + dense_gate.unsqueeze(1) * self.dense(
+            _modulate(self.norm_2(x), dense_shift, dense_scale)
+        )
 
     def attend(self, x: Tensor) -> Tensor:
         """Self-attention with scores and softmax written out."""
         batch, patches, dim = x.shape
         split = (batch, patches, self.heads, dim // self.heads)
-        query, key, value = (layer(x).reshape(split).permute(0, 2, 1, 3) for layer in (self.query, self.key, self.value))
+        query, key, value = (
+            layer(x).reshape(split).permute(0, 2, 1, 3)
+            for layer in (self.query, self.key, self.value)
+        )
         weights = torch.softmax(query @ key.transpose(-2, -1) / math.sqrt(split[-1]), dim=-1)
         return self.mix((weights @ value).permute(0, 2, 1, 3).reshape(batch, patches, dim))
 
@@ -120,7 +134,9 @@ class PlainTransformer(nn.Module):
         self.positions = network.transformer.positions
         modulation, blocks = network.transformer.modulation, network.transformer.blocks
         pieces = [_rows(modulation, 6 * k * dim, 6 * (k + 1) * dim) for k in range(len(blocks))]
-        self.blocks = nn.ModuleList([PlainBlock(b, m, dim) for b, m in zip(blocks, pieces, strict=True)])
+        self.blocks = nn.ModuleList(
+            [PlainBlock(b, m, dim) for b, m in zip(blocks, pieces, strict=True)]
+        )
         rows = modulation.out_features
         self.end = nn.Sequential(nn.SiLU(), _rows(modulation, rows - 2 * dim, rows))
         self.norm = nn.LayerNorm(dim, elementwise_affine=False, eps=1e-6)
@@ -130,16 +146,22 @@ class PlainTransformer(nn.Module):
         batch, channels = x.shape[:2]
         layers, alpha, r = (n // p for n, p in zip(self.shape, self.patch, strict=True))
         p, q, s = self.patch
-        tokens = x.reshape(batch, channels, layers, p, alpha, q, r, s).permute(0, 2, 4, 6, 3, 5, 7, 1)
+        tokens = x.reshape(batch, channels, layers, p, alpha, q, r, s).permute(
+            0, 2, 4, 6, 3, 5, 7, 1
+        )
         tokens = self.embedding(tokens.reshape(batch, layers * alpha * r, -1)) + self.positions()
         frequencies = torch.exp(-math.log(1e4) * torch.arange(128) / 127)
         phase = FASTEST * time[:, None] * frequencies
-        embedded = self.time(torch.cat([phase.sin(), phase.cos()], dim=1)) + self.condition(condition)
+        embedded = self.time(torch.cat([phase.sin(), phase.cos()], dim=1)) + self.condition(
+            condition
+        )
         for block in self.blocks:
             tokens = block(tokens, embedded)
         shift, scale = self.end(embedded).chunk(2, dim=1)
         out = self.final(_modulate(self.norm(tokens), shift, scale))
-        out = out.reshape(batch, layers, alpha, r, p, q, s, channels).permute(0, 7, 1, 4, 2, 5, 3, 6)
+        out = out.reshape(batch, layers, alpha, r, p, q, s, channels).permute(
+            0, 7, 1, 4, 2, 5, 3, 6
+        )
         return out.reshape(batch, channels, *self.shape)
 
 
@@ -175,7 +197,8 @@ def report(name: str, size: Size, *, repeats: int, compiled: bool) -> None:
         torch.testing.assert_close(ours(*inputs), plain(*inputs), rtol=1e-3, atol=1e-4)
         times = best(works, repeats)
         print(
-            f"{name:10s} batch {size.batch:3d}: ours {1e3 * times['ours']:8.1f} ms a forward, with the exact GELU "
+            f"{name:10s} batch {size.batch:3d}: ours {1e3 * times['ours']:8.1f} ms a forward, "
+            "with the exact GELU "
             f"{1e3 * times['exact']:8.1f} ms, plain {1e3 * times['plain']:8.1f} ms; plain / ours "
             f"{times['plain'] / times['ours']:.2f}, {times['plain'] / times['exact']:.2f}"
         )
@@ -189,18 +212,28 @@ def report(name: str, size: Size, *, repeats: int, compiled: bool) -> None:
 def report_training(name: str, size: Size, repeats: int) -> None:
     """Time training steps of one size and print it."""
     inputs = size.inputs()
-    networks = {"ours": size.network(), "exact": size.network(exact_gelu=True), "plain": PlainTransformer(size.network())}
-    works = {key: lambda network=network: training_step(network, inputs) for key, network in networks.items()}
+    networks = {
+        "ours": size.network(),
+        "exact": size.network(exact_gelu=True),
+        "plain": PlainTransformer(size.network()),
+    }
+    works = {
+        key: lambda network=network: training_step(network, inputs)
+        for key, network in networks.items()
+    }
     rates = {key: size.batch / value for key, value in best(works, repeats).items()}
     print(
-        f"{name:10s} batch {size.batch:3d}: training ours {rates['ours']:.0f} showers/s, with the exact GELU "
+        f"{name:10s} batch {size.batch:3d}: training ours {rates['ours']:.0f} showers/s, with the "
+        "exact GELU "
         f"{rates['exact']:.0f} showers/s, plain {rates['plain']:.0f} showers/s"
     )
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--compile", action="store_true")
     options = parser.parse_args()

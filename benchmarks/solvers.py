@@ -1,12 +1,15 @@
-r"""How well a flow is sampled by each solver: AUC against evaluations of the network, as CaloDREAM's figure 9 (arXiv:2405.09629).
+r"""How well a flow is sampled by each solver: AUC against evaluations of the network, as
+CaloDREAM's figure 9 (arXiv:2405.09629).
 
-The showers of the full simulation give the incident energies; the energies of the layers are made once by the model; the shower
-in them by each solver and number of evaluations. Bespoke solvers, local and global, are made for the flow here. A classifier then
-tells each sample from the full simulation::
+The showers of the full simulation give the incident energies; the energies of the layers are made
+once by the model; the shower in them by each solver and number of evaluations. Bespoke solvers,
+local and global, are made for the flow here. A classifier then tells each sample from the full
+simulation::
 
     python benchmarks/solvers.py calodream-ds2-laptop --full geant4.h5 --out study
 
-writes study/solvers.csv and study/solvers.png, and prints a line for each point: the AUC, its error over the trainings, the time.
+writes study/solvers.csv and study/solvers.png, and prints a line for each point: the AUC, its error
+over the trainings, the time.
 """
 
 import argparse
@@ -45,20 +48,35 @@ class Point:
 
 
 def bespoke(
-    model: Surrogate, stage: FlowStage, showers: Showers, evaluations: int, *, local: bool, folder: Path
+    model: Surrogate,
+    stage: FlowStage,
+    showers: Showers,
+    evaluations: int,
+    *,
+    local: bool,
+    folder: Path,
 ) -> BespokeSolver:
     """A solver made for the flow, under conditions that the model makes itself."""
     recipe = BespokeRecipe(
-        evaluations=evaluations, local=local, showers=256, batch_size=64 if local else 32, steps=2000 if local else 400,
+        evaluations=evaluations,
+        local=local,
+        showers=256,
+        batch_size=64 if local else 32,
+        steps=2000 if local else 400,
         learning_rate=0.01 if local else 0.003,
-    )  # fmt: skip
+    )
     solver = BespokeSolver(evaluations)
     incident = showers.energies.double()
     with torch.no_grad():
         energies = model.energy.sample(incident, torch.arange(len(incident)))
         conditions = stage.condition(incident, energies)
     phases = [solver_phase(stage, solver, recipe, conditions, (SEED, evaluations))]
-    training.run(phases, {"solver": solver}, folder / f"{'local' if local else 'global'}-{evaluations}", checkpoint_every=10_000)
+    training.run(
+        phases,
+        {"solver": solver},
+        folder / f"{'local' if local else 'global'}-{evaluations}",
+        checkpoint_every=10_000,
+    )
     return solver.requires_grad_(requires_grad=False)
 
 
@@ -71,10 +89,15 @@ def samplers(
             if count % method.evaluations == 0:
                 yield name, Steps(method, count // method.evaluations)
         for local in (False, True) if count <= most else ():
-            yield f"BNS {'local' if local else 'global'}", bespoke(model, stage, showers, count, local=local, folder=folder)
+            yield (
+                f"BNS {'local' if local else 'global'}",
+                bespoke(model, stage, showers, count, local=local, folder=folder),
+            )
 
 
-def points(model: Surrogate, full: Showers, judges: list[Judge], options: argparse.Namespace) -> Iterator[Point]:
+def points(
+    model: Surrogate, full: Showers, judges: list[Judge], options: argparse.Namespace
+) -> Iterator[Point]:
     """Make, judge, tell."""
     stage = model.shape
     if not isinstance(stage, FlowStage):
@@ -99,10 +122,18 @@ def draw(found: list[Point], path: Path) -> None:
         for solver in dict.fromkeys(point.solver for point in found):
             line = [p for p in found if p.solver == solver and p.judge == name]
             axes.errorbar(
-                [p.evaluations for p in line], [p.auc for p in line], [p.error for p in line], marker="o", capsize=2, label=solver
+                [p.evaluations for p in line],
+                [p.auc for p in line],
+                [p.error for p in line],
+                marker="o",
+                capsize=2,
+                label=solver,
             )
         axes.set(xscale="log", xlabel="evaluations of the network", ylabel=f"AUC, {name}")
-        axes.set_xticks(sorted({p.evaluations for p in found}), [str(n) for n in sorted({p.evaluations for p in found})])
+        axes.set_xticks(
+            sorted({p.evaluations for p in found}),
+            [str(n) for n in sorted({p.evaluations for p in found})],
+        )
         axes.minorticks_off()
         axes.axhline(0.5, color="grey", lw=0.8, ls=":")
         axes.legend(frameon=False)
@@ -111,20 +142,35 @@ def draw(found: list[Point], path: Path) -> None:
 
 def main() -> None:
     """Parse, run, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("model", help="a model of the package, or a directory made by training")
-    parser.add_argument("--full", required=True, type=Path, help="showers of the full simulation, not those of the training")
+    parser.add_argument(
+        "--full",
+        required=True,
+        type=Path,
+        help="showers of the full simulation, not those of the training",
+    )
     parser.add_argument("--out", required=True, type=Path)
-    parser.add_argument("--showers", type=int, default=4000, help="so many of the full simulation are used")
+    parser.add_argument(
+        "--showers", type=int, default=4000, help="so many of the full simulation are used"
+    )
     parser.add_argument("--evaluations", default="1,2,4,8,16,32,64", help="numbers of evaluations")
     parser.add_argument("--judges", default="caloforge", help="the preset of classifiers")
-    parser.add_argument("--levels", nargs="+", default=["low-level", "high-level"], help="which of them")
+    parser.add_argument(
+        "--levels", nargs="+", default=["low-level", "high-level"], help="which of them"
+    )
     parser.add_argument("--trainings", type=int, default=5)
-    parser.add_argument("--bespoke", type=int, default=64, help="the most evaluations of a bespoke solver")
+    parser.add_argument(
+        "--bespoke", type=int, default=64, help="the most evaluations of a bespoke solver"
+    )
     options = parser.parse_args()
     model = zoo.load_surrogate(options.model)
     full = open_showers(options.full, model.calorimeter)[: options.showers]
-    judges = [one for one in judges_for(options.judges, model.calorimeter) if one.name in options.levels]
+    judges = [
+        one for one in judges_for(options.judges, model.calorimeter) if one.name in options.levels
+    ]
     options.out.mkdir(parents=True, exist_ok=True)
     found = []
     with (options.out / "solvers.csv").open("w", newline="", buffering=1) as file:
@@ -133,8 +179,11 @@ def main() -> None:
         for point in points(model, full, judges, options):
             found.append(point)
             table.writerow(tuple(vars(point).values()))
-            print(f"{point.solver:12s} {point.evaluations:4d} {point.judge:12s} AUC {point.auc:.4f} +- {point.error:.4f}"
-                  f"  {point.ms_per_shower:7.2f} ms a shower", flush=True)  # fmt: skip
+            print(
+                f"{point.solver:12s} {point.evaluations:4d} {point.judge:12s} "
+                f"AUC {point.auc:.4f} +- {point.error:.4f}  {point.ms_per_shower:7.2f} ms a shower",
+                flush=True,
+            )
     draw(found, options.out / "solvers.png")
 
 

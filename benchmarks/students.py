@@ -2,9 +2,9 @@
 
     python benchmarks/students.py caloflow-laptop --sample held-out.h5
 
-prints for each batch size the time a shower of the teacher and of the student, on one thread, best of several, and their ratio
-(the slab in the middle stands for all); then how far the numbers of a cell lie apart that both make of the same random numbers,
-as a root mean square and at most.
+prints for each batch size the time a shower of the teacher and of the student, on one thread, best
+of several, and their ratio (the slab in the middle stands for all); then how far the numbers of a
+cell lie apart that both make of the same random numbers, as a root mean square and at most.
 """
 
 import argparse
@@ -37,7 +37,9 @@ def best(make: Callable[[], Tensor], repeats: int) -> float:
 
 
 def middle(stage: MaskedShapeStage, showers: Showers) -> tuple[int, Tensor, Tensor]:
-    """The number of the flow of the slab in the middle, its condition in these showers, and standard normal numbers for it."""
+    """The number of the flow of the slab in the middle, its condition in these showers, and
+    standard normal numbers for it.
+    """
     slab, random = stage.slabs // 2, generator(SEED, 0, 0)
     number = stage.number(slab)
     numbers, window = stage.examples(number, showers, random)
@@ -49,9 +51,13 @@ def middle(stage: MaskedShapeStage, showers: Showers) -> tuple[int, Tensor, Tens
 @torch.inference_mode()
 def main() -> None:
     """Parse, measure, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("model", help="a model of the package, or a directory made by training")
-    parser.add_argument("--sample", required=True, type=Path, help="showers whose conditions are taken")
+    parser.add_argument(
+        "--sample", required=True, type=Path, help="showers whose conditions are taken"
+    )
     parser.add_argument("--batch-sizes", default="1,16,100,1000")
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
@@ -64,15 +70,23 @@ def main() -> None:
     for size in (int(text) for text in options.batch_sizes.split(",")):
         number, condition, noise = middle(stage, file[:size])
         teacher, student = (
-            1e3 * stage.slabs / size * best(partial(flow.inverse, noise, condition), options.repeats)
+            1e3
+            * stage.slabs
+            / size
+            * best(partial(flow.inverse, noise, condition), options.repeats)
             for flow in (stage.flows[number], stage.students[number])
         )
         print(
-            f"batches of {size}: teacher {teacher:.1f}, student {student:.2f} ms a shower, {teacher / student:.1f} times",
+            (
+                f"batches of {size}: teacher {teacher:.1f}, student {student:.2f} ms a shower, "
+                f"{teacher / student:.1f} times"
+            ),
             flush=True,
         )
     number, condition, noise = middle(stage, file[:COMPARED])
-    taught, learned = (flow.inverse(noise, condition) for flow in (stage.flows[number], stage.students[number]))
+    taught, learned = (
+        flow.inverse(noise, condition) for flow in (stage.flows[number], stage.students[number])
+    )
     apart, width = learned - taught, float(taught.std())
     rms, most = float(apart.square().mean().sqrt()), float(apart.abs().max())
     print(f"a cell's numbers, of width {width:.3f}, lie {rms:.4f} (rms) apart, at most {most:.3f}")

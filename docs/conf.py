@@ -13,7 +13,13 @@ author = "caloforge developers"
 copyright = "caloforge developers"
 release = version = caloforge.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax", "sphinx.ext.viewcode"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.mathjax",
+    "sphinx.ext.viewcode",
+]
 exclude_patterns = ["_build"]
 myst_enable_extensions = ["dollarmath", "colon_fence", "deflist"]
 myst_heading_anchors = 3
@@ -32,17 +38,34 @@ MODULES = Path(__file__).parent / "reference" / "modules"
 
 
 def public_modules() -> list[str]:
-    """The names of all modules of the package without a leading underscore, in the order of the tree."""
+    """The names of all modules of the package without a leading underscore, in the order of the
+    tree.
+    """
     found = pkgutil.walk_packages(caloforge.__path__, "caloforge.")
-    return ["caloforge", *(m.name for m in found if not any(part.startswith("_") for part in m.name.split(".")))]
+    return [
+        "caloforge",
+        *(m.name for m in found if not any(part.startswith("_") for part in m.name.split("."))),
+    ]
 
 
 def page(name: str) -> str:
-    """The reference page of one module: what it defines itself; what it takes from others stands with them."""
+    """The reference page of one module: what it defines itself; what it takes from others stands
+    with them.
+    """
     module = import_module(name)
     is_package = "__path__" in vars(module)
     options = ["   :members:", "   :ignore-module-all:"] if is_package else ["   :members:"]
-    return "\n".join([f"``{name}``", "=" * (len(name) + 4), "", f".. automodule:: {name}", *options, "   :show-inheritance:", ""])
+    return "\n".join(
+        [
+            f"``{name}``",
+            "=" * (len(name) + 4),
+            "",
+            f".. automodule:: {name}",
+            *options,
+            "   :show-inheritance:",
+            "",
+        ]
+    )
 
 
 def write_reference(app: Sphinx) -> None:

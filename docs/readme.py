@@ -1,6 +1,7 @@
 """Fill the README with what the package does here and now: `make readme`.
 
-The demo is run, and its output and two of its figures are taken over; the table of results is made from the cards of the models.
+The demo is run, and its output and two of its figures are taken over; the table of results is made
+from the cards of the models.
 """
 
 import re
@@ -32,17 +33,25 @@ def demo() -> str:
     """Run the demo, keep its figures, and give what it prints, as Markdown."""
     with TemporaryDirectory() as folder:
         words = [sys.executable, "-c", "from caloforge.cli import main; main()", "demo"]
-        printed = subprocess.run(words, cwd=folder, check=True, stdout=subprocess.PIPE, text=True).stdout
+        printed = subprocess.run(
+            words, cwd=folder, check=True, stdout=subprocess.PIPE, text=True
+        ).stdout
         IMAGES.mkdir(exist_ok=True)
         for name in FIGURES:
             shutil.copy(Path(folder) / "demo-output" / "report" / "figures" / name, IMAGES / name)
-    lines = [part for line in printed.splitlines() for part in (wrap(line, WIDTH) if len(line) > WIDTH else [line.rstrip()])]
+    lines = [
+        part
+        for line in printed.splitlines()
+        for part in (wrap(line, WIDTH) if len(line) > WIDTH else [line.rstrip()])
+    ]
     return "\n".join(["```text", *lines, "```"])
 
 
 def results() -> str:
     """The distances of the refiners' cards, as a table in Markdown."""
-    cards = [card for card in (zoo.card(name) for name in zoo.names()) if not makes_from_particles(card)]
+    cards = [
+        card for card in (zoo.card(name) for name in zoo.names()) if not makes_from_particles(card)
+    ]
     header = ["showers", "observable", "floor", "GFlash", *(f"`{card.name}`" for card in cards)]
     lines = [header, ["---", "---", *["---:"] * (len(header) - 2)]]
     for sample in cards[0].metrics:
@@ -50,9 +59,17 @@ def results() -> str:
         for key, title in OBSERVABLES.items():
             numbers = [m["wasserstein"][key] for m in measured]
             distances = [numbers[0]["floor"], numbers[0]["fast"], *(n["distance"] for n in numbers)]
-            lines.append([sample.split(" electrons")[0], title, *(f"{d:.2g}" if d < 10 else f"{d:.0f}" for d in distances)])
+            lines.append(
+                [
+                    sample.split(" electrons")[0],
+                    title,
+                    *(f"{d:.2g}" if d < 10 else f"{d:.0f}" for d in distances),
+                ]
+            )
         aucs = [0.5, measured[0]["auc_fast"], *(m["auc"] for m in measured)]
-        lines.append([sample.split(" electrons")[0], "AUC of a classifier", *(f"{auc:.3f}" for auc in aucs)])
+        lines.append(
+            [sample.split(" electrons")[0], "AUC of a classifier", *(f"{auc:.3f}" for auc in aucs)]
+        )
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

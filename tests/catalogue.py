@@ -49,7 +49,9 @@ LAYERED: list[LayeredGrid] = [
             GridLayer((6, 12), (80.0, 40.0), 43.0),
         ),
     ),
-    LayeredGrid("square-layers", (GridLayer((4, 4), (1.0, 1.0), 2.0), GridLayer((2, 2), (2.0, 2.0), 3.0))),
+    LayeredGrid(
+        "square-layers", (GridLayer((4, 4), (1.0, 1.0), 2.0), GridLayer((2, 2), (2.0, 2.0), 3.0))
+    ),
 ]
 
 CALORIMETERS: list[Calorimeter] = [*GRIDS, *CYLINDERS, *LAYERED]

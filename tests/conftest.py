@@ -10,12 +10,16 @@ import pytest
 import torch
 from hypothesis import settings
 
-settings.register_profile("reproducible", deadline=None, derandomize=True, database=None, max_examples=50)
+settings.register_profile(
+    "reproducible", deadline=None, derandomize=True, database=None, max_examples=50
+)
 settings.load_profile("reproducible")
 
 
 def pytest_configure() -> None:
-    """Find Geant4's data in a folder beside the repository, such as ``../data/geant4``, where the environment names none."""
+    """Find Geant4's data in a folder beside the repository, such as ``../data/geant4``, where the
+    environment names none.
+    """
     for found in sorted(Path(__file__).parents[2].glob("*/geant4/G4EMLOW*")):
         os.environ.setdefault("GEANT4_DATA_DIR", str(found.parent))
 
@@ -43,6 +47,10 @@ def _torch_left_as_found() -> Iterator[None]:
     torch.set_default_dtype(before["default dtype"])
     torch.set_num_threads(before["number of threads"])
     torch.set_grad_enabled(before["gradient mode"])
-    changed = [f"{name}: {before[name]} became {after[name]}" for name in before if before[name] != after[name]]
+    changed = [
+        f"{name}: {before[name]} became {after[name]}"
+        for name in before
+        if before[name] != after[name]
+    ]
     if changed:
         pytest.fail(f"the test changed torch's global state: {', '.join(changed)}", pytrace=False)

@@ -1,4 +1,6 @@
-"""What tests of Geant4 need: the real one where it is, and a worker that plays its part where it is not."""
+"""What tests of Geant4 need: the real one where it is, and a worker that plays its part where it is
+not.
+"""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -42,7 +44,9 @@ while True:
     connection.send(("done", (number, cells, np.full(len(cells), energy / 8), 1.5)))
 os._exit(0)
 """
-"""A worker that knows the protocol and no physics: four crystals, chosen by the seeds, get an eighth of the energy each."""
+"""A worker that knows the protocol and no physics: four crystals, chosen by the seeds, get an
+eighth of the energy each.
+"""
 
 LAST_WORDS = """
 -------- EEEE ------- G4Exception-START -------- EEEE -------
@@ -55,7 +59,9 @@ file <brem_SB/br82> is not opened!
 
 @pytest.fixture
 def actor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the actor take the part of Geant4's workers, with data sets that suffice for the electromagnetic lists."""
+    """Let the actor take the part of Geant4's workers, with data sets that suffice for the
+    electromagnetic lists.
+    """
     program, data = tmp_path / "actor.py", tmp_path / "data"
     program.write_text(ACTOR)
     standard_data(data)

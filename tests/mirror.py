@@ -1,4 +1,6 @@
-"""A server on this machine that has Geant4's archives in small: the folders are the official ones, what is in them is not."""
+"""A server on this machine that has Geant4's archives in small: the folders are the official ones,
+what is in them is not.
+"""
 
 import hashlib
 import io
@@ -34,10 +36,20 @@ def tarball(files: dict[str, bytes], *links: tarfile.TarInfo) -> bytes:
 
 
 def contents(archive: Archive) -> dict[str, bytes]:
-    """What the lists of physics need of a data set, each with some bytes that cannot be compressed."""
-    needs = {need.within for physics in PHYSICS.values() for need in physics.needs if need.data_set == archive.data_set}
+    """What the lists of physics need of a data set, each with some bytes that cannot
+    be compressed.
+    """
+    needs = {
+        need.within
+        for physics in PHYSICS.values()
+        for need in physics.needs
+        if need.data_set == archive.data_set
+    }
     source = random.Random(archive.data_set)
-    return {f"{archive.folder}/{within or 'x'}/0".replace(".dat/0", ".dat"): source.randbytes(1500) for within in needs}
+    return {
+        f"{archive.folder}/{within or 'x'}/0".replace(".dat/0", ".dat"): source.randbytes(1500)
+        for within in needs
+    }
 
 
 @dataclass
@@ -77,7 +89,9 @@ class Mirror:
             request.send_error(self.status or 404)
             return
         whole = self.files[name]
-        start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted and self.resumes else 0
+        start = (
+            int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted and self.resumes else 0
+        )
         if start and start >= len(whole):
             request.send_error(416)
             return
@@ -113,9 +127,19 @@ def served(mirror: Mirror) -> Iterator[Mirror]:
 
 @pytest.fixture
 def mirror(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Mirror]:
-    """The server, with all archives, whose checksums are those expected meanwhile; nothing is set, and nothing is at home."""
+    """The server, with all archives, whose checksums are those expected meanwhile; nothing is set,
+    and nothing is at home.
+    """
     variables = ("GEANT4_DATA_DIR", *(variable for _, variable in DATA_SETS.values()))
-    for name in (*variables, "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"):
+    for name in (
+        *variables,
+        "http_proxy",
+        "HTTP_PROXY",
+        "all_proxy",
+        "ALL_PROXY",
+        "no_proxy",
+        "NO_PROXY",
+    ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setattr("caloforge.simulators.geant4.download._CHUNK", CHUNK)
@@ -127,7 +151,9 @@ def mirror(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Mirror]:
         yield made
 
 
-def put(mirror: Mirror, archive: Archive, content: bytes, monkeypatch: pytest.MonkeyPatch) -> Archive:
+def put(
+    mirror: Mirror, archive: Archive, content: bytes, monkeypatch: pytest.MonkeyPatch
+) -> Archive:
     """Let the server have, and everyone expect, this archive of a data set."""
     mirror.files[archive.file] = content
     expected = replace(archive, sha256=hashlib.sha256(content).hexdigest(), size=len(content))

@@ -35,7 +35,9 @@ def test_every_property_has_one_entry_a_cell(calorimeter: Calorimeter) -> None:
 
 
 @every_calorimeter
-def test_symmetries_are_distinct_permutations_with_the_identity_first(calorimeter: Calorimeter) -> None:
+def test_symmetries_are_distinct_permutations_with_the_identity_first(
+    calorimeter: Calorimeter,
+) -> None:
     cells = torch.arange(calorimeter.n_cells)
     symmetries = calorimeter.symmetries
     assert torch.equal(symmetries[0], cells)
@@ -72,8 +74,20 @@ def test_symmetries_are_rotations_or_reflections_about_the_beam(calorimeter: Cal
 @pytest.mark.parametrize(
     ("name", "order"),
     [
-        *(("pbwo4-10x10", 8), ("30-cubed", 8), ("oblong", 4), ("square-face-oblong-cells", 4), ("tower", 1)),
-        *(("calochallenge-1-photons", 20), ("calochallenge-2", 32), ("uneven", 4), ("rings", 1), ("halves", 2)),
+        *(
+            ("pbwo4-10x10", 8),
+            ("30-cubed", 8),
+            ("oblong", 4),
+            ("square-face-oblong-cells", 4),
+            ("tower", 1),
+        ),
+        *(
+            ("calochallenge-1-photons", 20),
+            ("calochallenge-2", 32),
+            ("uneven", 4),
+            ("rings", 1),
+            ("halves", 2),
+        ),
     ],
 )
 def test_the_group_has_the_known_order(name: str, order: int) -> None:
@@ -92,10 +106,15 @@ def test_the_description_survives_json(calorimeter: Calorimeter) -> None:
 
 @every_grid
 def test_boxes_fill_the_block(grid: RegularGrid) -> None:
-    lengths = torch.tensor([n * d for n, d in zip(grid.shape, grid.cell_size, strict=True)], dtype=torch.float64)
+    lengths = torch.tensor(
+        [n * d for n, d in zip(grid.shape, grid.cell_size, strict=True)], dtype=torch.float64
+    )
     assert float(grid.volumes.sum()) == pytest.approx(float(lengths.prod()))
     torch.testing.assert_close(
-        grid.centres.mean(0), torch.tensor([0.0, 0.0, lengths[2] / 2], dtype=torch.float64), atol=1e-9, rtol=0
+        grid.centres.mean(0),
+        torch.tensor([0.0, 0.0, lengths[2] / 2], dtype=torch.float64),
+        atol=1e-9,
+        rtol=0,
     )
     half_cell = torch.tensor(grid.cell_size, dtype=torch.float64) / 2
     torch.testing.assert_close(grid.centres.amax(0) - grid.centres.amin(0), lengths - 2 * half_cell)
@@ -114,7 +133,10 @@ def test_flat_index_and_position_are_inverse(grid: RegularGrid) -> None:
 @every_cylinder
 def test_rings_fill_the_cylinder(cylinder: CylinderGrid) -> None:
     layers = cylinder.cylinder_layers
-    expected = sum(math.pi * (layer.r_edges[-1] ** 2 - layer.r_edges[0] ** 2) * layer.thickness for layer in layers)
+    expected = sum(
+        math.pi * (layer.r_edges[-1] ** 2 - layer.r_edges[0] ** 2) * layer.thickness
+        for layer in layers
+    )
     assert float(cylinder.volumes.sum()) == pytest.approx(expected)
     assert cylinder.n_cells == sum(layer.n_r * layer.n_alpha for layer in layers)
 
@@ -125,7 +147,10 @@ def test_r_runs_fastest_then_alpha_then_layer(cylinder: CylinderGrid) -> None:
     for k, layer in enumerate(cylinder.cylinder_layers):
         for j in range(layer.n_alpha):
             for i in range(layer.n_r):
-                r, alpha = (layer.r_edges[i] + layer.r_edges[i + 1]) / 2, (j + 0.5) * 2 * math.pi / layer.n_alpha - math.pi
+                r, alpha = (
+                    (layer.r_edges[i] + layer.r_edges[i + 1]) / 2,
+                    (j + 0.5) * 2 * math.pi / layer.n_alpha - math.pi,
+                )
                 assert int(cylinder.layers[cell]) == k
                 assert cylinder.r_alpha[cell].tolist() == pytest.approx([r, alpha])
                 centre = [r * math.cos(alpha), r * math.sin(alpha), depth + layer.thickness / 2]
@@ -138,7 +163,9 @@ def test_crystal_is_found_at_its_published_place() -> None:
     crystals = pbwo4_crystals()
     ix, iy = torch.tensor([0, 3, 9]), torch.tensor([9, 4, 0])
     assert crystals.flat(ix, iy, torch.zeros(3, dtype=torch.int64)).tolist() == [9, 34, 90]
-    expected = torch.stack([30.0 * ix - 135, 30.0 * iy - 135, torch.full((3,), 120.0)], dim=-1).double()
+    expected = torch.stack(
+        [30.0 * ix - 135, 30.0 * iy - 135, torch.full((3,), 120.0)], dim=-1
+    ).double()
     assert torch.equal(crystals.centres[[9, 34, 90]], expected)
 
 
@@ -153,7 +180,9 @@ def test_crystal_is_found_at_its_published_place() -> None:
         ("ild-ecal-30", 27000, tuple(range(30))),
     ],
 )
-def test_public_data_sets_have_their_published_sizes(name: str, n_cells: int, layer_ids: tuple[int, ...]) -> None:
+def test_public_data_sets_have_their_published_sizes(
+    name: str, n_cells: int, layer_ids: tuple[int, ...]
+) -> None:
     calorimeter = named_calorimeters()[name]
     assert calorimeter.n_cells == n_cells
     assert calorimeter.layer_ids == layer_ids
@@ -165,7 +194,9 @@ def test_a_number_of_cells_singles_out_a_named_calorimeter() -> None:
 
 
 def test_layers_with_equal_ids_are_told_apart_by_position() -> None:
-    assert CylinderGrid("anonymous", (CylinderLayer((0, 1), 1), CylinderLayer((0, 1), 1))).layer_ids == (0, 1)
+    assert CylinderGrid(
+        "anonymous", (CylinderLayer((0, 1), 1), CylinderLayer((0, 1), 1))
+    ).layer_ids == (0, 1)
 
 
 def test_the_two_granularities_of_the_par04_detector_fill_the_same_space() -> None:
@@ -179,7 +210,9 @@ def test_named_calorimeters_go_by_their_own_names() -> None:
     assert all(name == calorimeter.name for name, calorimeter in named_calorimeters().items())
 
 
-@pytest.mark.parametrize(("a", "b"), [(a, b) for a in CALORIMETERS for b in CALORIMETERS], ids=lambda c: c.name)
+@pytest.mark.parametrize(
+    ("a", "b"), [(a, b) for a in CALORIMETERS for b in CALORIMETERS], ids=lambda c: c.name
+)
 def test_different_calorimeters_differ_and_each_is_itself(a: Calorimeter, b: Calorimeter) -> None:
     assert (a == b) == (a is b)
 
@@ -192,11 +225,14 @@ def test_equality_is_of_geometry_not_of_name() -> None:
 
 def test_a_mismatch_names_both_and_says_what_to_do() -> None:
     with pytest.raises(
-        GeometryMismatchError, match=r"a sample is of calorimeter 'tower' \(5 cells\).*'pbwo4-10x10' \(100 cells\)"
+        GeometryMismatchError,
+        match=r"a sample is of calorimeter 'tower' \(5 cells\).*'pbwo4-10x10' \(100 cells\)",
     ):
         pbwo4_crystals().require(RegularGrid("tower", (1, 1, 5), (1, 1, 4)), "a sample")
     with pytest.raises(GeometryMismatchError, match="the names agree, the geometries do not"):
-        RegularGrid("a", (2, 2, 2), (1, 1, 1)).require(RegularGrid("a", (2, 2, 2), (1, 1, 2)), "a sample")
+        RegularGrid("a", (2, 2, 2), (1, 1, 1)).require(
+            RegularGrid("a", (2, 2, 2), (1, 1, 2)), "a sample"
+        )
 
 
 @pytest.mark.parametrize(
@@ -246,7 +282,13 @@ BAD_DESCRIPTIONS: list[dict[str, Any]] = [
     {"kind": "sphere"},
     {"kind": ["regular-grid"]},
     {"kind": "regular-grid", "name": "a"},
-    {"kind": "regular-grid", "name": "a", "shape": [2, 2, 2], "cell_size": [1.0, 1.0, 1.0], "colour": "red"},
+    {
+        "kind": "regular-grid",
+        "name": "a",
+        "shape": [2, 2, 2],
+        "cell_size": [1.0, 1.0, 1.0],
+        "colour": "red",
+    },
     {"kind": "regular-grid", "name": "a", "shape": [2, 2], "cell_size": [1.0, 1.0, 1.0]},
     {"kind": "regular-grid", "name": "a", "shape": [2.5, 2, 2], "cell_size": [1.0, 1.0, 1.0]},
     {"kind": "regular-grid", "name": "a", "shape": "many", "cell_size": [1.0, 1.0, 1.0]},
@@ -274,7 +316,9 @@ for description in {BAD_DESCRIPTIONS!r}:
     except GeometryError as error:
         print(str(error))
 """
-    printed = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    printed = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    ).stdout
     assert len(printed.splitlines()) == len(BAD_DESCRIPTIONS)
     assert "shape is (2.5, 2, 2), expected three whole numbers" in printed
 
@@ -284,7 +328,11 @@ def _as_set(permutations: torch.Tensor) -> set[bytes]:
 
 
 def _in_full_ring(calorimeter: Calorimeter) -> torch.Tensor:
-    """The cells that go all the way round: their nominal centre stays where it is when they turn."""
+    """The cells that go all the way round: their nominal centre stays where it is when
+    they turn.
+    """
     if not isinstance(calorimeter, CylinderGrid):
         return torch.zeros(calorimeter.n_cells, dtype=torch.bool)
-    return torch.tensor([layer.n_alpha == 1 for layer in calorimeter.cylinder_layers])[calorimeter.layers]
+    return torch.tensor([layer.n_alpha == 1 for layer in calorimeter.cylinder_layers])[
+        calorimeter.layers
+    ]

@@ -10,7 +10,14 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caloforge.calorimeter import Calorimeter, LayeredGrid, calochallenge_2, calochallenge_3, ild_ecal, pbwo4_crystals
+from caloforge.calorimeter import (
+    Calorimeter,
+    LayeredGrid,
+    calochallenge_2,
+    calochallenge_3,
+    ild_ecal,
+    pbwo4_crystals,
+)
 from caloforge.detector import (
     Boxes,
     Detector,
@@ -28,16 +35,27 @@ from caloforge.detector import (
 from caloforge.errors import GeometryError, OutputExistsError
 
 BGO = Mixture(7.13, atoms={"Bi": 4, "Ge": 3, "O": 12})
-PLATES = (Slab("G4_Pb", 2.0, Role.ABSORBER), Slab("scintillator", 3.0, Role.ACTIVE), Slab("G4_AIR", 0.5))
+PLATES = (
+    Slab("G4_Pb", 2.0, Role.ABSORBER),
+    Slab("scintillator", 3.0, Role.ACTIVE),
+    Slab("G4_AIR", 0.5),
+)
 OWN = Detector(
     "own",
-    (Layers(3, PLATES, Rings((1.0, 2.5, 7.0), 6)), Layers(1, (Repeated(2, PLATES),), EqualRings(4, 2.0, 3))),
+    (
+        Layers(3, PLATES, Rings((1.0, 2.5, 7.0), 6)),
+        Layers(1, (Repeated(2, PLATES),), EqualRings(4, 2.0, 3)),
+    ),
     (40.0, 30.0),
     mixtures={"scintillator": Mixture(1.03, mass_fractions={"C": 0.915, "H": 0.085})},
     sampling_fraction=0.1,
     threshold=0.2,
 )
-DETECTORS = [*(load_detector(name) for name in detector_names()), OWN, replace(OWN, name="round", inner_radius=500.0)]
+DETECTORS = [
+    *(load_detector(name) for name in detector_names()),
+    OWN,
+    replace(OWN, name="round", inner_radius=500.0),
+]
 
 
 @pytest.mark.parametrize("detector", DETECTORS, ids=lambda detector: detector.name)
@@ -92,9 +110,14 @@ def test_calogan_is_read_in_three_depths() -> None:
     assert calorimeter.n_cells == 504
 
 
-@given(number=st.integers(1, 60), plates=st.lists(st.floats(0.1, 10).map(lambda t: round(t, 3)), min_size=1, max_size=4))
+@given(
+    number=st.integers(1, 60),
+    plates=st.lists(st.floats(0.1, 10).map(lambda t: round(t, 3)), min_size=1, max_size=4),
+)
 def test_depths_are_free_of_rounding(number: int, plates: list[float]) -> None:
-    layers = Layers(number, tuple(Slab("G4_Si", t, Role.ACTIVE) for t in plates), Boxes((2, 2), (1.0, 1.0)))
+    layers = Layers(
+        number, tuple(Slab("G4_Si", t, Role.ACTIVE) for t in plates), Boxes((2, 2), (1.0, 1.0))
+    )
     detector = Detector("d", (layers,), (2.0, 2.0))
     thousandths = sum(round(1000 * t) for t in plates)
     assert layers.thickness == thousandths / 1000
@@ -107,7 +130,9 @@ VALUES: dict[str, Any] = yaml.safe_load(
     face: [60, 60]
     layers:
       - number: 2
-        slabs: [{material: G4_W, thickness: 2, role: absorber}, {material: G4_Si, thickness: 1, role: active}]
+        slabs:
+          - {material: G4_W, thickness: 2, role: absorber}
+          - {material: G4_Si, thickness: 1, role: active}
         cells: {number: [6, 6], size: [10, 10]}
     """
 )
@@ -137,7 +162,10 @@ RINGS = _with(cells={"n_r": 3, "width": 10, "n_alpha": 4})
         ({**VALUES, "mixtures": {"x": {"density": 0, "atoms": {"H": 1}}}}, "density"),
         ({**VALUES, "mixtures": {"x": {"density": 1}}}, "either"),
         ({**VALUES, "mixtures": {"x": {"density": 1, "atoms": {"Xy": 1}}}}, "'Xy'"),
-        ({**VALUES, "mixtures": {"x": {"density": 1, "mass_fractions": {"H": -1}}}}, "positive share"),
+        (
+            {**VALUES, "mixtures": {"x": {"density": 1, "mass_fractions": {"H": -1}}}},
+            "positive share",
+        ),
         (_with(number=0), "number is 0"),
         (_with(number="two"), "number"),
         (_with(slabs=[SLABS[0]]), "at least one active slab"),
@@ -149,7 +177,13 @@ RINGS = _with(cells={"n_r": 3, "width": 10, "n_alpha": 4})
         (_with(cells={"n_r": 3, "width": 2, "n_alpha": 0}), "n_alpha"),
         (_with(cells={"n_r": 30, "width": 2, "n_alpha": 1}), "reach over the face"),
         (
-            {**VALUES, "layers": [VALUES["layers"][0], {**VALUES["layers"][0], "cells": {"r_edges": [0, 2], "n_alpha": 4}}]},
+            {
+                **VALUES,
+                "layers": [
+                    VALUES["layers"][0],
+                    {**VALUES["layers"][0], "cells": {"r_edges": [0, 2], "n_alpha": 4}},
+                ],
+            },
             "one kind",
         ),
         ({**VALUES, "inner_radius": 50}, "cells boxes"),
@@ -160,7 +194,9 @@ RINGS = _with(cells={"n_r": 3, "width": 10, "n_alpha": 4})
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_cannot_be_is_said_in_one_line(values: dict[str, Any], expected: str, tmp_path: Path) -> None:
+def test_what_cannot_be_is_said_in_one_line(
+    values: dict[str, Any], expected: str, tmp_path: Path
+) -> None:
     path = tmp_path / "d.yaml"
     path.write_text(yaml.safe_dump(values))
     with pytest.raises(GeometryError) as error:
@@ -184,6 +220,11 @@ def test_an_unknown_name_is_answered_by_the_known_ones() -> None:
 
 def test_a_mixture_may_be_named_anywhere() -> None:
     slab = Slab("BGO", 200.0, Role.ACTIVE)
-    detector = Detector("bgo", (Layers(1, (slab,), Boxes((4, 4), (25.0, 25.0))),), (100.0, 100.0), mixtures={"BGO": BGO})
+    detector = Detector(
+        "bgo",
+        (Layers(1, (slab,), Boxes((4, 4), (25.0, 25.0))),),
+        (100.0, 100.0),
+        mixtures={"BGO": BGO},
+    )
     with pytest.raises(GeometryError, match="unknown material 'BGO'"):
         replace(detector, mixtures={})

@@ -17,10 +17,20 @@ from docs.readme import filled, results
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted(
-    [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "src/caloforge/cli").glob("*.py")]
+    [
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        *(ROOT / "docs").rglob("*.md"),
+        *(ROOT / "src/caloforge/cli").glob("*.py"),
+    ]
 )
-COMMAND = re.compile(r"^(?:\s*\$ | {2,})(?:\w+=\S+ )*(caloforge [^`#\n]+)$|`(caloforge [a-z][^`\n]*)`", re.MULTILINE)
-TARGET = re.compile(r"`(?:\w+=\S+ )*make ([a-z-]+)`|^\s*(?:\$ )?(?:\w+=\S+ )*make ([a-z-]+)\s*(?:#.*)?$", re.MULTILINE)
+COMMAND = re.compile(
+    r"^(?:\s*\$ | {2,})(?:\w+=\S+ )*(caloforge [^`#\n]+)$|`(caloforge [a-z][^`\n]*)`", re.MULTILINE
+)
+TARGET = re.compile(
+    r"`(?:\w+=\S+ )*make ([a-z-]+)`|^\s*(?:\$ )?(?:\w+=\S+ )*make ([a-z-]+)\s*(?:#.*)?$",
+    re.MULTILINE,
+)
 PROSE = re.compile(r"\.\.\.|\bNAME\b|:$")
 
 
@@ -52,7 +62,9 @@ def test_commands_are_found() -> None:
 
 
 def understand(words: list[str]) -> None:
-    """Parse the words as the command line does, without doing anything; a bare name of a command is only looked up."""
+    """Parse the words as the command line does, without doing anything; a bare name of a command is
+    only looked up.
+    """
     command, name, context = get_command(app), "caloforge", None
     while isinstance(command, TyperGroup) and words and not words[0].startswith("-"):
         context = command.make_context(name, words[:1], parent=context)
@@ -67,14 +79,23 @@ def test_every_documented_command_is_understood(page: str, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["refine model in.h5", "refine model in.h5 out.h5 --sped 3", "simulate geant5", "--sped", "smile"]
+    "text",
+    [
+        "refine model in.h5",
+        "refine model in.h5 out.h5 --sped 3",
+        "simulate geant5",
+        "--sped",
+        "smile",
+    ],
 )
 def test_a_command_that_is_not_one_would_be_noticed(text: str) -> None:
     with pytest.raises((TyperException, KeyError)):
         understand(text.split())
 
 
-@pytest.mark.parametrize(("page", "text"), [(page, text) for page, text in COMMANDS if NAMED.search(text)])
+@pytest.mark.parametrize(
+    ("page", "text"), [(page, text) for page, text in COMMANDS if NAMED.search(text)]
+)
 def test_every_documented_model_and_recipe_is_there(page: str, text: str) -> None:
     command, *words = shlex.split(text)[1:]
     known = recipe_names() if command == "train" else zoo.names()
@@ -92,7 +113,11 @@ def test_every_documented_target_is_in_the_makefile(page: str, target: str) -> N
 
 
 def test_every_python_example_in_the_documentation_compiles() -> None:
-    blocks = [(page, block) for page in PAGES for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)]
+    blocks = [
+        (page, block)
+        for page in PAGES
+        for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+    ]
     assert blocks
     for page, block in blocks:
         compile(block, str(page), "exec")

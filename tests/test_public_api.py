@@ -108,7 +108,13 @@ PUBLIC: dict[str, list[str]] = {
     "caloforge.learn.networks.spline": ["RationalQuadraticSpline"],
     "caloforge.learn.networks.squirels": ["SquirelsEnergyNetwork", "SquirelsShapeNetwork"],
     "caloforge.learn.networks.unet": ["Convolution", "UNet", "UNetDesign", "group_norm"],
-    "caloforge.learn.networks.vision": ["FASTEST", "ModulatedTransformer", "VisionTransformer", "embedder", "initialise"],
+    "caloforge.learn.networks.vision": [
+        "FASTEST",
+        "ModulatedTransformer",
+        "VisionTransformer",
+        "embedder",
+        "initialise",
+    ],
     "caloforge.learn.networks.transfusion": ["DecoderState", "Transfusion"],
     "caloforge.learn.processes": [
         "Autoencoder",
@@ -153,7 +159,12 @@ PUBLIC: dict[str, list[str]] = {
     ],
     "caloforge.learn.processes.autoregressive": ["AutoregressiveFlow", "AutoregressiveNetwork"],
     "caloforge.learn.processes.hurdle": ["Hurdle", "HurdleAutoencoder", "Laws"],
-    "caloforge.learn.processes.bespoke": ["BespokeSolver", "global_truncation", "gram", "local_truncation"],
+    "caloforge.learn.processes.bespoke": [
+        "BespokeSolver",
+        "global_truncation",
+        "gram",
+        "local_truncation",
+    ],
     "caloforge.learn.processes.density_distillation": ["DensityDistillation", "Stepwise"],
     "caloforge.learn.processes.distillation": ["Distillation"],
     "caloforge.learn.processes.flow": [
@@ -223,8 +234,17 @@ PUBLIC: dict[str, list[str]] = {
         "layer_energies_of",
     ],
     "caloforge.learn.representations.spectrum": ["NODES", "SpectrumMap"],
-    "caloforge.learn.representations.standardised": ["StandardisedShape", "StandardisedSum", "shower_sums"],
-    "caloforge.learn.representations.transforms": ["LogEnergy", "Standardisation", "inverse_logit", "logit"],
+    "caloforge.learn.representations.standardised": [
+        "StandardisedShape",
+        "StandardisedSum",
+        "shower_sums",
+    ],
+    "caloforge.learn.representations.transforms": [
+        "LogEnergy",
+        "Standardisation",
+        "inverse_logit",
+        "logit",
+    ],
     "caloforge.learn.representations.voxels": ["LayerShares", "layer_sums", "shares_of"],
     "caloforge.learn.symmetry": ["Orbits"],
     "caloforge.learn.team": ["Team", "joined"],
@@ -423,7 +443,17 @@ PUBLIC: dict[str, list[str]] = {
         "bench",
         "peak_memory",
     ],
-    "caloforge.units": ["GeV", "MeV", "TeV", "cm", "format_energy", "keV", "m", "mm", "parse_energy"],
+    "caloforge.units": [
+        "GeV",
+        "MeV",
+        "TeV",
+        "cm",
+        "format_energy",
+        "keV",
+        "m",
+        "mm",
+        "parse_energy",
+    ],
     "caloforge.zoo": ["bundled_showers", "card", "load", "load_surrogate", "names", "shower_names"],
 }
 
@@ -433,7 +463,9 @@ MODULES = sorted(
     if not any(p.startswith("_") for p in m.name.split("."))
 )
 SURFACE = [name for name in MODULES if name.count(".") == 1 or name.startswith("caloforge.learn.")]
-"""What users import from: the rooms of the house, and those of `learn`; what else is in a room is taken from the room."""
+"""What users import from: the rooms of the house, and those of `learn`; what else is in a room is
+taken from the room.
+"""
 
 
 def test_every_room_is_locked() -> None:
@@ -449,7 +481,9 @@ def test_the_public_names_of_a_room_are_these(name: str) -> None:
 def test_every_public_object_is_there_and_explains_itself(name: str) -> None:
     module = import_module(name)
     objects = {public: getattr(module, public) for public in module.__all__}
-    assert [public for public, o in objects.items() if (isclass(o) or isfunction(o)) and not getdoc(o)] == []
+    assert [
+        public for public, o in objects.items() if (isclass(o) or isfunction(o)) and not getdoc(o)
+    ] == []
 
 
 @pytest.mark.parametrize("name", MODULES)

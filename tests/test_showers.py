@@ -18,7 +18,9 @@ TOWER = RegularGrid("tower", (1, 1, 5), (1.0, 1.0, 4.0))
 def sample(n: int, *, angles: bool = True, weighted: bool = False) -> Showers:
     theta = torch.rand(n) if angles else None
     particles = Particles(torch.rand(n) + 1, theta=theta, phi=None if theta is None else theta * 2)
-    return Showers(torch.rand(n, TOWER.n_cells), particles, TOWER, torch.rand(n) if weighted else None)
+    return Showers(
+        torch.rand(n, TOWER.n_cells), particles, TOWER, torch.rand(n) if weighted else None
+    )
 
 
 def assert_same(a: Showers, b: Showers) -> None:
@@ -44,13 +46,20 @@ bounds = st.none() | st.integers(-12, 12)
     angles=st.booleans(),
     weighted=st.booleans(),
 )
-def test_slicing_and_joining_commute(n: int, split: int, index: slice, angles: bool, weighted: bool) -> None:
+def test_slicing_and_joining_commute(
+    n: int, split: int, index: slice, angles: bool, weighted: bool
+) -> None:
     whole = sample(n, angles=angles, weighted=weighted)
     parts = [whole[:split], whole[split:]]
     assert_same(Showers.cat(parts)[index], whole[index])
     chosen = range(n)[index]
     in_parts = [[i for i in chosen if i < split], [i - split for i in chosen if i >= split]]
-    joined = Showers.cat([part[torch.tensor(rows, dtype=torch.int64)] for part, rows in zip(parts, in_parts, strict=True)])
+    joined = Showers.cat(
+        [
+            part[torch.tensor(rows, dtype=torch.int64)]
+            for part, rows in zip(parts, in_parts, strict=True)
+        ]
+    )
     assert_same(joined, whole[index])
 
 
@@ -114,28 +123,42 @@ def test_beside_a_weighted_sample_others_count_once(kinds: list[tuple[int, bool]
 @pytest.mark.parametrize("bad", [-1.0, math.nan, math.inf, -math.inf])
 def test_impossible_weights_are_counted_and_the_first_is_shown(bad: float) -> None:
     good = sample(5)
-    message = r"2 of 5 weights are not finite or below 0, the first at index 2 \(.*\): expected finite weights of at least 0"
+    message = (
+        r"2 of 5 weights are not finite or below 0, the first at index 2 \(.*\): expected finite "
+        r"weights of at least 0"
+    )
     with pytest.raises(ShowerValueError, match=message):
         Showers(good.deposits, good.particles, TOWER, torch.tensor([1.0, 0.0, bad, 3.0, bad]))
 
 
-@pytest.mark.parametrize("weights", [torch.ones(2), torch.ones(3, 1), torch.ones(3, dtype=torch.int64), torch.tensor(1.0)])
+@pytest.mark.parametrize(
+    "weights",
+    [torch.ones(2), torch.ones(3, 1), torch.ones(3, dtype=torch.int64), torch.tensor(1.0)],
+)
 def test_weights_have_one_number_a_shower(weights: Tensor) -> None:
     good = sample(3)
-    with pytest.raises(ShowerValueError, match=r"weights have shape .* and type .*, expected \(3,\) floating-point numbers"):
+    with pytest.raises(
+        ShowerValueError,
+        match=r"weights have shape .* and type .*, expected \(3,\) floating-point numbers",
+    ):
         Showers(good.deposits, good.particles, TOWER, weights)
 
 
 @pytest.mark.parametrize("shape", [(3, 4), (2, 5), (3, 5, 1), (15,)])
 def test_deposits_of_a_wrong_shape_are_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ShowerValueError, match=r"expected \(3, 5\): 3 particles, 5 cells of calorimeter 'tower'"):
+    with pytest.raises(
+        ShowerValueError, match=r"expected \(3, 5\): 3 particles, 5 cells of calorimeter 'tower'"
+    ):
         Showers(torch.zeros(shape), Particles(torch.ones(3)), TOWER)
 
 
 @pytest.mark.parametrize("bad", [0.0, -1.0, math.nan, math.inf, -math.inf])
 def test_unphysical_energies_are_counted_and_the_first_is_shown(bad: float) -> None:
     energies = torch.tensor([1.0, 2.0, bad, 3.0, bad])
-    with pytest.raises(ShowerValueError, match=r"2 of 5 incident energies are not positive and finite, the first at index 2 \("):
+    with pytest.raises(
+        ShowerValueError,
+        match=r"2 of 5 incident energies are not positive and finite, the first at index 2 \(",
+    ):
         Particles(energies)
 
 

@@ -16,7 +16,9 @@ WORD = 1 << 64
 GAMMA = 0x9E3779B97F4A7C15
 MULTIPLIERS = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 SIGMAS = 5.0
-"""How far a statistic may lie from its mean: for a fair generator, beyond that once in two million times."""
+"""How far a statistic may lie from its mean: for a fair generator, beyond that once in two million
+times.
+"""
 
 
 def _mix(x: int) -> int:
@@ -49,8 +51,15 @@ def test_words_of_key_zero_are_the_published_ones_of_splitmix64() -> None:
     assert words(torch.tensor(0), torch.arange(3)).tolist() == [_signed(word) for word in published]
 
 
-@given(st.integers(-WORD, WORD), st.integers(0, WORD // 2 - 1), st.integers(0, 1000), st.integers(0, 10**6))
-def test_keys_and_words_agree_with_the_slow_reference(seed: int, index: int, stream: int, counter: int) -> None:
+@given(
+    st.integers(-WORD, WORD),
+    st.integers(0, WORD // 2 - 1),
+    st.integers(0, 1000),
+    st.integers(0, 10**6),
+)
+def test_keys_and_words_agree_with_the_slow_reference(
+    seed: int, index: int, stream: int, counter: int
+) -> None:
     key = keys(seed, torch.tensor([index]), stream)
     assert key.item() == _signed(_key(seed, index, stream))
     word = _mix((_key(seed, index, stream) + (counter + 1) * GAMMA) % WORD)
@@ -71,11 +80,15 @@ def test_reference_values_stay() -> None:
         [0.5218059104382807, -2.4493804400542714, 0.3477250972622331],
         [-0.8145130905044331, -0.13466489958863778, -0.8201612198453134],
     ]
-    torch.testing.assert_close(normals(key, 3), torch.tensor(expected, dtype=torch.float64), rtol=1e-14, atol=0)
+    torch.testing.assert_close(
+        normals(key, 3), torch.tensor(expected, dtype=torch.float64), rtol=1e-14, atol=0
+    )
 
 
 @pytest.mark.parametrize("draw", [uniforms, normals])
-def test_a_shower_gets_the_same_numbers_in_any_company(draw: Callable[[Tensor, int], Tensor]) -> None:
+def test_a_shower_gets_the_same_numbers_in_any_company(
+    draw: Callable[[Tensor, int], Tensor],
+) -> None:
     index = torch.arange(1000)
     all_at_once = draw(keys(3, index, 0), 7)
     chosen = torch.tensor([999, 0, 17])
@@ -86,7 +99,9 @@ def test_a_shower_gets_the_same_numbers_in_any_company(draw: Callable[[Tensor, i
 
 @pytest.mark.parametrize("draw", [uniforms, normals])
 @given(n=st.integers(0, 20), more=st.integers(0, 20))
-def test_asking_for_more_numbers_leaves_the_first_as_they_were(draw: Callable[[Tensor, int], Tensor], n: int, more: int) -> None:
+def test_asking_for_more_numbers_leaves_the_first_as_they_were(
+    draw: Callable[[Tensor, int], Tensor], n: int, more: int
+) -> None:
     key = keys(1, torch.arange(5), 0)
     assert draw(key, n).shape == (5, n)
     assert torch.equal(draw(key, n + more)[:, :n], draw(key, n))
@@ -117,7 +132,8 @@ def test_uniforms_are_uniform(seed: int) -> None:
     u = uniforms(keys(seed, torch.arange(2000), 0), 50).flatten()
     assert stats.kstest(u.numpy(), "uniform").pvalue > 1e-6
     deviation = {
-        order: _deviation(u**order, 1 / (order + 1), 1 / (2 * order + 1) - 1 / (order + 1) ** 2) for order in (1, 2, 3, 4)
+        order: _deviation(u**order, 1 / (order + 1), 1 / (2 * order + 1) - 1 / (order + 1) ** 2)
+        for order in (1, 2, 3, 4)
     }
     assert max(map(abs, deviation.values())) < SIGMAS, deviation
 
@@ -142,8 +158,14 @@ NEIGHBOURS: dict[str, tuple[Tensor, Tensor]] = {
     "far shower": (keys(0, torch.arange(1000), 0), keys(0, torch.arange(1000) + 2**32, 0)),
     "next stream": (keys(0, torch.arange(1000), 0), keys(0, torch.arange(1000), 1)),
     "next seed": (keys(0, torch.arange(1000), 0), keys(1, torch.arange(1000), 0)),
-    "seed and shower exchanged": (keys(3, torch.arange(1000), 0), keys(4, torch.arange(1000) - 1, 0)),
-    "shower and stream exchanged": (keys(0, torch.arange(1000), 1), keys(0, torch.arange(1000) + 1, 0)),
+    "seed and shower exchanged": (
+        keys(3, torch.arange(1000), 0),
+        keys(4, torch.arange(1000) - 1, 0),
+    ),
+    "shower and stream exchanged": (
+        keys(0, torch.arange(1000), 1),
+        keys(0, torch.arange(1000) + 1, 0),
+    ),
 }
 
 

@@ -1,4 +1,6 @@
-"""The timing harness: processes, threads and batches are those asked for; times add up; what goes wrong is told."""
+"""The timing harness: processes, threads and batches are those asked for; times add up; what goes
+wrong is told.
+"""
 
 import json
 import os
@@ -16,7 +18,17 @@ from caloforge import timing
 from caloforge.calorimeter import RegularGrid
 from caloforge.errors import CaloforgeError, ModelError, ShowerValueError
 from caloforge.showers import Particles, Showers
-from caloforge.timing import ALL, SUM, Benchmark, GFlashChain, RefinerChain, Skipped, Stage, SurrogateChain, bench
+from caloforge.timing import (
+    ALL,
+    SUM,
+    Benchmark,
+    GFlashChain,
+    RefinerChain,
+    Skipped,
+    Stage,
+    SurrogateChain,
+    bench,
+)
 
 TOWER = RegularGrid("tower", (1, 1, 5), (1.0, 1.0, 4.0))
 PARTICLES = Particles(torch.arange(1.0, 8.0))
@@ -38,7 +50,9 @@ class Diary:
 
     def note(self, **words: Any) -> None:
         with self.path.open("a") as file:
-            file.write(json.dumps(words | {"pid": os.getpid(), "threads": torch.get_num_threads()}) + "\n")
+            file.write(
+                json.dumps(words | {"pid": os.getpid(), "threads": torch.get_num_threads()}) + "\n"
+            )
 
     def make(self, particles: Particles) -> Showers:
         self.note(stage="make", energies=particles.energies.tolist())
@@ -105,7 +119,8 @@ def test_threads_and_batches_are_those_asked_for(diary: tuple[Diary, Benchmark])
     for note in diary[0].notes():
         runs.setdefault(note["pid"], []).append(note)
     found = [
-        (notes[0]["threads"], len(notes[1]["energies"]), sum(n["stage"] == "make" for n in notes)) for notes in runs.values()
+        (notes[0]["threads"], len(notes[1]["energies"]), sum(n["stage"] == "make" for n in notes))
+        for notes in runs.values()
     ]
     assert found == [(1, 3, 2 + 4), (2, 3, 2 + 4)]
     for notes in runs.values():
@@ -143,7 +158,9 @@ def test_the_record_is_complete_and_adds_up(diary: tuple[Diary, Benchmark]) -> N
 
 
 def test_times_are_a_shower_and_repeats_long_enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By a clock that gives each stage of a batch of 10 a time of 0.1 s: 10 ms a shower, and 3 batches fill half a second."""
+    """By a clock that gives each stage of a batch of 10 a time of 0.1 s: 10 ms a shower, and 3
+    batches fill half a second.
+    """
     ticks = count()
     monkeypatch.setattr(timing, "_now", lambda _: next(ticks) / 10)
     result = timing._Job(idle, PARTICLES, torch.get_num_threads(), 10, None, 2, "cpu").measure()
@@ -155,7 +172,14 @@ def test_times_are_a_shower_and_repeats_long_enough(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_batch_too_large_for_the_memory_is_left_out(tmp_path: Path) -> None:
-    result = bench(Greedy(tmp_path / "meminfo"), PARTICLES, batch_sizes=(2000,), threads=(1,), showers=1, repeats=1)
+    result = bench(
+        Greedy(tmp_path / "meminfo"),
+        PARTICLES,
+        batch_sizes=(2000,),
+        threads=(1,),
+        showers=1,
+        repeats=1,
+    )
     assert result.timings == ()
     [skipped] = result.skipped
     assert (skipped.threads, skipped.batch_size) == (1, 2000)
@@ -166,13 +190,18 @@ def test_a_batch_too_large_for_the_memory_is_left_out(tmp_path: Path) -> None:
 def test_a_process_that_the_system_ends_is_left_out() -> None:
     result = bench(killed, PARTICLES, batch_sizes=(2,), threads=(1,))
     assert result.timings == ()
-    assert result.skipped == (Skipped(1, 2, "the system ended the process, most likely for want of memory"),)
+    assert result.skipped == (
+        Skipped(1, 2, "the system ended the process, most likely for want of memory"),
+    )
 
 
 def test_a_mistake_is_raised_as_it_is_and_a_failure_as_one() -> None:
     with pytest.raises(ModelError, match="no such model"):
         bench(refused, PARTICLES, batch_sizes=(1,), threads=(1,))
-    with pytest.raises(ChildProcessError, match="timing 1 threads, batches of 1: the measuring process failed with exit code 3"):
+    with pytest.raises(
+        ChildProcessError,
+        match="timing 1 threads, batches of 1: the measuring process failed with exit code 3",
+    ):
         bench(broken, PARTICLES, batch_sizes=(1,), threads=(1,))
 
 
@@ -185,7 +214,13 @@ def test_all_is_the_number_of_cores_and_is_measured_once(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(timing, "_apart", apart)
     told: list[int] = []
-    bench(GFlashChain(), PARTICLES, batch_sizes=(1,), threads=(1, ALL, timing._cores()), progress=told.append)
+    bench(
+        GFlashChain(),
+        PARTICLES,
+        batch_sizes=(1,),
+        threads=(1, ALL, timing._cores()),
+        progress=told.append,
+    )
     assert seen == list(dict.fromkeys((1, timing._cores())))
     assert told == [1] * len(seen)
 
@@ -215,5 +250,7 @@ def test_the_stages_of_the_package_make_showers() -> None:
     assert torch.equal(alone.make(particles).deposits, simulate.make(particles).deposits)
     with pytest.raises(CaloforgeError, match="no model 'nothing'"):
         RefinerChain("nothing")()
-    with pytest.raises(CaloforgeError, match="'squirels-fast' makes showers from showers, not from particles"):
+    with pytest.raises(
+        CaloforgeError, match="'squirels-fast' makes showers from showers, not from particles"
+    ):
         SurrogateChain("squirels-fast")()

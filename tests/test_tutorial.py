@@ -1,4 +1,6 @@
-"""The page on judging someone else's showers does what it says: its Python runs as printed, and so does its command."""
+"""The page on judging someone else's showers does what it says: its Python runs as printed, and so
+does its command.
+"""
 
 import json
 import re
@@ -20,7 +22,9 @@ def test_the_three_lines_of_python_are_three() -> None:
     assert len([line for line in three.splitlines() if line]) == 3
 
 
-def test_the_page_runs_as_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_page_runs_as_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
     for block in BLOCKS:
@@ -34,7 +38,9 @@ def test_the_page_runs_as_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert set(found["classifiers"]["theirs"]) == {"low-level", "high-level"}
 
 
-def test_its_command_gives_the_same_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_its_command_gives_the_same_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
     exec(compile(BLOCKS[0], "docs/evaluation.md", "exec"), names)

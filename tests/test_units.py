@@ -34,10 +34,27 @@ def test_an_energy_is_read_with_its_unit(text: str, energy: float) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "50", "GeV", "50 gev", "50Gev", "-5GeV", "0GeV", "nanGeV", "infGeV", "1e999GeV", "1.2.3GeV", ".GeV", "5eV", "5GeV:6GeV"],
+    [
+        "",
+        "50",
+        "GeV",
+        "50 gev",
+        "50Gev",
+        "-5GeV",
+        "0GeV",
+        "nanGeV",
+        "infGeV",
+        "1e999GeV",
+        "1.2.3GeV",
+        ".GeV",
+        "5eV",
+        "5GeV:6GeV",
+    ],
 )
 def test_anything_else_is_refused_with_an_example(text: str) -> None:
-    with pytest.raises(UnitError, match="expected a positive number with its unit, such as 50GeV") as raised:
+    with pytest.raises(
+        UnitError, match="expected a positive number with its unit, such as 50GeV"
+    ) as raised:
         parse_energy(text)
     assert f"'{text}'" in str(raised.value)
 
@@ -49,7 +66,14 @@ def test_a_written_energy_reads_back_to_six_digits(energy: float) -> None:
 
 @pytest.mark.parametrize(
     ("energy", "text"),
-    [(5e4, "50 GeV"), (999.0, "999 MeV"), (1000.0, "1 GeV"), (0.5, "500 keV"), (1e-4, "0.1 keV"), (3.2e6, "3.2 TeV")],
+    [
+        (5e4, "50 GeV"),
+        (999.0, "999 MeV"),
+        (1000.0, "1 GeV"),
+        (0.5, "500 keV"),
+        (1e-4, "0.1 keV"),
+        (3.2e6, "3.2 TeV"),
+    ],
 )
 def test_an_energy_is_written_in_the_unit_that_reads_best(energy: float, text: str) -> None:
     assert format_energy(energy) == text

@@ -40,14 +40,20 @@ def test_a_model_is_whole_and_its_card_tells_all(name: str) -> None:
 def test_bundled_showers_say_their_calorimeter_and_their_time(name: str) -> None:
     showers = zoo.bundled_showers(name)
     assert isinstance(showers, CaloChallengeFile)
-    assert showers.calorimeter == (calochallenge_2() if name.startswith("par04") else pbwo4_crystals())
+    assert showers.calorimeter == (
+        calochallenge_2() if name.startswith("par04") else pbwo4_crystals()
+    )
     assert "calorimeter" in showers.attributes
     assert (showers.column("cpu_time_ms") > 0).all()
     assert showers[:].deposits.isfinite().all()
 
 
 def test_all_that_is_bundled_is_small() -> None:
-    files = [path for path in Path(zoo.__file__).parent.rglob("*") if path.suffix in {".h5", ".safetensors"}]
+    files = [
+        path
+        for path in Path(zoo.__file__).parent.rglob("*")
+        if path.suffix in {".h5", ".safetensors"}
+    ]
     assert sum(path.stat().st_size for path in files) < 30_000_000
 
 
@@ -59,11 +65,15 @@ def test_an_unknown_name_is_answered_with_the_known(call: object) -> None:
 
 def judged(name: str, settings: Settings) -> report.Evaluation:
     full = zoo.bundled_showers(name)[:1000]
-    refined = zoo.load("squirels-fast").refine(pbwo4_gflash().simulate(full.particles, seed=11), seed=12)
+    refined = zoo.load("squirels-fast").refine(
+        pbwo4_gflash().simulate(full.particles, seed=11), seed=12
+    )
     return report.evaluate(full, {"refined": refined}, full_name="Geant4", settings=settings)
 
 
-@pytest.mark.parametrize("name", [name for name in zoo.shower_names() if name.startswith("pbwo4-geant4")])
+@pytest.mark.parametrize(
+    "name", [name for name in zoo.shower_names() if name.startswith("pbwo4-geant4")]
+)
 def test_the_default_model_makes_geant4_of_gflash(name: str) -> None:
     evaluation = judged(name, Settings(judges=(), neighbour_showers=0, replicas=2))
     for observable, comparison in evaluation.comparisons["refined"].items():
@@ -71,7 +81,9 @@ def test_the_default_model_makes_geant4_of_gflash(name: str) -> None:
 
 
 def test_a_classifier_cannot_tell_them_apart() -> None:
-    evaluation = judged("pbwo4-geant4", Settings(trainings=2, replicas=2, cuts=2, neighbour_showers=0))
+    evaluation = judged(
+        "pbwo4-geant4", Settings(trainings=2, replicas=2, cuts=2, neighbour_showers=0)
+    )
     for judgement in evaluation.judgements["refined"].values():
         assert judgement.auc.value < 0.6
 
@@ -83,6 +95,8 @@ def test_the_surrogate_makes_geant4_of_particles(name: str) -> None:
     settings = Settings(neighbour_showers=0, replicas=2, cuts=2, trainings=2)
     evaluation = report.evaluate(full, {"made": made}, full_name="Geant4", settings=settings)
     for observable in ("response", "u_ratios"):
-        assert evaluation.comparisons["made"][observable].distance.ratio_to_floor < FLOORS, observable
+        assert evaluation.comparisons["made"][observable].distance.ratio_to_floor < FLOORS, (
+            observable
+        )
     for judgement in evaluation.judgements["made"].values():
         assert judgement.auc.value < SURROGATES[name]

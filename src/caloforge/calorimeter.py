@@ -1,21 +1,23 @@
 r"""A calorimeter says where the cells are.
 
-Coordinates: the beam travels along :math:`+z` and enters the front face :math:`z = 0` at :math:`x = y = 0`. A cell is
-numbered by one flat index, in the order in which the published files store it. Each cell belongs to one *layer*, its
-segment in depth, counted from the front face.
+Coordinates: the beam travels along :math:`+z` and enters the front face :math:`z = 0` at
+:math:`x = y = 0`. A cell is numbered by one flat index, in the order in which the published files
+store it. Each cell belongs to one *layer*, its segment in depth, counted from the front face.
 
 Three kinds of readout cover the public data sets:
 
 - `RegularGrid`: equal boxes, :math:`n_x \times n_y \times n_z` (crystal matrices, silicon pads);
-- `CylinderGrid`: voxels around the shower axis, each layer with its own edges in :math:`r` and its own number of equal
-  bins in :math:`\alpha` (CaloChallenge); :math:`r` runs fastest, then :math:`\alpha`, then the layer. The angle runs from
-  :math:`-\pi`: bin :math:`k` of :math:`n` is :math:`-\pi + 2\pi [k, k + 1) / n`, as the challenge's own code has it. With
-  :math:`x = r \cos\alpha`, :math:`y = r \sin\alpha` at the middles of the bins, its :math:`\eta` is our :math:`x`, its
-  :math:`\phi` our :math:`y`, both in mm;
-- `LayeredGrid`: boxes, each layer with its own numbers and sizes of them; :math:`x` runs fastest, then :math:`y`, then the layer.
+- `CylinderGrid`: voxels around the shower axis, each layer with its own edges in :math:`r` and its
+  own number of equal bins in :math:`\alpha` (CaloChallenge); :math:`r` runs fastest, then
+  :math:`\alpha`, then the layer. The angle runs from :math:`-\pi`: bin :math:`k` of :math:`n` is
+  :math:`-\pi + 2\pi [k, k + 1) / n`, as the challenge's own code has it. With
+  :math:`x = r \cos\alpha`, :math:`y = r \sin\alpha` at the middles of the bins, its :math:`\eta` is
+  our :math:`x`, its :math:`\phi` our :math:`y`, both in mm;
+- `LayeredGrid`: boxes, each layer with its own numbers and sizes of them; :math:`x` runs fastest,
+  then :math:`y`, then the layer.
 
-A *symmetry* is a permutation of the cells that maps the calorimeter onto itself and keeps every layer: where the physics has
-that symmetry too, permuted showers are as good as new ones.
+A *symmetry* is a permutation of the cells that maps the calorimeter onto itself and keeps every
+layer: where the physics has that symmetry too, permuted showers are as good as new ones.
 
 The calorimeters of the public data sets have names, see `named_calorimeters`.
 """
@@ -76,7 +78,9 @@ class Calorimeter(ABC):
 
     @property
     def layer_ids(self) -> tuple[int, ...]:
-        """The number by which each layer is known, front to back, each once; the position from the front unless published."""
+        """The number by which each layer is known, front to back, each once; the position from the
+        front unless published.
+        """
         return tuple(range(self.n_layers))
 
     @property
@@ -97,10 +101,14 @@ class Calorimeter(ABC):
     @property
     @abstractmethod
     def symmetries(self) -> Tensor:
-        """The symmetry group, identity first, with shape (group, cells); ``deposits[:, symmetries[g]]`` is a shower again."""
+        """The symmetry group, identity first, with shape (group, cells);
+        ``deposits[:, symmetries[g]]`` is a shower again.
+        """
 
     def describe(self) -> dict[str, Any]:
-        """The description as plain values, fit for JSON; `Calorimeter.from_description` reads it back."""
+        """The description as plain values, fit for JSON; `Calorimeter.from_description` reads it
+        back.
+        """
         return {"kind": self.kind, **asdict(self)}  # type: ignore[call-overload]
 
     @staticmethod
@@ -113,7 +121,10 @@ class Calorimeter(ABC):
         fields = dict(description)
         kind = fields.pop("kind", None)
         if not isinstance(kind, str) or kind not in Calorimeter.kinds:
-            msg = f"calorimeter description: kind is {kind!r}, expected one of {', '.join(Calorimeter.kinds)}"
+            msg = (
+                f"calorimeter description: kind is {kind!r}, expected one of "
+                f"{', '.join(Calorimeter.kinds)}"
+            )
             raise GeometryError(msg)
         try:
             return Calorimeter.kinds[kind]._from_fields(fields)
@@ -138,8 +149,10 @@ class Calorimeter(ABC):
         if self != other:
             alike = "the names agree, the geometries do not: compare describe() of both"
             msg = (
-                f"{what} is of calorimeter '{other.name}' ({other.n_cells} cells), expected '{self.name}' "
-                f"({self.n_cells} cells): {alike if self.name == other.name else 'use showers of one calorimeter'}"
+                f"{what} is of calorimeter '{other.name}' ({other.n_cells} cells), expected "
+                f"'{self.name}' "
+                f"({self.n_cells} cells): "
+                f"{alike if self.name == other.name else 'use showers of one calorimeter'}"
             )
             raise GeometryMismatchError(msg)
 
@@ -168,13 +181,22 @@ class RegularGrid(Calorimeter, kind="regular-grid"):
         object.__setattr__(self, "shape", tuple(int(n) for n in given))
         object.__setattr__(self, "cell_size", tuple(float(d) for d in self.cell_size))
         if len(self.shape) != 3 or min(self.shape) < 1 or self.shape != given:
-            msg = f"regular grid '{self.name}': shape is {given}, expected three whole numbers of cells, each at least 1"
+            msg = (
+                f"regular grid '{self.name}': shape is {given}, expected three whole numbers of "
+                "cells, each at least 1"
+            )
             raise GeometryError(msg)
         if len(self.cell_size) != 3 or not all(0 < d < math.inf for d in self.cell_size):
-            msg = f"regular grid '{self.name}': cell_size is {self.cell_size}, expected three positive lengths in mm"
+            msg = (
+                f"regular grid '{self.name}': cell_size is {self.cell_size}, expected three "
+                "positive lengths in mm"
+            )
             raise GeometryError(msg)
         if sorted(self.order) != ["x", "y", "z"]:
-            msg = f"regular grid '{self.name}': order is '{self.order}', expected a permutation of 'xyz', slowest first"
+            msg = (
+                f"regular grid '{self.name}': order is '{self.order}', expected a permutation of "
+                "'xyz', slowest first"
+            )
             raise GeometryError(msg)
 
     def __eq__(self, other: object) -> bool:
@@ -199,7 +221,9 @@ class RegularGrid(Calorimeter, kind="regular-grid"):
 
     @cached_property
     def image_shape(self) -> tuple[int, ...]:
-        """The shape that flat deposits take when their last axis is unfolded, slowest axis first."""
+        """The shape that flat deposits take when their last axis is unfolded, slowest
+        axis first.
+        """
         return tuple(self.shape["xyz".index(axis)] for axis in self.order)
 
     @cached_property
@@ -245,7 +269,9 @@ class RegularGrid(Calorimeter, kind="regular-grid"):
         return self.shape[0] == self.shape[1] and self.cell_size[0] == self.cell_size[1]
 
     def flips(self, *, square: bool) -> list[Tensor]:
-        """The flat index of every cell's image in the mirrors of the rectangle, and in those of the square too if asked for."""
+        """The flat index of every cell's image in the mirrors of the rectangle, and in those of the
+        square too if asked for.
+        """
         ix, iy, iz = self.indices.unbind(-1)
         flips = [(ix, iy), (self.shape[0] - 1 - ix, iy), (ix, self.shape[1] - 1 - iy)]
         flips.append((self.shape[0] - 1 - ix, self.shape[1] - 1 - iy))
@@ -260,7 +286,8 @@ class CylinderLayer:
     Arguments:
         r_edges: The edges in :math:`r`, in mm, increasing from at least 0.
         n_alpha: The number of equal bins in :math:`\alpha \in [-\pi, \pi)`.
-        thickness: The depth of the layer, in mm. The published files do not hold it: 1 where it is unknown.
+        thickness: The depth of the layer, in mm. The published files do not hold it: 1 where it is
+            unknown.
         id: The number that the published file gives to the layer.
     """
 
@@ -272,11 +299,22 @@ class CylinderLayer:
     def __post_init__(self) -> None:
         object.__setattr__(self, "r_edges", tuple(float(r) for r in self.r_edges))
         rising = all(a < b for a, b in zip(self.r_edges, self.r_edges[1:], strict=False))
-        if len(self.r_edges) < 2 or not rising or self.r_edges[0] < 0 or not math.isfinite(self.r_edges[-1]):
-            msg = f"layer {self.id}: r_edges are {self.r_edges}, expected two or more, increasing from at least 0 mm"
+        if (
+            len(self.r_edges) < 2
+            or not rising
+            or self.r_edges[0] < 0
+            or not math.isfinite(self.r_edges[-1])
+        ):
+            msg = (
+                f"layer {self.id}: r_edges are {self.r_edges}, expected two or more, increasing "
+                "from at least 0 mm"
+            )
             raise GeometryError(msg)
         if self.n_alpha < 1 or not 0 < self.thickness < math.inf:
-            msg = f"layer {self.id}: n_alpha {self.n_alpha} and thickness {self.thickness} mm, expected both positive"
+            msg = (
+                f"layer {self.id}: n_alpha {self.n_alpha} and thickness {self.thickness} mm, "
+                "expected both positive"
+            )
             raise GeometryError(msg)
 
     @property
@@ -292,7 +330,8 @@ class CylinderLayer:
 
 @dataclass(frozen=True)
 class CylinderGrid(Calorimeter, kind="cylinder-grid"):
-    r"""Voxels around the shower axis, each layer with bins of its own; index order r, then alpha, then layer.
+    r"""Voxels around the shower axis, each layer with bins of its own; index order r, then alpha,
+    then layer.
 
     Arguments:
         name: A short name for messages and files.
@@ -313,7 +352,9 @@ class CylinderGrid(Calorimeter, kind="cylinder-grid"):
 
     @classmethod
     def _from_fields(cls, fields: dict[str, Any]) -> "CylinderGrid":
-        layers = tuple(CylinderLayer(**_tuples(layer)) for layer in fields.pop("cylinder_layers", ()))
+        layers = tuple(
+            CylinderLayer(**_tuples(layer)) for layer in fields.pop("cylinder_layers", ())
+        )
         return cls(cylinder_layers=layers, **fields)
 
     def __eq__(self, other: object) -> bool:
@@ -334,7 +375,9 @@ class CylinderGrid(Calorimeter, kind="cylinder-grid"):
 
     @property
     def layer_ids(self) -> tuple[int, ...]:
-        """The published numbers, front to back; the positions from the front where these do not tell the layers apart."""
+        """The published numbers, front to back; the positions from the front where these do not
+        tell the layers apart.
+        """
         ids = tuple(layer.id for layer in self.cylinder_layers)
         return ids if len(set(ids)) == len(ids) else super().layer_ids
 
@@ -346,26 +389,38 @@ class CylinderGrid(Calorimeter, kind="cylinder-grid"):
 
     @cached_property
     def r_alpha(self) -> Tensor:
-        r"""The bin centres :math:`(r, \alpha)` of each cell, in mm and radians, with shape (cells, 2)."""
+        r"""The bin centres :math:`(r, \alpha)` of each cell, in mm and radians, with shape (cells,
+        2).
+        """
         return torch.cat([_r_alpha(layer) for layer in self.cylinder_layers])
 
     @cached_property
     def centres(self) -> Tensor:
-        r"""The point (x, y, z) at the middle of each bin in :math:`r`, :math:`\alpha` and depth, in mm, with shape (cells, 3)."""
+        r"""The point (x, y, z) at the middle of each bin in :math:`r`, :math:`\alpha` and depth, in
+        mm, with shape (cells, 3).
+        """
         r, alpha = self.r_alpha.unbind(-1)
-        depth = torch.tensor([layer.thickness for layer in self.cylinder_layers], dtype=torch.float64)
+        depth = torch.tensor(
+            [layer.thickness for layer in self.cylinder_layers], dtype=torch.float64
+        )
         z = (depth.cumsum(0) - depth / 2)[self.layers]
         return torch.stack([r * alpha.cos(), r * alpha.sin(), z], dim=-1)
 
     @cached_property
     def volumes(self) -> Tensor:
-        r"""The volume :math:`(r_2^2 - r_1^2) \pi t / n_\alpha` of each cell, in mm^3, with shape (cells)."""
+        r"""The volume :math:`(r_2^2 - r_1^2) \pi t / n_\alpha` of each cell, in mm^3, with shape
+        (cells).
+        """
         return torch.cat([_volumes(layer) for layer in self.cylinder_layers])
 
     @cached_property
     def symmetries(self) -> Tensor:
-        r"""The rotations in :math:`\alpha` that all layers share, and their mirror images; a full ring turns into itself."""
-        turns = math.gcd(*(layer.n_alpha for layer in self.cylinder_layers if layer.n_alpha > 1)) or 1
+        r"""The rotations in :math:`\alpha` that all layers share, and their mirror images; a full
+        ring turns into itself.
+        """
+        turns = (
+            math.gcd(*(layer.n_alpha for layer in self.cylinder_layers if layer.n_alpha > 1)) or 1
+        )
         rotations = [self._turned(k / turns, mirrored=False) for k in range(turns)]
         return _distinct(rotations + [self._turned(k / turns, mirrored=True) for k in range(turns)])
 
@@ -397,8 +452,16 @@ class GridLayer:
         object.__setattr__(self, "number", tuple(self.number))
         object.__setattr__(self, "size", tuple(float(d) for d in self.size))
         lengths = (*self.size, self.thickness)
-        if len(self.number) != 2 or len(self.size) != 2 or min(self.number) < 1 or not all(0 < d < math.inf for d in lengths):
-            msg = f"grid layer: {self.number} boxes of {lengths} mm, expected two numbers of at least 1 and positive lengths"
+        if (
+            len(self.number) != 2
+            or len(self.size) != 2
+            or min(self.number) < 1
+            or not all(0 < d < math.inf for d in lengths)
+        ):
+            msg = (
+                f"grid layer: {self.number} boxes of {lengths} mm, expected two numbers of at "
+                "least 1 and positive lengths"
+            )
             raise GeometryError(msg)
 
     @property
@@ -471,11 +534,18 @@ class LayeredGrid(Calorimeter, kind="layered-grid"):
 
     @cached_property
     def symmetries(self) -> Tensor:
-        """The symmetries of the rectangle (4) or, where x and y are alike in every layer, of the square (8)."""
+        """The symmetries of the rectangle (4) or, where x and y are alike in every layer, of the
+        square (8).
+        """
         each = [layer.grid.flips(square=self._is_square) for layer in self.grid_layers]
         starts = [0, *accumulate(math.prod(layer.number) for layer in self.grid_layers)]
         images = zip(*each, strict=True)
-        return _distinct([torch.cat([part + start for part, start in zip(parts, starts, strict=False)]) for parts in images])
+        return _distinct(
+            [
+                torch.cat([part + start for part, start in zip(parts, starts, strict=False)])
+                for parts in images
+            ]
+        )
 
     @property
     def _is_square(self) -> bool:
@@ -484,11 +554,15 @@ class LayeredGrid(Calorimeter, kind="layered-grid"):
 
 def _tuples(fields: dict[str, Any]) -> dict[str, Any]:
     """JSON makes lists of tuples; this makes tuples of lists."""
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
+    return {
+        name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()
+    }
 
 
 def _distinct(permutations: list[Tensor]) -> Tensor:
-    """Each permutation once, with the identity first because it is the least of all in lexical order."""
+    """Each permutation once, with the identity first because it is the least of all in lexical
+    order.
+    """
     unique: Tensor = torch.unique(torch.stack(permutations), dim=0)
     return unique
 
@@ -500,7 +574,9 @@ def _edges(layer: CylinderLayer) -> Tensor:
 def _r_alpha(layer: CylinderLayer) -> Tensor:
     edges = _edges(layer)
     r = (edges[1:] + edges[:-1]) / 2
-    alpha = (torch.arange(layer.n_alpha, dtype=torch.float64) + 0.5) * (2 * math.pi / layer.n_alpha) - math.pi
+    alpha = (torch.arange(layer.n_alpha, dtype=torch.float64) + 0.5) * (
+        2 * math.pi / layer.n_alpha
+    ) - math.pi
     alpha_grid, r_grid = torch.meshgrid(alpha, r, indexing="ij")
     return torch.stack([r_grid.flatten(), alpha_grid.flatten()], dim=-1)
 
@@ -511,15 +587,22 @@ def _volumes(layer: CylinderLayer) -> Tensor:
 
 
 def image_cells(calorimeter: Calorimeter) -> Tensor:
-    """The flat index of each cell in an image, with shape (layers, alpha, r) or, for boxes, (z, y, x).
+    """The flat index of each cell in an image, with shape (layers, alpha, r) or, for boxes, (z, y,
+    x).
 
     Raises:
         GeometryError: The layers differ, or cells are neither boxes nor rings.
     """
     cells = torch.arange(calorimeter.n_cells)
     if isinstance(calorimeter, RegularGrid):
-        return cells.reshape(calorimeter.image_shape).permute(*(calorimeter.order.index(axis) for axis in "zyx"))
-    cuts = {(la.n_alpha, la.n_r) for la in calorimeter.cylinder_layers} if isinstance(calorimeter, CylinderGrid) else set()
+        return cells.reshape(calorimeter.image_shape).permute(
+            *(calorimeter.order.index(axis) for axis in "zyx")
+        )
+    cuts = (
+        {(la.n_alpha, la.n_r) for la in calorimeter.cylinder_layers}
+        if isinstance(calorimeter, CylinderGrid)
+        else set()
+    )
     if len(cuts) != 1:
         msg = (
             f"calorimeter '{calorimeter.name}' is no image, its layers are not cut alike: "
@@ -530,12 +613,15 @@ def image_cells(calorimeter: Calorimeter) -> Tensor:
 
 
 def pbwo4_crystals() -> RegularGrid:
-    """The benchmark of SQuIRELS (arXiv:2308.12339, section III): 10 x 10 crystals of 30 x 30 x 240 mm^3, index 10 ix + iy."""
+    """The benchmark of SQuIRELS (arXiv:2308.12339, section III): 10 x 10 crystals of 30 x 30 x 240
+    mm^3, index 10 ix + iy.
+    """
     return RegularGrid("pbwo4-10x10", shape=(10, 10, 1), cell_size=(30.0, 30.0, 240.0), order="zxy")
 
 
 def calochallenge_1_photons() -> CylinderGrid:
-    """CaloChallenge dataset 1, photons: 368 voxels in 5 layers of the ATLAS calorimeter, `binning_dataset_1_photons.xml`_.
+    """CaloChallenge dataset 1, photons: 368 voxels in 5 layers of the ATLAS calorimeter,
+    `binning_dataset_1_photons.xml`_.
 
     Layers without voxels are left out; the files do not hold the thickness of the others.
 
@@ -544,7 +630,11 @@ def calochallenge_1_photons() -> CylinderGrid:
     layers = (
         CylinderLayer((0, 5, 10, 30, 50, 100, 200, 400, 600), 1, id=0),
         CylinderLayer((0, 2, 4, 6, 8, 10, 12, 15, 20, 30, 40, 50, 70, 90, 120, 150, 200), 10, id=1),
-        CylinderLayer((0, 2, 5, 10, 15, 20, 25, 30, 40, 50, 60, 80, 100, 130, 160, 200, 250, 300, 350, 400), 10, id=2),
+        CylinderLayer(
+            (0, 2, 5, 10, 15, 20, 25, 30, 40, 50, 60, 80, 100, 130, 160, 200, 250, 300, 350, 400),
+            10,
+            id=2,
+        ),
         CylinderLayer((0, 50, 100, 200, 400, 600), 1, id=3),
         CylinderLayer((0, 100, 200, 400, 1000, 2000), 1, id=12),
     )
@@ -552,7 +642,8 @@ def calochallenge_1_photons() -> CylinderGrid:
 
 
 def calochallenge_1_pions() -> CylinderGrid:
-    """CaloChallenge dataset 1, pions: 533 voxels in 7 layers of the ATLAS calorimeter, `binning_dataset_1_pions.xml`_.
+    """CaloChallenge dataset 1, pions: 533 voxels in 7 layers of the ATLAS calorimeter,
+    `binning_dataset_1_pions.xml`_.
 
     Layers without voxels are left out; the files do not hold the thickness of the others.
 
@@ -572,12 +663,16 @@ def calochallenge_1_pions() -> CylinderGrid:
 
 
 def calochallenge_2() -> CylinderGrid:
-    """CaloChallenge dataset 2, the Par04 detector: 45 layers of 3.4 mm, 16 bins in alpha, 9 of 4.65 mm in r: 6,480 voxels."""
+    """CaloChallenge dataset 2, the Par04 detector: 45 layers of 3.4 mm, 16 bins in alpha, 9 of 4.65
+    mm in r: 6,480 voxels.
+    """
     return _par04("calochallenge-2", n_r=9, n_alpha=16, width=4.65)
 
 
 def calochallenge_3() -> CylinderGrid:
-    """CaloChallenge dataset 3, the Par04 detector: 45 layers of 3.4 mm, 50 bins in alpha, 18 of 2.325 mm in r: 40,500 voxels."""
+    """CaloChallenge dataset 3, the Par04 detector: 45 layers of 3.4 mm, 50 bins in alpha, 18 of
+    2.325 mm in r: 40,500 voxels.
+    """
     return _par04("calochallenge-3", n_r=18, n_alpha=50, width=2.325)
 
 
@@ -588,10 +683,12 @@ def _par04(name: str, n_r: int, n_alpha: int, width: float) -> CylinderGrid:
 
 
 def ild_ecal() -> RegularGrid:
-    """The 30 x 30 x 30 cells of 5 x 5 mm^2 cut out of the ILD's calorimeter (arXiv:2005.05334), index (layer, y, x).
+    """The 30 x 30 x 30 cells of 5 x 5 mm^2 cut out of the ILD's calorimeter (arXiv:2005.05334),
+    index (layer, y, x).
 
-    The layers are 5.25 mm deep (20 with 2.1 mm of tungsten), then 7.35 mm (10 with 4.2 mm). A regular grid has one depth for all:
-    the mean, 5.95 mm. Positions in depth are therefore those of layer numbers, in units of 5.95 mm.
+    The layers are 5.25 mm deep (20 with 2.1 mm of tungsten), then 7.35 mm (10 with 4.2 mm). A
+    regular grid has one depth for all: the mean, 5.95 mm. Positions in depth are therefore those of
+    layer numbers, in units of 5.95 mm.
     """
     return RegularGrid("ild-ecal-30", shape=(30, 30, 30), cell_size=(5.0, 5.0, 5.95), order="zyx")
 

@@ -1,18 +1,22 @@
-r"""A detector is matter and what reads it: slabs of material one behind the other, and the cells of the active ones.
+r"""A detector is matter and what reads it: slabs of material one behind the other, and the cells of
+the active ones.
 
-Coordinates are those of the calorimeter: the beam travels along :math:`+z` and enters the front face :math:`z = 0` at
-:math:`x = y = 0`. A `Detector` is a list of `Layers`: so many equal readout layers, each made of the same slabs front to back.
-A `Slab` is an absorber, active (the energy in it is read), or passive. A homogeneous block of crystals is one layer of one
-active slab. Slabs are boxes of the lateral size of the face, or, where an inner radius is given, shells of a cylinder: its axis
-is parallel to :math:`y` and meets the beam at right angles, its inner surface is the face, x being measured along its arc, and
-the beam leaves from inside.
+Coordinates are those of the calorimeter: the beam travels along :math:`+z` and enters the front
+face :math:`z = 0` at :math:`x = y = 0`. A `Detector` is a list of `Layers`: so many equal readout
+layers, each made of the same slabs front to back. A `Slab` is an absorber, active (the energy in it
+is read), or passive. A homogeneous block of crystals is one layer of one active slab. Slabs are
+boxes of the lateral size of the face, or, where an inner radius is given, shells of a cylinder: its
+axis is parallel to :math:`y` and meets the beam at right angles, its inner surface is the face, x
+being measured along its arc, and the beam leaves from inside.
 
-What is deposited in the active slabs of a layer within the cells' area belongs to the cell before which it lies: a box
-(`Boxes`) or a bin in :math:`r` and :math:`\alpha` around the beam (`Rings`, `EqualRings`). Boxes are real: particles begin a
-new step at their borders. Rings are not. The deposits of a cell are divided by the sampling fraction, and those below the
-threshold are then set to 0.
+What is deposited in the active slabs of a layer within the cells' area belongs to the cell before
+which it lies: a box (`Boxes`) or a bin in :math:`r` and :math:`\alpha` around the beam (`Rings`,
+`EqualRings`). Boxes are real: particles begin a new step at their borders. Rings are not. The
+deposits of a cell are divided by the sampling fraction, and those below the threshold are then set
+to 0.
 
-Both the `Calorimeter` of the showers and the geometry that Geant4 builds come from this one description.
+Both the `Calorimeter` of the showers and the geometry that Geant4 builds come from this one
+description.
 """
 
 __all__ = [
@@ -55,8 +59,10 @@ from caloforge.units import MeV
 
 _SYMBOLS = frozenset(
     (  # noqa: SIM905 (a hundred lines otherwise)
-        "H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb Sr Y Zr "
-        "Nb Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu Hf Ta W Re Os Ir "
+        "H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As "
+        "Se Br Kr Rb Sr Y Zr "
+        "Nb Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb "
+        "Lu Hf Ta W Re Os Ir "
         "Pt Au Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U Np Pu Am Cm Bk Cf"
     ).split()
 )
@@ -64,7 +70,9 @@ _SYMBOLS = frozenset(
 
 _NIST = "G4_"
 _ROUNDED = 9
-"""Sums of thicknesses are rounded to so many decimals of a mm: 1.4 + 0.3 + 1.4 + 0.3 shall be 3.4."""
+"""Sums of thicknesses are rounded to so many decimals of a mm: 1.4 + 0.3 + 1.4 + 0.3 shall
+be 3.4.
+"""
 
 _CLOSED = with_config(ConfigDict(extra="forbid"))
 
@@ -84,11 +92,13 @@ class Mixture:
 
     Arguments:
         density: The density, in g/cm^3.
-        mass_fractions: The share of each element in the mass, by chemical symbol; they are scaled to sum 1.
+        mass_fractions: The share of each element in the mass, by chemical symbol; they are scaled
+            to sum 1.
         atoms: The number of atoms of each element, by chemical symbol.
 
     Raises:
-        GeometryError: A number is not positive, an element is unknown, or not exactly one of the two is given.
+        GeometryError: A number is not positive, an element is unknown, or not exactly one of the
+            two is given.
     """
 
     density: float
@@ -103,7 +113,10 @@ class Mixture:
             msg = "mixture: expected either mass_fractions or atoms, to say what it is made of"
             raise GeometryError(msg)
         if not self.elements or not all(0 < share < math.inf for share in self.elements.values()):
-            msg = f"mixture: its elements are {dict(self.elements)}, expected one or more with a positive share each"
+            msg = (
+                f"mixture: its elements are {dict(self.elements)}, expected one or more with a "
+                "positive share each"
+            )
             raise GeometryError(msg)
         unknown = [symbol for symbol in self.elements if symbol not in _SYMBOLS]
         if unknown:
@@ -122,7 +135,8 @@ class Slab:
     """A slab of one material.
 
     Arguments:
-        material: A material of the NIST tables by Geant4's name, such as ``G4_W``, or one of the detector's mixtures.
+        material: A material of the NIST tables by Geant4's name, such as ``G4_W``, or one of the
+            detector's mixtures.
         thickness: Its depth, in mm, positive.
         role: What it is for.
 
@@ -137,7 +151,10 @@ class Slab:
     def __post_init__(self) -> None:
         object.__setattr__(self, "role", Role(self.role))
         if not 0 < self.thickness < math.inf:
-            msg = f"slab of {self.material}: thickness is {self.thickness} mm, expected a positive number"
+            msg = (
+                f"slab of {self.material}: thickness is {self.thickness} mm, expected a positive "
+                "number"
+            )
             raise GeometryError(msg)
 
 
@@ -182,8 +199,16 @@ class Boxes:
     def __post_init__(self) -> None:
         object.__setattr__(self, "number", tuple(self.number))
         object.__setattr__(self, "size", tuple(float(width) for width in self.size))
-        if len(self.number) != 2 or len(self.size) != 2 or min(self.number) < 1 or not all(0 < d < math.inf for d in self.size):
-            msg = f"boxes: {self.number} of {self.size} mm, expected two whole numbers of at least 1 and two positive lengths"
+        if (
+            len(self.number) != 2
+            or len(self.size) != 2
+            or min(self.number) < 1
+            or not all(0 < d < math.inf for d in self.size)
+        ):
+            msg = (
+                f"boxes: {self.number} of {self.size} mm, expected two whole numbers of at least "
+                "1 and two positive lengths"
+            )
             raise GeometryError(msg)
 
     @property
@@ -214,7 +239,9 @@ class Rings:
     n_alpha: int
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "r_edges", CylinderLayer(tuple(self.r_edges), self.n_alpha).r_edges)
+        object.__setattr__(
+            self, "r_edges", CylinderLayer(tuple(self.r_edges), self.n_alpha).r_edges
+        )
 
     @property
     def cuts(self) -> tuple[int, int]:
@@ -291,7 +318,10 @@ class Layers:
             msg = f"layers: their number is {self.number}, expected at least 1"
             raise GeometryError(msg)
         if not any(slab.role is Role.ACTIVE for slab in self.each_slab):
-            found = ", ".join(f"{slab.material} ({slab.role.value})" for slab in self.each_slab) or "none"
+            found = (
+                ", ".join(f"{slab.material} ({slab.role.value})" for slab in self.each_slab)
+                or "none"
+            )
             msg = f"layers: their slabs are {found}, expected at least one active slab to be read"
             raise GeometryError(msg)
 
@@ -308,7 +338,9 @@ class Layers:
     @property
     def active_thickness(self) -> float:
         """The depth of the active slabs of one layer, in mm."""
-        return round(sum(slab.thickness for slab in self.each_slab if slab.role is Role.ACTIVE), _ROUNDED)
+        return round(
+            sum(slab.thickness for slab in self.each_slab if slab.role is Role.ACTIVE), _ROUNDED
+        )
 
 
 def _written_out(slabs: Iterable[Slab | Repeated]) -> Iterator[Slab]:
@@ -327,8 +359,10 @@ class Detector:
     Arguments:
         name: A short name for messages and files.
         layers: What the particle meets, front to back.
-        face: The lateral size of the slabs along x and y, in mm; of shells at their inner radius, there x along the arc.
-        order: The axes from the slowest to the fastest in the flat index of boxes that are alike in all layers.
+        face: The lateral size of the slabs along x and y, in mm; of shells at their inner radius,
+            there x along the arc.
+        order: The axes from the slowest to the fastest in the flat index of boxes that are alike in
+            all layers.
         surroundings: The material around and before the detector.
         distance: How far before the front face particles start, in mm.
         sampling_fraction: Deposits are divided by it.
@@ -338,8 +372,9 @@ class Detector:
         inner_radius: The radius of the face, in mm, for shells of a cylinder; None for flat slabs.
 
     Raises:
-        GeometryError: A number is impossible, a material is unknown, cells reach over the edge of the slabs, layers are read
-            partly in boxes, partly in rings, or shells are read in boxes.
+        GeometryError: A number is impossible, a material is unknown, cells reach over the edge of
+            the slabs, layers are read partly in boxes, partly in rings, or shells are read in
+            boxes.
     """
 
     name: str
@@ -369,7 +404,10 @@ class Detector:
         if len(self.face) != 2 or not all(0 < width < math.inf for width in self.face):
             self._refuse(f"face is {self.face}, expected two positive lengths in mm")
         if not 0 < self.sampling_fraction <= 1:
-            self._refuse(f"sampling_fraction is {self.sampling_fraction}, expected a number above 0 and up to 1")
+            self._refuse(
+                f"sampling_fraction is {self.sampling_fraction}, expected a number above 0 and up "
+                "to 1"
+            )
         for what in ("threshold", "distance"):
             if not 0 <= getattr(self, what) < math.inf:
                 self._refuse(f"{what} is {getattr(self, what)}, expected a number of at least 0")
@@ -380,33 +418,53 @@ class Detector:
             if material not in self.mixtures and not material.startswith(_NIST):
                 known = ", ".join(self.mixtures) or "none"
                 self._refuse(
-                    f"unknown material '{material}', expected a NIST material such as G4_W or one of its mixtures ({known})"
+                    f"unknown material '{material}', expected a NIST material such as G4_W or one "
+                    f"of its mixtures ({known})"
                 )
         for name in self.mixtures:
             if name.startswith(_NIST):
-                self._refuse(f"mixture '{name}': names that begin with {_NIST} are those of the NIST tables, choose another")
+                self._refuse(
+                    f"mixture '{name}': names that begin with {_NIST} are those of the NIST "
+                    "tables, choose another"
+                )
 
     def _require_cells(self) -> None:
         for layers in self.layers:
-            if any(extent > width * (1 + 1e-12) for extent, width in zip(layers.cells.extent, self.face, strict=True)):
+            if any(
+                extent > width * (1 + 1e-12)
+                for extent, width in zip(layers.cells.extent, self.face, strict=True)
+            ):
                 extent = " x ".join(f"{width:g}" for width in layers.cells.extent)
-                self._refuse(f"cells cover {extent} mm^2 and reach over the face of {self.face[0]:g} x {self.face[1]:g} mm^2")
+                self._refuse(
+                    f"cells cover {extent} mm^2 and reach over the face of {self.face[0]:g} x "
+                    f"{self.face[1]:g} mm^2"
+                )
         if len({isinstance(layers.cells, Boxes) for layers in self.layers}) > 1:
-            self._refuse("some layers are read in boxes and some in rings, expected one kind for all")
+            self._refuse(
+                "some layers are read in boxes and some in rings, expected one kind for all"
+            )
 
     def _require_cylinder(self, radius: float) -> None:
         if not 0 < radius < math.inf:
-            self._refuse(f"inner_radius is {radius}, expected a positive length in mm, or none for flat slabs")
+            self._refuse(
+                f"inner_radius is {radius}, expected a positive length in mm, or none for flat "
+                "slabs"
+            )
         if self.face[0] > 2 * math.pi * radius * (1 + 1e-12):
             self._refuse(
-                f"its face is {self.face[0]:g} mm along the arc, expected at most the circle's {2 * math.pi * radius:g} mm"
+                f"its face is {self.face[0]:g} mm along the arc, expected at most the circle's "
+                f"{2 * math.pi * radius:g} mm"
             )
         if any(isinstance(layers.cells, Boxes) for layers in self.layers):
             self._refuse(
-                "its slabs are shells of a cylinder and its cells boxes, expected rings, or flat slabs (no inner_radius)"
+                "its slabs are shells of a cylinder and its cells boxes, expected rings, or flat "
+                "slabs (no inner_radius)"
             )
         if self.distance:
-            self._refuse(f"distance is {self.distance:g} mm, expected 0 before a cylinder: particles leave from its face")
+            self._refuse(
+                f"distance is {self.distance:g} mm, expected 0 before a cylinder: particles leave "
+                "from its face"
+            )
 
     def _refuse(self, why: str) -> None:
         msg = f"detector '{self.name}': {why}"
@@ -415,7 +473,12 @@ class Detector:
     @property
     def slabs(self) -> Iterator[Slab]:
         """All slabs, front to back."""
-        return (slab for layers in self.layers for _ in range(layers.number) for slab in layers.each_slab)
+        return (
+            slab
+            for layers in self.layers
+            for _ in range(layers.number)
+            for slab in layers.each_slab
+        )
 
     @property
     def depth(self) -> float:
@@ -435,22 +498,37 @@ class Detector:
 
     def _calorimeter(self) -> Calorimeter:
         each = [layers for layers in self.layers for _ in range(layers.number)]
-        boxes = [(layers.cells, layers.thickness) for layers in each if isinstance(layers.cells, Boxes)]
-        rings = [(layers.cells, layers.thickness) for layers in each if not isinstance(layers.cells, Boxes)]
+        boxes = [
+            (layers.cells, layers.thickness) for layers in each if isinstance(layers.cells, Boxes)
+        ]
+        rings = [
+            (layers.cells, layers.thickness)
+            for layers in each
+            if not isinstance(layers.cells, Boxes)
+        ]
         if rings:
-            cut = (CylinderLayer(cells.r_edges, cells.n_alpha, t, k) for k, (cells, t) in enumerate(rings))
+            cut = (
+                CylinderLayer(cells.r_edges, cells.n_alpha, t, k)
+                for k, (cells, t) in enumerate(rings)
+            )
             return CylinderGrid(self.name, tuple(cut))
         if len({cells for cells, _ in boxes}) > 1:
-            return LayeredGrid(self.name, tuple(GridLayer(cells.number, cells.size, t) for cells, t in boxes))
+            return LayeredGrid(
+                self.name, tuple(GridLayer(cells.number, cells.size, t) for cells, t in boxes)
+            )
         cells, mean = boxes[0][0], round(self.depth / len(boxes), _ROUNDED)
         return RegularGrid(self.name, (*cells.number, len(boxes)), (*cells.size, mean), self.order)
 
     def describe(self) -> dict[str, Any]:
-        """The description as plain values, fit for YAML and JSON; `Detector.from_description` reads it back."""
+        """The description as plain values, fit for YAML and JSON; `Detector.from_description` reads
+        it back.
+        """
         return _plain(asdict(self))  # type: ignore[no-any-return]
 
     @staticmethod
-    def from_description(description: Mapping[str, Any], source: str = "detector description") -> "Detector":
+    def from_description(
+        description: Mapping[str, Any], source: str = "detector description"
+    ) -> "Detector":
         """Build the detector that `describe` wrote.
 
         Arguments:
@@ -458,7 +536,8 @@ class Detector:
             source: Where they come from, for messages.
 
         Raises:
-            GeometryError: A key is unknown or missing, a value has the wrong type, or the detector is impossible.
+            GeometryError: A key is unknown or missing, a value has the wrong type, or the detector
+                is impossible.
         """
         try:
             detector: Detector = TypeAdapter(Detector).validate_python(description)
@@ -497,13 +576,17 @@ def load_detector(name: str) -> Detector:
         name: The name of a detector of the package, or the path of a YAML file.
 
     Raises:
-        GeometryError: There is no such detector, it has an unknown key, lacks one, or is impossible.
+        GeometryError: There is no such detector, it has an unknown key, lacks one, or is
+            impossible.
     """
     path = Path(name) if name.endswith((".yaml", ".yml")) else _detectors() / f"{name}.yaml"
     try:
         values = yaml.safe_load(path.read_text())
     except OSError as error:
-        msg = f"no detector '{name}': expected one of {', '.join(detector_names())}, or the path of a .yaml file"
+        msg = (
+            f"no detector '{name}': expected one of {', '.join(detector_names())}, or the path of "
+            "a .yaml file"
+        )
         raise GeometryError(msg) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         msg = f"detector {name}: not YAML ({' '.join(str(error).split())})"

@@ -1,7 +1,8 @@
-"""What can go wrong, by name. Each message says what was given, what was expected, and how to mend it.
+"""What can go wrong, by name. Each message says what was given, what was expected, and how to mend
+it.
 
-The library raises these and never prints or exits; the command line turns any `CaloforgeError` into one line
-on standard error and exit code 2.
+The library raises these and never prints or exits; the command line turns any `CaloforgeError` into
+one line on standard error and exit code 2.
 """
 
 __all__ = [
@@ -32,7 +33,9 @@ class UnitError(CaloforgeError):
 
 
 class Geant4Error(CaloforgeError):
-    """Raised when Geant4 cannot work: it or its data are missing, physics or particle are unfit, a worker has died."""
+    """Raised when Geant4 cannot work: it or its data are missing, physics or particle are unfit, a
+    worker has died.
+    """
 
 
 class GeometryError(CaloforgeError):
@@ -48,11 +51,15 @@ class ShowerValueError(CaloforgeError):
 
 
 class FileFormatError(CaloforgeError):
-    """Raised when a file is not what its reader expects: truncated, a dataset missing, lengths that differ."""
+    """Raised when a file is not what its reader expects: truncated, a dataset missing, lengths that
+    differ.
+    """
 
 
 class OutputError(CaloforgeError):
-    """Raised when an output cannot be written where it was asked for: no such folder, no permission."""
+    """Raised when an output cannot be written where it was asked for: no such folder, no
+    permission.
+    """
 
 
 class OutputExistsError(OutputError):
@@ -60,7 +67,9 @@ class OutputExistsError(OutputError):
 
 
 class EnergyRangeError(CaloforgeError):
-    """Raised when an incident energy lies outside a model's validity range and strictness was asked for."""
+    """Raised when an incident energy lies outside a model's validity range and strictness was asked
+    for.
+    """
 
 
 class EnergyRangeWarning(UserWarning):
@@ -68,7 +77,9 @@ class EnergyRangeWarning(UserWarning):
 
 
 class RepresentationWarning(UserWarning):
-    """Issued when showers, or what a network made of them, lie beyond what a representation can hold."""
+    """Issued when showers, or what a network made of them, lie beyond what a representation can
+    hold.
+    """
 
 
 class ModelError(CaloforgeError):

@@ -1,18 +1,22 @@
 r"""What a calorimeter is made of: the constants of matter that an electromagnetic shower feels.
 
-A compound of elements with mass fractions :math:`w_k` has the mean charge :math:`Z = \sum w_k Z_k`, the mean mass
-:math:`A = \sum w_k A_k` (as Geant4's GFlash takes them) and the radiation length :math:`1/X_0 = \rho \sum w_k / X_k`, where
-that of an element is Tsai's (Particle Data Group, *Passage of particles through matter*, eq. 34.25). From these follow
+A compound of elements with mass fractions :math:`w_k` has the mean charge :math:`Z = \sum w_k Z_k`,
+the mean mass :math:`A = \sum w_k A_k` (as Geant4's GFlash takes them) and the radiation length
+:math:`1/X_0 = \rho \sum w_k / X_k`, where that of an element is Tsai's (Particle Data Group,
+*Passage of particles through matter*, eq. 34.25). From these follow
 
-.. math:: E_c = 2.66\,\mathrm{MeV} \left(\frac{X_0}{\mathrm{g\,cm^{-2}}} \frac{Z}{A}\right)^{1.1}, \qquad
+.. math:: E_c = 2.66\,\mathrm{MeV} \left(\frac{X_0}{\mathrm{g\,cm^{-2}}} \frac{Z}{A}\right)^{1.1},
+          \qquad
           R_M = X_0 \frac{E_s}{E_c}, \qquad E_s = 21.2\,\mathrm{MeV},
 
-the critical energy and the Molière radius (Grindhammer and Peters, hep-ex/0001020). Geant4's GFlash puts :math:`X_0` in mm
-into the same formula. That is close by where the density is near 10 g/cm^3 (10.8 instead of 8.8 MeV in PbWO4) and wrong by
-an order of magnitude in light materials; `Material.like_geant4` gives that number to whoever wants to repeat Geant4.
+the critical energy and the Molière radius (Grindhammer and Peters, hep-ex/0001020). Geant4's GFlash
+puts :math:`X_0` in mm into the same formula. That is close by where the density is near 10 g/cm^3
+(10.8 instead of 8.8 MeV in PbWO4) and wrong by an order of magnitude in light materials;
+`Material.like_geant4` gives that number to whoever wants to repeat Geant4.
 
-Densities and compositions of elements and of common materials are those of the tables of NIST, as Geant4 has them: `nist` knows
-them by Geant4's names, and the constants of this module are some of them.
+Densities and compositions of elements and of common materials are those of the tables of NIST, as
+Geant4 has them: `nist` knows them by Geant4's names, and the constants of this module are some of
+them.
 """
 
 __all__ = [
@@ -53,11 +57,15 @@ _TSAI = 716.408
 r""":math:`1 / (4 \alpha r_e^2 N_A)`, in g/cm^2 for A in g/mol."""
 
 _TABLES: dict[str, Any] = json.loads((Path(__file__).parent / "nist.json").read_text())
-_ELEMENTS: dict[str, tuple[int, float]] = {symbol: (z, a) for symbol, (z, a) in _TABLES["elements"].items()}
+_ELEMENTS: dict[str, tuple[int, float]] = {
+    symbol: (z, a) for symbol, (z, a) in _TABLES["elements"].items()
+}
 """Charge and molar mass, in g/mol."""
 
 _LIGHT = {1: (5.31, 6.144), 2: (4.79, 5.621), 3: (4.74, 5.805), 4: (4.71, 5.924)}
-r"""Tsai's :math:`L_\mathrm{rad}` and :math:`L'_\mathrm{rad}` where the Thomas-Fermi model does not hold."""
+r"""Tsai's :math:`L_\mathrm{rad}` and :math:`L'_\mathrm{rad}` where the Thomas-Fermi model does not
+hold.
+"""
 
 
 @dataclass(frozen=True)
@@ -86,7 +94,10 @@ class Material:
     def __post_init__(self) -> None:
         for what in ("z", "a", "radiation_length", "density", "critical_energy"):
             if not 0 < getattr(self, what) < math.inf:
-                msg = f"material '{self.name}': {what} is {getattr(self, what)}, expected a positive number"
+                msg = (
+                    f"material '{self.name}': {what} is {getattr(self, what)}, expected a "
+                    "positive number"
+                )
                 raise GeometryError(msg)
 
     @property
@@ -95,8 +106,12 @@ class Material:
         return self.radiation_length * SCATTERING_ENERGY / self.critical_energy
 
     def like_geant4(self) -> "Material":
-        """The same material with the critical energy that Geant4's GFlash gives it (the formula fed with millimetres)."""
-        return replace(self, critical_energy=_critical_energy(self.radiation_length, self.z, self.a))
+        """The same material with the critical energy that Geant4's GFlash gives it (the formula fed
+        with millimetres).
+        """
+        return replace(
+            self, critical_energy=_critical_energy(self.radiation_length, self.z, self.a)
+        )
 
     @staticmethod
     def mixture(name: str, density: float, fractions: Mapping[str, float]) -> "Material":
@@ -105,20 +120,31 @@ class Material:
         Arguments:
             name: A short name for messages.
             density: The density, in g/cm^3.
-            fractions: The share of each element in the mass, by chemical symbol, positive; they are scaled to sum 1.
+            fractions: The share of each element in the mass, by chemical symbol, positive; they are
+                scaled to sum 1.
 
         Raises:
             GeometryError: An element is unknown or a number is not positive.
         """
         unknown = [symbol for symbol in fractions if symbol not in _ELEMENTS]
         if unknown or not fractions or min(fractions.values()) <= 0:
-            msg = f"material '{name}': fractions are {dict(fractions)}, expected positive shares of elements from H to Cf"
+            msg = (
+                f"material '{name}': fractions are {dict(fractions)}, expected positive shares of "
+                "elements from H to Cf"
+            )
             raise GeometryError(msg)
         total = sum(fractions.values())
         shares = [(w / total, *_ELEMENTS[symbol]) for symbol, w in fractions.items()]
         inverse = sum(w / _element_radiation_length(z, a) for w, z, a in shares)
         mean_z, mean_a = sum(w * z for w, z, _ in shares), sum(w * a for w, _, a in shares)
-        return Material(name, mean_z, mean_a, cm / (inverse * density), density, _critical_energy(1 / inverse, mean_z, mean_a))
+        return Material(
+            name,
+            mean_z,
+            mean_a,
+            cm / (inverse * density),
+            density,
+            _critical_energy(1 / inverse, mean_z, mean_a),
+        )
 
     @staticmethod
     def compound(name: str, density: float, atoms: Mapping[str, int]) -> "Material":
@@ -129,22 +155,37 @@ class Material:
             density: The density, in g/cm^3.
             atoms: The number of atoms of each element.
         """
-        return Material.mixture(name, density, {s: n * _ELEMENTS[s][1] if s in _ELEMENTS else n for s, n in atoms.items()})
+        return Material.mixture(
+            name,
+            density,
+            {s: n * _ELEMENTS[s][1] if s in _ELEMENTS else n for s, n in atoms.items()},
+        )
 
     @staticmethod
     def of_elements(
-        name: str, density: float, mass_fractions: Mapping[str, float] | None = None, atoms: Mapping[str, int] | None = None
+        name: str,
+        density: float,
+        mass_fractions: Mapping[str, float] | None = None,
+        atoms: Mapping[str, int] | None = None,
     ) -> "Material":
-        """Build a material as `mixture` does from mass fractions, or as `compound` does from atoms, whichever are given."""
-        return Material.mixture(name, density, mass_fractions or {}) if atoms is None else Material.compound(name, density, atoms)
+        """Build a material as `mixture` does from mass fractions, or as `compound` does from atoms,
+        whichever are given.
+        """
+        return (
+            Material.mixture(name, density, mass_fractions or {})
+            if atoms is None
+            else Material.compound(name, density, atoms)
+        )
 
     @staticmethod
     def layered(name: str, slabs: Sequence[tuple["Material", float]]) -> "Material":
-        r"""The material that many thin slabs, one behind the other, are on the average (hep-ex/0001020, appendix A.2).
+        r"""The material that many thin slabs, one behind the other, are on the average
+        (hep-ex/0001020, appendix A.2).
 
-        With the shares :math:`w_i` of the mass and :math:`X_i` in g/cm^2, it has :math:`Z = \sum w_i Z_i`, likewise A,
-        :math:`1 / X_0 = \sum w_i / X_i`, and :math:`E_c = X_0 \sum w_i E_{c,i} / X_i`. Geant4's GFlash puts lengths in mm for
-        :math:`X_i` in the last; here is the formula of the paper.
+        With the shares :math:`w_i` of the mass and :math:`X_i` in g/cm^2, it has
+        :math:`Z = \sum w_i Z_i`, likewise A, :math:`1 / X_0 = \sum w_i / X_i`, and
+        :math:`E_c = X_0 \sum w_i E_{c,i} / X_i`. Geant4's GFlash puts lengths in mm for :math:`X_i`
+        in the last; here is the formula of the paper.
 
         Arguments:
             name: A short name for messages.
@@ -159,7 +200,8 @@ class Material:
             a=sum(d * m.density * m.a for m, d in slabs) / mass,
             radiation_length=depth / length,
             density=mass / depth,
-            critical_energy=sum(d / m.radiation_length * m.critical_energy for m, d in slabs) / length,
+            critical_energy=sum(d / m.radiation_length * m.critical_energy for m, d in slabs)
+            / length,
         )
 
 
@@ -170,7 +212,9 @@ def _critical_energy(radiation_length: float, z: float, a: float) -> float:
 def _element_radiation_length(z: int, a: float) -> float:
     """Tsai's radiation length of an element, in g/cm^2."""
     squared = (_FINE_STRUCTURE * z) ** 2
-    coulomb = squared * (1 / (1 + squared) + 0.20206 - 0.0369 * squared + 0.0083 * squared**2 - 0.002 * squared**3)
+    coulomb = squared * (
+        1 / (1 + squared) + 0.20206 - 0.0369 * squared + 0.0083 * squared**2 - 0.002 * squared**3
+    )
     thomas_fermi = math.log(184.15 * z ** (-1 / 3)), math.log(1194 * z ** (-2 / 3))
     elastic, inelastic = _LIGHT.get(z, thomas_fermi)
     return _TSAI * a / (z**2 * (elastic - coulomb) + z * inelastic)
@@ -188,8 +232,15 @@ def nist(name: str) -> Material:
     found = _TABLES["materials"].get(name)
     if found is None:
         near = get_close_matches(name, _TABLES["materials"], n=3, cutoff=0.6)
-        hint = f"did you mean {' or '.join(near)}?" if near else "name one that Geant4 knows, such as G4_W,"
-        msg = f"no material '{name}' in the NIST tables: {hint} or describe it among the mixtures of the detector"
+        hint = (
+            f"did you mean {' or '.join(near)}?"
+            if near
+            else "name one that Geant4 knows, such as G4_W,"
+        )
+        msg = (
+            f"no material '{name}' in the NIST tables: {hint} or describe it among the mixtures "
+            "of the detector"
+        )
         raise GeometryError(msg)
     return Material.of_elements(name, **found)
 

@@ -1,11 +1,12 @@
 r"""Showers are the energies in the cells, with the particles that made them.
 
-`Particles` and `Showers` are samples of N; slicing one by a slice, an index tensor or a mask gives the sample of
-the chosen ones, and `Showers.cat` joins samples of the same calorimeter. A `ShowerSource` is anything that gives showers by
-slices: `Showers` in memory, or a file read in batches (`caloforge.io`), so that no step needs a whole file in memory.
+`Particles` and `Showers` are samples of N; slicing one by a slice, an index tensor or a mask gives
+the sample of the chosen ones, and `Showers.cat` joins samples of the same calorimeter. A
+`ShowerSource` is anything that gives showers by slices: `Showers` in memory, or a file read in
+batches (`caloforge.io`), so that no step needs a whole file in memory.
 
-Showers may carry weights :math:`w_i \ge 0`: a sum over showers then counts shower i :math:`w_i` times. Without weights each
-counts once.
+Showers may carry weights :math:`w_i \ge 0`: a sum over showers then counts shower i :math:`w_i`
+times. Without weights each counts once.
 """
 
 __all__ = ["ELECTRON", "Particles", "ShowerSource", "Showers", "spans"]
@@ -45,7 +46,8 @@ class Particles:
     Arguments:
         energies: The incident energies, in MeV, positive, with shape (N).
         pdg: The species, as PDG number, one for all.
-        theta: The polar angles to the beam axis, in radians, with shape (N); None for along the axis.
+        theta: The polar angles to the beam axis, in radians, with shape (N); None for along the
+            axis.
         phi: The azimuthal angles, in radians, with shape (N); None for along the axis.
 
     Raises:
@@ -71,7 +73,10 @@ class Particles:
             raise ShowerValueError(msg)
         for name, angle in (("theta", self.theta), ("phi", self.phi)):
             if angle is not None and angle.shape != self.energies.shape:
-                msg = f"{name} has shape {tuple(angle.shape)}, expected {tuple(self.energies.shape)} as the energies"
+                msg = (
+                    f"{name} has shape {tuple(angle.shape)}, expected "
+                    f"{tuple(self.energies.shape)} as the energies"
+                )
                 raise ShowerValueError(msg)
 
     def __len__(self) -> int:
@@ -90,7 +95,9 @@ class Particles:
             ShowerValueError: The species differ, or some parts have angles and others have none.
         """
         if len({(p.pdg, p.theta is None, p.phi is None) for p in parts}) != 1:
-            msg = "particles to join differ in species or in having angles: join samples of one kind"
+            msg = (
+                "particles to join differ in species or in having angles: join samples of one kind"
+            )
             raise ShowerValueError(msg)
         return replace(
             parts[0],
@@ -118,10 +125,12 @@ class Showers:
         deposits: The energy in each cell, in MeV, at least 0, float32, with shape (N, cells).
         particles: The N incident particles.
         calorimeter: Where the cells are.
-        weights: How often each shower counts, finite and at least 0, with shape (N); None for once each.
+        weights: How often each shower counts, finite and at least 0, with shape (N); None for once
+            each.
 
     Raises:
-        ShowerValueError: The shape does not fit the calorimeter or the particles, or a weight is negative or not finite.
+        ShowerValueError: The shape does not fit the calorimeter or the particles, or a weight is
+            negative or not finite.
     """
 
     deposits: Tensor
@@ -139,7 +148,8 @@ class Showers:
         if tuple(self.deposits.shape) != expected:
             msg = (
                 f"deposits have shape {tuple(self.deposits.shape)}, expected {expected}: "
-                f"{expected[0]} particles, {expected[1]} cells of calorimeter '{self.calorimeter.name}'"
+                f"{expected[0]} particles, {expected[1]} cells of calorimeter "
+                f"'{self.calorimeter.name}'"
             )
             raise ShowerValueError(msg)
 
@@ -153,7 +163,9 @@ class Showers:
 
     def __getitem__(self, index: Index) -> "Showers":
         weights = None if self.weights is None else self.weights[index]
-        return replace(self, deposits=self.deposits[index], particles=self.particles[index], weights=weights)
+        return replace(
+            self, deposits=self.deposits[index], particles=self.particles[index], weights=weights
+        )
 
     def batches(self, size: int) -> Iterator["Showers"]:
         """The showers in order, ``size`` at a time; the last batch may be smaller.
@@ -165,7 +177,8 @@ class Showers:
 
     @staticmethod
     def cat(parts: Sequence["Showers"]) -> "Showers":
-        """Join samples of one calorimeter, in order; beside a weighted one, the showers of others get the weight 1.
+        """Join samples of one calorimeter, in order; beside a weighted one, the showers of others
+        get the weight 1.
 
         Raises:
             GeometryMismatchError: The calorimeters differ.
@@ -174,23 +187,34 @@ class Showers:
             parts[0].calorimeter.require(part.calorimeter, "a sample to join")
         deposits = torch.cat([p.deposits for p in parts])
         particles = Particles.cat([p.particles for p in parts])
-        return replace(parts[0], deposits=deposits, particles=particles, weights=_joined_weights(parts))
+        return replace(
+            parts[0], deposits=deposits, particles=particles, weights=_joined_weights(parts)
+        )
 
     def to(self, device: torch.device | str) -> "Showers":
         """The same showers on another device."""
         weights = None if self.weights is None else self.weights.to(device)
-        return replace(self, deposits=self.deposits.to(device), particles=self.particles.to(device), weights=weights)
+        return replace(
+            self,
+            deposits=self.deposits.to(device),
+            particles=self.particles.to(device),
+            weights=weights,
+        )
 
 
 def _check_weights(weights: Tensor, n: int) -> None:
     if tuple(weights.shape) != (n,) or not weights.is_floating_point():
-        msg = f"weights have shape {tuple(weights.shape)} and type {weights.dtype}, expected ({n},) floating-point numbers"
+        msg = (
+            f"weights have shape {tuple(weights.shape)} and type {weights.dtype}, expected ({n},) "
+            "floating-point numbers"
+        )
         raise ShowerValueError(msg)
     bad = ~(weights >= 0) | weights.isinf()
     if bad.any():
         first = int(bad.nonzero()[0, 0])
         msg = (
-            f"{int(bad.sum())} of {n} weights are not finite or below 0, the first at index {first} ({float(weights[first]):g}): "
+            f"{int(bad.sum())} of {n} weights are not finite or below 0, the first at index "
+            f"{first} ({float(weights[first]):g}): "
             f"expected finite weights of at least 0"
         )
         raise ShowerValueError(msg)
@@ -200,15 +224,17 @@ def _joined_weights(parts: Sequence[Showers]) -> Tensor | None:
     given = [part.weights for part in parts if part.weights is not None]
     if not given:
         return None
-    return torch.cat([given[0].new_ones(len(part)) if part.weights is None else part.weights for part in parts])
+    return torch.cat(
+        [given[0].new_ones(len(part)) if part.weights is None else part.weights for part in parts]
+    )
 
 
 @runtime_checkable
 class ShowerSource(Protocol):
     """Showers that can be had by slices, wherever they are.
 
-    A check by isinstance looks for the names alone and reads nothing: that is why the protocol is not `typing`'s, which before
-    Python 3.12 asks for the values of properties.
+    A check by isinstance looks for the names alone and reads nothing: that is why the protocol is
+    not `typing`'s, which before Python 3.12 asks for the values of properties.
     """
 
     @property
@@ -217,7 +243,9 @@ class ShowerSource(Protocol):
 
     @property
     def energies(self) -> Tensor:
-        """The incident energies of all showers, in MeV, with shape (N), had without the deposits."""
+        """The incident energies of all showers, in MeV, with shape (N), had without
+        the deposits.
+        """
 
     @property
     def weights(self) -> Tensor | None:

@@ -1,22 +1,38 @@
-r"""How long a shower takes and how much memory: as papers report it, and so that the numbers can be made again.
+r"""How long a shower takes and how much memory: as papers report it, and so that the numbers can be
+made again.
 
-A *stage* is a name and a callable that makes showers; a *chain* is the stages in order: the first makes showers from particles,
-each later one from the showers of the stage before. A simulator is a chain of one, so is a generator without a fast simulation
-upstream, and a refiner a chain of two. A *configuration* is a number of threads and a size of batches.
+A *stage* is a name and a callable that makes showers; a *chain* is the stages in order: the first
+makes showers from particles, each later one from the showers of the stage before. A simulator is a
+chain of one, so is a generator without a fast simulation upstream, and a refiner a chain of two. A
+*configuration* is a number of threads and a size of batches.
 
-Each configuration is measured in a process of its own, in which the number of threads is set before anything is computed; so no
-configuration profits from the memory or the warm caches of another. In it the chain is built, run on one batch as a warm-up and
-on another to learn how long it takes, and then timed several times: a repeat runs as many batches as take half a second (or as
-are asked for), and gives for each stage the time over the number of showers. What is told of the R repeats is the best, the
-median, and as spread the distance between the quartiles. The best says what the machine can do, the spread how quiet it was.
+Each configuration is measured in a process of its own, in which the number of threads is set before
+anything is computed; so no configuration profits from the memory or the warm caches of another. In
+it the chain is built, run on one batch as a warm-up and on another to learn how long it takes, and
+then timed several times: a repeat runs as many batches as take half a second (or as are asked for),
+and gives for each stage the time over the number of showers. What is told of the R repeats is the
+best, the median, and as spread the distance between the quartiles. The best says what the machine
+can do, the spread how quiet it was.
 
-The largest memory is that of the whole process, libraries included (Linux's ``VmHWM``), since one stage's memory is not its own;
-on an accelerator it is what was allocated there. A batch of more than 1000 is tried only if the memory suffices by a straight
-line through a hundredth and a tenth of it; configurations left out are told with the reason.
+The largest memory is that of the whole process, libraries included (Linux's ``VmHWM``), since one
+stage's memory is not its own; on an accelerator it is what was allocated there. A batch of more
+than 1000 is tried only if the memory suffices by a straight line through a hundredth and a tenth of
+it; configurations left out are told with the reason.
 """
 
 __all__ = [
-    *("ALL", "SUM", "Benchmark", "Chain", "GFlashChain", "RefinerChain", "Skipped", "Stage", "SurrogateChain", "Timing"),
+    *(
+        "ALL",
+        "SUM",
+        "Benchmark",
+        "Chain",
+        "GFlashChain",
+        "RefinerChain",
+        "Skipped",
+        "Stage",
+        "SurrogateChain",
+        "Timing",
+    ),
     *("bench", "peak_memory"),
 ]
 
@@ -66,7 +82,8 @@ class Stage:
 
     Arguments:
         name: What it is called in the table.
-        make: Makes showers: the first stage of a chain from `Particles`, the others from the `Showers` of the stage before.
+        make: Makes showers: the first stage of a chain from `Particles`, the others from the
+            `Showers` of the stage before.
     """
 
     name: str
@@ -89,8 +106,8 @@ class Timing:
         best: The shortest time of all repeats, in ms a shower.
         median: The median over the repeats, in ms a shower.
         spread: The distance between the quartiles of the repeats, in ms a shower.
-        peak_bytes: The largest memory of the process (on an accelerator, allocated there), in bytes, the same for all stages of
-            a configuration.
+        peak_bytes: The largest memory of the process (on an accelerator, allocated there), in
+            bytes, the same for all stages of a configuration.
     """
 
     stage: str
@@ -117,11 +134,13 @@ class Benchmark:
     """What was measured, and where.
 
     Arguments:
-        timings: The times, ordered by threads, batch size and stage; after the stages of a chain comes their sum.
+        timings: The times, ordered by threads, batch size and stage; after the stages of a chain
+            comes their sum.
         skipped: The configurations left out.
         device: Where the showers were made.
         repeats: How many times each time was taken.
-        load: How many programs wanted a core in the minute before, on the average; other work makes all times longer.
+        load: How many programs wanted a core in the minute before, on the average; other work makes
+            all times longer.
         machine: The machine, see `caloforge.report.provenance`.
         versions: The versions of the software.
     """
@@ -165,8 +184,13 @@ class RefinerChain:
             GeometryMismatchError: The model is of a calorimeter for which there is no GFlash.
         """
         refiner = zoo.load(self.model).to(self.device)
-        pbwo4_gflash().calorimeter.require(refiner.calorimeter, f"model '{self.model}', to be timed behind GFlash,")
-        return (*GFlashChain()(), Stage(f"refine {refiner.card.name}", lambda fast: refiner.refine(fast, seed=_SEED)))
+        pbwo4_gflash().calorimeter.require(
+            refiner.calorimeter, f"model '{self.model}', to be timed behind GFlash,"
+        )
+        return (
+            *GFlashChain()(),
+            Stage(f"refine {refiner.card.name}", lambda fast: refiner.refine(fast, seed=_SEED)),
+        )
 
 
 @dataclass(frozen=True)
@@ -188,7 +212,12 @@ class SurrogateChain:
             ModelError: There is no such model, it is damaged, or it is a refiner.
         """
         surrogate = zoo.load_surrogate(self.model).to(self.device)
-        return (Stage(f"generate {surrogate.card.name}", lambda particles: surrogate.simulate(particles, seed=_SEED)),)
+        return (
+            Stage(
+                f"generate {surrogate.card.name}",
+                lambda particles: surrogate.simulate(particles, seed=_SEED),
+            ),
+        )
 
 
 def bench(
@@ -204,13 +233,16 @@ def bench(
 ) -> Benchmark:
     """Time a chain in every configuration, each in a process of its own.
 
-    A script that calls this is imported by these processes: what it does must stand under ``if __name__ == "__main__":``.
+    A script that calls this is imported by these processes: what it does must stand under
+    ``if __name__ == "__main__":``.
 
     Arguments:
         chain: Builds the stages; it is pickled.
-        particles: The particles to make showers of, drawn at random from these in a fixed order, again and again if need be.
+        particles: The particles to make showers of, drawn at random from these in a fixed order,
+            again and again if need be.
         batch_sizes: The sizes of batches, at least 1.
-        threads: The numbers of threads, `ALL` for all cores; a number that comes twice is measured once.
+        threads: The numbers of threads, `ALL` for all cores; a number that comes twice is measured
+            once.
         showers: At least so many in each repeat; None for as many as take half a second.
         repeats: How many times each time is taken, at least 1.
         device: Where the particles are, and the showers are made.
@@ -221,7 +253,10 @@ def bench(
         CaloforgeError: Whatever the chain raises.
         ChildProcessError: A measuring process failed.
     """
-    from caloforge.report.provenance import machine, versions  # the report's libraries would fill each measuring process
+    from caloforge.report.provenance import (
+        machine,
+        versions,
+    )  # the report's libraries would fill each measuring process
 
     counts = tuple(dict.fromkeys(_cores() if count == ALL else count for count in threads))
     _check(particles, batch_sizes, counts, repeats, 1 if showers is None else showers)
@@ -231,7 +266,9 @@ def bench(
         results.append(_apart(_Job(chain, particles, count, batch_size, showers, repeats, device)))
         progress(1)
     return Benchmark(
-        timings=tuple(timing for result in results if not isinstance(result, Skipped) for timing in result),
+        timings=tuple(
+            timing for result in results if not isinstance(result, Skipped) for timing in result
+        ),
         skipped=tuple(result for result in results if isinstance(result, Skipped)),
         device=device,
         repeats=repeats,
@@ -245,9 +282,20 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
-def _check(particles: Particles, batch_sizes: Sequence[int], threads: Sequence[int], repeats: int, showers: int) -> None:
-    numbers = {"batch size": min(batch_sizes, default=0), "number of threads": min(threads, default=0)}
-    for name, number in (numbers | {"number of repeats": repeats, "number of showers": showers}).items():
+def _check(
+    particles: Particles,
+    batch_sizes: Sequence[int],
+    threads: Sequence[int],
+    repeats: int,
+    showers: int,
+) -> None:
+    numbers = {
+        "batch size": min(batch_sizes, default=0),
+        "number of threads": min(threads, default=0),
+    }
+    for name, number in (
+        numbers | {"number of repeats": repeats, "number of showers": showers}
+    ).items():
         if number < 1:
             msg = f"timing: the least {name} is {number}, expected at least 1"
             raise ShowerValueError(msg)
@@ -273,13 +321,20 @@ class _Job:
         stages = self.chain()
         needed, available = self._memory_needed(stages), _available(self.device)
         if needed > available:
-            reason = f"needs some {needed / 1e9:.1f} GB more than the process has, {available / 1e9:.1f} GB are available"
+            reason = (
+                f"needs some {needed / 1e9:.1f} GB more than the process has, "
+                f"{available / 1e9:.1f} GB are available"
+            )
             return Skipped(self.threads, self.batch_size, reason)
         self._run(stages, 1, self.batch_size)
-        batches = self._batches(1e-3 * float(self._run(stages, 1, self.batch_size).sum()) * self.batch_size)
+        batches = self._batches(
+            1e-3 * float(self._run(stages, 1, self.batch_size).sum()) * self.batch_size
+        )
         runs = np.stack([self._run(stages, batches, self.batch_size) for _ in range(self.repeats)])
         names, peak = [stage.name for stage in stages], peak_memory(self.device)
-        return tuple(self._timing(name, batches, times, peak) for name, times in _with_sum(names, runs))
+        return tuple(
+            self._timing(name, batches, times, peak) for name, times in _with_sum(names, runs)
+        )
 
     def _memory_needed(self, stages: Sequence[Stage]) -> float:
         """The memory, in bytes, by which the process will grow."""
@@ -298,7 +353,9 @@ class _Job:
             return -(-self.showers // self.batch_size)
         return int(np.clip(np.ceil(_REPEAT_SECONDS / seconds), 1, _MOST_BATCHES))
 
-    def _run(self, stages: Sequence[Stage], batches: int, size: int) -> Float[np.ndarray, " stages"]:
+    def _run(
+        self, stages: Sequence[Stage], batches: int, size: int
+    ) -> Float[np.ndarray, " stages"]:
         """The time of each stage, in ms a shower."""
         seconds = np.zeros(len(stages))
         for rows in _rows(len(self.particles), size, batches):
@@ -309,7 +366,9 @@ class _Job:
                 seconds[number] += _now(self.device) - start
         return 1e3 * seconds / (batches * size)
 
-    def _timing(self, name: str, batches: int, times: Float[np.ndarray, " repeats"], peak: int) -> Timing:
+    def _timing(
+        self, name: str, batches: int, times: Float[np.ndarray, " repeats"], peak: int
+    ) -> Timing:
         low, median, high = (float(q) for q in np.quantile(times, (0.25, 0.5, 0.75)))
         best, showers = float(times.min()), batches * self.batch_size
         return Timing(name, self.threads, self.batch_size, showers, best, median, high - low, peak)
@@ -337,15 +396,19 @@ def _now(device: str) -> float:
 
 
 def peak_memory(device: str = "cpu") -> int:
-    """The largest memory so far, in bytes: of this process, or what it has allocated on an accelerator.
+    """The largest memory so far, in bytes: of this process, or what it has allocated on an
+    accelerator.
 
-    Linux's ``VmHWM`` is asked first: ``ru_maxrss`` starts from the memory of the process that started this one.
+    Linux's ``VmHWM`` is asked first: ``ru_maxrss`` starts from the memory of the process that
+    started this one.
     """
     if torch.device(device).type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     if _STATUS.is_file():
         return _field(_STATUS, "VmHWM")
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (
+        1 if sys.platform == "darwin" else 1024
+    )
 
 
 def _available(device: str) -> float:
@@ -386,8 +449,15 @@ def _apart(job: _Job) -> tuple[Timing, ...] | Skipped:
 def _ended(job: _Job, code: int) -> Skipped:
     """What became of a process that ended without a word."""
     if code == -signal.SIGKILL:
-        return Skipped(job.threads, job.batch_size, "the system ended the process, most likely for want of memory")
-    msg = f"timing {job.threads} threads, batches of {job.batch_size}: the measuring process failed with exit code {code}"
+        return Skipped(
+            job.threads,
+            job.batch_size,
+            "the system ended the process, most likely for want of memory",
+        )
+    msg = (
+        f"timing {job.threads} threads, batches of {job.batch_size}: the measuring process failed "
+        f"with exit code {code}"
+    )
     raise ChildProcessError(msg)
 
 
@@ -403,7 +473,9 @@ def _work(connection: Connection, job: _Job) -> None:
 
 @contextmanager
 def _interruptions_held_back() -> Iterator[None]:
-    """Processes started within never hear of an interruption: this one hears of it afterwards, and ends them."""
+    """Processes started within never hear of an interruption: this one hears of it afterwards, and
+    ends them.
+    """
     resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:

@@ -1,6 +1,7 @@
 """The one convention of units: energies in MeV, lengths in mm, angles in radians, times in ms.
 
-Every number inside the package is in these units. Multiply to bring a value in, divide to take it out::
+Every number inside the package is in these units. Multiply to bring a value in, divide to take it
+out::
 
     energy = 50 * GeV
     depth_in_cm = depth / cm

@@ -7,7 +7,15 @@ import torch
 
 from caloforge.cli import main
 from caloforge.zoo import bundled_showers
-from tests.cli.samples import TINY_SURROGATE, Caloforge, Outcome, random_cylinder_showers, random_showers, settings, write
+from tests.cli.samples import (
+    TINY_SURROGATE,
+    Caloforge,
+    Outcome,
+    random_cylinder_showers,
+    random_showers,
+    settings,
+    write,
+)
 
 
 def run(*words: object) -> int:
@@ -44,7 +52,10 @@ def shower_file(tmp_path: Path) -> Path:
 def full_and_fast(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Files of 300 full and 300 fast showers."""
     directory = tmp_path_factory.mktemp("showers")
-    full, fast = (write(directory / f"{name}.h5", bundled_showers(name)[:300]) for name in ("pbwo4-geant4", "pbwo4-gflash"))
+    full, fast = (
+        write(directory / f"{name}.h5", bundled_showers(name)[:300])
+        for name in ("pbwo4-geant4", "pbwo4-gflash")
+    )
     return full, fast
 
 
@@ -54,7 +65,10 @@ def model(full_and_fast: tuple[Path, Path], tmp_path_factory: pytest.TempPathFac
     full, fast = full_and_fast
     directory = tmp_path_factory.mktemp("models") / "short"
     tiny = settings({"steps": 3, "validation": 50, "batch_size": 32, "channels": 8, "condition": 8})
-    assert run("train", "squirels-fast", "--out", directory, "--full", full, "--fast", fast, *tiny) == 0
+    assert (
+        run("train", "squirels-fast", "--out", directory, "--full", full, "--fast", fast, *tiny)
+        == 0
+    )
     return directory
 
 
@@ -68,5 +82,16 @@ def cylinder_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def surrogate(cylinder_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A surrogate that has hardly been trained."""
     directory = tmp_path_factory.mktemp("models") / "tiny"
-    assert run("train", "calodream-ds2", "--out", directory, "--data", cylinder_file, *settings(TINY_SURROGATE)) == 0
+    assert (
+        run(
+            "train",
+            "calodream-ds2",
+            "--out",
+            directory,
+            "--data",
+            cylinder_file,
+            *settings(TINY_SURROGATE),
+        )
+        == 0
+    )
     return directory

@@ -24,32 +24,59 @@ Caloforge = Callable[..., Outcome]
 
 
 def random_showers(n: int, seed: int = 1) -> Showers:
-    """Showers of 20 to 80 GeV with exponential deposits, half the cells empty, in the PbWO4 crystals."""
+    """Showers of 20 to 80 GeV with exponential deposits, half the cells empty, in the PbWO4
+    crystals.
+    """
     calorimeter = pbwo4_crystals()
     random = torch.Generator().manual_seed(seed)
     energies = 20_000 + 60_000 * torch.rand(n, generator=random)
-    deposits = -torch.rand(n, calorimeter.n_cells, generator=random).log() * energies[:, None] / calorimeter.n_cells
-    return Showers(deposits * (torch.rand(deposits.shape, generator=random) < 0.5), Particles(energies), calorimeter)
+    deposits = (
+        -torch.rand(n, calorimeter.n_cells, generator=random).log()
+        * energies[:, None]
+        / calorimeter.n_cells
+    )
+    return Showers(
+        deposits * (torch.rand(deposits.shape, generator=random) < 0.5),
+        Particles(energies),
+        calorimeter,
+    )
 
 
 def small_cylinder() -> CylinderGrid:
     """Three layers of four sectors of two rings."""
-    return CylinderGrid("small-cylinder", tuple(CylinderLayer((0, 5, 10), 4, 3.4, number) for number in range(3)))
+    return CylinderGrid(
+        "small-cylinder", tuple(CylinderLayer((0, 5, 10), 4, 3.4, number) for number in range(3))
+    )
 
 
 def random_cylinder_showers(n: int, seed: int = 1) -> Showers:
-    """Showers of 1 to 100 GeV, log-uniform, with exponential deposits, a third of the cells empty, in the small cylinder."""
+    """Showers of 1 to 100 GeV, log-uniform, with exponential deposits, a third of the cells empty,
+    in the small cylinder.
+    """
     calorimeter = small_cylinder()
     random = torch.Generator().manual_seed(seed)
     energies = 1000 * 100 ** torch.rand(n, generator=random)
-    deposits = -torch.rand(n, calorimeter.n_cells, generator=random).log() * energies[:, None] / calorimeter.n_cells
-    return Showers(deposits * (torch.rand(deposits.shape, generator=random) < 0.67), Particles(energies), calorimeter)
+    deposits = (
+        -torch.rand(n, calorimeter.n_cells, generator=random).log()
+        * energies[:, None]
+        / calorimeter.n_cells
+    )
+    return Showers(
+        deposits * (torch.rand(deposits.shape, generator=random) < 0.67),
+        Particles(energies),
+        calorimeter,
+    )
 
 
 TINY_SURROGATE = {
     "validation": 40,
     **{"energy.dim": 12, "energy.heads": 2, "energy.blocks": 1, "energy.feed_forward": 16},
-    **{"energy.head_width": 16, "energy.head_layers": 2, "energy.solver": "euler", "energy.solver_steps": 2},
+    **{
+        "energy.head_width": 16,
+        "energy.head_layers": 2,
+        "energy.solver": "euler",
+        "energy.solver_steps": 2,
+    },
     **{"energy.schedule.epochs": 1, "energy.schedule.batch_size": 64},
     **{
         "shape.patch": "[1,2,1]",

@@ -34,7 +34,9 @@ def test_weights_are_carried_along_or_refused(caloforge: Caloforge, tmp_path: Pa
 
 
 @pytest.mark.parametrize("name", ["out.root", "out"])
-def test_an_unknown_suffix_is_refused(caloforge: Caloforge, shower_file: Path, tmp_path: Path, name: str) -> None:
+def test_an_unknown_suffix_is_refused(
+    caloforge: Caloforge, shower_file: Path, tmp_path: Path, name: str
+) -> None:
     outcome = caloforge("convert", shower_file, tmp_path / name)
     assert outcome.code == 2
     assert ".npy" in outcome.err

@@ -17,9 +17,13 @@ def rows(text: str) -> dict[str, list[str]]:
     return {line.split()[0]: line.split()[1:] for line in text.splitlines() if line.split()}
 
 
-def test_what_is_there_and_what_each_physics_lacks(mirror: Mirror, caloforge: Caloforge, tmp_path: Path) -> None:
+def test_what_is_there_and_what_each_physics_lacks(
+    mirror: Mirror, caloforge: Caloforge, tmp_path: Path
+) -> None:
     standard_data(tmp_path / "data")
-    outcome = caloforge("data", "geant4", tmp_path / "data", "--physics", "em-option1", "--physics", "FTFP_BERT")
+    outcome = caloforge(
+        "data", "geant4", tmp_path / "data", "--physics", "em-option1", "--physics", "FTFP_BERT"
+    )
     assert (outcome.code, outcome.err) == (0, "")
     said = rows(outcome.out)
     assert said["G4EMLOW8.8"] == ["there"]
@@ -48,22 +52,37 @@ def test_what_is_missing_is_fetched_to_where_it_is_looked_for(
     outcome = caloforge("data", "geant4", "--fetch", "--mirror", mirror.url)
     assert (outcome.code, outcome.err) == (0, "")
     home = tmp_path / "home" / ".geant4_pybind"
-    assert sorted(path.name for path in home.iterdir()) == sorted(archive.folder for archive in ARCHIVES.values())
+    assert sorted(path.name for path in home.iterdir()) == sorted(
+        archive.folder for archive in ARCHIVES.values()
+    )
     find_data().require(PHYSICS["FTFP_BERT"])
     asked = len(mirror.asked)
-    assert f"all data sets are in {home}" in caloforge("data", "geant4", "--fetch", "--mirror", mirror.url).out
+    assert (
+        f"all data sets are in {home}"
+        in caloforge("data", "geant4", "--fetch", "--mirror", mirror.url).out
+    )
     assert len(mirror.asked) == asked == len(ARCHIVES)
     monkeypatch.setenv("GEANT4_DATA_DIR", str(tmp_path / "other"))
-    assert caloforge("data", "geant4", "--fetch", "--physics", "em-standard", "--mirror", mirror.url).code == 0
+    assert (
+        caloforge(
+            "data", "geant4", "--fetch", "--physics", "em-standard", "--mirror", mirror.url
+        ).code
+        == 0
+    )
     assert len(list((tmp_path / "other").iterdir())) == 4
 
 
 def test_data_that_the_variables_of_geant4_point_to_are_not_fetched_again(
     mirror: Mirror, caloforge: Caloforge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert caloforge("data", "geant4", tmp_path / "geant4", "--fetch", "--mirror", mirror.url).code == 0
+    assert (
+        caloforge("data", "geant4", tmp_path / "geant4", "--fetch", "--mirror", mirror.url).code
+        == 0
+    )
     for archive in ARCHIVES.values():
-        monkeypatch.setenv(DATA_SETS[archive.data_set][1], str(tmp_path / "geant4" / archive.folder))
+        monkeypatch.setenv(
+            DATA_SETS[archive.data_set][1], str(tmp_path / "geant4" / archive.folder)
+        )
     mirror.asked.clear()
     outcome = caloforge("data", "geant4", "--fetch", "--mirror", mirror.url)
     assert outcome.out == "FTFP_BERT: all data sets are in the folders of G4LEDATA and the like\n"
@@ -88,7 +107,10 @@ def test_an_interruption_says_how_to_go_on(
     outcome = caloforge(*words)
     assert outcome.code == 2
     note, error = outcome.err.splitlines()
-    assert f"{part_of(ARCHIVES['G4EMLOW'], tmp_path / 'data')}; the same command goes on from there" in note
+    assert (
+        f"{part_of(ARCHIVES['G4EMLOW'], tmp_path / 'data')}; the same command goes on from there"
+        in note
+    )
     assert error.startswith("caloforge: error: http://127.0.0.1")
     mirror.sends = None
     assert caloforge(*words).code == 0
@@ -110,7 +132,9 @@ def test_what_cannot_be_is_one_clear_line(
 ) -> None:
     (tmp_path / "file").write_text("")
     mirror.files.clear()
-    given = [word.replace("FILE", str(tmp_path / "file")).replace("URL", mirror.url) for word in words]
+    given = [
+        word.replace("FILE", str(tmp_path / "file")).replace("URL", mirror.url) for word in words
+    ]
     outcome = caloforge("data", "geant4", *given)
     assert outcome.code == 2
     [line] = outcome.err.splitlines()
@@ -122,7 +146,18 @@ def test_physics_without_data_names_the_command_that_fetches_it(
     mirror: Mirror, caloforge: Caloforge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("caloforge.simulators.geant4.engine._require_installed", lambda: None)
-    run = ("simulate", "geant4", "pbwo4-10x10", "-n", 1, "--energy", "1GeV", "--seed", 1, tmp_path / "out.h5")
+    run = (
+        "simulate",
+        "geant4",
+        "pbwo4-10x10",
+        "-n",
+        1,
+        "--energy",
+        "1GeV",
+        "--seed",
+        1,
+        tmp_path / "out.h5",
+    )
     assert "`caloforge data geant4 --fetch`" in caloforge(*run).err
     standard_data(tmp_path / "my data")
     message = caloforge(*run, "--data", tmp_path / "my data").err

@@ -21,9 +21,13 @@ def test_words_and_laws_are_inverse(text: str, law: EnergyLaw) -> None:
     assert law.option() == text
 
 
-@pytest.mark.parametrize("text", ["1GeV:log", "1GeV:2GeV:3GeV", "1GeV:2GeV:lin", "1GeV:2GeV:log:log"])
+@pytest.mark.parametrize(
+    "text", ["1GeV:log", "1GeV:2GeV:3GeV", "1GeV:2GeV:lin", "1GeV:2GeV:log:log"]
+)
 def test_other_words_are_answered_with_the_forms(text: str) -> None:
-    with pytest.raises(OptionError, match=r"expected an energy E, a range LOW:HIGH, or LOW:HIGH:log"):
+    with pytest.raises(
+        OptionError, match=r"expected an energy E, a range LOW:HIGH, or LOW:HIGH:log"
+    ):
         energy_law(text)
 
 
@@ -36,14 +40,20 @@ def test_more_than_a_decade_is_filled_evenly_in_the_logarithm() -> None:
 
 def test_uniform_energies_keep_their_bits() -> None:
     """Files written by earlier versions are written again."""
-    assert UniformEnergies(3, 10_000.0, 100_000.0, 1)[:].tolist() == [82591.953125, 38355.203125, 76194.890625]
+    assert UniformEnergies(3, 10_000.0, 100_000.0, 1)[:].tolist() == [
+        82591.953125,
+        38355.203125,
+        76194.890625,
+    ]
 
 
 def test_log_uniform_energies_are_the_uniform_ones_in_the_logarithm() -> None:
     number, low, high = 20_000, 1000.0, 1e6
     energies = LogUniformEnergies(number, low, high, 5)[:]
     parts = UniformEnergies(number, 0.0, 1.0, 5)[:].double()
-    torch.testing.assert_close(energies.double().log(), math.log(low) + math.log(high / low) * parts, rtol=1e-6, atol=0)
+    torch.testing.assert_close(
+        energies.double().log(), math.log(low) + math.log(high / low) * parts, rtol=1e-6, atol=0
+    )
     assert energies.min() >= low
     assert energies.max() <= high
     counts = energies.log10().histc(3, 3, 6)
@@ -51,7 +61,9 @@ def test_log_uniform_energies_are_the_uniform_ones_in_the_logarithm() -> None:
 
 
 @pytest.mark.parametrize("kind", [UniformEnergies, LogUniformEnergies])
-def test_an_energy_is_a_function_of_seed_and_number(kind: type[UniformEnergies] | type[LogUniformEnergies]) -> None:
+def test_an_energy_is_a_function_of_seed_and_number(
+    kind: type[UniformEnergies] | type[LogUniformEnergies],
+) -> None:
     whole = kind(100, 1000.0, 1e5, 3)[:]
     assert torch.equal(kind(100, 1000.0, 1e5, 3)[40:60], whole[40:60])
     assert torch.equal(kind(10, 1000.0, 1e5, 3)[:], whole[:10])

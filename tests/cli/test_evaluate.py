@@ -1,4 +1,6 @@
-"""`caloforge evaluate`: the table on the terminal, the page and the numbers in the folder, names of samples."""
+"""`caloforge evaluate`: the table on the terminal, the page and the numbers in the folder, names of
+samples.
+"""
 
 import json
 from pathlib import Path
@@ -15,9 +17,12 @@ QUICK = ("--no-classifier", "--threads", 1)
 
 @pytest.fixture
 def unwritten(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out the figures and the page, which take most of the time, where the table is looked at."""
+    """Leave out the figures and the page, which take most of the time, where the table is looked
+    at.
+    """
     monkeypatch.setattr(
-        "caloforge.report.write", lambda _evaluation, directory, *, overwrite: Path(directory) / f"{overwrite}.html"
+        "caloforge.report.write",
+        lambda _evaluation, directory, *, overwrite: Path(directory) / f"{overwrite}.html",
     )
 
 
@@ -34,13 +39,21 @@ def test_the_folder_has_page_and_numbers_and_is_replaced_only_if_told(
     assert "pbwo4-gflash" in json.dumps(numbers)
     assert caloforge(*words).code == 2
     assert caloforge(*words, "--overwrite").code == 0
-    assert json.loads((tmp_path / "report" / "metrics.json").read_text())["evaluations"] == numbers["evaluations"]
+    assert (
+        json.loads((tmp_path / "report" / "metrics.json").read_text())["evaluations"]
+        == numbers["evaluations"]
+    )
 
 
 @pytest.mark.usefixtures("unwritten")
-def test_the_table_depends_on_the_seed_alone(caloforge: Caloforge, full_and_fast: Pair, tmp_path: Path) -> None:
+def test_the_table_depends_on_the_seed_alone(
+    caloforge: Caloforge, full_and_fast: Pair, tmp_path: Path
+) -> None:
     variants = [(), ("--batch-size", 7), ("--seed", 1)]
-    one, small, other = (caloforge("evaluate", *full_and_fast, "--out", tmp_path, *QUICK, *words).out for words in variants)
+    one, small, other = (
+        caloforge("evaluate", *full_and_fast, "--out", tmp_path, *QUICK, *words).out
+        for words in variants
+    )
     assert "pbwo4-gflash" in one
     assert "floor" in one
     assert one == small
@@ -61,8 +74,12 @@ def test_labels_name_the_samples(caloforge: Caloforge, full_and_fast: Pair, tmp_
 
 
 @pytest.mark.parametrize("labels", ["Geant4", "Geant4,GFlash,more", "same,same", "Geant4,"])
-def test_labels_that_do_not_fit_are_one_line(caloforge: Caloforge, full_and_fast: Pair, tmp_path: Path, labels: str) -> None:
-    outcome = caloforge("evaluate", *full_and_fast, "--out", tmp_path / "report", "--labels", labels)
+def test_labels_that_do_not_fit_are_one_line(
+    caloforge: Caloforge, full_and_fast: Pair, tmp_path: Path, labels: str
+) -> None:
+    outcome = caloforge(
+        "evaluate", *full_and_fast, "--out", tmp_path / "report", "--labels", labels
+    )
     assert outcome.code == 2
     assert len(outcome.err.splitlines()) == 1
     assert not (tmp_path / "report").exists()
@@ -77,9 +94,12 @@ def test_the_time_of_the_full_simulation_is_taken_from_its_file(
     candidate = write(tmp_path / "fast.h5", random_showers(40, seed=2))
     times = {}
     monkeypatch.setattr(
-        "caloforge.report.write", lambda evaluation, directory, **_: times.update(evaluation.times) or Path(directory)
+        "caloforge.report.write",
+        lambda evaluation, directory, **_: times.update(evaluation.times) or Path(directory),
     )
-    assert caloforge("evaluate", tmp_path / "full.h5", candidate, "--out", tmp_path, *QUICK).code == 0
+    assert (
+        caloforge("evaluate", tmp_path / "full.h5", candidate, "--out", tmp_path, *QUICK).code == 0
+    )
     assert times == {"full": pytest.approx(200)}
 
 

@@ -1,4 +1,6 @@
-"""`caloforge generate`: a shower is a function of model, seed, index and energy alone; energies out of range are told."""
+"""`caloforge generate`: a shower is a function of model, seed, index and energy alone; energies out
+of range are told.
+"""
 
 import json
 from pathlib import Path
@@ -26,7 +28,9 @@ def same(a: Showers, b: Showers) -> bool:
     return torch.equal(a.deposits, b.deposits) and torch.equal(a.energies, b.energies)
 
 
-def test_showers_are_physical_and_the_file_says_who_made_them(caloforge: Caloforge, surrogate: Path, tmp_path: Path) -> None:
+def test_showers_are_physical_and_the_file_says_who_made_them(
+    caloforge: Caloforge, surrogate: Path, tmp_path: Path
+) -> None:
     showers = generated(caloforge, surrogate, tmp_path / "a.h5", "-n", 50, *LOG, "--seed", 3)
     assert showers.calorimeter == small_cylinder()
     assert showers.deposits.isfinite().all()
@@ -35,15 +39,30 @@ def test_showers_are_physical_and_the_file_says_who_made_them(caloforge: Calofor
     with h5py.File(tmp_path / "a.h5") as file:
         found = {name: file.attrs[name] for name in ("model", "model_sha256", "seed", "pdg")}
     card = json.loads((surrogate / "card.json").read_text())
-    assert found == {"model": "tiny", "model_sha256": card["sha256"], "seed": "3", "pdg": card["pdg"]}
+    assert found == {
+        "model": "tiny",
+        "model_sha256": card["sha256"],
+        "seed": "3",
+        "pdg": card["pdg"],
+    }
 
 
-def test_a_shower_depends_on_seed_index_and_energy_alone(caloforge: Caloforge, surrogate: Path, tmp_path: Path) -> None:
+def test_a_shower_depends_on_seed_index_and_energy_alone(
+    caloforge: Caloforge, surrogate: Path, tmp_path: Path
+) -> None:
     whole = generated(caloforge, surrogate, tmp_path / "whole.h5", "-n", 50, *LOG, "--seed", 7)
-    parts = generated(caloforge, surrogate, tmp_path / "parts.h5", "-n", 50, *LOG, "--seed", 7, "--batch-size", 7)
-    short = generated(caloforge, surrogate, tmp_path / "short.h5", "-n", 11, *LOG, "--seed", 7, "--threads", 1)
-    again = generated(caloforge, surrogate, tmp_path / "again.h5", "--like", tmp_path / "whole.h5", "--seed", 7)
-    other = generated(caloforge, surrogate, tmp_path / "other.h5", "--like", tmp_path / "whole.h5", "--seed", 8)
+    parts = generated(
+        caloforge, surrogate, tmp_path / "parts.h5", "-n", 50, *LOG, "--seed", 7, "--batch-size", 7
+    )
+    short = generated(
+        caloforge, surrogate, tmp_path / "short.h5", "-n", 11, *LOG, "--seed", 7, "--threads", 1
+    )
+    again = generated(
+        caloforge, surrogate, tmp_path / "again.h5", "--like", tmp_path / "whole.h5", "--seed", 7
+    )
+    other = generated(
+        caloforge, surrogate, tmp_path / "other.h5", "--like", tmp_path / "whole.h5", "--seed", 8
+    )
     assert same(parts, whole)
     assert same(short, whole[:11])
     assert same(again, whole)
@@ -54,33 +73,50 @@ def test_a_shower_depends_on_seed_index_and_energy_alone(caloforge: Caloforge, s
 def test_like_takes_the_first_energies_of_a_file(
     caloforge: Caloforge, surrogate: Path, cylinder_file: Path, tmp_path: Path
 ) -> None:
-    energies = generated(caloforge, surrogate, tmp_path / "a.h5", "--like", cylinder_file, "-n", 30).energies
+    energies = generated(
+        caloforge, surrogate, tmp_path / "a.h5", "--like", cylinder_file, "-n", 30
+    ).energies
     assert torch.equal(energies, open_showers(cylinder_file)[:30].energies)
 
 
-def test_an_empty_file_makes_an_empty_file(caloforge: Caloforge, surrogate: Path, tmp_path: Path) -> None:
+def test_an_empty_file_makes_an_empty_file(
+    caloforge: Caloforge, surrogate: Path, tmp_path: Path
+) -> None:
     empty = write(tmp_path / "empty.h5", random_cylinder_showers(0))
     assert len(generated(caloforge, surrogate, tmp_path / "out.h5", "--like", empty)) == 0
 
 
-def test_an_energy_out_of_range_is_a_warning_that_names_the_range(caloforge: Caloforge, surrogate: Path, tmp_path: Path) -> None:
+def test_an_energy_out_of_range_is_a_warning_that_names_the_range(
+    caloforge: Caloforge, surrogate: Path, tmp_path: Path
+) -> None:
     outcome = caloforge("generate", surrogate, "-n", 5, "--energy", "1TeV", tmp_path / "out.h5")
     assert outcome.code == 0
     [line] = outcome.err.splitlines()
-    assert line.startswith("caloforge: warning: 5 of 5 incident energies lie outside the range of model 'tiny', 1 GeV to 100 GeV")
+    assert line.startswith(
+        "caloforge: warning: 5 of 5 incident energies lie outside the range of model 'tiny', 1 "
+        "GeV to 100 GeV"
+    )
     assert len(open_showers(tmp_path / "out.h5")) == 5
 
 
-def test_strict_makes_it_an_error_that_leaves_nothing(caloforge: Caloforge, surrogate: Path, tmp_path: Path) -> None:
+def test_strict_makes_it_an_error_that_leaves_nothing(
+    caloforge: Caloforge, surrogate: Path, tmp_path: Path
+) -> None:
     """Although it is the third batch that is wrong."""
     energies = torch.full((30,), 5e4)
     energies[25] = 1e6
-    showers = Showers(torch.zeros(30, small_cylinder().n_cells), Particles(energies), small_cylinder())
+    showers = Showers(
+        torch.zeros(30, small_cylinder().n_cells), Particles(energies), small_cylinder()
+    )
     like = write(tmp_path / "like.h5", showers)
-    outcome = caloforge("generate", surrogate, "--like", like, tmp_path / "out.h5", "--strict", "--batch-size", 10)
+    outcome = caloforge(
+        "generate", surrogate, "--like", like, tmp_path / "out.h5", "--strict", "--batch-size", 10
+    )
     assert outcome.code == 2
     [line] = outcome.err.splitlines()
-    assert line.startswith("caloforge: error: 1 of 10 incident energies lie outside the range of model 'tiny'")
+    assert line.startswith(
+        "caloforge: error: 1 of 10 incident energies lie outside the range of model 'tiny'"
+    )
     assert [path.name for path in tmp_path.iterdir()] == ["like.h5"]
 
 
@@ -89,13 +125,17 @@ def test_an_interruption_leaves_nothing(
 ) -> None:
     simulate = Surrogate.simulate
 
-    def interrupted(model: Surrogate, particles: Particles, *, first_index: int, seed: int, strict: bool) -> Showers:
+    def interrupted(
+        model: Surrogate, particles: Particles, *, first_index: int, seed: int, strict: bool
+    ) -> Showers:
         if first_index:
             raise KeyboardInterrupt
         return simulate(model, particles, seed=seed, first_index=first_index, strict=strict)
 
     monkeypatch.setattr(Surrogate, "simulate", interrupted)
-    outcome = caloforge("generate", surrogate, "-n", 20, *LOG, tmp_path / "out.h5", "--batch-size", 10)
+    outcome = caloforge(
+        "generate", surrogate, "-n", 20, *LOG, tmp_path / "out.h5", "--batch-size", 10
+    )
     assert outcome.code == 130
     assert list(tmp_path.iterdir()) == []
 
@@ -105,9 +145,18 @@ def test_each_kind_of_model_has_its_command(
 ) -> None:
     """And the others say which."""
     wrong = {
-        "refiner to generate": (("generate", model, "--like", cylinder_file, tmp_path / "out.h5"), "use 'caloforge refine'"),
-        "surrogate to refine": (("refine", surrogate, cylinder_file, tmp_path / "out.h5"), "use 'caloforge generate'"),
-        "surrogate to demo": (("demo", "--model", surrogate, "--out", tmp_path / "demo"), "use 'caloforge generate'"),
+        "refiner to generate": (
+            ("generate", model, "--like", cylinder_file, tmp_path / "out.h5"),
+            "use 'caloforge refine'",
+        ),
+        "surrogate to refine": (
+            ("refine", surrogate, cylinder_file, tmp_path / "out.h5"),
+            "use 'caloforge generate'",
+        ),
+        "surrogate to demo": (
+            ("demo", "--model", surrogate, "--out", tmp_path / "demo"),
+            "use 'caloforge generate'",
+        ),
     }
     for words, expected in wrong.values():
         outcome = caloforge(*words)

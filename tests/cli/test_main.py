@@ -37,7 +37,9 @@ def test_help_lists_every_command_in_the_order_of_use(caloforge: Caloforge) -> N
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
-def test_every_command_explains_itself_with_examples(caloforge: Caloforge, words: tuple[str, ...]) -> None:
+def test_every_command_explains_itself_with_examples(
+    caloforge: Caloforge, words: tuple[str, ...]
+) -> None:
     outcome = caloforge(*words, "--help")
     assert outcome.code == 0
     assert f"caloforge {' '.join(words)}" in outcome.out.split("Examples:")[1]
@@ -48,12 +50,17 @@ def test_version(caloforge: Caloforge) -> None:
 
 
 def test_the_start_is_light() -> None:
-    script = "import sys, caloforge.cli; sys.exit(bool({'torch', 'numpy', 'h5py', 'matplotlib'} & set(sys.modules)))"
+    script = (
+        "import sys, caloforge.cli; sys.exit(bool({'torch', 'numpy', 'h5py', 'matplotlib'} & "
+        "set(sys.modules)))"
+    )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
 
 def test_an_interruption_leaves_nothing(tmp_path: Path) -> None:
-    """Also where the tests run in the background of a shell, which has its children ignore interruptions."""
+    """Also where the tests run in the background of a shell, which has its children ignore
+    interruptions.
+    """
     words = (
         "simulate",
         "gflash",
@@ -67,8 +74,13 @@ def test_an_interruption_leaves_nothing(tmp_path: Path) -> None:
         "1",
         str(tmp_path / "out.h5"),
     )
-    heedful = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from caloforge.cli import main; main()"
-    with subprocess.Popen([sys.executable, "-c", heedful, *words], stderr=subprocess.PIPE, text=True) as process:
+    heedful = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from "
+        "caloforge.cli import main; main()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", heedful, *words], stderr=subprocess.PIPE, text=True
+    ) as process:
         while not any(tmp_path.iterdir()) and process.poll() is None:
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
@@ -81,13 +93,22 @@ def test_an_interruption_leaves_nothing(tmp_path: Path) -> None:
 def test_a_closed_pipe_is_quiet(shower_file: Path) -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    result = subprocess.run([*SCRIPT, "show", str(shower_file)], stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    result = subprocess.run(
+        [*SCRIPT, "show", str(shower_file)],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
     os.close(writer)
     assert result.stderr == ""
 
 
 def test_threads_are_those_asked_for(
-    caloforge: Caloforge, full_and_fast: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    caloforge: Caloforge,
+    full_and_fast: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked: list[int] = []
     monkeypatch.setattr("torch.set_num_threads", asked.append)

@@ -1,4 +1,6 @@
-"""A wrong file, whatever the command: exit code 2, one line that names file, place and expectation, and nothing left behind."""
+"""A wrong file, whatever the command: exit code 2, one line that names file, place and expectation,
+and nothing left behind.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -54,14 +56,32 @@ DAMAGES: dict[str, tuple[Damage, tuple[str, ...]]] = {
     "text": (be_text, ("HDF5",)),
     "truncated": (truncate, ()),
     "no deposits": (replace("showers", lambda _: None), ("'showers'", "missing")),
-    "no energies": (replace("incident_energies", lambda _: None), ("'incident_energies'", "missing")),
+    "no energies": (
+        replace("incident_energies", lambda _: None),
+        ("'incident_energies'", "missing"),
+    ),
     "99 cells": (replace("showers", lambda d: d[:, :99]), ("'showers'", "99", "100")),
-    "29 energies": (replace("incident_energies", lambda e: e[:29]), ("'incident_energies'", "29", "30")),
+    "29 energies": (
+        replace("incident_energies", lambda e: e[:29]),
+        ("'incident_energies'", "29", "30"),
+    ),
     "NaN": (put("showers", (21, 44), np.nan), ("'showers'", "1 NaN", "shower 21, cell 44")),
-    "infinite": (put("showers", (21, 44), np.inf), ("'showers'", "1 infinite", "shower 21, cell 44")),
-    "negative": (put("showers", (21, 44), -3.0), ("'showers'", "1 negative", "shower 21, cell 44", "-3")),
-    "energy of zero": (put("incident_energies", (21, 0), 0.0), ("'incident_energies'", "shower 21", "0 MeV")),
-    "energy below zero": (put("incident_energies", (21, 0), -5.0), ("'incident_energies'", "shower 21", "-5 MeV")),
+    "infinite": (
+        put("showers", (21, 44), np.inf),
+        ("'showers'", "1 infinite", "shower 21, cell 44"),
+    ),
+    "negative": (
+        put("showers", (21, 44), -3.0),
+        ("'showers'", "1 negative", "shower 21, cell 44", "-3"),
+    ),
+    "energy of zero": (
+        put("incident_energies", (21, 0), 0.0),
+        ("'incident_energies'", "shower 21", "0 MeV"),
+    ),
+    "energy below zero": (
+        put("incident_energies", (21, 0), -5.0),
+        ("'incident_energies'", "shower 21", "-5 MeV"),
+    ),
 }
 
 COMMANDS: dict[str, tuple[str, ...]] = {
@@ -95,7 +115,9 @@ def test_a_wrong_file_is_one_clear_line(
     places = {"MODEL": str(model), "SURROGATE": str(surrogate), "GOOD": str(good), "BAD": str(bad)}
     outcome = caloforge(*(places.get(word, word.replace("OUT", str(out))) for word in words))
     assert outcome.code == 2
-    [line] = [line for line in outcome.err.splitlines() if not line.startswith("caloforge: warning: ")]
+    [line] = [
+        line for line in outcome.err.splitlines() if not line.startswith("caloforge: warning: ")
+    ]
     assert line.startswith("caloforge: error: ")
     assert [part for part in (bad.name, *expected) if part not in line] == []
     assert list(out.iterdir()) == []
@@ -112,11 +134,21 @@ def test_a_wrong_file_is_one_clear_line(
     ids=lambda words: words[0],
 )
 def test_an_output_that_exists_is_refused_and_kept_unless_told(
-    caloforge: Caloforge, model: Path, surrogate: Path, shower_file: Path, tmp_path: Path, words: tuple[str, ...]
+    caloforge: Caloforge,
+    model: Path,
+    surrogate: Path,
+    shower_file: Path,
+    tmp_path: Path,
+    words: tuple[str, ...],
 ) -> None:
     taken = tmp_path / "taken.h5"
     taken.write_text("mine")
-    places = {"MODEL": str(model), "SURROGATE": str(surrogate), "GOOD": str(shower_file), "TAKEN": str(taken)}
+    places = {
+        "MODEL": str(model),
+        "SURROGATE": str(surrogate),
+        "GOOD": str(shower_file),
+        "TAKEN": str(taken),
+    }
     given = [places.get(word, word) for word in words]
     outcome = caloforge(*given)
     assert outcome.code == 2
@@ -134,29 +166,73 @@ def test_an_output_that_exists_is_refused_and_kept_unless_told(
         (("show", "GOOD", "--calorimeter", "none.xml:electron"), "none.xml"),
         (("refine", "MODEL", "GOOD", "OUT", "--device", "gpu"), "gpu"),
         (("simulate", "gflash", "-n", "3", "--seed", "1", "OUT"), "--like"),
-        (("simulate", "gflash", "-n", "3", "--seed", "1", "--energy", "50GeV", "--like", "GOOD", "OUT"), "--like"),
+        (
+            (
+                "simulate",
+                "gflash",
+                "-n",
+                "3",
+                "--seed",
+                "1",
+                "--energy",
+                "50GeV",
+                "--like",
+                "GOOD",
+                "OUT",
+            ),
+            "--like",
+        ),
         (("simulate", "gflash", "--seed", "1", "--energy", "50GeV", "OUT"), "-n"),
         (("simulate", "gflash", "-n", "31", "--seed", "1", "--like", "GOOD", "OUT"), "30"),
         (("simulate", "gflash", "-n", "3", "--seed", "1", "--energy", "50", "OUT"), "50GeV"),
-        (("simulate", "gflash", "-n", "3", "--seed", "1", "--energy", "10GeV-20GeV", "OUT"), "10GeV-20GeV"),
-        (("simulate", "gflash", "-n", "3", "--seed", "1", "--energy", "10GeV:", "OUT"), "energy ''"),
-        (("simulate", "gflash", "-n", "3", "--seed", "1", "--energy", "20GeV:10GeV", "OUT"), "downward"),
-        (("simulate", "gflash", "-n", "3", "--seed", "1", "--energy", "1GeV:2GeV:lin", "OUT"), "LOW:HIGH:log"),
+        (
+            ("simulate", "gflash", "-n", "3", "--seed", "1", "--energy", "10GeV-20GeV", "OUT"),
+            "10GeV-20GeV",
+        ),
+        (
+            ("simulate", "gflash", "-n", "3", "--seed", "1", "--energy", "10GeV:", "OUT"),
+            "energy ''",
+        ),
+        (
+            ("simulate", "gflash", "-n", "3", "--seed", "1", "--energy", "20GeV:10GeV", "OUT"),
+            "downward",
+        ),
+        (
+            ("simulate", "gflash", "-n", "3", "--seed", "1", "--energy", "1GeV:2GeV:lin", "OUT"),
+            "LOW:HIGH:log",
+        ),
         (("generate", "SURROGATE", "-n", "3", "OUT"), "--like"),
-        (("generate", "SURROGATE", "-n", "3", "--energy", "50GeV", "--like", "GOOD", "OUT"), "--like"),
+        (
+            ("generate", "SURROGATE", "-n", "3", "--energy", "50GeV", "--like", "GOOD", "OUT"),
+            "--like",
+        ),
         (("generate", "SURROGATE", "--energy", "50GeV", "OUT"), "-n"),
         (("generate", "SURROGATE", "-n", "3", "--energy", "2GeV:1GeV:log", "OUT"), "downward"),
-        (("generate", "SURROGATE", "-n", "3", "--energy", "50GeV", "--device", "gpu", "OUT"), "gpu"),
+        (
+            ("generate", "SURROGATE", "-n", "3", "--energy", "50GeV", "--device", "gpu", "OUT"),
+            "gpu",
+        ),
         (("generate", "no-such-model", "-n", "3", "--energy", "50GeV", "OUT"), "no-such-model"),
         (("convert", "GOOD", "nowhere/out.h5"), "nowhere"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
 def test_a_value_that_cannot_be_is_one_clear_line(
-    caloforge: Caloforge, model: Path, surrogate: Path, shower_file: Path, tmp_path: Path, words: tuple[str, ...], expected: str
+    caloforge: Caloforge,
+    model: Path,
+    surrogate: Path,
+    shower_file: Path,
+    tmp_path: Path,
+    words: tuple[str, ...],
+    expected: str,
 ) -> None:
     out = str(tmp_path / "out.h5")
-    places = {"MODEL": str(model), "SURROGATE": str(surrogate), "GOOD": str(shower_file), "OUT": out}
+    places = {
+        "MODEL": str(model),
+        "SURROGATE": str(surrogate),
+        "GOOD": str(shower_file),
+        "OUT": out,
+    }
     outcome = caloforge(*(places.get(word, word) for word in words))
     assert outcome.code == 2
     [line] = outcome.err.splitlines()

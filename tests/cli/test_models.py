@@ -25,7 +25,9 @@ def test_the_card_of_a_directory_is_shown(caloforge: Caloforge, model: Path) -> 
     assert "steps: 3" in caloforge("models", model).out
 
 
-def test_a_model_says_what_it_is_used_by(caloforge: Caloforge, model: Path, surrogate: Path) -> None:
+def test_a_model_says_what_it_is_used_by(
+    caloforge: Caloforge, model: Path, surrogate: Path
+) -> None:
     assert "caloforge refine" in caloforge("models", model).out
     outcome = caloforge("models", surrogate)
     assert "caloforge generate" in outcome.out
@@ -39,8 +41,15 @@ def test_a_listing_tells_refiners_from_surrogates(
     cards = {"short": zoo.card(str(model)), "tiny": zoo.card(str(surrogate))}
     monkeypatch.setattr("caloforge.zoo.names", lambda: tuple(cards))
     monkeypatch.setattr("caloforge.zoo.card", cards.__getitem__)
-    lines = {line.split()[0]: line.split()[1:4] for line in caloforge("models").out.splitlines() if line.split()[0] in cards}
-    assert lines == {"short": ["refine", "pbwo4-10x10", "10"], "tiny": ["generate", "small-cylinder", "1"]}
+    lines = {
+        line.split()[0]: line.split()[1:4]
+        for line in caloforge("models").out.splitlines()
+        if line.split()[0] in cards
+    }
+    assert lines == {
+        "short": ["refine", "pbwo4-10x10", "10"],
+        "tiny": ["generate", "small-cylinder", "1"],
+    }
 
 
 def test_an_unknown_model_is_one_line(caloforge: Caloforge) -> None:

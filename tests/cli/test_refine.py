@@ -1,4 +1,6 @@
-"""`caloforge refine`: a shower comes out the same whatever the batch size; energies out of range are told."""
+"""`caloforge refine`: a shower comes out the same whatever the batch size; energies out of range
+are told.
+"""
 
 from dataclasses import replace
 from pathlib import Path
@@ -18,14 +20,18 @@ def low_file(tmp_path: Path) -> Path:
     showers = random_showers(10)
     energies = showers.energies.clone()
     energies[3] = 1000.0
-    return write(tmp_path / "low.h5", Showers(showers.deposits, Particles(energies), showers.calorimeter))
+    return write(
+        tmp_path / "low.h5", Showers(showers.deposits, Particles(energies), showers.calorimeter)
+    )
 
 
 def deposits(path: Path) -> torch.Tensor:
     return open_showers(path)[:].deposits
 
 
-def test_refined_showers_keep_their_particles(caloforge: Caloforge, model: Path, shower_file: Path, tmp_path: Path) -> None:
+def test_refined_showers_keep_their_particles(
+    caloforge: Caloforge, model: Path, shower_file: Path, tmp_path: Path
+) -> None:
     outcome = caloforge("refine", model, shower_file, tmp_path / "out.h5")
     assert outcome.code == 0, outcome.err
     given, refined = open_showers(shower_file)[:], open_showers(tmp_path / "out.h5")[:]
@@ -36,7 +42,9 @@ def test_refined_showers_keep_their_particles(caloforge: Caloforge, model: Path,
         assert file.attrs["seed"] == "0"
 
 
-def test_refined_showers_keep_their_weights(caloforge: Caloforge, model: Path, tmp_path: Path) -> None:
+def test_refined_showers_keep_their_weights(
+    caloforge: Caloforge, model: Path, tmp_path: Path
+) -> None:
     weights = torch.rand(30)
     source = write(tmp_path / "weighted.h5", replace(random_showers(30), weights=weights))
     assert caloforge("refine", model, source, tmp_path / "out.h5", "--batch-size", 7).code == 0
@@ -55,8 +63,15 @@ def test_batch_size_and_threads_do_not_matter(
     assert torch.equal(deposits(whole), deposits(parts))
 
 
-def test_seed_and_direction_and_steps_matter(caloforge: Caloforge, model: Path, shower_file: Path, tmp_path: Path) -> None:
-    variants = {"plain": (), "seed": ("--seed", 1), "reverse": ("--reverse",), "steps": ("--steps", 1)}
+def test_seed_and_direction_and_steps_matter(
+    caloforge: Caloforge, model: Path, shower_file: Path, tmp_path: Path
+) -> None:
+    variants = {
+        "plain": (),
+        "seed": ("--seed", 1),
+        "reverse": ("--reverse",),
+        "steps": ("--steps", 1),
+    }
     for name, words in variants.items():
         assert caloforge("refine", model, shower_file, tmp_path / f"{name}.h5", *words).code == 0
     results = [deposits(tmp_path / f"{name}.h5") for name in variants]
@@ -74,30 +89,41 @@ def test_an_energy_out_of_range_is_a_warning_that_names_the_range(
     assert (tmp_path / "out.h5").exists()
 
 
-def test_strict_makes_it_an_error(caloforge: Caloforge, model: Path, low_file: Path, tmp_path: Path) -> None:
+def test_strict_makes_it_an_error(
+    caloforge: Caloforge, model: Path, low_file: Path, tmp_path: Path
+) -> None:
     outcome = caloforge("refine", model, low_file, tmp_path / "out.h5", "--strict")
     assert outcome.code == 2
     assert outcome.err.splitlines()[-1].startswith("caloforge: error: 1 of 10 incident energies")
     assert [path.name for path in tmp_path.iterdir()] == ["low.h5"]
 
 
-def test_a_flood_of_warnings_is_cut_short(caloforge: Caloforge, model: Path, tmp_path: Path) -> None:
+def test_a_flood_of_warnings_is_cut_short(
+    caloforge: Caloforge, model: Path, tmp_path: Path
+) -> None:
     showers = random_showers(10)
-    low = write(tmp_path / "low.h5", Showers(showers.deposits, Particles(showers.energies / 100), showers.calorimeter))
+    low = write(
+        tmp_path / "low.h5",
+        Showers(showers.deposits, Particles(showers.energies / 100), showers.calorimeter),
+    )
     outcome = caloforge("refine", model, low, tmp_path / "out.h5", "--batch-size", 1)
     lines = [line for line in outcome.err.splitlines() if "range" in line.lower()]
     assert len(lines) == 4
     assert lines[-1] == "caloforge: warning: 7 more of this kind (EnergyRangeWarning)"
 
 
-def test_an_unknown_model_names_what_there_is(caloforge: Caloforge, shower_file: Path, tmp_path: Path) -> None:
+def test_an_unknown_model_names_what_there_is(
+    caloforge: Caloforge, shower_file: Path, tmp_path: Path
+) -> None:
     outcome = caloforge("refine", "no-such-model", shower_file, tmp_path / "out.h5")
     assert outcome.code == 2
     assert "no-such-model" in outcome.err
     assert not (tmp_path / "out.h5").exists()
 
 
-def test_an_output_may_replace_its_input_if_asked(caloforge: Caloforge, model: Path, shower_file: Path) -> None:
+def test_an_output_may_replace_its_input_if_asked(
+    caloforge: Caloforge, model: Path, shower_file: Path
+) -> None:
     before = deposits(shower_file)
     assert caloforge("refine", model, shower_file, shower_file).code == 2
     assert torch.equal(deposits(shower_file), before)

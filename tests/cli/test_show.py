@@ -6,7 +6,13 @@ import pytest
 import torch
 from rich.console import Console
 
-from caloforge.calorimeter import Calorimeter, CylinderGrid, CylinderLayer, RegularGrid, pbwo4_crystals
+from caloforge.calorimeter import (
+    Calorimeter,
+    CylinderGrid,
+    CylinderLayer,
+    RegularGrid,
+    pbwo4_crystals,
+)
 from caloforge.cli._drawing import PLAIN_SHADES, draw
 from caloforge.showers import Particles, Showers
 from tests.cli.samples import Caloforge, random_showers, write
@@ -34,7 +40,10 @@ def test_summary_states_what_the_file_holds(caloforge: Caloforge, tmp_path: Path
     calorimeter = pbwo4_crystals()
     deposits = torch.zeros(2, 100)
     deposits[0, 44], deposits[1, 45], deposits[1, 0] = 40_000.0, 30_000.0, 10.0
-    path = write(tmp_path / "two.h5", Showers(deposits, Particles(torch.tensor([50_000.0, 50_000.0])), calorimeter))
+    path = write(
+        tmp_path / "two.h5",
+        Showers(deposits, Particles(torch.tensor([50_000.0, 50_000.0])), calorimeter),
+    )
     outcome = caloforge("show", path)
     assert outcome.code == 0, outcome.err
     assert outcome.err == ""
@@ -50,7 +59,10 @@ def test_summary_states_what_the_file_holds(caloforge: Caloforge, tmp_path: Path
 
 
 def test_summary_is_the_same_for_every_batch_size(caloforge: Caloforge, shower_file: Path) -> None:
-    assert len({caloforge("show", shower_file, "--batch-size", size).out for size in (1, 7, 1000)}) == 1
+    assert (
+        len({caloforge("show", shower_file, "--batch-size", size).out for size in (1, 7, 1000)})
+        == 1
+    )
 
 
 def test_the_chosen_shower_is_drawn(caloforge: Caloforge, shower_file: Path) -> None:
@@ -99,7 +111,9 @@ def test_the_brightest_layer_of_a_cylinder_is_drawn() -> None:
 
 @pytest.mark.parametrize("calorimeter", GRIDS, ids=lambda c: c.name)
 def test_a_shower_without_energy_is_drawn(calorimeter: Calorimeter) -> None:
-    assert any("no energy" in row for row in drawn(one(calorimeter, torch.zeros(calorimeter.n_cells))))
+    assert any(
+        "no energy" in row for row in drawn(one(calorimeter, torch.zeros(calorimeter.n_cells)))
+    )
 
 
 def test_depth_names_the_layer_with_most_energy() -> None:

@@ -30,7 +30,9 @@ def test_a_file_of_showers_from_a_name(caloforge: Caloforge, tmp_path: Path) -> 
         assert a.calorimeter.name == "pbwo4-10x10"
 
 
-def test_a_detector_of_ones_own_and_the_energies_of_a_file(actor: None, caloforge: Caloforge, tmp_path: Path) -> None:
+def test_a_detector_of_ones_own_and_the_energies_of_a_file(
+    actor: None, caloforge: Caloforge, tmp_path: Path
+) -> None:
     write_detector(tmp_path / "own.yaml", load_detector("pbwo4-10x10"))
     first, second = tmp_path / "first.h5", tmp_path / "second.h5"
     assert caloforge("simulate", "geant4", tmp_path / "own.yaml", *RUN, first).code == 0
@@ -64,13 +66,21 @@ def test_an_interrupted_run_can_be_resumed(
     [
         (("simulate", "geant4", "pbwo5", *RUN, "OUT"), "pbwo4-10x10"),
         (("simulate", "geant4", "pbwo4-10x10", *RUN, "--physics", "em", "OUT"), "em-option1"),
-        (("simulate", "geant4", "pbwo4-10x10", *RUN, "--physics", "FTFP_BERT", "OUT"), "G4SAIDDATA"),
+        (
+            ("simulate", "geant4", "pbwo4-10x10", *RUN, "--physics", "FTFP_BERT", "OUT"),
+            "G4SAIDDATA",
+        ),
         (("simulate", "geant4", "pbwo4-10x10", *RUN, "--particle", "pi+", "OUT"), "FTFP_BERT"),
         (("simulate", "geant4", "pbwo4-10x10", *RUN, "--particle", "kaon", "OUT"), "gamma"),
-        (("simulate", "geant4", "pbwo4-10x10", *RUN, "--data", "no-such-folder", "OUT"), "no-such-folder"),
+        (
+            ("simulate", "geant4", "pbwo4-10x10", *RUN, "--data", "no-such-folder", "OUT"),
+            "no-such-folder",
+        ),
         (("simulate", "geant4", "pbwo4-10x10", *RUN, "--cut", "0", "OUT"), "cut"),
     ],
-    ids=lambda value: " ".join(str(word) for word in value[10:]) if isinstance(value, tuple) else "",
+    ids=lambda value: (
+        " ".join(str(word) for word in value[10:]) if isinstance(value, tuple) else ""
+    ),
 )
 def test_what_cannot_be_is_one_clear_line(
     actor: None, caloforge: Caloforge, tmp_path: Path, words: tuple[object, ...], expected: str

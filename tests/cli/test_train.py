@@ -1,4 +1,6 @@
-"""`caloforge train`: settings reach the recipe, mistakes leave nothing, a resumed training is the same."""
+"""`caloforge train`: settings reach the recipe, mistakes leave nothing, a resumed training is the
+same.
+"""
 
 import json
 from pathlib import Path
@@ -6,7 +8,14 @@ from pathlib import Path
 import pytest
 
 from caloforge.io import open_showers
-from tests.cli.samples import TINY_SURROGATE, Caloforge, Outcome, random_cylinder_showers, settings, write
+from tests.cli.samples import (
+    TINY_SURROGATE,
+    Caloforge,
+    Outcome,
+    random_cylinder_showers,
+    settings,
+    write,
+)
 
 Pair = tuple[Path, Path]
 
@@ -18,21 +27,39 @@ def test_settings_reach_the_card(model: Path) -> None:
     assert "300 showers" in card["data"]
 
 
-def test_a_training_is_told_where_nobody_watches(caloforge: Caloforge, full_and_fast: Pair, tmp_path: Path) -> None:
+def test_a_training_is_told_where_nobody_watches(
+    caloforge: Caloforge, full_and_fast: Pair, tmp_path: Path
+) -> None:
     full, fast = full_and_fast
-    words = ("--set", "steps=2", "--set", "validation=50", "--set", "channels=8", "--set", "batch_size=32")
-    outcome = caloforge("train", "squirels-fast", "--out", tmp_path / "m", "--full", full, "--fast", fast, *words)
+    words = (
+        "--set",
+        "steps=2",
+        "--set",
+        "validation=50",
+        "--set",
+        "channels=8",
+        "--set",
+        "batch_size=32",
+    )
+    outcome = caloforge(
+        "train", "squirels-fast", "--out", tmp_path / "m", "--full", full, "--fast", fast, *words
+    )
     assert outcome.code == 0, outcome.err
     assert "2 of 2 steps, loss" in outcome.err
     assert f"caloforge refine {tmp_path / 'm'}" in outcome.out
 
 
-def test_without_files_it_trains_on_what_comes_with_the_package(caloforge: Caloforge, tmp_path: Path) -> None:
+def test_without_files_it_trains_on_what_comes_with_the_package(
+    caloforge: Caloforge, tmp_path: Path
+) -> None:
     words = ("--set", "steps=1", "--set", "channels=8", "--set", "batch_size=32")
     outcome = caloforge("train", "squirels-fast", "--out", tmp_path / "m", *words)
     assert outcome.code == 0, outcome.err
     card = json.loads((tmp_path / "m/card.json").read_text())
-    assert card["data"] == "bundled Geant4 showers (4,000 showers) and GFlash of the same energies (4,000 showers)"
+    assert (
+        card["data"]
+        == "bundled Geant4 showers (4,000 showers) and GFlash of the same energies (4,000 showers)"
+    )
 
 
 @pytest.mark.parametrize(
@@ -57,17 +84,33 @@ def test_mistakes_are_one_line_and_leave_nothing(
     assert not (tmp_path / "m").exists()
 
 
-def test_a_trained_directory_is_not_trained_over(caloforge: Caloforge, full_and_fast: Pair, model: Path) -> None:
+def test_a_trained_directory_is_not_trained_over(
+    caloforge: Caloforge, full_and_fast: Pair, model: Path
+) -> None:
     full, fast = full_and_fast
     before = {path.name: path.read_bytes() for path in model.iterdir()}
-    assert caloforge("train", "squirels-fast", "--out", model, "--full", full, "--fast", fast).code == 2
+    assert (
+        caloforge("train", "squirels-fast", "--out", model, "--full", full, "--fast", fast).code
+        == 2
+    )
     assert {path.name: path.read_bytes() for path in model.iterdir()} == before
 
 
-def surrogate_trained(caloforge: Caloforge, data: Path, out: Path, *words: object, **changes: object) -> Outcome:
+def surrogate_trained(
+    caloforge: Caloforge, data: Path, out: Path, *words: object, **changes: object
+) -> Outcome:
     """Double underscores in the names of settings stand for dots."""
     changed = {key.replace("__", "."): value for key, value in changes.items()}
-    return caloforge("train", "calodream-ds2", "--data", data, "--out", out, *settings(TINY_SURROGATE | changed), *words)
+    return caloforge(
+        "train",
+        "calodream-ds2",
+        "--data",
+        data,
+        "--out",
+        out,
+        *settings(TINY_SURROGATE | changed),
+        *words,
+    )
 
 
 def one_error(outcome: Outcome) -> str:
@@ -101,22 +144,48 @@ def test_a_surrogate_is_trained_from_one_sample_and_its_use_is_told(
 @pytest.mark.parametrize(
     ("recipe", "given", "expected"),
     [
-        ("calodream-ds2", (), "recipe calodream-ds2 trains a surrogate, from one sample: give it by --data FILE.h5"),
+        (
+            "calodream-ds2",
+            (),
+            "recipe calodream-ds2 trains a surrogate, from one sample: give it by --data FILE.h5",
+        ),
         ("calodream-ds2", ("--full",), "give it by --data FILE.h5, without --full and --fast"),
-        ("calodream-ds2", ("--data", "--fast"), "give it by --data FILE.h5, without --full and --fast"),
-        ("squirels-fast", ("--data",), "recipe squirels-fast trains a refiner, from two samples: give them by --full and --fast"),
-        ("squirels-fast", ("--full", "--fast", "--data"), "give them by --full and --fast, without --data"),
+        (
+            "calodream-ds2",
+            ("--data", "--fast"),
+            "give it by --data FILE.h5, without --full and --fast",
+        ),
+        (
+            "squirels-fast",
+            ("--data",),
+            (
+                "recipe squirels-fast trains a refiner, from two samples: give them by --full and "
+                "--fast"
+            ),
+        ),
+        (
+            "squirels-fast",
+            ("--full", "--fast", "--data"),
+            "give them by --full and --fast, without --data",
+        ),
     ],
 )
 def test_a_recipe_says_which_samples_it_wants(
-    caloforge: Caloforge, cylinder_file: Path, tmp_path: Path, recipe: str, given: tuple[str, ...], expected: str
+    caloforge: Caloforge,
+    cylinder_file: Path,
+    tmp_path: Path,
+    recipe: str,
+    given: tuple[str, ...],
+    expected: str,
 ) -> None:
     words = [word for option in given for word in (option, cylinder_file)]
     assert expected in one_error(caloforge("train", recipe, "--out", tmp_path / "m", *words))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_surrogate_that_cannot_be_leaves_nothing(caloforge: Caloforge, cylinder_file: Path, tmp_path: Path) -> None:
+def test_a_surrogate_that_cannot_be_leaves_nothing(
+    caloforge: Caloforge, cylinder_file: Path, tmp_path: Path
+) -> None:
     few = write(tmp_path / "few.h5", random_cylinder_showers(199))
     dark = random_cylinder_showers(300)
     dark.deposits[7] = 0
@@ -124,7 +193,10 @@ def test_a_surrogate_that_cannot_be_leaves_nothing(caloforge: Caloforge, cylinde
     mistakes = {
         "the full sample has 199 showers, expected at least 200": (few, {}),
         "1 of 300 training showers have no energy": (dark_file, {}),
-        "patch (1, 3, 1) does not divide shape (3, 4, 2): along axis 1": (cylinder_file, {"shape__patch": "[1,3,1]"}),
+        "patch (1, 3, 1) does not divide shape (3, 4, 2): along axis 1": (
+            cylinder_file,
+            {"shape__patch": "[1,3,1]"},
+        ),
         "dim 13": (cylinder_file, {"energy__dim": 13}),
         "has no key 'shape.patches'": (cylinder_file, {"shape__patches": 1}),
         "unable to parse string as a number": (cylinder_file, {"energy__schedule__epochs": "many"}),
@@ -138,23 +210,37 @@ def test_a_lost_training_keeps_the_last_good_state_and_goes_on_from_it(
     caloforge: Caloforge, cylinder_file: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "m"
-    line = one_error(surrogate_trained(caloforge, cylinder_file, out, shape__flow__schedule__learning_rate=1e30))
+    line = one_error(
+        surrogate_trained(caloforge, cylinder_file, out, shape__flow__schedule__learning_rate=1e30)
+    )
     assert "phase shape, step 1: the loss is nan; the last good state is in" in line
     assert {path.name for path in out.iterdir()} == {"checkpoint.safetensors", "history.csv"}
-    line = one_error(surrogate_trained(caloforge, cylinder_file, out, "--resume", shape__network__dim=24))
+    line = one_error(
+        surrogate_trained(caloforge, cylinder_file, out, "--resume", shape__network__dim=24)
+    )
     assert "not a checkpoint of this training" in line
     assert "resume with the recipe and the settings that it began with" in line
     assert surrogate_trained(caloforge, cylinder_file, out, "--resume").code == 0
 
 
-def test_a_training_lost_at_once_says_so(caloforge: Caloforge, cylinder_file: Path, tmp_path: Path) -> None:
-    line = one_error(surrogate_trained(caloforge, cylinder_file, tmp_path / "m", energy__schedule__learning_rate=1e30))
+def test_a_training_lost_at_once_says_so(
+    caloforge: Caloforge, cylinder_file: Path, tmp_path: Path
+) -> None:
+    line = one_error(
+        surrogate_trained(
+            caloforge, cylinder_file, tmp_path / "m", energy__schedule__learning_rate=1e30
+        )
+    )
     assert "phase layer energies, step 1: the loss is nan; nothing is kept yet" in line
     assert surrogate_trained(caloforge, cylinder_file, tmp_path / "m").code == 0
 
 
 def test_an_interrupted_training_resumed_comes_to_the_same_weights(
-    caloforge: Caloforge, cylinder_file: Path, surrogate: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    caloforge: Caloforge,
+    cylinder_file: Path,
+    surrogate: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with monkeypatch.context() as patched:
         patched.setattr("caloforge.systems.calodream.VisionStage.points", interrupt)

@@ -29,7 +29,20 @@ def test_a_tuned_simulator_is_one_like_any_other(
     assert float(rows[0][2]) < float(rows[0][1])
     assert float(rows[1][2]) > float(rows[1][1])
     assert (
-        caloforge("simulate", "gflash", "-n", 3, "--energy", "50GeV", "--seed", 4, "--tuned", tuned, tmp_path / "a.h5").code == 0
+        caloforge(
+            "simulate",
+            "gflash",
+            "-n",
+            3,
+            "--energy",
+            "50GeV",
+            "--seed",
+            4,
+            "--tuned",
+            tuned,
+            tmp_path / "a.h5",
+        ).code
+        == 0
     )
     with CaloChallengeFile(tmp_path / "a.h5") as file:
         expected = load_gflash(tuned).simulate(Particles(torch.full((3,), 5e4)), seed=4)
@@ -39,7 +52,12 @@ def test_a_tuned_simulator_is_one_like_any_other(
     outcome = caloforge("tune", "gflash", "--to", full, *FEW, tuned)
     assert (outcome.code, tuned.read_bytes()) == (2, before)
     assert "exists already" in outcome.err
-    assert caloforge("tune", "gflash", "--to", full, *FEW, "--overwrite", "--detector", "pbwo4-10x10", tuned).code == 0
+    assert (
+        caloforge(
+            "tune", "gflash", "--to", full, *FEW, "--overwrite", "--detector", "pbwo4-10x10", tuned
+        ).code
+        == 0
+    )
     assert tuned.read_bytes() == before
 
 
@@ -56,8 +74,13 @@ def test_a_tuned_simulator_is_one_like_any_other(
 def test_what_cannot_be_is_one_clear_line(
     caloforge: Caloforge, shower_file: Path, tmp_path: Path, words: tuple[str, ...], expected: str
 ) -> None:
-    files = {"FULL": shower_file, "CYLINDER": write(tmp_path / "cylinder.h5", random_cylinder_showers(30))}
-    outcome = caloforge("tune", "gflash", *(files.get(word, word) for word in words), tmp_path / "out.yaml")
+    files = {
+        "FULL": shower_file,
+        "CYLINDER": write(tmp_path / "cylinder.h5", random_cylinder_showers(30)),
+    }
+    outcome = caloforge(
+        "tune", "gflash", *(files.get(word, word) for word in words), tmp_path / "out.yaml"
+    )
     assert outcome.code == 2
     [line] = outcome.err.splitlines()
     assert line.startswith("caloforge: error: ")
@@ -65,8 +88,22 @@ def test_what_cannot_be_is_one_clear_line(
     assert not (tmp_path / "out.yaml").exists()
 
 
-def test_a_file_that_is_no_tuned_simulator_is_one_clear_line(caloforge: Caloforge, shower_file: Path, tmp_path: Path) -> None:
-    words = ("simulate", "gflash", "-n", 3, "--energy", "50GeV", "--seed", 4, "--tuned", shower_file, tmp_path / "out.h5")
+def test_a_file_that_is_no_tuned_simulator_is_one_clear_line(
+    caloforge: Caloforge, shower_file: Path, tmp_path: Path
+) -> None:
+    words = (
+        "simulate",
+        "gflash",
+        "-n",
+        3,
+        "--energy",
+        "50GeV",
+        "--seed",
+        4,
+        "--tuned",
+        shower_file,
+        tmp_path / "out.h5",
+    )
     outcome = caloforge(*words)
     assert outcome.code == 2
     [line] = outcome.err.splitlines()
@@ -75,9 +112,13 @@ def test_a_file_that_is_no_tuned_simulator_is_one_clear_line(caloforge: Caloforg
 
 
 @pytest.mark.parametrize("words", [("--detector", "pbwo4-10x10"), ("--response", 0.9)])
-def test_the_file_alone_says_detector_and_response(caloforge: Caloforge, tmp_path: Path, words: tuple[object, ...]) -> None:
+def test_the_file_alone_says_detector_and_response(
+    caloforge: Caloforge, tmp_path: Path, words: tuple[object, ...]
+) -> None:
     given = ("--tuned", tmp_path / "tuned.yaml", *words)
-    outcome = caloforge("simulate", "gflash", "-n", 3, "--energy", "50GeV", "--seed", 4, *given, tmp_path / "out.h5")
+    outcome = caloforge(
+        "simulate", "gflash", "-n", 3, "--energy", "50GeV", "--seed", 4, *given, tmp_path / "out.h5"
+    )
     assert outcome.code == 2
     [line] = outcome.err.splitlines()
     assert "leave out --detector and --response" in line

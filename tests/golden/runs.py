@@ -1,6 +1,8 @@
-"""Sixteen showers of each bundled model and simulator, at a fixed seed: what a change of the code must leave as it is.
+"""Sixteen showers of each bundled model and simulator, at a fixed seed: what a change of the code
+must leave as it is.
 
-``python -m tests.golden.runs`` writes them anew, into ``tests/golden/*.npz``; only a change that is meant to change showers may.
+``python -m tests.golden.runs`` writes them anew, into ``tests/golden/*.npz``; only a change that is
+meant to change showers may.
 """
 
 from collections.abc import Callable
@@ -43,9 +45,13 @@ def _generated(name: str) -> torch.Tensor:
 RUNS: dict[str, Callable[[], torch.Tensor]] = {
     "gflash": lambda: pbwo4_gflash().simulate(_crystals(), seed=SEED, first_index=FIRST).deposits,
     "gflash-mean": lambda: pbwo4_gflash().mean(_crystals()),
-    "gflash-par04": lambda: gflash_of(load_detector("par04-lowgran")).simulate(_par04(), seed=SEED).deposits,
+    "gflash-par04": lambda: (
+        gflash_of(load_detector("par04-lowgran")).simulate(_par04(), seed=SEED).deposits
+    ),
     "gflash-par04-mean": lambda: gflash_of(load_detector("par04-lowgran")).mean(_par04()),
-    "gflash-calogan": lambda: gflash_of(load_detector("calogan-3layer")).simulate(_par04(), seed=SEED).deposits,
+    "gflash-calogan": lambda: (
+        gflash_of(load_detector("calogan-3layer")).simulate(_par04(), seed=SEED).deposits
+    ),
     "squirels-fast": lambda: _refined("squirels-fast"),
     "squirels-fast-reverse": lambda: _refined("squirels-fast", reverse=True),
     "squirels-laptop": lambda: _refined("squirels-laptop"),
@@ -57,14 +63,19 @@ RUNS: dict[str, Callable[[], torch.Tensor]] = {
 
 
 def made_on() -> str:
-    """What decides the last bits of floating-point numbers: torch, and the instructions that it uses on this processor."""
+    """What decides the last bits of floating-point numbers: torch, and the instructions that it
+    uses on this processor.
+    """
     return f"torch {torch.__version__} {torch.backends.cpu.get_cpu_capability()} {_processor()}"
 
 
 def _processor() -> str:
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
+    return next(
+        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")),
+        "unknown",
+    )
 
 
 def write() -> None:

@@ -1,4 +1,6 @@
-"""The showers of bundled models and simulators are those of the version that wrote the golden files."""
+"""The showers of bundled models and simulators are those of the version that wrote the golden
+files.
+"""
 
 import numpy as np
 import pytest

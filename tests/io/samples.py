@@ -12,7 +12,12 @@ TOWER = RegularGrid("tower", (1, 1, 5), (1.0, 1.0, 4.0))
 
 
 def sample(
-    n: int, calorimeter: Calorimeter | None = None, *, pdg: int = ELECTRON, angles: bool = False, weighted: bool = False
+    n: int,
+    calorimeter: Calorimeter | None = None,
+    *,
+    pdg: int = ELECTRON,
+    angles: bool = False,
+    weighted: bool = False,
 ) -> Showers:
     """Showers with random deposits, of which half are zero."""
     calorimeter = pbwo4_crystals() if calorimeter is None else calorimeter
@@ -23,8 +28,12 @@ def sample(
     return Showers(torch.where(deposits > 0.5, deposits * 100, 0), particles, calorimeter, weights)
 
 
-def spoilt(n: int, shower: int, deposit: float | None = None, energy: float | None = None) -> Showers:
-    """Showers of which one has a bad deposit in cell 42 or was given a bad energy after it was made."""
+def spoilt(
+    n: int, shower: int, deposit: float | None = None, energy: float | None = None
+) -> Showers:
+    """Showers of which one has a bad deposit in cell 42 or was given a bad energy after it was
+    made.
+    """
     showers = sample(n)
     if deposit is not None:
         showers.deposits[shower, 42] = deposit
@@ -38,7 +47,12 @@ def assert_same(a: Showers, b: Showers) -> None:
     assert a.calorimeter == b.calorimeter
     assert a.particles.pdg == b.particles.pdg
     angles = [(a.particles.theta, b.particles.theta), (a.particles.phi, b.particles.phi)]
-    for x, y in [(a.deposits, b.deposits), (a.energies, b.energies), *angles, (a.weights, b.weights)]:
+    for x, y in [
+        (a.deposits, b.deposits),
+        (a.energies, b.energies),
+        *angles,
+        (a.weights, b.weights),
+    ]:
         assert (x is None and y is None) or torch.equal(x, y)
 
 
@@ -54,17 +68,29 @@ def numbers(low: float, high: float) -> st.SearchStrategy[float]:
 
 @st.composite
 def showers_of(draw: st.DrawFn, calorimeter: Calorimeter, *, plain: bool = False) -> Showers:
-    """Any showers of a calorimeter, with any deposits that float32 holds; plain ones are of electrons along the axis."""
+    """Any showers of a calorimeter, with any deposits that float32 holds; plain ones are of
+    electrons along the axis.
+    """
     n = draw(st.integers(0, 6))
     values = st.one_of(st.just(0.0), numbers(0, 2.0**127), numbers(0, 1))
     rows = draw(st.lists(st.lists(values, min_size=5, max_size=5), min_size=n, max_size=n))
     deposits = (
-        torch.tensor(rows, dtype=torch.float32).reshape(n, 5).repeat(1, -(-calorimeter.n_cells // 5))[:, : calorimeter.n_cells]
+        torch.tensor(rows, dtype=torch.float32)
+        .reshape(n, 5)
+        .repeat(1, -(-calorimeter.n_cells // 5))[:, : calorimeter.n_cells]
     )
-    energies = torch.tensor(draw(st.lists(numbers(2.0**-149, 2.0**100), min_size=n, max_size=n)), dtype=torch.float32)
+    energies = torch.tensor(
+        draw(st.lists(numbers(2.0**-149, 2.0**100), min_size=n, max_size=n)), dtype=torch.float32
+    )
     if plain:
         return Showers(deposits, Particles(energies), calorimeter)
     pdg = draw(st.sampled_from([11, -11, 22, 211]))
     angles = [torch.rand(n) if draw(st.booleans()) else None for _ in range(2)]
-    weights = torch.tensor(draw(st.lists(values, min_size=n, max_size=n)), dtype=torch.float32) if draw(st.booleans()) else None
-    return Showers(deposits, Particles(energies, pdg if n else ELECTRON, *angles), calorimeter, weights)
+    weights = (
+        torch.tensor(draw(st.lists(values, min_size=n, max_size=n)), dtype=torch.float32)
+        if draw(st.booleans())
+        else None
+    )
+    return Showers(
+        deposits, Particles(energies, pdg if n else ELECTRON, *angles), calorimeter, weights
+    )

@@ -18,7 +18,8 @@ PHOTONS = """
   <Bin pid="22" etaMin="0" etaMax="130" name="photon">
     <Layer id="0" r_edges="0,5,10,30,50,100,200,400,600" n_bin_alpha="1" />
     <Layer id="1" r_edges="0,2,4,6,8,10,12,15,20,30,40,50,70,90,120,150,200" n_bin_alpha="10"/>
-    <Layer id="2" r_edges="0,2,5,10,15,20,25,30,40,50,60,80,100,130,160,200,250,300,350,400" n_bin_alpha="10"/>
+    <Layer id="2" n_bin_alpha="10"
+           r_edges="0,2,5,10,15,20,25,30,40,50,60,80,100,130,160,200,250,300,350,400"/>
     <Layer id="3" r_edges="0,50,100,200,400,600" n_bin_alpha="1" />
     <Layer id="4" r_edges="0" n_bin_alpha="1" />
     <Layer id="12" r_edges="0,100,200,400,1000,2000" n_bin_alpha="1" />
@@ -37,15 +38,24 @@ def photons(tmp_path: Path) -> Path:
     return path
 
 
-edges = st.lists(st.floats(0, 1e6), min_size=2, max_size=5, unique=True).map(lambda found: tuple(sorted(found)))
-layers = st.tuples(edges, st.integers(1, 50), st.floats(1e-3, 1e3) | st.just(1.0), st.integers(0, 99))
+edges = st.lists(st.floats(0, 1e6), min_size=2, max_size=5, unique=True).map(
+    lambda found: tuple(sorted(found))
+)
+layers = st.tuples(
+    edges, st.integers(1, 50), st.floats(1e-3, 1e3) | st.just(1.0), st.integers(0, 99)
+)
 particles = st.sampled_from(["photon", "electron", "pion", "muon", "a <b> & 'c'"])
 
 
-@given(fields=st.dictionaries(particles, st.lists(layers, min_size=1, max_size=4), min_size=1, max_size=3))
+@given(
+    fields=st.dictionaries(
+        particles, st.lists(layers, min_size=1, max_size=4), min_size=1, max_size=3
+    )
+)
 def test_what_is_written_is_read(fields: dict[str, list[tuple[Any, ...]]]) -> None:
     calorimeters = {
-        particle: CylinderGrid("any", tuple(CylinderLayer(*layer) for layer in found)) for particle, found in fields.items()
+        particle: CylinderGrid("any", tuple(CylinderLayer(*layer) for layer in found))
+        for particle, found in fields.items()
     }
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "binning.xml"
@@ -70,7 +80,9 @@ def test_the_published_layout_is_read_without_its_empty_layers(photons: Path) ->
 
 
 def test_the_layout_written_is_the_published_one(tmp_path: Path) -> None:
-    thick = CylinderGrid("thick", (CylinderLayer((0, 4.65, 10), 16), CylinderLayer((0, 1), 1, 3.4, 5)))
+    thick = CylinderGrid(
+        "thick", (CylinderLayer((0, 4.65, 10), 16), CylinderLayer((0, 1), 1, 3.4, 5))
+    )
     write_binning(tmp_path / "a.xml", {"electron": thick, "muon": thick})
     assert (tmp_path / "a.xml").read_text().splitlines()[:5] == [
         "<Bins>",
@@ -96,9 +108,18 @@ LAYER = '<Layer id="0" r_edges="0,1" n_bin_alpha="1" />'
             f"<Bins><Bin name='electron'>{LAYER}</Bin><Bin name='pion' /></Bins>",
             "the file has 'electron', 'pion': give one of these",
         ),
-        (f"<Bins><Bin name='photon'>{LAYER}</Bin><Bin name='photon' /></Bins>", "2 entries for particle 'photon', expected 1"),
-        ("<Bins><Bin name='photon' /></Bins>", "entry 'photon': cylinder grid '.*': expected at least one layer"),
-        ("<Bins><Bin name='photon'><Layer id='0' r_edges='0' n_bin_alpha='1' /></Bin></Bins>", "expected at least one layer"),
+        (
+            f"<Bins><Bin name='photon'>{LAYER}</Bin><Bin name='photon' /></Bins>",
+            "2 entries for particle 'photon', expected 1",
+        ),
+        (
+            "<Bins><Bin name='photon' /></Bins>",
+            "entry 'photon': cylinder grid '.*': expected at least one layer",
+        ),
+        (
+            "<Bins><Bin name='photon'><Layer id='0' r_edges='0' n_bin_alpha='1' /></Bin></Bins>",
+            "expected at least one layer",
+        ),
         (
             "<Bins><Bin name='photon'><Layer id='0' r_edges='0,1' /></Bin></Bins>",
             r"<Layer .*>: 'n_bin_alpha'; expected a layer such as",

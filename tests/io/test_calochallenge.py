@@ -1,4 +1,6 @@
-"""CaloChallenge HDF5: round trips, the published layout, and every way in which a file can be wrong."""
+"""CaloChallenge HDF5: round trips, the published layout, and every way in which a file can be
+wrong.
+"""
 
 import json
 import tempfile
@@ -37,7 +39,9 @@ def write(path: Path, showers: Showers, *sizes: int) -> Path:
 
 
 def write_raw(path: Path, n: int = 6, cells: int = 100, **datasets: Any) -> Path:
-    """A file as a stranger may write it: datasets given take the place of good ones, None leaves one out."""
+    """A file as a stranger may write it: datasets given take the place of good ones, None leaves
+    one out.
+    """
     good = {"incident_energies": np.full((n, 1), 1e4), "showers": np.ones((n, cells))}
     with h5py.File(path, "w") as file:
         for name, values in (good | datasets).items():
@@ -64,17 +68,29 @@ def test_any_calorimeter_travels_with_its_showers(calorimeter: Calorimeter, tmp_
     assert file.calorimeter.describe() == calorimeter.describe()
 
 
-@given(start=st.none() | st.integers(-9, 9), stop=st.none() | st.integers(-9, 9), step=st.integers(1, 3))
-def test_a_slice_of_the_file_is_the_slice_of_its_showers(start: int | None, stop: int | None, step: int) -> None:
+@given(
+    start=st.none() | st.integers(-9, 9),
+    stop=st.none() | st.integers(-9, 9),
+    step=st.integers(1, 3),
+)
+def test_a_slice_of_the_file_is_the_slice_of_its_showers(
+    start: int | None, stop: int | None, step: int
+) -> None:
     showers = sample(7, TOWER, angles=True, weighted=True)
-    with tempfile.TemporaryDirectory() as folder, CaloChallengeFile(write(Path(folder) / "a.h5", showers)) as file:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        CaloChallengeFile(write(Path(folder) / "a.h5", showers)) as file,
+    ):
         assert_same(file[start:stop:step], showers[start:stop:step])
 
 
 @pytest.mark.parametrize("sizes", [(10,), (1,) * 10, (3, 0, 7), (4, 4, 2)])
 def test_how_it_was_appended_leaves_no_trace(sizes: tuple[int, ...], tmp_path: Path) -> None:
     showers = sample(10)
-    together, apart = (write(tmp_path / name, showers, *how) for name, how in (("together.h5", ()), ("apart.h5", sizes)))
+    together, apart = (
+        write(tmp_path / name, showers, *how)
+        for name, how in (("together.h5", ()), ("apart.h5", sizes))
+    )
     assert_same(CaloChallengeFile(together)[:], CaloChallengeFile(apart)[:])
 
 
@@ -105,7 +121,10 @@ def test_a_negative_step_is_refused(tmp_path: Path) -> None:
 def test_the_published_layouts_are_read(dtype: str, flat: bool, tmp_path: Path) -> None:
     energies, deposits = np.arange(1, 7).astype(dtype), np.arange(600).reshape(6, 100).astype(dtype)
     path = write_raw(
-        tmp_path / "a.hdf5", incident_energies=energies if flat else energies[:, None], showers=deposits, hits=energies
+        tmp_path / "a.hdf5",
+        incident_energies=energies if flat else energies[:, None],
+        showers=deposits,
+        hits=energies,
     )
     file = CaloChallengeFile(path)
     assert file.calorimeter == pbwo4_crystals()
@@ -134,7 +153,10 @@ def test_the_calorimeter_given_serves_where_the_file_is_silent(tmp_path: Path) -
 
 
 def test_species_is_the_file_s_own_or_the_one_given(tmp_path: Path) -> None:
-    assert CaloChallengeFile(write(tmp_path / "a.h5", sample(2, pdg=22)), pdg=13)[:].particles.pdg == 22
+    assert (
+        CaloChallengeFile(write(tmp_path / "a.h5", sample(2, pdg=22)), pdg=13)[:].particles.pdg
+        == 22
+    )
     silent = write_raw(tmp_path / "b.h5")
     assert CaloChallengeFile(silent)[:].particles.pdg == 11
     assert CaloChallengeFile(silent, pdg=22)[:].particles.pdg == 22
@@ -143,7 +165,9 @@ def test_species_is_the_file_s_own_or_the_one_given(tmp_path: Path) -> None:
 def test_extra_columns_and_attributes_are_kept(tmp_path: Path) -> None:
     time, number = torch.rand(4, dtype=torch.float64), torch.arange(4)
     showers = sample(4)
-    with CaloChallengeWriter(tmp_path / "a.h5", showers.calorimeter, attributes={"generator": "dice"}) as writer:
+    with CaloChallengeWriter(
+        tmp_path / "a.h5", showers.calorimeter, attributes={"generator": "dice"}
+    ) as writer:
         for span in (slice(0, 3), slice(3, 4)):
             writer.append(showers[span], {"cpu_time_ms": time[span], "number": number[span]})
     file = CaloChallengeFile(tmp_path / "a.h5")
@@ -157,7 +181,9 @@ def test_extra_columns_and_attributes_are_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize("flat", [True, False])
 def test_weights_of_a_stranger_s_file_are_read(flat: bool, tmp_path: Path) -> None:
     weights = np.array([0.0, 1.0, 2.5, 1.0, 3.0, 0.25])
-    file = CaloChallengeFile(write_raw(tmp_path / "a.h5", weights=weights if flat else weights[:, None]))
+    file = CaloChallengeFile(
+        write_raw(tmp_path / "a.h5", weights=weights if flat else weights[:, None])
+    )
     assert file.weights is not None
     assert file[1:4].weights is not None
     assert file.weights.tolist() == weights.tolist()
@@ -182,9 +208,14 @@ def test_energies_and_weights_are_had_without_the_deposits(weighted: bool, tmp_p
 
 @pytest.mark.parametrize("bad", [-0.5, np.nan, np.inf, 1e39])
 def test_bad_weights_are_counted_and_the_first_is_placed(bad: float, tmp_path: Path) -> None:
-    file = CaloChallengeFile(write_raw(tmp_path / "a.h5", weights=np.array([1.0, 2.0, 3.0, bad, 5.0, bad])))
+    file = CaloChallengeFile(
+        write_raw(tmp_path / "a.h5", weights=np.array([1.0, 2.0, 3.0, bad, 5.0, bad]))
+    )
     assert len(file[:3]) == 3
-    message = r"a\.h5: dataset 'weights': 2 of the 4 weights of showers 2 to 5 are not finite or below 0, .*shower 3 \("
+    message = (
+        r"a\.h5: dataset 'weights': 2 of the 4 weights of showers 2 to 5 are not finite or below "
+        r"0, .*shower 3 \("
+    )
     with pytest.raises(ShowerValueError, match=message):
         list(file[2:].batches(4))
     with pytest.raises(ShowerValueError, match="2 of the 6 weights"):
@@ -199,18 +230,32 @@ def append_all(writer: CaloChallengeWriter, batches: list[Showers]) -> None:
 @pytest.mark.parametrize("first", [True, False])
 def test_a_file_is_weighted_as_a_whole_or_not_at_all(first: bool, tmp_path: Path) -> None:
     batches = [sample(2, weighted=first), sample(2, weighted=not first)]
-    message = f"a batch {'without weights after batches with' if first else 'with weights after batches without'}: a file is"
-    with pytest.raises(OutputError, match=message), CaloChallengeWriter(tmp_path / "a.h5", pbwo4_crystals()) as writer:
+    order = "without weights after batches with" if first else "with weights after batches without"
+    message = f"a batch {order}: a file is"
+    with (
+        pytest.raises(OutputError, match=message),
+        CaloChallengeWriter(tmp_path / "a.h5", pbwo4_crystals()) as writer,
+    ):
         append_all(writer, batches)
     assert names_in(tmp_path) == []
 
 
 def test_weights_that_float32_cannot_hold_are_not_written(tmp_path: Path) -> None:
     good = sample(3)
-    huge = Showers(good.deposits, good.particles, good.calorimeter, torch.tensor([1.0, 1e300, 2.0], dtype=torch.float64))
-    with pytest.raises(ShowerValueError, match=r"a\.h5: not written: 1 of the 3 weights .* that of shower 1"):
+    huge = Showers(
+        good.deposits,
+        good.particles,
+        good.calorimeter,
+        torch.tensor([1.0, 1e300, 2.0], dtype=torch.float64),
+    )
+    with pytest.raises(
+        ShowerValueError, match=r"a\.h5: not written: 1 of the 3 weights .* that of shower 1"
+    ):
         write(tmp_path / "a.h5", huge)
-    with pytest.raises(ShowerValueError, match="extra column 'weights'"), CaloChallengeWriter(tmp_path / "b.h5", TOWER) as writer:
+    with (
+        pytest.raises(ShowerValueError, match="extra column 'weights'"),
+        CaloChallengeWriter(tmp_path / "b.h5", TOWER) as writer,
+    ):
         writer.append(sample(2, TOWER), {"weights": torch.ones(2)})
 
 
@@ -258,14 +303,26 @@ def _raw(**arguments: Any) -> Callable[[Path], None]:
 BAD_HEADERS: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing": (lambda path: None, "no such file, expected a file to read: check the path"),
     "folder": (Path.mkdir, "is a folder, expected a file to read"),
-    "truncated": (_truncated, r"not readable as HDF5, truncated or damaged \(.*\): expected a whole CaloChallenge file: copy it"),
-    "not HDF5": (_not_hdf5, r"not readable as HDF5, truncated or damaged \(.*signature not found\)"),
+    "truncated": (
+        _truncated,
+        (
+            r"not readable as HDF5, truncated or damaged \(.*\): expected a whole CaloChallenge "
+            r"file: copy it"
+        ),
+    ),
+    "not HDF5": (
+        _not_hdf5,
+        r"not readable as HDF5, truncated or damaged \(.*signature not found\)",
+    ),
     "empty": (Path.touch, "not readable as HDF5"),
     "no energies": (
         _raw(incident_energies=None),
         "dataset 'incident_energies' is missing; the file has 'showers', expected at least",
     ),
-    "no showers": (_raw(showers=None), "dataset 'showers' is missing; the file has 'incident_energies', expected at least"),
+    "no showers": (
+        _raw(showers=None),
+        "dataset 'showers' is missing; the file has 'incident_energies', expected at least",
+    ),
     "group": (_group, "dataset 'showers' is not a dataset of numbers"),
     "text": (_raw(showers=[["a"] * 100] * 6), "dataset 'showers' is not a dataset of numbers"),
     "three axes": (
@@ -276,25 +333,48 @@ BAD_HEADERS: dict[str, tuple[Callable[[Path], object], str]] = {
         _raw(incident_energies=np.ones((5, 1))),
         r"'incident_energies' has shape \(5, 1\), expected \(6, 1\) or \(6,\)",
     ),
-    "wide energies": (_raw(incident_energies=np.ones((6, 2))), r"'incident_energies' has shape \(6, 2\), expected \(6, 1\)"),
-    "fewer angles": (_raw(incident_theta=np.ones((5, 1))), r"'incident_theta' has shape \(5, 1\), expected \(6, 1\)"),
+    "wide energies": (
+        _raw(incident_energies=np.ones((6, 2))),
+        r"'incident_energies' has shape \(6, 2\), expected \(6, 1\)",
+    ),
+    "fewer angles": (
+        _raw(incident_theta=np.ones((5, 1))),
+        r"'incident_theta' has shape \(5, 1\), expected \(6, 1\)",
+    ),
     "fewer weights": (_raw(weights=np.ones(5)), r"'weights' has shape \(5,\), expected \(6, 1\)"),
-    "wide weights": (_raw(weights=np.ones((6, 3))), r"'weights' has shape \(6, 3\), expected \(6, 1\)"),
+    "wide weights": (
+        _raw(weights=np.ones((6, 3))),
+        r"'weights' has shape \(6, 3\), expected \(6, 1\)",
+    ),
     "unknown size": (
         _raw(cells=6481),
-        r"'showers' has 6481 cells, the file has no attribute 'calorimeter'.*'pbwo4-10x10' \(100 cells\)",
+        (
+            r"'showers' has 6481 cells, the file has no attribute 'calorimeter'.*'pbwo4-10x10' "
+            r"\(100 cells\)"
+        ),
     ),
     "not JSON": (
         _attribute("10x10"),
-        r"attribute 'calorimeter': .*; expected JSON of Calorimeter\.describe\(\): write the file again",
+        (
+            r"attribute 'calorimeter': .*; expected JSON of Calorimeter\.describe\(\): write the "
+            r"file again"
+        ),
     ),
-    "not a description": (_attribute("[1, 2]"), "attribute 'calorimeter': calorimeter description: kind is None"),
-    "other size": (_attribute(json.dumps(TOWER.describe())), "'showers' has 100 cells, expected 5 of calorimeter 'tower': give"),
+    "not a description": (
+        _attribute("[1, 2]"),
+        "attribute 'calorimeter': calorimeter description: kind is None",
+    ),
+    "other size": (
+        _attribute(json.dumps(TOWER.describe())),
+        "'showers' has 100 cells, expected 5 of calorimeter 'tower': give",
+    ),
 }
 
 
 @pytest.mark.parametrize(("spoil", "message"), BAD_HEADERS.values(), ids=BAD_HEADERS.keys())
-def test_a_bad_header_is_one_clear_line_at_once(spoil: Callable[[Path], object], message: str, tmp_path: Path) -> None:
+def test_a_bad_header_is_one_clear_line_at_once(
+    spoil: Callable[[Path], object], message: str, tmp_path: Path
+) -> None:
     path = tmp_path / "bad.h5"
     spoil(path)
     with pytest.raises(FileFormatError, match=message) as raised:
@@ -305,14 +385,19 @@ def test_a_bad_header_is_one_clear_line_at_once(spoil: Callable[[Path], object],
 
 def test_a_wrong_number_of_cells_names_file_dataset_and_calorimeter(tmp_path: Path) -> None:
     path = write_raw(tmp_path / "a.h5", cells=99)
-    message = r"a\.h5: dataset 'showers' has 99 cells, expected 100 of calorimeter 'pbwo4-10x10': give the calorimeter that"
+    message = (
+        r"a\.h5: dataset 'showers' has 99 cells, expected 100 of calorimeter 'pbwo4-10x10': give "
+        r"the calorimeter that"
+    )
     with pytest.raises(FileFormatError, match=message):
         CaloChallengeFile(path, pbwo4_crystals())
 
 
 def test_a_calorimeter_against_the_file_s_own_names_both(tmp_path: Path) -> None:
     path = write(tmp_path / "a.h5", sample(2, TOWER))
-    with pytest.raises(GeometryMismatchError, match=r"a\.h5 is of calorimeter 'tower'.*expected 'pbwo4-10x10'"):
+    with pytest.raises(
+        GeometryMismatchError, match=r"a\.h5 is of calorimeter 'tower'.*expected 'pbwo4-10x10'"
+    ):
         CaloChallengeFile(path, pbwo4_crystals())
 
 
@@ -339,7 +424,10 @@ def test_a_damaged_block_is_named_when_it_is_read(tmp_path: Path) -> None:
     path.write_bytes(content)
     file = CaloChallengeFile(path)
     assert len(file[:1000]) == 1000
-    with pytest.raises(FileFormatError, match=r"a\.h5: dataset 'showers': not readable as HDF5, truncated or damaged"):
+    with pytest.raises(
+        FileFormatError,
+        match=r"a\.h5: dataset 'showers': not readable as HDF5, truncated or damaged",
+    ):
         file[1000:]
 
 
@@ -351,16 +439,24 @@ def test_a_damaged_block_is_named_when_it_is_read(tmp_path: Path) -> None:
         ({(3, 42): -np.inf}, "1 infinite of the 400 deposits"),
         ({(3, 42): 1e39}, "1 infinite of the 400 deposits"),
         ({(3, 42): -1e-3}, "1 negative of the 400 deposits"),
-        ({(3, 42): -1.0, (3, 43): np.nan, (5, 0): -2.0, (5, 99): np.inf}, "1 NaN, 1 infinite, 2 negative of the 400 deposits"),
+        (
+            {(3, 42): -1.0, (3, 43): np.nan, (5, 0): -2.0, (5, 99): np.inf},
+            "1 NaN, 1 infinite, 2 negative of the 400 deposits",
+        ),
     ],
 )
-def test_bad_deposits_are_counted_and_the_first_is_placed(bad: dict[tuple[int, int], float], count: str, tmp_path: Path) -> None:
+def test_bad_deposits_are_counted_and_the_first_is_placed(
+    bad: dict[tuple[int, int], float], count: str, tmp_path: Path
+) -> None:
     deposits = np.ones((6, 100))
     for place, value in bad.items():
         deposits[place] = value
     file = CaloChallengeFile(write_raw(tmp_path / "a.h5", showers=deposits))
     assert len(file[:3]) == 3
-    message = rf"a\.h5: dataset 'showers': {count} of showers 2 to 5, the first in shower 3, cell 42 \(.* MeV\): expected finite"
+    message = (
+        rf"a\.h5: dataset 'showers': {count} of showers 2 to 5, "
+        r"the first in shower 3, cell 42 \(.* MeV\): expected finite"
+    )
     with pytest.raises(ShowerValueError, match=message):
         file[2:]
 
@@ -370,7 +466,10 @@ def test_bad_energies_are_counted_and_the_first_is_placed(bad: float, tmp_path: 
     energies = np.array([1.0, 2.0, 3.0, bad, 5.0, bad])
     file = CaloChallengeFile(write_raw(tmp_path / "a.h5", incident_energies=energies))
     assert len(file[:3]) == 3
-    message = r"a\.h5: dataset 'incident_energies': 2 of the 4 incident energies of showers 2 to 5 are not positive.*shower 3 \("
+    message = (
+        r"a\.h5: dataset 'incident_energies': 2 of the 4 incident energies of showers 2 to 5 are "
+        r"not positive.*shower 3 \("
+    )
     with pytest.raises(ShowerValueError, match=message):
         list(file[2:].batches(4))
 
@@ -406,20 +505,66 @@ def test_an_interrupted_writer_leaves_nothing(error: type[BaseException], tmp_pa
 
 BAD_BATCHES: dict[str, tuple[Showers, dict[str, torch.Tensor], type[CaloforgeError], str]] = {
     "calorimeter": (sample(2, TOWER), {}, GeometryMismatchError, "'tower'.*expected 'pbwo4-10x10'"),
-    "NaN": (spoilt(3, 1, deposit=np.nan), {}, ShowerValueError, "not written: 1 NaN.*the first in shower 3, cell 42"),
-    "negative": (spoilt(3, 1, deposit=-1.0), {}, ShowerValueError, "not written: 1 negative.*the first in shower 3, cell 42"),
-    "energy": (spoilt(3, 1, energy=0.0), {}, ShowerValueError, "not written: 1 of the 3 incident energies of showers 2 to 4"),
-    "species": (sample(2, pdg=22), {}, ShowerValueError, "a batch of species 22.*expected species 11"),
-    "angles": (sample(2, angles=True), {}, ShowerValueError, "columns incident_energies, incident_phi, incident_theta, expected"),
-    "columns": (sample(2), {"time": torch.ones(2)}, ShowerValueError, "with columns incident_energies, time, expected"),
-    "length": (sample(2), {"time": torch.ones(3)}, ShowerValueError, r"extra column 'time' has shape \(3,\), expected \(2,\)"),
-    "reserved": (sample(2), {"showers": torch.ones(2)}, ShowerValueError, "under a name other than incident_energies,"),
+    "NaN": (
+        spoilt(3, 1, deposit=np.nan),
+        {},
+        ShowerValueError,
+        "not written: 1 NaN.*the first in shower 3, cell 42",
+    ),
+    "negative": (
+        spoilt(3, 1, deposit=-1.0),
+        {},
+        ShowerValueError,
+        "not written: 1 negative.*the first in shower 3, cell 42",
+    ),
+    "energy": (
+        spoilt(3, 1, energy=0.0),
+        {},
+        ShowerValueError,
+        "not written: 1 of the 3 incident energies of showers 2 to 4",
+    ),
+    "species": (
+        sample(2, pdg=22),
+        {},
+        ShowerValueError,
+        "a batch of species 22.*expected species 11",
+    ),
+    "angles": (
+        sample(2, angles=True),
+        {},
+        ShowerValueError,
+        "columns incident_energies, incident_phi, incident_theta, expected",
+    ),
+    "columns": (
+        sample(2),
+        {"time": torch.ones(2)},
+        ShowerValueError,
+        "with columns incident_energies, time, expected",
+    ),
+    "length": (
+        sample(2),
+        {"time": torch.ones(3)},
+        ShowerValueError,
+        r"extra column 'time' has shape \(3,\), expected \(2,\)",
+    ),
+    "reserved": (
+        sample(2),
+        {"showers": torch.ones(2)},
+        ShowerValueError,
+        "under a name other than incident_energies,",
+    ),
 }
 
 
-@pytest.mark.parametrize(("batch", "extra", "error", "message"), BAD_BATCHES.values(), ids=BAD_BATCHES.keys())
+@pytest.mark.parametrize(
+    ("batch", "extra", "error", "message"), BAD_BATCHES.values(), ids=BAD_BATCHES.keys()
+)
 def test_a_bad_batch_is_refused_and_nothing_is_left(
-    batch: Showers, extra: dict[str, torch.Tensor], error: type[CaloforgeError], message: str, tmp_path: Path
+    batch: Showers,
+    extra: dict[str, torch.Tensor],
+    error: type[CaloforgeError],
+    message: str,
+    tmp_path: Path,
 ) -> None:
     def write_both() -> None:
         with CaloChallengeWriter(tmp_path / "a.h5", pbwo4_crystals()) as writer:
@@ -442,7 +587,9 @@ def test_a_refused_batch_leaves_the_file_as_it_was(tmp_path: Path) -> None:
 
 def test_a_writer_wants_a_with_statement(tmp_path: Path) -> None:
     writer = CaloChallengeWriter(tmp_path / "a.h5", pbwo4_crystals())
-    with pytest.raises(OutputError, match="not open for writing: use the writer in a with statement"):
+    with pytest.raises(
+        OutputError, match="not open for writing: use the writer in a with statement"
+    ):
         writer.append(sample(1))
     with writer:
         writer.append(sample(1))
@@ -456,6 +603,8 @@ def test_a_missing_folder_is_refused_at_once(tmp_path: Path) -> None:
 
 
 def test_float64_deposits_beyond_float32_are_refused(tmp_path: Path) -> None:
-    showers = Showers(torch.full((1, 5), 1e39, dtype=torch.float64), Particles(torch.ones(1)), TOWER)
+    showers = Showers(
+        torch.full((1, 5), 1e39, dtype=torch.float64), Particles(torch.ones(1)), TOWER
+    )
     with pytest.raises(ShowerValueError, match="5 infinite"):
         write(tmp_path / "a.h5", showers)

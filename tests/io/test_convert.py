@@ -1,4 +1,6 @@
-"""Opening and converting by suffix: every format to every other, in batches, whole or not at all, in bounded memory."""
+"""Opening and converting by suffix: every format to every other, in batches, whole or not at all,
+in bounded memory.
+"""
 
 import json
 import subprocess
@@ -21,7 +23,12 @@ from caloforge.io import CaloChallengeFile, SquirelsFile, convert, open_showers
 from tests.io.samples import TOWER, assert_same, names_in, sample, spoilt
 from tests.io.test_calochallenge import write_raw
 
-FORMATS = {"a.h5": CaloChallengeFile, "a.hdf5": CaloChallengeFile, "A.H5": CaloChallengeFile, "a.npy": SquirelsFile}
+FORMATS = {
+    "a.h5": CaloChallengeFile,
+    "a.hdf5": CaloChallengeFile,
+    "A.H5": CaloChallengeFile,
+    "a.npy": SquirelsFile,
+}
 
 
 @pytest.mark.parametrize(("name", "reader"), FORMATS.items())
@@ -51,14 +58,19 @@ def test_weights_are_carried_along(batch_size: int, tmp_path: Path) -> None:
 
 
 def test_a_format_without_weights_refuses_them_at_once(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match=r"a\.npy: the \.npy of SQuIRELS cannot hold the weights of showers: write a \.h5 file"):
+    with pytest.raises(
+        OutputError,
+        match=r"a\.npy: the \.npy of SQuIRELS cannot hold the weights of showers: write a \.h5",
+    ):
         convert(sample(3, weighted=True), tmp_path / "a.npy")
     assert names_in(tmp_path) == []
 
 
 @pytest.mark.parametrize("name", ["a.root", "a", "a.npz", ".h5"])
 def test_other_suffixes_are_refused_with_those_known(name: str, tmp_path: Path) -> None:
-    with pytest.raises(FileFormatError, match=r"suffix '.*', expected one of \.h5, \.hdf5, \.npy: rename the file"):
+    with pytest.raises(
+        FileFormatError, match=r"suffix '.*', expected one of \.h5, \.hdf5, \.npy: rename the file"
+    ):
         open_showers(tmp_path / name)
     with pytest.raises(FileFormatError, match="suffix"):
         convert(sample(1), tmp_path / name)
@@ -68,18 +80,31 @@ def test_other_suffixes_are_refused_with_those_known(name: str, tmp_path: Path) 
 @pytest.mark.parametrize("name", ["a.h5", "a.npy"])
 def test_a_file_of_another_calorimeter_names_both(name: str, tmp_path: Path) -> None:
     convert(sample(2), tmp_path / name)
-    with pytest.raises(GeometryMismatchError, match=r"file .* is of calorimeter 'pbwo4-10x10'.*expected 'tower'"):
+    with pytest.raises(
+        GeometryMismatchError, match=r"file .* is of calorimeter 'pbwo4-10x10'.*expected 'tower'"
+    ):
         open_showers(tmp_path / name, TOWER)
 
 
 @pytest.mark.parametrize("name", ["out.h5", "out.npy"])
 @pytest.mark.parametrize(
-    "fault", [{"deposit": float("nan")}, {"deposit": -1.0}, {"energy": 0.0}, {"energy": float("inf")}], ids=str
+    "fault",
+    [{"deposit": float("nan")}, {"deposit": -1.0}, {"energy": 0.0}, {"energy": float("inf")}],
+    ids=str,
 )
-def test_a_bad_value_far_into_a_file_leaves_no_output(name: str, fault: dict[str, float], tmp_path: Path) -> None:
+def test_a_bad_value_far_into_a_file_leaves_no_output(
+    name: str, fault: dict[str, float], tmp_path: Path
+) -> None:
     showers = spoilt(50, 44, **fault)
-    source = write_raw(tmp_path / "in.h5", 50, incident_energies=showers.energies.numpy(), showers=showers.deposits.numpy())
-    with pytest.raises(ShowerValueError, match=r"in\.h5: dataset '(showers|incident_energies)': .*shower 44"):
+    source = write_raw(
+        tmp_path / "in.h5",
+        50,
+        incident_energies=showers.energies.numpy(),
+        showers=showers.deposits.numpy(),
+    )
+    with pytest.raises(
+        ShowerValueError, match=r"in\.h5: dataset '(showers|incident_energies)': .*shower 44"
+    ):
         convert(open_showers(source), tmp_path / name, batch_size=10)
     assert names_in(tmp_path) == ["in.h5"]
 
@@ -116,11 +141,16 @@ def test_the_public_names_are_these() -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the largest resident memory is asked of POSIX")
 def test_memory_does_not_grow_with_the_number_of_showers() -> None:
-    """100,000 showers are 40 MB as float32 and 160 MB as .npy, yet converting them takes no more memory than converting 5,000."""
+    """100,000 showers are 40 MB as float32 and 160 MB as .npy, yet converting them takes no more
+    memory than converting 5,000.
+    """
     script = Path(__file__).parents[2] / "benchmarks" / "io_memory.py"
     command = [sys.executable, str(script), "--warm-up", "5000", "--showers", "100000"]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     steps = [json.loads(line) for line in printed.splitlines()]
-    before, after = (max(step["peak_memory_mb"] for step in steps if step["showers"] == n) for n in (5000, 100000))
+    before, after = (
+        max(step["peak_memory_mb"] for step in steps if step["showers"] == n)
+        for n in (5000, 100000)
+    )
     assert after - before < 35
     assert after < 1000

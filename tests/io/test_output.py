@@ -32,7 +32,9 @@ def test_a_file_appears_when_all_has_gone_well(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit, MemoryError])
-def test_nothing_is_left_when_something_goes_wrong(tmp_path: Path, error: type[BaseException]) -> None:
+def test_nothing_is_left_when_something_goes_wrong(
+    tmp_path: Path, error: type[BaseException]
+) -> None:
     with pytest.raises(error):
         write_until(tmp_path / "out.txt", error)
     assert names_in(tmp_path) == []
@@ -56,7 +58,8 @@ def test_overwriting_replaces(tmp_path: Path) -> None:
 def test_an_existing_path_is_refused_at_once(tmp_path: Path) -> None:
     (tmp_path / "out.txt").write_text("old")
     with pytest.raises(
-        OutputExistsError, match=r"out\.txt: exists already: choose another path, or ask for it to be overwritten"
+        OutputExistsError,
+        match=r"out\.txt: exists already: choose another path, or ask for it to be overwritten",
     ):
         NewFile(tmp_path / "out.txt")
 
@@ -78,7 +81,9 @@ def test_a_folder_is_no_file(tmp_path: Path) -> None:
         NewFile(tmp_path, overwrite=True)
 
 
-def test_a_folder_closed_to_writing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_closed_to_writing_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     with pytest.raises(OutputError, match="closed to writing: choose another folder"):
         NewFile(tmp_path / "out.txt")

@@ -1,4 +1,6 @@
-"""The .npy of the SQuIRELS release: round trips, the published layout, and every way in which a file can be wrong."""
+"""The .npy of the SQuIRELS release: round trips, the published layout, and every way in which a
+file can be wrong.
+"""
 
 import pickle
 import tempfile
@@ -11,14 +13,22 @@ import torch
 from hypothesis import given
 
 from caloforge.calorimeter import pbwo4_crystals
-from caloforge.errors import FileFormatError, GeometryMismatchError, OutputError, OutputExistsError, ShowerValueError
+from caloforge.errors import (
+    FileFormatError,
+    GeometryMismatchError,
+    OutputError,
+    OutputExistsError,
+    ShowerValueError,
+)
 from caloforge.io import SquirelsFile, write_squirels
 from caloforge.showers import Particles, Showers, ShowerSource
 from tests.io.samples import TOWER, assert_same, names_in, sample, showers_of, spoilt
 
 
 def table(n: int = 6, columns: int = 201) -> np.ndarray:
-    """Rows as in the release: deposits in GeV, the incident energy in MeV in column 200, something else between."""
+    """Rows as in the release: deposits in GeV, the incident energy in MeV in column 200, something
+    else between.
+    """
     rows = np.random.default_rng(1).random((n, columns))
     rows[:, 200] = 1e4 * np.arange(1, n + 1)
     return rows
@@ -71,14 +81,18 @@ def test_batches_join_to_the_whole(size: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("rows", [1, 4, 5, 10_000])
-def test_energies_are_had_without_the_deposits(rows: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_energies_are_had_without_the_deposits(
+    rows: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("caloforge.io.squirels._ROWS", rows)
     values = table()
     values[0, 0] = np.nan
     file = SquirelsFile(save(tmp_path / "a.npy", values))
     assert torch.equal(file.energies, torch.from_numpy(values[:, 200]).float())
     values[-1, 200] = -1.0
-    with pytest.raises(ShowerValueError, match=f"column 200: 1 of the .* shower {len(values) - 1} "):
+    with pytest.raises(
+        ShowerValueError, match=f"column 200: 1 of the .* shower {len(values) - 1} "
+    ):
         _ = SquirelsFile(save(tmp_path / "b.npy", values)).energies
 
 
@@ -97,7 +111,13 @@ def _bare_pickle(path: Path) -> None:
 
 BAD_HEADERS: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing": (lambda path: None, "no such file, expected a file to read: check the path"),
-    "truncated": (_truncated, r"not readable as \.npy, truncated or damaged \(.*\): expected an array of numbers: copy it again"),
+    "truncated": (
+        _truncated,
+        (
+            r"not readable as \.npy, truncated or damaged \(.*\): expected an array of numbers: "
+            r"copy it again"
+        ),
+    ),
     "empty": (Path.touch, r"not readable as \.npy"),
     "text": (lambda path: path.write_text("1, 2, 3\n"), r"not readable as \.npy"),
     "objects": (_pickled, r"not readable as \.npy, truncated or damaged \(.*Python objects"),
@@ -106,13 +126,21 @@ BAD_HEADERS: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda path: save(path, table()[:, :200]),
         r"array of shape \(6, 200\) and type float64, expected \(N, at least 201\)",
     ),
-    "flat": (lambda path: save(path, table()[0]), r"array of shape \(201,\) and type float64, expected"),
-    "whole numbers": (lambda path: save(path, table().astype(int)), r"type int64, expected \(N, at least 201\) floating-point"),
+    "flat": (
+        lambda path: save(path, table()[0]),
+        r"array of shape \(201,\) and type float64, expected",
+    ),
+    "whole numbers": (
+        lambda path: save(path, table().astype(int)),
+        r"type int64, expected \(N, at least 201\) floating-point",
+    ),
 }
 
 
 @pytest.mark.parametrize(("spoil", "message"), BAD_HEADERS.values(), ids=BAD_HEADERS.keys())
-def test_a_bad_header_is_one_clear_line_at_once(spoil: Callable[[Path], object], message: str, tmp_path: Path) -> None:
+def test_a_bad_header_is_one_clear_line_at_once(
+    spoil: Callable[[Path], object], message: str, tmp_path: Path
+) -> None:
     path = tmp_path / "bad.npy"
     spoil(path)
     with pytest.raises(FileFormatError, match=message) as raised:
@@ -122,13 +150,19 @@ def test_a_bad_header_is_one_clear_line_at_once(spoil: Callable[[Path], object],
 
 
 @pytest.mark.parametrize(
-    ("bad", "count"), [(np.nan, "1 NaN"), (np.inf, "1 infinite"), (1e37, "1 infinite"), (-1e-9, "1 negative")]
+    ("bad", "count"),
+    [(np.nan, "1 NaN"), (np.inf, "1 infinite"), (1e37, "1 infinite"), (-1e-9, "1 negative")],
 )
-def test_bad_deposits_are_counted_and_the_first_is_placed(bad: float, count: str, tmp_path: Path) -> None:
+def test_bad_deposits_are_counted_and_the_first_is_placed(
+    bad: float, count: str, tmp_path: Path
+) -> None:
     rows = table()
     rows[3, 42] = bad
     file = SquirelsFile(save(tmp_path / "a.npy", rows))
-    with pytest.raises(ShowerValueError, match=rf"a\.npy: columns 0 to 99: {count} of the 400 deposits .*shower 3, cell 42 \("):
+    with pytest.raises(
+        ShowerValueError,
+        match=rf"a\.npy: columns 0 to 99: {count} of the 400 deposits .*shower 3, cell 42 \(",
+    ):
         file[2:]
 
 
@@ -138,7 +172,8 @@ def test_bad_energies_are_counted_and_the_first_is_placed(bad: float, tmp_path: 
     rows[3:5, 200] = bad
     file = SquirelsFile(save(tmp_path / "a.npy", rows))
     with pytest.raises(
-        ShowerValueError, match=r"a\.npy: column 200: 2 of the 4 incident energies of showers 2 to 5 .*shower 3 \("
+        ShowerValueError,
+        match=r"a\.npy: column 200: 2 of the 4 incident energies of showers 2 to 5 .*shower 3 \(",
     ):
         file[2:]
 
@@ -148,28 +183,42 @@ def test_bad_energies_are_counted_and_the_first_is_placed(bad: float, tmp_path: 
     [
         (
             spoilt(9, 7, deposit=-1.0),
-            "not written: 1 negative of the 100 deposits of showers 7 to 7, the first in shower 7, cell 42",
+            (
+                "not written: 1 negative of the 100 deposits of showers 7 to 7, the first in "
+                "shower 7, cell 42"
+            ),
         ),
         (spoilt(9, 7, energy=-1.0), "incident energies are not positive and finite"),
     ],
 )
-def test_bad_values_are_not_written_and_nothing_is_left(showers: Showers, message: str, tmp_path: Path) -> None:
+def test_bad_values_are_not_written_and_nothing_is_left(
+    showers: Showers, message: str, tmp_path: Path
+) -> None:
     with pytest.raises(ShowerValueError, match=message):
         write_squirels(tmp_path / "a.npy", showers, batch_size=1)
     assert names_in(tmp_path) == []
 
 
 @pytest.mark.parametrize(
-    ("deposit", "energy", "count"), [(1e39, 1.0, "100 infinite"), (1.0, 1e-60, "1 of the 1 incident energies")]
+    ("deposit", "energy", "count"),
+    [(1e39, 1.0, "100 infinite"), (1.0, 1e-60, "1 of the 1 incident energies")],
 )
-def test_values_beyond_float32_are_not_written(deposit: float, energy: float, count: str, tmp_path: Path) -> None:
-    deposits, energies = torch.full((1, 100), deposit, dtype=torch.float64), torch.tensor([energy], dtype=torch.float64)
+def test_values_beyond_float32_are_not_written(
+    deposit: float, energy: float, count: str, tmp_path: Path
+) -> None:
+    deposits, energies = (
+        torch.full((1, 100), deposit, dtype=torch.float64),
+        torch.tensor([energy], dtype=torch.float64),
+    )
     with pytest.raises(ShowerValueError, match=f"not written: {count}"):
         write_squirels(tmp_path / "a.npy", Showers(deposits, Particles(energies), pbwo4_crystals()))
 
 
 def test_other_calorimeters_do_not_fit(tmp_path: Path) -> None:
-    with pytest.raises(GeometryMismatchError, match=r"the sample for .*a\.npy is of calorimeter 'tower'.*expected 'pbwo4-10x10'"):
+    with pytest.raises(
+        GeometryMismatchError,
+        match=r"the sample for .*a\.npy is of calorimeter 'tower'.*expected 'pbwo4-10x10'",
+    ):
         write_squirels(tmp_path / "a.npy", sample(2, TOWER))
     assert names_in(tmp_path) == []
 

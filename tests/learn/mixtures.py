@@ -1,4 +1,6 @@
-"""A Gaussian mixture in the plane, whose flow from the standard normal law is known on every path."""
+"""A Gaussian mixture in the plane, whose flow from the standard normal law is known on
+every path.
+"""
 
 from dataclasses import dataclass
 
@@ -21,20 +23,31 @@ def sample(n: int) -> Tensor:
 class MixtureFlow:
     r"""The velocity of the mixture on a path from the standard normal law.
 
-    With x_0 standard normal and x_1 of component k, x_t is normal with mean b m_k and variance a^2 + b^2 s_k^2, and the
-    mean of da x_0 + db x_1 given x_t is linear in x_t. The velocity is its mean over the components given x_t.
+    With x_0 standard normal and x_1 of component k, x_t is normal with mean b m_k and variance a^2
+    + b^2 s_k^2, and the mean of da x_0 + db x_1 given x_t is linear in x_t. The velocity is its
+    mean over the components given x_t.
     """
 
     path: Path
 
     def _components(self, x: Tensor, time: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The log of share times density, the distance to the mean, the speed of the mean, and the slope of each component."""
+        """The log of share times density, the distance to the mean, the speed of the mean, and the
+        slope of each component.
+        """
         a, b, da, db = (w[:, :, None] for w in self.path.weights(time[:, None]))
         widths = WIDTHS[:, None]
         distance = x[:, None, :] - b * MEANS
         variance = a**2 + (b * widths) ** 2
-        log_density = -distance.square().sum(2) / (2 * variance[..., 0]) - (2 * torch.pi * variance[..., 0]).log()
-        return SHARES.log() + log_density, distance, db * MEANS, (a * da + b * db * widths**2) / variance
+        log_density = (
+            -distance.square().sum(2) / (2 * variance[..., 0])
+            - (2 * torch.pi * variance[..., 0]).log()
+        )
+        return (
+            SHARES.log() + log_density,
+            distance,
+            db * MEANS,
+            (a * da + b * db * widths**2) / variance,
+        )
 
     def __call__(self, x: Tensor, time: Tensor, condition: Tensor) -> Tensor:
         del condition

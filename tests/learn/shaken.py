@@ -9,7 +9,9 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 def shaken(network: Network, strength: float = 0.3) -> Network:
-    """The network, set to inference, with noise on each parameter and on the running statistics of batches."""
+    """The network, set to inference, with noise on each parameter and on the running statistics of
+    batches.
+    """
     with torch.no_grad():
         for parameter in network.parameters():
             inputs = max(1, parameter[0].numel())

@@ -1,4 +1,6 @@
-"""The convolutional autoencoder: shapes, the circle, independence of showers, gradients, named errors."""
+"""The convolutional autoencoder: shapes, the circle, independence of showers, gradients, named
+errors.
+"""
 
 import pytest
 import torch
@@ -16,7 +18,9 @@ DATASET_2, DATASET_3 = (45, 16, 9), (45, 50, 18)
 FIELD = (7, 8, 5)
 
 
-def small(pad: int = 1, shape: tuple[int, int, int] = FIELD, condition: int = 3) -> ConvolutionalAutoencoder:
+def small(
+    pad: int = 1, shape: tuple[int, int, int] = FIELD, condition: int = 3
+) -> ConvolutionalAutoencoder:
     """Two levels, the first of which halves alpha; a padding of 1 makes one copy."""
     return ConvolutionalAutoencoder(
         shape,
@@ -35,8 +39,14 @@ def shaken(network: ConvolutionalAutoencoder) -> ConvolutionalAutoencoder:
     return network
 
 
-def inputs(network: ConvolutionalAutoencoder, batch: int, field: tuple[int, int, int] = FIELD) -> tuple[Tensor, Tensor, Tensor]:
-    return torch.rand(batch, 1, *field), torch.randn(batch, *network.latent_shape), torch.randn(batch, 3)
+def inputs(
+    network: ConvolutionalAutoencoder, batch: int, field: tuple[int, int, int] = FIELD
+) -> tuple[Tensor, Tensor, Tensor]:
+    return (
+        torch.rand(batch, 1, *field),
+        torch.randn(batch, *network.latent_shape),
+        torch.randn(batch, 3),
+    )
 
 
 @pytest.mark.parametrize(
@@ -57,7 +67,13 @@ def test_latent_shapes_of_the_paper(
     latent: tuple[int, int, int, int],
 ) -> None:
     network = ConvolutionalAutoencoder(
-        shape, condition=46, channels=(4, 4, 2), kernels=(kernel, ONE), strides=(stride, ONE), pads=(pad, NONE), embedding=4
+        shape,
+        condition=46,
+        channels=(4, 4, 2),
+        kernels=(kernel, ONE),
+        strides=(stride, ONE),
+        pads=(pad, NONE),
+        embedding=4,
     )
     x, condition = torch.rand(1, 1, *shape), torch.rand(1, 46)
     mean, log_variance = network.encode(x, condition)
@@ -100,7 +116,9 @@ def test_transposed_convolution_is_the_adjoint(level: _Level) -> None:
     weight[:, 1:] = 0
     with torch.no_grad():
         for convolution in (down.convolution, up.convolution):
-            convolution.weight.copy_(weight if convolution is down.convolution else weight.transpose(0, 1))
+            convolution.weight.copy_(
+                weight if convolution is down.convolution else weight.transpose(0, 1)
+            )
             convolution.bias.zero_()
     x, z = torch.randn(1, 1, *level.fine).double(), torch.randn(1, 1, *level.coarse).double()
     torch.testing.assert_close((down(x) * z).sum(), (x * up(z)).sum())
@@ -115,7 +133,9 @@ def test_wrapped_convolution_is_that_of_the_field_repeated(level: _Level) -> Non
     turns = layer.coordinates(x).repeat(1, 1, 1, 3, 1)[:, :, :, n - pad[1] :]
     weight, bias = layer.convolution.weight, layer.convolution.bias
     slow = functional.conv3d(turns, weight, bias, level.stride, (pad[0], 0, pad[2]))
-    torch.testing.assert_close(layer(x), slow[:, :, :, : n // level.stride[1]], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        layer(x), slow[:, :, :, : n // level.stride[1]], rtol=1e-4, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("pad", [0, 1])
@@ -123,12 +143,16 @@ def test_turning_a_field_turns_its_code_and_back(pad: int) -> None:
     network = shaken(small(pad)).double()
     x, z, condition = (t.double() for t in inputs(network, 2))
     circle = FIELD[1] // 2
-    for straight, turned in zip(network.encode(x, condition), network.encode(x.roll(2, 3), condition), strict=True):
+    for straight, turned in zip(
+        network.encode(x, condition), network.encode(x.roll(2, 3), condition), strict=True
+    ):
         torch.testing.assert_close(turned[:, :, :, :circle], straight[:, :, :, :circle].roll(1, 3))
         assert torch.equal(straight[:, :, :, circle:], straight[:, :, :, :pad])
     once = z[:, :, :, :circle]
     closed, turned = (torch.cat([t, t[:, :, :, :pad]], dim=3) for t in (once, once.roll(1, 3)))
-    torch.testing.assert_close(network.decode(turned, condition), network.decode(closed, condition).roll(2, 3))
+    torch.testing.assert_close(
+        network.decode(turned, condition), network.decode(closed, condition).roll(2, 3)
+    )
 
 
 def test_a_position_and_its_copy_are_averaged() -> None:
@@ -162,16 +186,22 @@ def test_a_shower_does_not_see_its_companions(training: bool) -> None:
     network = shaken(small()).train(training)
     x, z, condition = inputs(network, 16)
     others = [torch.cat([t[:1], torch.randn_like(t[1:]).abs()]) for t in (x, z, condition)]
-    assert torch.equal(network.encode(x, condition)[0][0], network.encode(others[0], others[2])[0][0])
+    assert torch.equal(
+        network.encode(x, condition)[0][0], network.encode(others[0], others[2])[0][0]
+    )
     assert torch.equal(network.decode(z, condition)[0], network.decode(others[1], others[2])[0])
-    torch.testing.assert_close(network.decode(z, condition)[:3], network.decode(z[:3], condition[:3]), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(
+        network.decode(z, condition)[:3], network.decode(z[:3], condition[:3]), rtol=1e-3, atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("width", [1, 2, 8])
 def test_both_halves_see_the_condition(width: int) -> None:
     """Even where a group of channels is one channel, whose mean is normalised away."""
     level = {"kernels": (ONE,), "strides": (ONE,), "pads": (NONE,)}
-    network = shaken(ConvolutionalAutoencoder(FIELD, condition=3, channels=(width, 2), embedding=6, **level))
+    network = shaken(
+        ConvolutionalAutoencoder(FIELD, condition=3, channels=(width, 2), embedding=6, **level)
+    )
     x, z, condition = inputs(network, 2)
     assert not torch.allclose(network.encode(x, condition)[0], network.encode(x, condition + 1)[0])
     assert not torch.allclose(network.decode(z, condition), network.decode(z, condition + 1))
@@ -191,7 +221,12 @@ def test_saved_and_loaded_it_gives_the_same_bits() -> None:
         ((8, 2, 1), ONE, NONE, "level 0, axis layers of 7 positions: kernel 8"),
         ((1, 2, 6), ONE, NONE, "level 0, axis r of 5 positions: kernel 6"),
         ((1, 9, 1), ONE, NONE, "level 0, axis alpha of 8 positions: kernel 9"),
-        ((1, 3, 1), (1, 3, 1), NONE, "axis alpha of 8 positions: kernel 3, stride 3.*divides the circle"),
+        (
+            (1, 3, 1),
+            (1, 3, 1),
+            NONE,
+            "axis alpha of 8 positions: kernel 3, stride 3.*divides the circle",
+        ),
         (ONE, (1, 1, 0), NONE, "axis r of 5 positions: kernel 1, stride 0"),
         ((3, 1, 1), ONE, (3, 0, 0), "axis layers of 7 positions: kernel 3, stride 1, padding 3"),
         (ONE, ONE, (0, 0, -1), "axis r of 5 positions: kernel 1, stride 1, padding -1"),
@@ -201,7 +236,9 @@ def test_what_does_not_fit_is_named_with_its_axis(
     kernel: tuple[int, int, int], stride: tuple[int, int, int], pad: tuple[int, int, int], told: str
 ) -> None:
     with pytest.raises(GeometryError, match=told):
-        ConvolutionalAutoencoder(FIELD, condition=3, channels=(2, 2), kernels=(kernel,), strides=(stride,), pads=(pad,))
+        ConvolutionalAutoencoder(
+            FIELD, condition=3, channels=(2, 2), kernels=(kernel,), strides=(stride,), pads=(pad,)
+        )
 
 
 def test_the_level_that_does_not_fit_is_named() -> None:
@@ -218,7 +255,9 @@ def test_the_level_that_does_not_fit_is_named() -> None:
 
 def test_more_than_one_copy_of_the_circle_is_refused() -> None:
     level = {"kernels": ((1, 8, 1),) * 2, "strides": (ONE, ONE), "pads": ((0, 7, 0),) * 2}
-    with pytest.raises(GeometryError, match="axis alpha: padding makes 22 latent positions of a circle of 8"):
+    with pytest.raises(
+        GeometryError, match="axis alpha: padding makes 22 latent positions of a circle of 8"
+    ):
         ConvolutionalAutoencoder(FIELD, condition=3, channels=(2, 2, 2), **level)
 
 
@@ -231,6 +270,15 @@ def test_more_than_one_copy_of_the_circle_is_refused() -> None:
         ((2, 2), 0, r"condition and embedding \(0, 100\)"),
     ],
 )
-def test_widths_that_do_not_agree_are_refused(channels: tuple[int, ...], condition: int, told: str) -> None:
+def test_widths_that_do_not_agree_are_refused(
+    channels: tuple[int, ...], condition: int, told: str
+) -> None:
     with pytest.raises(ModelError, match=told):
-        ConvolutionalAutoencoder(FIELD, condition=condition, channels=channels, kernels=(ONE,), strides=(ONE,), pads=(NONE,))
+        ConvolutionalAutoencoder(
+            FIELD,
+            condition=condition,
+            channels=channels,
+            kernels=(ONE,),
+            strides=(ONE,),
+            pads=(NONE,),
+        )

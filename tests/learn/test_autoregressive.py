@@ -1,4 +1,6 @@
-"""Autoregressive flow matching against a mixture of normal laws, whose velocity and density are known."""
+"""Autoregressive flow matching against a mixture of normal laws, whose velocity and density are
+known.
+"""
 
 import math
 from collections.abc import Callable
@@ -9,16 +11,25 @@ from scipy import stats
 from torch import Tensor
 
 from caloforge.learn.networks import Transfusion
-from caloforge.learn.processes import RK4, SOLVERS, AutoregressiveFlow, Linear, Path, RungeKutta, Trigonometric
+from caloforge.learn.processes import (
+    RK4,
+    SOLVERS,
+    AutoregressiveFlow,
+    Linear,
+    Path,
+    RungeKutta,
+    Trigonometric,
+)
 
 PATHS = [Linear(), Trigonometric()]
 
 
 class Mixture:
-    """The exact network: each number's law is a mixture of two normal laws, whose parameters are its embedding.
+    """The exact network: each number's law is a mixture of two normal laws, whose parameters are
+    its embedding.
 
-    The first number is normal with mean E and width 0.6; the second, given the first, is a mixture with means 1.2 + u_0
-    / 2 and u_0 / 2 - 0.8 and widths 0.3 and 0.5, the first with weight 0.35.
+    The first number is normal with mean E and width 0.6; the second, given the first, is a mixture
+    with means 1.2 + u_0 / 2 and u_0 / 2 - 0.8 and widths 0.3 and 0.5, the first with weight 0.35.
     """
 
     def __init__(self, path: Path) -> None:
@@ -31,7 +42,11 @@ class Mixture:
     def _law(self, position: int, first: Tensor, condition: Tensor) -> Tensor:
         """Logarithms of weights, means, widths."""
         mean = first / 2 if position else condition[:, 0]
-        weights, offsets, widths = ((0.35, 0.65), (1.2, -0.8), (0.3, 0.5)) if position else ((0.5, 0.5), (0.0, 0.0), (0.6, 0.6))
+        weights, offsets, widths = (
+            ((0.35, 0.65), (1.2, -0.8), (0.3, 0.5))
+            if position
+            else ((0.5, 0.5), (0.0, 0.0), (0.6, 0.6))
+        )
         rows = [torch.full_like(mean, math.log(w)) for w in weights]
         rows += [mean + offset for offset in offsets]
         rows += [torch.full_like(mean, s) for s in widths]
@@ -45,25 +60,36 @@ class Mixture:
         variance = a.square() + (b * width).square()
         off = x[..., None] - b * mean
         share = (log_weight - 0.5 * variance.log() - 0.5 * off.square() / variance).softmax(dim=-1)
-        return (share * (db * mean + (a * da + b * db * width.square()) / variance * off)).sum(dim=-1)
+        return (share * (db * mean + (a * da + b * db * width.square()) / variance * off)).sum(
+            dim=-1
+        )
 
-    def field(self, embedding: Tensor, clocks: dict[float, Tensor]) -> Callable[[Tensor, float], Tensor]:
+    def field(
+        self, embedding: Tensor, clocks: dict[float, Tensor]
+    ) -> Callable[[Tensor, float], Tensor]:
         del clocks
         return lambda x, t: self.velocity(x, x.new_full((1, 1), t), embedding[:, None])
 
     def begin(self, condition: Tensor) -> tuple[int, Tensor]:
         return 0, condition
 
-    def advance(self, state: tuple[int, Tensor], previous: Tensor | None) -> tuple[Tensor, tuple[int, Tensor]]:
+    def advance(
+        self, state: tuple[int, Tensor], previous: Tensor | None
+    ) -> tuple[Tensor, tuple[int, Tensor]]:
         self.calls["advance"] += 1
         position, condition = state
-        return self._law(position, condition[:, 0] if previous is None else previous, condition), (position + 1, condition)
+        return self._law(position, condition[:, 0] if previous is None else previous, condition), (
+            position + 1,
+            condition,
+        )
 
     def sample(self, condition: Tensor) -> Tensor:
         """Numbers drawn from the law itself."""
         values = condition.new_zeros(len(condition), 2)
         for i in range(2):
-            log_weight, mean, width = self._law(i, values[:, 0], condition).unflatten(-1, (3, 2)).unbind(-2)
+            log_weight, mean, width = (
+                self._law(i, values[:, 0], condition).unflatten(-1, (3, 2)).unbind(-2)
+            )
             chosen = torch.multinomial(log_weight.exp(), 1)
             values[:, i] = torch.normal(mean.gather(1, chosen), width.gather(1, chosen))[:, 0]
         return values
@@ -76,7 +102,9 @@ class Mixture:
     def ranks(self, values: Tensor, condition: Tensor) -> Tensor:
         """Of each number in its law: independent and uniform on [0, 1]."""
         log_weight, mean, width = self.embed(values, condition).unflatten(-1, (3, 2)).unbind(-2)
-        return (log_weight.exp() * torch.distributions.Normal(mean, width).cdf(values[..., None])).sum(dim=-1)
+        return (
+            log_weight.exp() * torch.distributions.Normal(mean, width).cdf(values[..., None])
+        ).sum(dim=-1)
 
 
 def draw(batch: int) -> tuple[Tensor, Tensor]:
@@ -84,7 +112,14 @@ def draw(batch: int) -> tuple[Tensor, Tensor]:
 
 
 def small(length: int = 6) -> Transfusion:
-    sizes = {"encoder_blocks": 1, "decoder_blocks": 2, "feed_forward": 16, "head_width": 32, "head_layers": 4, "time_dim": 8}
+    sizes = {
+        "encoder_blocks": 1,
+        "decoder_blocks": 2,
+        "feed_forward": 16,
+        "head_width": 32,
+        "head_layers": 4,
+        "time_dim": 8,
+    }
     return Transfusion(length, dim=8, heads=2, time_scale=0.3, **sizes)
 
 
@@ -96,18 +131,26 @@ def test_samples_follow_the_law(path: Path) -> None:
     first, second = mixture.ranks(values, condition).unbind(1)
     assert all(stats.kstest(rank, "uniform").pvalue > 0.01 for rank in (first, second))
     assert abs(stats.spearmanr(first, second).statistic) < 0.05
-    torch.testing.assert_close((values[:, 0] - condition[:, 0]).std(), torch.tensor(0.6).double(), rtol=0.05, atol=0)
+    torch.testing.assert_close(
+        (values[:, 0] - condition[:, 0]).std(), torch.tensor(0.6).double(), rtol=0.05, atol=0
+    )
     residue = values[:, 1] - values[:, 0] / 2
-    torch.testing.assert_close(residue.mean(), torch.tensor(0.35 * 1.2 - 0.65 * 0.8).double(), rtol=0, atol=0.06)
+    torch.testing.assert_close(
+        residue.mean(), torch.tensor(0.35 * 1.2 - 0.65 * 0.8).double(), rtol=0, atol=0.06
+    )
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda p: type(p).__name__)
 def test_a_sample_is_the_quantile_of_its_noise(path: Path) -> None:
-    """A scalar equation keeps the order of points: noise of rank q becomes the number of rank q, exactly."""
+    """A scalar equation keeps the order of points: noise of rank q becomes the number of rank q,
+    exactly.
+    """
     noise, condition = draw(200)
     mixture = Mixture(path)
     values = AutoregressiveFlow(path).sample(mixture, noise, condition, solver=RK4, steps=60)
-    torch.testing.assert_close(mixture.ranks(values, condition), torch.special.ndtr(noise), rtol=0, atol=1e-4)
+    torch.testing.assert_close(
+        mixture.ranks(values, condition), torch.special.ndtr(noise), rtol=0, atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda p: type(p).__name__)
@@ -119,11 +162,17 @@ def test_the_log_likelihood_is_that_of_the_law(path: Path) -> None:
     torch.testing.assert_close(density, mixture.log_density(values, condition), rtol=0, atol=1e-3)
     assert not density.requires_grad
     with torch.inference_mode():
-        assert torch.equal(flow.log_likelihood(mixture, values.clone(), condition, solver=RK4, steps=60), density)
+        assert torch.equal(
+            flow.log_likelihood(mixture, values.clone(), condition, solver=RK4, steps=60), density
+        )
 
 
 def test_the_exact_velocity_minimises_the_loss() -> None:
-    (noise, condition), mixture, flow = draw(20_000), Mixture(Linear()), AutoregressiveFlow(Linear())
+    (noise, condition), mixture, flow = (
+        draw(20_000),
+        Mixture(Linear()),
+        AutoregressiveFlow(Linear()),
+    )
     values = mixture.sample(condition)
     time, exact = torch.rand_like(values), mixture.velocity
 
@@ -157,7 +206,12 @@ def test_samples_of_a_transfusion_solve_its_equations() -> None:
     with torch.no_grad():
         embedding = transfusion.embed(values, condition)
         for k in range(4):
-            x = RK4.step(lambda x, t: transfusion.velocity(x, x.new_tensor([[t]]), embedding), x, k / 4, 1 / 4)
+            x = RK4.step(
+                lambda x, t: transfusion.velocity(x, x.new_tensor([[t]]), embedding),
+                x,
+                k / 4,
+                1 / 4,
+            )
     torch.testing.assert_close(values, x, rtol=0, atol=1e-10)
     assert not values.requires_grad
 
@@ -167,8 +221,15 @@ def test_the_density_of_a_transfusion_is_normalised() -> None:
     for parameter in transfusion.head.leave.parameters():
         torch.nn.init.normal_(parameter, std=0.5)
     axis = torch.linspace(-7, 7, 57, dtype=torch.float64)
-    values, condition = torch.cartesian_prod(axis, axis), torch.full((57**2, 1), 0.3, dtype=torch.float64)
-    density = AutoregressiveFlow(Linear()).log_likelihood(transfusion, values, condition, solver=RK4, steps=6).exp()
+    values, condition = (
+        torch.cartesian_prod(axis, axis),
+        torch.full((57**2, 1), 0.3, dtype=torch.float64),
+    )
+    density = (
+        AutoregressiveFlow(Linear())
+        .log_likelihood(transfusion, values, condition, solver=RK4, steps=6)
+        .exp()
+    )
     assert density.sum().item() * 0.25**2 == pytest.approx(1, abs=1e-3)
     assert (density - torch.exp(-values.square().sum(dim=1) / 2) / (2 * math.pi)).abs().max() > 0.01
 
@@ -196,6 +257,7 @@ def test_a_sample_does_not_depend_on_the_batch_it_is_in(rows: int) -> None:
     noise, condition = torch.randn(96, 6), torch.rand(96, 1)
     whole = flow.sample(transfusion, noise, condition, solver=RK4, steps=2)
     parts = [
-        flow.sample(transfusion, n, c, solver=RK4, steps=2) for n, c in zip(noise.split(rows), condition.split(rows), strict=True)
+        flow.sample(transfusion, n, c, solver=RK4, steps=2)
+        for n, c in zip(noise.split(rows), condition.split(rows), strict=True)
     ]
     assert torch.equal(torch.cat(parts), whole)

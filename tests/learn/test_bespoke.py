@@ -1,4 +1,6 @@
-"""Bespoke solvers: their numbers, what they contain, their losses, and what training gains on a known flow."""
+"""Bespoke solvers: their numbers, what they contain, their losses, and what training gains on a
+known flow.
+"""
 
 import math
 from pathlib import Path
@@ -57,7 +59,9 @@ def test_a_solver_is_a_sampler_that_starts_as_euler(n: int) -> None:
     assert isinstance(solver, Sampler)
     assert len(calls) == solver.evaluations == n
     assert not end.requires_grad
-    torch.testing.assert_close(end, integrate(FLOW.velocity, x, solver=EULER, steps=n), atol=1e-6, rtol=0)
+    torch.testing.assert_close(
+        end, integrate(FLOW.velocity, x, solver=EULER, steps=n), atol=1e-6, rtol=0
+    )
 
 
 @pytest.mark.parametrize("method", [*SOLVERS.values(), RALSTON], ids=lambda m: m.name)
@@ -69,16 +73,22 @@ def test_a_solver_can_be_any_runge_kutta_method(method: RungeKutta) -> None:
 
 
 def test_a_solver_set_by_hand_to_two_midpoint_steps_is_these() -> None:
-    """And to one two-step Adams-Bashforth method after an Euler step, which no Runge-Kutta method is."""
+    """And to one two-step Adams-Bashforth method after an Euler step, which no Runge-Kutta method
+    is.
+    """
     x, solver = torch.randn(6, 2, dtype=torch.float64), BespokeSolver(4).double()
-    solver.set([1.0] * 4, [[0.25], [0, 0.5], [0, 0.5, 0.25], [0, 0.5, 0, 0.5]], [0, 0.25, 0.5, 0.75, 1])
+    solver.set(
+        [1.0] * 4, [[0.25], [0, 0.5], [0, 0.5, 0.25], [0, 0.5, 0, 0.5]], [0, 0.25, 0.5, 0.75, 1]
+    )
     expected = integrate(FLOW.velocity, x, solver=MIDPOINT, steps=2)
     torch.testing.assert_close(solver(FLOW.velocity, x), expected, atol=1e-12, rtol=0)
     pair = BespokeSolver(2).double()
     pair.set([1.0, 1.0], [[0.5], [0.25, 0.75]], [0, 0.5, 1])
     first = FLOW.velocity(x, 0.0)
     second = FLOW.velocity(x + first / 2, 0.5)
-    torch.testing.assert_close(pair(FLOW.velocity, x), x + first / 4 + 3 * second / 4, atol=1e-12, rtol=0)
+    torch.testing.assert_close(
+        pair(FLOW.velocity, x), x + first / 4 + 3 * second / 4, atol=1e-12, rtol=0
+    )
 
 
 def test_times_are_ordered_whatever_the_parameters_and_come_back() -> None:
@@ -108,7 +118,9 @@ def test_a_point_is_carried_as_if_it_were_alone() -> None:
 
 
 def test_the_local_error_equals_a_slow_loop_over_steps() -> None:
-    """The reference between its nodes is the cubic with its states and velocities; here by solving for the coefficients."""
+    """The reference between its nodes is the cubic with its states and velocities; here by solving
+    for the coefficients.
+    """
     solver, x = scattered(5), torch.randn(7, 2, 3, dtype=torch.float64)
     trajectory = trace(lambda x, t: (2 * x + t).cos(), x, solver=RK4, steps=10)
 
@@ -116,7 +128,11 @@ def test_the_local_error_equals_a_slow_loop_over_steps() -> None:
         k = min(int(t * 10), 9)
         left, right = k / 10, (k + 1) / 10
         powers = torch.tensor(
-            [f(s) for s in (left, right) for f in (lambda s: [1, s, s**2, s**3], lambda s: [0, 1, 2 * s, 3 * s**2])],
+            [
+                f(s)
+                for s in (left, right)
+                for f in (lambda s: [1, s, s**2, s**3], lambda s: [0, 1, 2 * s, 3 * s**2])
+            ],
             dtype=torch.float64,
         )
         points = [trajectory.states[:, k], trajectory.velocities[:, k]]
@@ -143,7 +159,9 @@ def test_the_local_error_of_a_straight_flow_is_none() -> None:
 def test_the_gradient_of_the_local_error_is_its_derivative() -> None:
     """With respect to the times too, which move through the interpolant."""
     solver = scattered(4)
-    products = gram(trace(FLOW.velocity, torch.randn(3, 2, dtype=torch.float64), solver=RK4, steps=16))
+    products = gram(
+        trace(FLOW.velocity, torch.randn(3, 2, dtype=torch.float64), solver=RK4, steps=16)
+    )
     local_truncation(solver, products).backward()
     for parameter in solver.parameters():
         for k in range(parameter.numel()):
@@ -152,7 +170,9 @@ def test_the_gradient_of_the_local_error_is_its_derivative() -> None:
                 parameter.data[k] += h
                 sides.append(local_truncation(solver, products).item())
                 parameter.data[k] -= h
-            assert parameter.grad[k].item() == pytest.approx((sides[0] - sides[1]) / 2e-5, rel=1e-4, abs=1e-7)
+            assert parameter.grad[k].item() == pytest.approx(
+                (sides[0] - sides[1]) / 2e-5, rel=1e-4, abs=1e-7
+            )
 
 
 def _root_mean_square(x: Tensor) -> float:
@@ -161,9 +181,13 @@ def _root_mean_square(x: Tensor) -> float:
 
 @pytest.mark.parametrize("n", [4, 8])
 def test_training_beats_the_classic_methods_at_the_same_evaluations(n: int, tmp_path: Path) -> None:
-    """First the local, then the global error: the end point ten, then fifty times closer than by Euler's method."""
+    """First the local, then the global error: the end point ten, then fifty times closer than by
+    Euler's method.
+    """
     solver = BespokeSolver(n).double()
-    trajectory = trace(FLOW.velocity, torch.randn(512, 2, dtype=torch.float64), solver=RK4, steps=12)
+    trajectory = trace(
+        FLOW.velocity, torch.randn(512, 2, dtype=torch.float64), solver=RK4, steps=12
+    )
     products, ends = gram(trajectory), (trajectory.states[:, 0], trajectory.states[:, -1])
 
     def chosen(step: int) -> Tensor:
@@ -174,12 +198,22 @@ def test_training_beats_the_classic_methods_at_the_same_evaluations(n: int, tmp_
         return global_truncation(solver, FLOW, (ends[0][i], ends[1][i]), ends[0][i])
 
     phases = [
-        training.Phase("local", solver, lambda step: local_truncation(solver, products[chosen(step)]), 200, 2e-2, cosine=True),
+        training.Phase(
+            "local",
+            solver,
+            lambda step: local_truncation(solver, products[chosen(step)]),
+            200,
+            2e-2,
+            cosine=True,
+        ),
         training.Phase("global", solver, globally, 80, 1e-2, cosine=True),
     ]
     x = torch.randn(1000, 2, dtype=torch.float64)
     exact = integrate(FLOW.velocity, x, solver=RK4, steps=50)
-    euler, midpoint = (_root_mean_square(Steps(m, n // m.evaluations)(FLOW.velocity, x) - exact) for m in (EULER, MIDPOINT))
+    euler, midpoint = (
+        _root_mean_square(Steps(m, n // m.evaluations)(FLOW.velocity, x) - exact)
+        for m in (EULER, MIDPOINT)
+    )
     training.run(phases[:1], {"solver": solver}, tmp_path)
     local = _root_mean_square(solver(FLOW.velocity, x) - exact)
     training.run(phases[1:], {"solver": solver}, tmp_path)

@@ -1,4 +1,6 @@
-"""Scores of cells: what they conserve, that they are nearly standard normal, and what becomes of any numbers."""
+"""Scores of cells: what they conserve, that they are nearly standard normal, and what becomes of
+any numbers.
+"""
 
 import pytest
 import torch
@@ -16,7 +18,9 @@ def scores() -> CellScores:
 
 
 def spread(deposits: Tensor, seed: int = 3) -> Tensor:
-    return torch.rand(deposits.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return torch.rand(
+        deposits.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+    )
 
 
 def test_showers_come_back(scores: CellScores) -> None:
@@ -37,7 +41,9 @@ def test_any_numbers_make_showers_that_keep_the_energy_of_each_layer(
     energies = (scale * torch.randn(20, LAYERS, generator=generator)).exp().double()
     deposits = scores.inverse(width * torch.randn(20, LAYERS, CELLS, generator=generator), energies)
     lit = energies >= THRESHOLD
-    torch.testing.assert_close(deposits.double().sum(2), torch.where(lit, energies, 0.0), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(
+        deposits.double().sum(2), torch.where(lit, energies, 0.0), rtol=1e-5, atol=1e-6
+    )
     assert (deposits[deposits > 0] >= THRESHOLD * (1 - 1e-6)).all()
 
 
@@ -53,7 +59,9 @@ def test_normal_numbers_have_the_hits_of_the_sample(scores: CellScores) -> None:
     deposits = made_up(4000, seed=7)
     numbers = torch.randn(deposits.shape, generator=torch.Generator().manual_seed(8))
     made = scores.inverse(numbers, deposits.double().sum(dim=2))
-    torch.testing.assert_close((made > 0).double().mean(dim=0), (deposits > 0).double().mean(dim=0), rtol=0, atol=0.03)
+    torch.testing.assert_close(
+        (made > 0).double().mean(dim=0), (deposits > 0).double().mean(dim=0), rtol=0, atol=0.03
+    )
 
 
 def test_a_saved_state_gives_the_same_bits(scores: CellScores) -> None:

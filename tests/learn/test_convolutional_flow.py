@@ -1,4 +1,6 @@
-"""The convolutional flow: determinant, inverse, density, the circle, published sizes, independence of the batch."""
+"""The convolutional flow: determinant, inverse, density, the circle, published sizes, independence
+of the batch.
+"""
 
 import math
 from collections.abc import Callable
@@ -20,13 +22,25 @@ PUBLISHED_ENERGY_FLOW = 447_042
 Normalisation = Callable[[int], nn.Module]
 
 
-def small(normalisation: Normalisation = group_norm, embedding: int | None = 4) -> ConvolutionalFlow:
+def small(
+    normalisation: Normalisation = group_norm, embedding: int | None = 4
+) -> ConvolutionalFlow:
     design = UNetDesign(8, ((2, 1), (1, 3)), normalisation=normalisation)
-    return ConvolutionalFlow((ALPHA, R), condition=CONDITION, design=design, blocks=3, embedding=embedding, bins=5, bound=6.0)
+    return ConvolutionalFlow(
+        (ALPHA, R),
+        condition=CONDITION,
+        design=design,
+        blocks=3,
+        embedding=embedding,
+        bins=5,
+        bound=6.0,
+    )
 
 
 def images(batch: int = 3, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
-    return 2 * torch.randn(batch, 1, ALPHA, R, dtype=dtype), torch.randn(batch, CONDITION, ALPHA, R, dtype=dtype)
+    return 2 * torch.randn(batch, 1, ALPHA, R, dtype=dtype), torch.randn(
+        batch, CONDITION, ALPHA, R, dtype=dtype
+    )
 
 
 def test_it_is_a_bijection() -> None:
@@ -35,16 +49,22 @@ def test_it_is_a_bijection() -> None:
 
 @pytest.mark.parametrize("embedding", [None, 4])
 @pytest.mark.parametrize("normalisation", NORMALISATIONS)
-def test_the_determinant_is_that_of_the_jacobian(normalisation: Normalisation, embedding: int | None) -> None:
+def test_the_determinant_is_that_of_the_jacobian(
+    normalisation: Normalisation, embedding: int | None
+) -> None:
     flow, (x, condition) = shaken(small(normalisation, embedding).double()), images(1)
     _, log_det = flow(x, condition)
     jacobian = torch.autograd.functional.jacobian(lambda row: flow(row, condition)[0], x)
-    torch.testing.assert_close(log_det[0], torch.linalg.slogdet(jacobian.view(ALPHA * R, -1)).logabsdet)
+    torch.testing.assert_close(
+        log_det[0], torch.linalg.slogdet(jacobian.view(ALPHA * R, -1)).logabsdet
+    )
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-4), (torch.float64, 1e-11)])
 @pytest.mark.parametrize("normalisation", NORMALISATIONS)
-def test_the_inverse_gives_the_data_back(normalisation: Normalisation, dtype: torch.dtype, tolerance: float) -> None:
+def test_the_inverse_gives_the_data_back(
+    normalisation: Normalisation, dtype: torch.dtype, tolerance: float
+) -> None:
     flow, (x, condition) = shaken(small(normalisation).to(dtype)), images(32, dtype)
     z, _ = flow(x, condition)
     assert z.shape == x.shape
@@ -61,8 +81,12 @@ def test_a_fresh_flow_moves_no_value() -> None:
 def test_in_two_blocks_a_fresh_flow_moves_each_channel_once() -> None:
     for halves in (1, 2, 6):
         design = UNetDesign(2, ((1, 1),))
-        flow = ConvolutionalFlow((halves, 2), condition=1, design=design, squeeze=(halves, 2), blocks=2, embedding=None)
-        first, second = (step.permutation for step in flow.steps if isinstance(step, InvertibleConvolution))
+        flow = ConvolutionalFlow(
+            (halves, 2), condition=1, design=design, squeeze=(halves, 2), blocks=2, embedding=None
+        )
+        first, second = (
+            step.permutation for step in flow.steps if isinstance(step, InvertibleConvolution)
+        )
         assert sorted(first[:halves].tolist()) == list(range(halves, 2 * halves))
         assert sorted(second.tolist()) == list(range(2 * halves))
 
@@ -92,7 +116,9 @@ def test_turning_data_and_condition_turns_the_latent(normalisation: Normalisatio
 def test_turning_a_condition_by_a_tile_turns_its_embedding() -> None:
     flow, (_, condition) = shaken(small().double()), images()
     assert flow.embedding is not None
-    torch.testing.assert_close(flow.embedding(turned(condition, 2)), turned(flow.embedding(condition), 1))
+    torch.testing.assert_close(
+        flow.embedding(turned(condition, 2)), turned(flow.embedding(condition), 1)
+    )
 
 
 def test_without_an_embedding_the_first_pixel_of_each_tile_is_the_condition() -> None:
@@ -116,7 +142,9 @@ def test_an_image_does_not_depend_on_its_batch(normalisation: Normalisation) -> 
 def test_every_parameter_gets_a_gradient(normalisation: Normalisation) -> None:
     flow, (x, condition) = shaken(small(normalisation)), images(16, torch.float32)
     NormalizingFlow().loss(flow, x, condition).backward()
-    assert all(parameter.grad is not None and parameter.grad.any() for parameter in flow.parameters())
+    assert all(
+        parameter.grad is not None and parameter.grad.any() for parameter in flow.parameters()
+    )
 
 
 @pytest.mark.parametrize("normalisation", NORMALISATIONS)
@@ -125,7 +153,9 @@ def test_a_folded_flow_is_the_same_map(normalisation: Normalisation) -> None:
     folded = flow.folded()
     for given, expected in zip(folded(x, condition), flow(x, condition), strict=True):
         torch.testing.assert_close(given, expected, rtol=1e-11, atol=1e-11)
-    torch.testing.assert_close(folded.inverse(x, condition), flow.inverse(x, condition), rtol=1e-11, atol=1e-11)
+    torch.testing.assert_close(
+        folded.inverse(x, condition), flow.inverse(x, condition), rtol=1e-11, atol=1e-11
+    )
     assert not any(parameter.requires_grad for parameter in folded.parameters())
     assert all(parameter.requires_grad for parameter in flow.parameters())
 
@@ -143,7 +173,9 @@ def test_initialising_is_no_step_of_training() -> None:
     before = {key: value.clone() for key, value in flow.state_dict().items()}
     flow.initialise(5 * x + 3, condition)
     norms = [f"steps.{k}" for k, step in enumerate(flow.steps) if isinstance(step, ActNorm)]
-    changed = {key for key, value in flow.state_dict().items() if not torch.equal(value, before[key])}
+    changed = {
+        key for key, value in flow.state_dict().items() if not torch.equal(value, before[key])
+    }
     assert changed <= {f"{norm}.{name}" for norm in norms for name in ("log_scale", "shift")}
     assert changed >= {"steps.0.log_scale", "steps.0.shift"}
     assert flow.training
@@ -159,7 +191,16 @@ def test_a_state_holds_all_that_the_map_depends_on() -> None:
 
 def toy(blocks: int = 4) -> ConvolutionalFlow:
     design = UNetDesign(4, ((1, 1),), cyclic=False, normalisation=nn.Identity)
-    return ConvolutionalFlow((2, 1), condition=1, design=design, squeeze=(2, 1), blocks=blocks, embedding=None, bins=6, bound=5.0)
+    return ConvolutionalFlow(
+        (2, 1),
+        condition=1,
+        design=design,
+        squeeze=(2, 1),
+        blocks=blocks,
+        embedding=None,
+        bins=6,
+        bound=5.0,
+    )
 
 
 def grid(end: float, n: int) -> tuple[Tensor, float]:
@@ -181,7 +222,9 @@ def mixture(batch: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     points = side * torch.tensor([2.0, -1.0]) + 0.5 * torch.randn(batch, 2, generator=generator)
     centres = torch.tensor([[2.0, -1.0], [-2.0, 1.0]])
     squares = ((points[:, None] - centres) / 0.5).square().sum(dim=2) / 2
-    return points.view(batch, 1, 2, 1), -(-squares).logsumexp(dim=1) + math.log(2 * 2 * math.pi * 0.25)
+    return points.view(batch, 1, 2, 1), -(-squares).logsumexp(dim=1) + math.log(
+        2 * 2 * math.pi * 0.25
+    )
 
 
 def test_training_finds_a_density_of_two_peaks() -> None:
@@ -201,7 +244,10 @@ def test_training_finds_a_density_of_two_peaks() -> None:
 def published(layers: int, shape: tuple[int, int], design: UNetDesign) -> list[ConvolutionalFlow]:
     """The flow of each layer; from the sixth on they are alike, and one module stands for all."""
     with torch.device("meta"):
-        flows = [ConvolutionalFlow(shape, condition=k + 2, design=design, embedding=8 if k else None) for k in range(6)]
+        flows = [
+            ConvolutionalFlow(shape, condition=k + 2, design=design, embedding=8 if k else None)
+            for k in range(6)
+        ]
     return flows[:5] + (layers - 5) * flows[5:]
 
 
@@ -215,7 +261,9 @@ def test_45_flows_and_the_energy_flow_have_the_published_number_of_parameters() 
 
 
 def test_the_states_of_30_flows_hold_the_published_number_of_numbers() -> None:
-    """The published state counts four channel numbers of each coupling and a flag of each activation norm besides."""
+    """The published state counts four channel numbers of each coupling and a flag of each
+    activation norm besides.
+    """
     flows = published(30, (30, 30), UNetDesign(32, ((3, 3), (5, 5)), cyclic=False))
     couplings = sum(isinstance(step, ActNorm) for flow in flows for step in flow.steps)
     state = sum(tensor.numel() for flow in flows for tensor in flow.state_dict().values())
@@ -226,11 +274,18 @@ def test_the_states_of_30_flows_hold_the_published_number_of_numbers() -> None:
 @pytest.mark.parametrize("shape", [(9, 6), (8, 5), (10, 6), (8, 8), (0, 6)])
 def test_axes_that_tiles_and_downsamples_do_not_divide_are_named(shape: tuple[int, int]) -> None:
     axis = "alpha" if shape[0] != 8 else "r"
-    with pytest.raises(GeometryError, match=f"axis {axis} of {min(shape) if 0 in shape else shape[axis == 'r']} positions"):
+    with pytest.raises(
+        GeometryError,
+        match=f"axis {axis} of {min(shape) if 0 in shape else shape[axis == 'r']} positions",
+    ):
         ConvolutionalFlow(shape, condition=1, design=UNetDesign(4, ((2, 3),)))
 
 
-@pytest.mark.parametrize("wrong", [{"squeeze": (1, 1)}, {"blocks": 0}, {"condition": 0}, {"embedding": -1}])
+@pytest.mark.parametrize(
+    "wrong", [{"squeeze": (1, 1)}, {"blocks": 0}, {"condition": 0}, {"embedding": -1}]
+)
 def test_sizes_that_are_none_are_named(wrong: dict[str, int]) -> None:
-    with pytest.raises(ModelError, match="expected positive numbers, and tiles of at least two pixels"):
+    with pytest.raises(
+        ModelError, match="expected positive numbers, and tiles of at least two pixels"
+    ):
         ConvolutionalFlow((8, 6), **({"condition": 1, "design": UNetDesign(4, ((2, 3),))} | wrong))

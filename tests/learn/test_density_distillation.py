@@ -1,4 +1,6 @@
-"""Density distillation: the losses by hand, and a student that has learned a teacher's map in one pass."""
+"""Density distillation: the losses by hand, and a student that has learned a teacher's map in one
+pass.
+"""
 
 import pytest
 import torch
@@ -32,13 +34,19 @@ def test_a_masked_flow_is_stepwise() -> None:
 
 @pytest.mark.parametrize(("balance", "numbers"), [(0.5, 0.5), (0.2, 0.0), (1.0, 2.0)])
 def test_the_losses_of_a_shift_by_hand(balance: float, numbers: float) -> None:
-    """From data, a student that is the identity misses the points before block two and one by a and 2 a, and so from latent."""
+    """From data, a student that is the identity misses the points before block two and one by a and
+    2 a, and so from latent.
+    """
     a, process = 0.3, DensityDistillation(balance, numbers)
     teacher, student = shifted(a, blocks=2), shifted(0.0, blocks=2)
     x, z, condition = torch.randn(4, 2), torch.randn(4, 2), torch.randn(4, 1)
     either = 5 * a**2 + numbers * 2 * a**2
-    assert process.from_data(teacher, student, x, condition).item() == pytest.approx(either, rel=1e-5)
-    assert process.from_latent(teacher, student, z, condition).item() == pytest.approx(either, rel=1e-5)
+    assert process.from_data(teacher, student, x, condition).item() == pytest.approx(
+        either, rel=1e-5
+    )
+    assert process.from_latent(teacher, student, z, condition).item() == pytest.approx(
+        either, rel=1e-5
+    )
     assert process.loss(teacher, student, x, z, condition).item() == pytest.approx(either, rel=1e-5)
 
 
@@ -50,9 +58,14 @@ def test_the_balance_weighs_the_two_round_trips() -> None:
             nn.init.normal_(block.network.layers[-1].weight, std=0.5)
     (x, condition), z = target(50), torch.randn(50, 3)
     process = DensityDistillation(balance=0.3)
-    data, latent = process.from_data(teacher, student, x, condition), process.from_latent(teacher, student, z, condition)
+    data, latent = (
+        process.from_data(teacher, student, x, condition),
+        process.from_latent(teacher, student, z, condition),
+    )
     assert data.item() != pytest.approx(latent.item(), rel=0.01)
-    torch.testing.assert_close(process.loss(teacher, student, x, z, condition), 0.3 * data + 0.7 * latent)
+    torch.testing.assert_close(
+        process.loss(teacher, student, x, z, condition), 0.3 * data + 0.7 * latent
+    )
 
 
 def test_a_student_that_is_the_teacher_has_no_loss_and_no_gradient() -> None:
@@ -66,7 +79,12 @@ def test_a_student_that_is_the_teacher_has_no_loss_and_no_gradient() -> None:
     assert all(p.grad is None or p.grad.abs().max() < 1e-5 for p in student.parameters())
 
 
-def fit(flow: MaskedFlow, steps: int, loss: DensityDistillation | None = None, teacher: MaskedFlow | None = None) -> None:
+def fit(
+    flow: MaskedFlow,
+    steps: int,
+    loss: DensityDistillation | None = None,
+    teacher: MaskedFlow | None = None,
+) -> None:
     optimiser = torch.optim.Adam(flow.parameters(), lr=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 1e-2, total_steps=steps)
     for _ in range(steps):
@@ -82,7 +100,9 @@ def fit(flow: MaskedFlow, steps: int, loss: DensityDistillation | None = None, t
 
 
 def test_a_student_learns_the_teachers_map_and_density() -> None:
-    """Sample by sample, without a look at the teacher's inverse; and it samples in one evaluation of each network."""
+    """Sample by sample, without a look at the teacher's inverse; and it samples in one evaluation
+    of each network.
+    """
     teacher = MaskedFlow(3, 1, blocks=2, hidden=(24, 24), bins=6)
     fit(teacher, 80)
     teacher.requires_grad_(False)
@@ -99,5 +119,7 @@ def test_a_student_learns_the_teachers_map_and_density() -> None:
     assert len(calls) == len(student.blocks)
     far, near = ((end - exact).square().mean().sqrt().item() for end in (begun, taught))
     assert near < far / 8
-    gap = flow.log_likelihood(student, truth, condition) - flow.log_likelihood(teacher, truth, condition)
+    gap = flow.log_likelihood(student, truth, condition) - flow.log_likelihood(
+        teacher, truth, condition
+    )
     assert gap.mean().abs() < 0.05

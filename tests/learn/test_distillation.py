@@ -1,4 +1,6 @@
-"""Distillation: lessons are the teacher's solution, and a student of one or two steps is closer than Euler's method."""
+"""Distillation: lessons are the teacher's solution, and a student of one or two steps is closer
+than Euler's method.
+"""
 
 import math
 
@@ -6,7 +8,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from caloforge.learn.processes import EULER, HEUN, RK4, Distillation, Linear, Sampler, Steps, integrate
+from caloforge.learn.processes import (
+    EULER,
+    HEUN,
+    RK4,
+    Distillation,
+    Linear,
+    Sampler,
+    Steps,
+    integrate,
+)
 from tests.learn.mixtures import MixtureFlow, sample
 
 FLOW = MixtureFlow(Linear())
@@ -15,7 +26,9 @@ FLOW = MixtureFlow(Linear())
 class Student(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.layers = nn.Sequential(nn.Linear(3, 64), nn.SiLU(), nn.Linear(64, 64), nn.SiLU(), nn.Linear(64, 2))
+        self.layers = nn.Sequential(
+            nn.Linear(3, 64), nn.SiLU(), nn.Linear(64, 64), nn.SiLU(), nn.Linear(64, 2)
+        )
 
     def forward(self, x: Tensor, time: Tensor, condition: Tensor) -> Tensor:
         del condition
@@ -27,7 +40,12 @@ def wasserstein(x: Tensor, y: Tensor) -> float:
     """The mean over directions of the distance between the projections."""
     angle = torch.linspace(0, math.pi, 17, dtype=torch.float64)[:-1]
     directions = torch.stack([angle.cos(), angle.sin()])
-    return ((x.double() @ directions).sort(0).values - (y.double() @ directions).sort(0).values).abs().mean().item()
+    return (
+        ((x.double() @ directions).sort(0).values - (y.double() @ directions).sort(0).values)
+        .abs()
+        .mean()
+        .item()
+    )
 
 
 @pytest.mark.parametrize("steps", [1, 2])
@@ -59,11 +77,15 @@ def test_a_student_without_error_has_no_loss_and_reaches_the_teachers_end() -> N
         return x @ mean
 
     assert distillation.loss(student, lessons, x).item() < 1e-12
-    torch.testing.assert_close(distillation.sampler(lambda x, t: x @ mean.to(x), x), -x, atol=1e-6, rtol=0)
+    torch.testing.assert_close(
+        distillation.sampler(lambda x, t: x @ mean.to(x), x), -x, atol=1e-6, rtol=0
+    )
 
 
 def test_a_second_step_learns_to_mend_the_first() -> None:
-    """A first step that goes 2 in place of 1 asks the second for 1 in place of 2, through no gradient of the first."""
+    """A first step that goes 2 in place of 1 asks the second for 1 in place of 2, through no
+    gradient of the first.
+    """
     x = torch.zeros(3, 1)
     lessons = torch.stack([x, x + 1, x + 3], dim=1)
     overshoot = torch.tensor(4.0, requires_grad=True)
@@ -78,7 +100,9 @@ def test_a_second_step_learns_to_mend_the_first() -> None:
 
 @pytest.mark.parametrize("steps", [1, 2])
 def test_a_student_comes_ten_times_closer_than_euler(steps: int) -> None:
-    """In mean square of the end points, and in the Wasserstein distance to the mixture itself at least five times."""
+    """In mean square of the end points, and in the Wasserstein distance to the mixture itself at
+    least five times.
+    """
     distillation, student = Distillation(steps), Student()
     x = torch.randn(4096, 2, dtype=torch.float64)
     lessons = distillation.lessons(FLOW.velocity, x, solver=RK4, steps=16 // steps).float()
@@ -93,8 +117,13 @@ def test_a_student_comes_ten_times_closer_than_euler(steps: int) -> None:
         schedule.step()
     x, truth = torch.randn(4000, 2, dtype=torch.float64), sample(4000)
     with torch.no_grad():
-        taught = distillation.sampler(lambda x, t: student(x, x.new_full((len(x),), t), x), x.float())
-    euler, exact = distillation.sampler(FLOW.velocity, x), integrate(FLOW.velocity, x, solver=RK4, steps=32)
+        taught = distillation.sampler(
+            lambda x, t: student(x, x.new_full((len(x),), t), x), x.float()
+        )
+    euler, exact = (
+        distillation.sampler(FLOW.velocity, x),
+        integrate(FLOW.velocity, x, solver=RK4, steps=32),
+    )
     far, near = ((end - exact).square().mean().sqrt().item() for end in (euler, taught))
     assert near < far / 10
     assert wasserstein(taught, truth) < wasserstein(euler, truth) / 5

@@ -1,4 +1,6 @@
-"""Filled layers: deposits come back, empty cells stay empty, layers keep their energy whatever a network says."""
+"""Filled layers: deposits come back, empty cells stay empty, layers keep their energy whatever a
+network says.
+"""
 
 import math
 
@@ -19,10 +21,18 @@ few_examples = settings(max_examples=15)
 
 
 def made_up(n: int, seed: int = 1) -> Tensor:
-    """Showers over four decades of energy, with layers of no cell, of one cell, and of all cells."""
+    """Showers over four decades of energy, with layers of no cell, of one cell, and of
+    all cells.
+    """
     random = torch.Generator().manual_seed(seed)
-    deposits = THRESHOLD * 10 ** (4 * torch.rand(n, LAYERS, 1, generator=random) * torch.rand(n, LAYERS, CELLS, generator=random))
-    deposits *= torch.rand(deposits.shape, generator=random) < 1.2 * torch.rand(n, LAYERS, 1, generator=random)
+    deposits = THRESHOLD * 10 ** (
+        4
+        * torch.rand(n, LAYERS, 1, generator=random)
+        * torch.rand(n, LAYERS, CELLS, generator=random)
+    )
+    deposits *= torch.rand(deposits.shape, generator=random) < 1.2 * torch.rand(
+        n, LAYERS, 1, generator=random
+    )
     deposits[: n // 4, 0] = 0
     deposits[: n // 4, 1, 1:] = 0
     deposits[0, 2, 0] = 2 * 10**4 * THRESHOLD
@@ -50,7 +60,8 @@ def filled(request: pytest.FixtureRequest) -> FilledLayers:
 def test_showers_come_back(filled: FilledLayers, seed: int, spread: float) -> None:
     """Up to the noise; without it to single precision. What is empty stays so, with any fillings.
 
-    Cells within the noise of the threshold are left out: they may fall below it as the layer is given its energy back.
+    Cells within the noise of the threshold are left out: they may fall below it as the layer is
+    given its energy back.
     """
     deposits = made_up(30, seed).clamp_max(float(filled.largest.max()))
     deposits[deposits < 1.2 * THRESHOLD] = 0
@@ -67,21 +78,31 @@ def test_the_least_deposit_comes_back(filled: FilledLayers) -> None:
     deposits[:, :, 3] = THRESHOLD
     for u in (0.0, 0.5, 1.0):
         values = filled(deposits, torch.full(deposits.shape, 9.0), torch.full(deposits.shape, u))
-        torch.testing.assert_close(filled.inverse(values, filled.energies(deposits)), deposits, rtol=1e-6, atol=0)
+        torch.testing.assert_close(
+            filled.inverse(values, filled.energies(deposits)), deposits, rtol=1e-6, atol=0
+        )
 
 
 @few_examples
-@given(seed=st.integers(0, 2**31), spread=st.sampled_from([0.0, 0.3, 3.0, 1e4]), double=st.booleans())
-def test_any_numbers_keep_the_energy_of_each_layer(filled: FilledLayers, seed: int, spread: float, double: bool) -> None:
+@given(
+    seed=st.integers(0, 2**31), spread=st.sampled_from([0.0, 0.3, 3.0, 1e4]), double=st.booleans()
+)
+def test_any_numbers_keep_the_energy_of_each_layer(
+    filled: FilledLayers, seed: int, spread: float, double: bool
+) -> None:
     dtype, tolerance = (torch.float64, 1e-12) if double else (torch.float32, 1e-5)
     random = torch.Generator().manual_seed(seed)
     values = spread * torch.randn(50, LAYERS, CELLS, generator=random, dtype=dtype)
-    energies = THRESHOLD * 10 ** (8 * torch.rand(50, LAYERS, generator=random, dtype=torch.float64) - 2)
+    energies = THRESHOLD * 10 ** (
+        8 * torch.rand(50, LAYERS, generator=random, dtype=torch.float64) - 2
+    )
     energies[0] = 0
     deposits = filled.inverse(values, energies)
     lit = energies >= filled.threshold
     assert deposits.dtype == dtype
-    torch.testing.assert_close(deposits.double().sum(2), torch.where(lit, energies, 0.0), rtol=tolerance, atol=0)
+    torch.testing.assert_close(
+        deposits.double().sum(2), torch.where(lit, energies, 0.0), rtol=tolerance, atol=0
+    )
     assert (deposits[deposits != 0] >= filled.threshold * (1 - 1e-6)).all()
     assert (deposits.amax(dim=2) > 0).equal(lit)
 
@@ -97,14 +118,18 @@ def test_numbers_are_standardised_and_bounded(relative: bool) -> None:
 
 
 def test_numbers_by_hand() -> None:
-    """Eq. B.5 with a threshold of 15.15 keV, a fill of 1 keV and a largest deposit of 1 GeV: all as published."""
+    """Eq. B.5 with a threshold of 15.15 keV, a fill of 1 keV and a largest deposit of 1 GeV: all as
+    published.
+    """
     deposits = torch.tensor([1000.0, 0.01515, 0.0, 0.0]).reshape(1, 1, 4)
     normals = torch.tensor([0.0, 0.0, 0.0, 5.0]).reshape(1, 1, 4)
     uniforms = torch.tensor([1.0, 0.5, 0.0, 0.0]).reshape(1, 1, 4)
     module = FilledLayers(1, 4, standardised=False).fit(deposits, torch.Generator())
     v = 1 + torch.log10(torch.tensor([1000.001, 0.01565, 0.001, 0.010]) / 1000.001 + 1e-7) / 7
     expected = torch.logit(0.01 + 0.98 * v)
-    torch.testing.assert_close(module(deposits, normals, uniforms).flatten(), expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(
+        module(deposits, normals, uniforms).flatten(), expected, rtol=1e-4, atol=1e-4
+    )
 
 
 @over_norms
@@ -113,9 +138,14 @@ def test_some_layers_in_a_row_are_those_of_all(relative: bool) -> None:
     normals, uniforms = noise(deposits.shape)
     values = module(deposits, normals, uniforms)
     some = slice(1, 3)
-    assert torch.equal(module(deposits[:, some], normals[:, some], uniforms[:, some], first=1), values[:, some])
+    assert torch.equal(
+        module(deposits[:, some], normals[:, some], uniforms[:, some], first=1), values[:, some]
+    )
     energies = module.energies(deposits)
-    assert torch.equal(module.inverse(values[:, some], energies[:, some], first=1), module.inverse(values, energies)[:, some])
+    assert torch.equal(
+        module.inverse(values[:, some], energies[:, some], first=1),
+        module.inverse(values, energies)[:, some],
+    )
 
 
 def test_a_shower_does_not_depend_on_its_batch(filled: FilledLayers) -> None:
@@ -125,7 +155,9 @@ def test_a_shower_does_not_depend_on_its_batch(filled: FilledLayers) -> None:
     energies = filled.energies(deposits)
     for rows in (slice(0, 16), slice(16, 48)):
         assert torch.equal(filled(deposits[rows], normals[rows], uniforms[rows]), values[rows])
-        assert torch.equal(filled.inverse(values[rows], energies[rows]), filled.inverse(values, energies)[rows])
+        assert torch.equal(
+            filled.inverse(values[rows], energies[rows]), filled.inverse(values, energies)[rows]
+        )
 
 
 def test_deposits_below_the_cut_are_none() -> None:
@@ -133,7 +165,9 @@ def test_deposits_below_the_cut_are_none() -> None:
     deposits = made_up(50, 6)
     bright = torch.where(deposits >= 1, deposits, 0.0)
     assert 1 - 2e-4 < module.threshold < 1.1
-    assert torch.equal(module(deposits, *noise(deposits.shape)), module(bright, *noise(deposits.shape)))
+    assert torch.equal(
+        module(deposits, *noise(deposits.shape)), module(bright, *noise(deposits.shape))
+    )
     torch.testing.assert_close(module.energies(deposits), bright.double().sum(2))
 
 
@@ -157,7 +191,9 @@ def test_a_layer_that_never_had_energy() -> None:
 
 
 def test_showers_without_deposits_cannot_be_fitted() -> None:
-    with pytest.raises(ShowerValueError, match="none of the 5 training showers has a deposit of at least 1e-09 MeV"):
+    with pytest.raises(
+        ShowerValueError, match="none of the 5 training showers has a deposit of at least 1e-09 MeV"
+    ):
         FilledLayers(LAYERS, CELLS, cut=1e-9).fit(torch.zeros(5, LAYERS, CELLS), torch.Generator())
 
 
@@ -183,19 +219,31 @@ def test_the_state_is_all_there_is(filled: FilledLayers) -> None:
     deposits = made_up(50, 7)
     values = filled(deposits, *noise(deposits.shape))
     assert torch.equal(copy(deposits, *noise(deposits.shape)), values)
-    assert torch.equal(copy.inverse(values, filled.energies(deposits)), filled.inverse(values, filled.energies(deposits)))
+    assert torch.equal(
+        copy.inverse(values, filled.energies(deposits)),
+        filled.inverse(values, filled.energies(deposits)),
+    )
 
 
 def kept_by_trying(deposits: list[float], energy: float, threshold: float) -> list[float]:
-    """The law of `renormalised` for one layer, by trying how many of the brightest cells can be kept, from all down."""
+    """The law of `renormalised` for one layer, by trying how many of the brightest cells can be
+    kept, from all down.
+    """
     if energy < threshold:
         return [0.0] * len(deposits)
     order = sorted(range(len(deposits)), key=lambda cell: -deposits[cell])
     for n in range(len(deposits), 1, -1):
         kept = order[:n]
         total = sum(deposits[cell] for cell in kept)
-        if all(deposits[cell] >= max(threshold, 1e-300) and deposits[cell] * energy >= threshold * total for cell in kept):
-            return [deposits[cell] * energy / total if cell in kept else 0.0 for cell in range(len(deposits))]
+        if all(
+            deposits[cell] >= max(threshold, 1e-300)
+            and deposits[cell] * energy >= threshold * total
+            for cell in kept
+        ):
+            return [
+                deposits[cell] * energy / total if cell in kept else 0.0
+                for cell in range(len(deposits))
+            ]
     return [energy if cell == order[0] else 0.0 for cell in range(len(deposits))]
 
 
@@ -205,9 +253,13 @@ def kept_by_trying(deposits: list[float], energy: float, threshold: float) -> li
     energy=st.floats(0, 50),
     threshold=st.floats(0, 2),
 )
-def test_renormalised_keeps_the_cells_that_it_says(deposits: list[float], energy: float, threshold: float) -> None:
+def test_renormalised_keeps_the_cells_that_it_says(
+    deposits: list[float], energy: float, threshold: float
+) -> None:
     x = torch.tensor(deposits, dtype=torch.float64)
-    found = renormalised(x[None, None], torch.tensor([[energy]], dtype=torch.float64), threshold)[0, 0]
+    found = renormalised(x[None, None], torch.tensor([[energy]], dtype=torch.float64), threshold)[
+        0, 0
+    ]
     expected = torch.tensor(kept_by_trying(deposits, energy, threshold), dtype=torch.float64)
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-300)
 

@@ -1,4 +1,6 @@
-"""Hit patterns: what they conserve, what they forget, and that scores are nearly standard normal."""
+"""Hit patterns: what they conserve, what they forget, and that scores are nearly
+standard normal.
+"""
 
 import pytest
 import torch
@@ -17,7 +19,9 @@ def made_up(n: int, seed: int = 1) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     brightness = 4 * torch.rand(n, LAYERS, 1, generator=generator) - 1
     deposits = (brightness + torch.randn(n, LAYERS, CELLS, generator=generator)).exp()
-    kept = torch.rand(n, LAYERS, CELLS, generator=generator) < 0.2 + 0.7 * torch.rand(n, LAYERS, 1, generator=generator)
+    kept = torch.rand(n, LAYERS, CELLS, generator=generator) < 0.2 + 0.7 * torch.rand(
+        n, LAYERS, 1, generator=generator
+    )
     return torch.where(kept & (deposits > THRESHOLD), deposits, 0.0)
 
 
@@ -37,14 +41,20 @@ def test_showers_come_back(pattern: HitPattern) -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 10_000), scale=st.floats(0.1, 8))
-def test_any_numbers_make_showers_that_keep_the_energy_of_each_layer(pattern: HitPattern, seed: int, scale: float) -> None:
+def test_any_numbers_make_showers_that_keep_the_energy_of_each_layer(
+    pattern: HitPattern, seed: int, scale: float
+) -> None:
     generator = torch.Generator().manual_seed(seed)
     energies = (scale * torch.randn(20, LAYERS, generator=generator)).exp().double()
-    priority, scores = (scale * torch.randn(20, LAYERS, CELLS, generator=generator) for _ in range(2))
+    priority, scores = (
+        scale * torch.randn(20, LAYERS, CELLS, generator=generator) for _ in range(2)
+    )
     numbers = pattern.numbers_of(scale * torch.randn(20, LAYERS, generator=generator), energies)
     deposits = pattern.inverse(priority, scores, numbers, energies)
     lit = energies >= pattern.threshold
-    torch.testing.assert_close(deposits.double().sum(2), torch.where(lit, energies, 0.0), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(
+        deposits.double().sum(2), torch.where(lit, energies, 0.0), rtol=1e-5, atol=1e-6
+    )
     assert torch.equal((deposits > 0).sum(2), numbers.long())
     assert (deposits[deposits > 0] >= pattern.threshold * (1 - 1e-6)).all()
     assert (numbers[lit] >= 1).all()
@@ -53,7 +63,12 @@ def test_any_numbers_make_showers_that_keep_the_energy_of_each_layer(pattern: Hi
 def test_the_cells_of_highest_priority_are_hit(pattern: HitPattern) -> None:
     priority = torch.randn(10, LAYERS, CELLS, generator=torch.Generator().manual_seed(3))
     energies = torch.full((10, LAYERS), 50.0, dtype=torch.float64)
-    hit = pattern.inverse(priority, torch.zeros_like(priority), torch.full((10, LAYERS), 3.0), energies) > 0
+    hit = (
+        pattern.inverse(
+            priority, torch.zeros_like(priority), torch.full((10, LAYERS), 3.0), energies
+        )
+        > 0
+    )
     lowest_hit = priority.masked_fill(~hit, torch.inf).amin(2)
     assert (lowest_hit > priority.masked_fill(hit, -torch.inf).amax(2)).all()
 
@@ -81,7 +96,9 @@ def test_occupancies_are_those_of_the_sample(pattern: HitPattern) -> None:
     lit = hits.numbers > 0
     for orbit in ORBIT.unique().tolist():
         cells = (orbit == ORBIT) & lit[:, :, None]
-        assert expected[cells].mean().item() == pytest.approx(hits.hit[cells].float().mean().item(), abs=0.03)
+        assert expected[cells].mean().item() == pytest.approx(
+            hits.hit[cells].float().mean().item(), abs=0.03
+        )
 
 
 def test_what_lies_below_the_threshold_is_no_hit(pattern: HitPattern) -> None:

@@ -15,7 +15,9 @@ LAYERS, CELLS = 6, 4
 
 def network(code: int = 3) -> HitAutoencoder:
     torch.manual_seed(3)
-    made = HitAutoencoder(LAYERS, CELLS, slab=2, code=code, dim=12, heads=2, hidden=16, blocks=1, condition=5)
+    made = HitAutoencoder(
+        LAYERS, CELLS, slab=2, code=code, dim=12, heads=2, hidden=16, blocks=1, condition=5
+    )
     for parameter in made.parameters():
         nn.init.normal_(parameter, std=0.1)
     return made
@@ -38,7 +40,9 @@ def test_the_loss_is_the_bound_of_torchs_laws() -> None:
     autoencoder, (x, known, condition, noise) = network(), batch()
     mean, log_variance = autoencoder.encode(x, condition)
     posterior = Normal(mean, (log_variance / 2).exp())
-    logit, centre, log_width = autoencoder.decode(posterior.mean + posterior.stddev * noise, condition)
+    logit, centre, log_width = autoencoder.decode(
+        posterior.mean + posterior.stddev * noise, condition
+    )
     hit, scores = x.unbind(1)
     constant = 0.5 * torch.log(torch.tensor(2 * torch.pi))
     missed = -Bernoulli(logits=logit + known).log_prob(hit)
@@ -46,7 +50,9 @@ def test_the_loss_is_the_bound_of_torchs_laws() -> None:
     prior = Normal(torch.zeros_like(mean), torch.ones_like(mean))
     for beta in (1.0, 0.3):
         bound = (missed + numbers).sum() + beta * kl_divergence(posterior, prior).sum()
-        torch.testing.assert_close(Hurdle(beta).loss(autoencoder, x, known, condition, noise), bound / hit.numel())
+        torch.testing.assert_close(
+            Hurdle(beta).loss(autoencoder, x, known, condition, noise), bound / hit.numel()
+        )
 
 
 def test_the_true_law_surprises_least() -> None:
@@ -56,12 +62,22 @@ def test_the_true_law_surprises_least() -> None:
     numbers = hit * (1 + 2 * torch.randn(hit.shape, generator=generator))
 
     def surprise(p: float, mean: float, width: float) -> float:
-        values = (torch.full_like(hit, v) for v in (torch.logit(torch.tensor(p)), mean, torch.tensor(width).log()))
+        values = (
+            torch.full_like(hit, v)
+            for v in (torch.logit(torch.tensor(p)), mean, torch.tensor(width).log())
+        )
         return float(Hurdle.surprise(Laws(*values), hit, numbers).mean())
 
     least = surprise(0.3, 1.0, 2.0)
     assert all(
-        surprise(*law) > least for law in ((0.2, 1.0, 2.0), (0.4, 1.0, 2.0), (0.3, 0.5, 2.0), (0.3, 1.0, 2.5), (0.3, 1, 1.5))
+        surprise(*law) > least
+        for law in (
+            (0.2, 1.0, 2.0),
+            (0.4, 1.0, 2.0),
+            (0.3, 0.5, 2.0),
+            (0.3, 1.0, 2.5),
+            (0.3, 1, 1.5),
+        )
     )
 
 
@@ -73,7 +89,9 @@ def test_without_knowing_the_number_cells_are_hit_as_their_logits_say() -> None:
 
 
 def test_a_new_decoder_knows_what_it_was_told_and_no_more() -> None:
-    autoencoder = HitAutoencoder(LAYERS, CELLS, slab=3, code=2, dim=12, heads=2, hidden=16, blocks=2, condition=5)
+    autoencoder = HitAutoencoder(
+        LAYERS, CELLS, slab=3, code=2, dim=12, heads=2, hidden=16, blocks=2, condition=5
+    )
     laws = autoencoder.decode(torch.randn(4, 2, 2), torch.randn(4, 5))
     assert all(torch.equal(law, torch.zeros(4, LAYERS, CELLS)) for law in laws)
     assert isinstance(autoencoder, HurdleAutoencoder)
@@ -82,12 +100,17 @@ def test_a_new_decoder_knows_what_it_was_told_and_no_more() -> None:
 def test_every_parameter_learns() -> None:
     autoencoder = network()
     Hurdle().loss(autoencoder, *batch()).backward()
-    assert all(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in autoencoder.parameters())
+    assert all(
+        parameter.grad is not None and parameter.grad.abs().sum() > 0
+        for parameter in autoencoder.parameters()
+    )
 
 
 def test_cells_stay_where_they_are() -> None:
     """A decoder whose end is the identity gives each slab's numbers to its own layers, in order."""
-    autoencoder = HitAutoencoder(4, 2, slab=2, code=1, dim=12, heads=2, hidden=8, blocks=0, condition=1)
+    autoencoder = HitAutoencoder(
+        4, 2, slab=2, code=1, dim=12, heads=2, hidden=8, blocks=0, condition=1
+    )
     nn.init.zeros_(autoencoder.decoder.embedding.weight)
     with torch.no_grad():
         autoencoder.decoder.final.bias.copy_(torch.arange(12) / 100)
@@ -100,10 +123,15 @@ def test_cells_stay_where_they_are() -> None:
 def test_a_shower_does_not_depend_on_its_batch() -> None:
     autoencoder, (x, _, condition, noise) = network(), batch(48)
     whole = autoencoder.decode(noise, condition)[0], autoencoder.encode(x, condition)[0]
-    part = autoencoder.decode(noise[16:32], condition[16:32])[0], autoencoder.encode(x[16:32], condition[16:32])[0]
+    part = (
+        autoencoder.decode(noise[16:32], condition[16:32])[0],
+        autoencoder.encode(x[16:32], condition[16:32])[0],
+    )
     assert all(torch.equal(a[16:32], b) for a, b in zip(whole, part, strict=True))
 
 
 def test_slabs_divide_the_layers() -> None:
-    with pytest.raises(ModelError, match="slabs of 4 layers do not divide 6 layers: give one of 1, 2, 3, 6"):
+    with pytest.raises(
+        ModelError, match="slabs of 4 layers do not divide 6 layers: give one of 1, 2, 3, 6"
+    ):
         HitAutoencoder(6, CELLS, slab=4, code=1, dim=12, heads=2, hidden=8, blocks=1, condition=1)

@@ -1,4 +1,6 @@
-"""The steps of a convolutional flow: inverse, determinant, identity at first, edges of the spline, gradients."""
+"""The steps of a convolutional flow: inverse, determinant, identity at first, edges of the spline,
+gradients.
+"""
 
 import pytest
 import torch
@@ -6,7 +8,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from caloforge.learn.networks import UNetDesign, group_norm
-from caloforge.learn.networks.invertible import ActNorm, InvertibleConvolution, SplineCoupling, Squeeze, Step
+from caloforge.learn.networks.invertible import (
+    ActNorm,
+    InvertibleConvolution,
+    SplineCoupling,
+    Squeeze,
+    Step,
+)
 from tests.learn.shaken import shaken
 
 ALPHA, R = 4, 3
@@ -31,9 +39,13 @@ def step(name: str, dtype: torch.dtype = torch.float64, channels: int = CHANNELS
     return made.folded() if name == "FixedConvolution" else made
 
 
-def images(batch: int = 3, dtype: torch.dtype = torch.float64, channels: int = CHANNELS) -> tuple[Tensor, Tensor]:
+def images(
+    batch: int = 3, dtype: torch.dtype = torch.float64, channels: int = CHANNELS
+) -> tuple[Tensor, Tensor]:
     shape = (ALPHA, R)
-    return 2 * torch.randn(batch, channels, *shape, dtype=dtype), torch.randn(batch, CONDITION, *shape, dtype=dtype)
+    return 2 * torch.randn(batch, channels, *shape, dtype=dtype), torch.randn(
+        batch, CONDITION, *shape, dtype=dtype
+    )
 
 
 @pytest.mark.parametrize("channels", [2, 3, 4])
@@ -42,7 +54,9 @@ def test_the_determinant_is_that_of_the_jacobian(name: str, channels: int) -> No
     bijection, (x, condition) = step(name, channels=channels), images(1, channels=channels)
     _, log_det = bijection(x, condition)
     jacobian = torch.autograd.functional.jacobian(lambda image: bijection(image, condition)[0], x)
-    torch.testing.assert_close(log_det[0], torch.linalg.slogdet(jacobian.view(x.numel(), -1)).logabsdet)
+    torch.testing.assert_close(
+        log_det[0], torch.linalg.slogdet(jacobian.view(x.numel(), -1)).logabsdet
+    )
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 2e-5), (torch.float64, 1e-12)])
@@ -67,10 +81,14 @@ def test_every_parameter_gets_a_gradient(name: str) -> None:
     bijection, (x, condition) = step(name), images()
     z, log_det = bijection(x, condition)
     (z.square().sum() - log_det.sum()).backward()
-    assert all(parameter.grad is not None and parameter.grad.any() for parameter in bijection.parameters())
+    assert all(
+        parameter.grad is not None and parameter.grad.any() for parameter in bijection.parameters()
+    )
 
 
-@pytest.mark.parametrize("value", [0.0, BOUND, -BOUND, 1e6, -1e6, BOUND * (1 - 1e-7), BOUND * (1 + 1e-7)])
+@pytest.mark.parametrize(
+    "value", [0.0, BOUND, -BOUND, 1e6, -1e6, BOUND * (1 - 1e-7), BOUND * (1 + 1e-7)]
+)
 @pytest.mark.parametrize("name", sorted(PLAIN))
 def test_no_value_makes_nan(name: str, value: float) -> None:
     bijection, (_, condition) = step(name, torch.float32), images(dtype=torch.float32)
@@ -88,7 +106,9 @@ def test_activation_norm_brings_each_channel_to_mean_0_and_variance_1() -> None:
     norm.initialise(x)
     z, _ = norm(x, condition)
     torch.testing.assert_close(z.mean((0, 2, 3)), torch.zeros(CHANNELS, dtype=torch.float64))
-    torch.testing.assert_close(z.square().mean((0, 2, 3)), torch.ones(CHANNELS, dtype=torch.float64))
+    torch.testing.assert_close(
+        z.square().mean((0, 2, 3)), torch.ones(CHANNELS, dtype=torch.float64)
+    )
 
 
 def test_activation_norm_bears_a_channel_that_never_varies() -> None:
@@ -102,7 +122,9 @@ def test_activation_norm_bears_a_channel_that_never_varies() -> None:
 @pytest.mark.parametrize("channels", [2, 3, 5])
 def test_the_matrix_of_a_1x1_convolution_is_l_u_p(channels: int) -> None:
     convolution = step("InvertibleConvolution", channels=channels)
-    lower, upper, permutation = (torch.zeros(channels, channels, dtype=torch.float64) for _ in range(3))
+    lower, upper, permutation = (
+        torch.zeros(channels, channels, dtype=torch.float64) for _ in range(3)
+    )
     below = iter(convolution.lower)
     above = iter(convolution.upper)
     for i in range(channels):
@@ -124,7 +146,10 @@ def test_a_folded_1x1_convolution_is_the_same_map(dtype: torch.dtype, tolerance:
     for given, expected in zip(folded(x, condition), convolution(x, condition), strict=True):
         torch.testing.assert_close(given, expected, rtol=tolerance, atol=5 * tolerance)
     torch.testing.assert_close(
-        folded.inverse(x, condition), convolution.inverse(x, condition), rtol=tolerance, atol=5 * tolerance
+        folded.inverse(x, condition),
+        convolution.inverse(x, condition),
+        rtol=tolerance,
+        atol=5 * tolerance,
     )
     assert not list(folded.parameters())
 
@@ -187,7 +212,10 @@ def test_squeezing_squares_is_pixel_unshuffling() -> None:
 
 
 def test_steps_are_modules_with_the_names_that_checkpoints_hold() -> None:
-    names = {name: [key for key, _ in step(name).named_parameters()] for name in PLAIN - {"SplineCoupling"}}
+    names = {
+        name: [key for key, _ in step(name).named_parameters()]
+        for name in PLAIN - {"SplineCoupling"}
+    }
     assert names["ActNorm"] == ["log_scale", "shift"]
     assert names["InvertibleConvolution"] == ["lower", "upper", "log_diagonal", "bias"]
     assert isinstance(step("SplineCoupling"), nn.Module)

@@ -1,4 +1,6 @@
-"""Energies of layers, as they are and as softened ratios: they come back, and made-up numbers stand for energies as well."""
+"""Energies of layers, as they are and as softened ratios: they come back, and made-up numbers stand
+for energies as well.
+"""
 
 import math
 
@@ -22,7 +24,9 @@ def made_up(n: int, seed: int = 1) -> Tensor:
 
 
 def normals(n: int, seed: int = 2) -> Tensor:
-    return torch.randn(n, LAYERS, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return torch.randn(
+        n, LAYERS, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+    )
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +49,9 @@ def test_energies_come_back(layer_energies: LayerEnergies, seed: int) -> None:
 
 @settings(max_examples=20)
 @given(seed=st.integers(0, 2**31), spread=st.sampled_from([0.0, 1.0, 1e4]))
-def test_any_numbers_are_energies_of_layers(layer_energies: LayerEnergies, seed: int, spread: float) -> None:
+def test_any_numbers_are_energies_of_layers(
+    layer_energies: LayerEnergies, seed: int, spread: float
+) -> None:
     energies = layer_energies.inverse(spread * normals(100, seed).float())
     assert energies.isfinite().all()
     assert (energies[energies != 0] >= layer_energies.threshold).all()
@@ -54,10 +60,17 @@ def test_any_numbers_are_energies_of_layers(layer_energies: LayerEnergies, seed:
 
 def test_numbers_by_hand() -> None:
     """Eq. B.3: with 63.6 GeV as the largest energy, and none of the noise's spread."""
-    module = LayerEnergies(3, scale=63.6e3, standardised=False).fit(torch.ones(2, 3), torch.zeros(2, 3))
+    module = LayerEnergies(3, scale=63.6e3, standardised=False).fit(
+        torch.ones(2, 3), torch.zeros(2, 3)
+    )
     values = module(torch.tensor([[0.0, 63.6e3 / 2, 1e5]]), torch.zeros(1, 3))
     end = math.log((1 - 1e-6) / 1e-6)
-    torch.testing.assert_close(values, torch.tensor([[-end + math.log1p(1e-3 / 63.6e3 / 1e-6), 0.0, end]]), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(
+        values,
+        torch.tensor([[-end + math.log1p(1e-3 / 63.6e3 / 1e-6), 0.0, end]]),
+        rtol=1e-5,
+        atol=1e-6,
+    )
 
 
 def test_numbers_are_standardised_if_asked_for(layer_energies: LayerEnergies) -> None:
@@ -67,7 +80,9 @@ def test_numbers_are_standardised_if_asked_for(layer_energies: LayerEnergies) ->
     torch.testing.assert_close(values.std(dim=0), torch.ones(LAYERS), rtol=0, atol=1e-5)
     plain = LayerEnergies(LAYERS, standardised=False).fit(energies, normals(2000))
     back = plain.standardisation.inverse(plain(energies, normals(2000)))
-    torch.testing.assert_close(back, layer_energies.standardisation.inverse(values), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(
+        back, layer_energies.standardisation.inverse(values), rtol=1e-5, atol=1e-5
+    )
     assert torch.equal(plain.standardisation.width, torch.ones(LAYERS, dtype=torch.float64))
 
 
@@ -85,8 +100,13 @@ def test_showers_without_energy_cannot_be_fitted() -> None:
 def test_nothing_changes_its_input_and_only_fit_the_state() -> None:
     energies = made_up(50)
     kept = energies.clone()
-    module, features = LayerEnergies(LAYERS).fit(energies, normals(50)), EnergyFeatures(LAYERS).fit(energies)
-    before = [{name: value.clone() for name, value in m.state_dict().items()} for m in (module, features)]
+    module, features = (
+        LayerEnergies(LAYERS).fit(energies, normals(50)),
+        EnergyFeatures(LAYERS).fit(energies),
+    )
+    before = [
+        {name: value.clone() for name, value in m.state_dict().items()} for m in (module, features)
+    ]
     module.inverse(module(energies * 1.5, normals(50)))
     features(energies * 2)
     for m, state in zip((module, features), before, strict=True):
@@ -139,14 +159,18 @@ def incident(n: int) -> Tensor:
 @given(seed=st.integers(0, 2**31))
 def test_softened_ratios_come_back(soft_ratios: SoftRatios, seed: int) -> None:
     energies = made_up(100, seed)
-    back = soft_ratios.inverse(soft_ratios(energies, incident(100), normals(100, seed)), incident(100))
+    back = soft_ratios.inverse(
+        soft_ratios(energies, incident(100), normals(100, seed)), incident(100)
+    )
     assert torch.equal(back == 0, energies == 0)
     torch.testing.assert_close(back, energies, rtol=2e-5, atol=2e-5 * float(soft_ratios.softening))
 
 
 @settings(max_examples=20)
 @given(seed=st.integers(0, 2**31), spread=st.sampled_from([0.0, 1.0, 30.0]))
-def test_softened_ratios_conserve_the_total(soft_ratios: SoftRatios, seed: int, spread: float) -> None:
+def test_softened_ratios_conserve_the_total(
+    soft_ratios: SoftRatios, seed: int, spread: float
+) -> None:
     """Whatever the numbers: the first alone says how much there is."""
     values = spread * normals(100, seed).float()
     energies = soft_ratios.inverse(values, incident(100))
@@ -159,13 +183,21 @@ def test_the_sum_of_softened_energies_is_that_of_a_search(soft_ratios: SoftRatio
     """The largest S of which the layers beyond c hold no more than the total, found by halving."""
     values = normals(50).float()
     energies = soft_ratios.inverse(values, incident(50))
-    c, logits = float(soft_ratios.softening), soft_ratios.standardisation.inverse(values).double()[:, 1:]
+    c, logits = (
+        float(soft_ratios.softening),
+        soft_ratios.standardisation.inverse(values).double()[:, 1:],
+    )
     left = torch.cat([torch.ones(50, 1), (1 - logits.sigmoid()).cumprod(1)], dim=1)
     shares = left * torch.cat([logits.sigmoid(), torch.ones(50, 1)], dim=1)
-    low, high = torch.zeros(50, 1, dtype=torch.float64), torch.full((50, 1), 1e9, dtype=torch.float64)
+    low, high = (
+        torch.zeros(50, 1, dtype=torch.float64),
+        torch.full((50, 1), 1e9, dtype=torch.float64),
+    )
     for _ in range(200):
         middle = (low + high) / 2
-        beyond = (shares * middle - c).clamp_min(0).sum(dim=1, keepdim=True) > energies.sum(dim=1, keepdim=True)
+        beyond = (shares * middle - c).clamp_min(0).sum(dim=1, keepdim=True) > energies.sum(
+            dim=1, keepdim=True
+        )
         low, high = torch.where(beyond, low, middle), torch.where(beyond, middle, high)
     torch.testing.assert_close(energies, (shares * low - c).clamp_min(0), rtol=1e-6, atol=1e-6)
 

@@ -1,4 +1,6 @@
-"""Masked autoregressive flows: bijections with the Jacobian that they say, triangular in their order, in steps as in passes."""
+"""Masked autoregressive flows: bijections with the Jacobian that they say, triangular in their
+order, in steps as in passes.
+"""
 
 import math
 from collections.abc import Callable
@@ -18,9 +20,13 @@ WAYS = [*OnePass]
 KINDS = list(product(WAYS, [None, 5]))
 
 
-def make(features: int, one_pass: OnePass, bins: int | None, *, blocks: int = 3, spread: float = 0.3) -> MaskedFlow:
+def make(
+    features: int, one_pass: OnePass, bins: int | None, *, blocks: int = 3, spread: float = 0.3
+) -> MaskedFlow:
     """A flow away from the identity, of two numbers of condition."""
-    flow = MaskedFlow(features, 2, blocks=blocks, hidden=(24, 18), one_pass=one_pass, bins=bins, bound=4.0)
+    flow = MaskedFlow(
+        features, 2, blocks=blocks, hidden=(24, 18), one_pass=one_pass, bins=bins, bound=4.0
+    )
     for block in flow.blocks:
         nn.init.normal_(block.network.layers[-1].weight, std=spread)
         nn.init.normal_(block.network.layers[-1].bias, std=spread)
@@ -58,7 +64,9 @@ def test_the_inverse(one_pass: OnePass, bins: int | None, dtype: torch.dtype, er
 
 @pytest.mark.parametrize(("one_pass", "bins"), KINDS)
 @pytest.mark.parametrize("features", [1, 5])
-def test_the_determinant_is_that_of_the_jacobian(one_pass: OnePass, bins: int | None, features: int) -> None:
+def test_the_determinant_is_that_of_the_jacobian(
+    one_pass: OnePass, bins: int | None, features: int
+) -> None:
     flow = make(features, one_pass, bins).double()
     x, condition = (part.double() for part in points(7, features))
     matrix = jacobian(lambda x: flow(x, condition)[0], x)
@@ -66,7 +74,9 @@ def test_the_determinant_is_that_of_the_jacobian(one_pass: OnePass, bins: int | 
 
 
 @pytest.mark.parametrize(("one_pass", "bins"), KINDS)
-def test_the_jacobian_of_a_block_is_triangular_in_its_order(one_pass: OnePass, bins: int | None) -> None:
+def test_the_jacobian_of_a_block_is_triangular_in_its_order(
+    one_pass: OnePass, bins: int | None
+) -> None:
     flow = make(6, one_pass, bins, blocks=1)
     order = flow.blocks[0].order
     x, condition = points(200, 6)
@@ -76,15 +86,21 @@ def test_the_jacobian_of_a_block_is_triangular_in_its_order(one_pass: OnePass, b
 
 
 @pytest.mark.parametrize("hidden", [(3,), (9, 9), (20, 4), (5, 17, 11)])
-def test_numbers_depend_on_all_features_before_and_on_the_condition(hidden: tuple[int, ...]) -> None:
-    """Narrow layers merge steps of features, but the last feature sees all but those of its own step."""
+def test_numbers_depend_on_all_features_before_and_on_the_condition(
+    hidden: tuple[int, ...],
+) -> None:
+    """Narrow layers merge steps of features, but the last feature sees all but those of its own
+    step.
+    """
     network = MaskedNetwork(9, 2, hidden=hidden, numbers=2)
     for layer in network.layers:
         nn.init.uniform_(layer.weight, 0.1, 1.0)
     x, condition = torch.rand(3, 9), torch.rand(3, 2)
     seen = jacobian(lambda x: network(x, condition)[..., 0], x).abs().sum(0) > 0
     by_condition = jacobian(lambda c: network(x, c)[..., 0], condition).abs().sum(0) > 0
-    first_of_step = torch.tensor([step.first for step in network.steps for _ in range(step.first, step.last)])
+    first_of_step = torch.tensor(
+        [step.first for step in network.steps for _ in range(step.first, step.last)]
+    )
     assert by_condition.all()
     assert not (seen & (torch.arange(9) >= first_of_step[:, None])).any()
     if min(hidden) >= 9:
@@ -108,7 +124,9 @@ def test_steps_are_the_pass(hidden: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize("bins", [None, 5])
 def test_sampling_in_steps_is_that_in_passes(bins: int | None) -> None:
-    """The slow reference: a pass of all blocks' networks a feature, each of which settles one more of them."""
+    """The slow reference: a pass of all blocks' networks a feature, each of which settles one more
+    of them.
+    """
     flow = make(11, OnePass.DENSITY, bins).double()
     z, condition = (part.double() for part in points(6, 11))
     x = z
@@ -155,15 +173,25 @@ def test_the_density_integrates_to_one(one_pass: OnePass, bins: int | None, feat
     axis = torch.linspace(-12, 12, 241 if features == 2 else 4001, dtype=torch.float64)
     grid = torch.cartesian_prod(*[axis] * features).view(-1, features)
     with torch.no_grad():
-        density = NormalizingFlow().log_likelihood(flow, grid, torch.full((len(grid), 2), 0.4).double()).exp()
-    assert density.sum().item() * (axis[1] - axis[0]).item() ** features == pytest.approx(1, abs=2e-3)
-    assert (density - torch.exp(-grid.square().sum(1) / 2) / (2 * torch.pi) ** (features / 2)).abs().max() > 0.02
+        density = (
+            NormalizingFlow()
+            .log_likelihood(flow, grid, torch.full((len(grid), 2), 0.4).double())
+            .exp()
+        )
+    assert density.sum().item() * (axis[1] - axis[0]).item() ** features == pytest.approx(
+        1, abs=2e-3
+    )
+    assert (
+        density - torch.exp(-grid.square().sum(1) / 2) / (2 * torch.pi) ** (features / 2)
+    ).abs().max() > 0.02
 
 
 def correlated(mean: float, width: float, slope: float) -> MaskedFlow:
-    """Set by hand: x_0 normal with mean c_0 and width 1, x_1 with mean ``mean`` + ``slope`` x_0 and width ``width``.
+    """Set by hand: x_0 normal with mean c_0 and width 1, x_1 with mean ``mean`` + ``slope`` x_0 and
+    width ``width``.
 
-    A difference of two rectified units is a linear one; the log of the width is bounded by that of ``slope`` of the flow.
+    A difference of two rectified units is a linear one; the log of the width is bounded by that of
+    ``slope`` of the flow.
     """
     flow = MaskedFlow(2, 1, blocks=1, hidden=(4,), bins=None, slope=1e-3).double()
     network, bound = flow.blocks[0].network, -math.log(1e-3)
@@ -184,19 +212,30 @@ def correlated(mean: float, width: float, slope: float) -> MaskedFlow:
 def test_the_density_of_a_normal_law() -> None:
     flow, condition = correlated(mean=0.7, width=0.4, slope=-1.3), torch.full((50, 1), 0.5).double()
     covariance = torch.tensor([[1.0, -1.3], [-1.3, 1.3**2 + 0.4**2]], dtype=torch.float64)
-    normal = torch.distributions.MultivariateNormal(torch.tensor([0.5, 0.7 - 1.3 * 0.5], dtype=torch.float64), covariance)
+    normal = torch.distributions.MultivariateNormal(
+        torch.tensor([0.5, 0.7 - 1.3 * 0.5], dtype=torch.float64), covariance
+    )
     x = normal.sample((50,))
-    torch.testing.assert_close(NormalizingFlow().log_likelihood(flow, x, condition), normal.log_prob(x), atol=1e-9, rtol=0)
+    torch.testing.assert_close(
+        NormalizingFlow().log_likelihood(flow, x, condition), normal.log_prob(x), atol=1e-9, rtol=0
+    )
 
 
 def test_samples_of_a_normal_law_have_its_moments_and_density() -> None:
-    flow, condition = correlated(mean=0.7, width=0.4, slope=-1.3), torch.full((20_000, 1), 0.5).double()
+    flow, condition = (
+        correlated(mean=0.7, width=0.4, slope=-1.3),
+        torch.full((20_000, 1), 0.5).double(),
+    )
     z = torch.randn(20_000, 2).double()
     x = NormalizingFlow().transport(flow, z, condition)
     torch.testing.assert_close(x.mean(0), torch.tensor([0.5, 0.05]).double(), atol=0.03, rtol=0)
-    torch.testing.assert_close(x.mT.cov(), torch.tensor([[1.0, -1.3], [-1.3, 1.85]]).double(), atol=0.06, rtol=0)
+    torch.testing.assert_close(
+        x.mT.cov(), torch.tensor([[1.0, -1.3], [-1.3, 1.85]]).double(), atol=0.06, rtol=0
+    )
     truth = torch.distributions.Normal(0, 1).log_prob(z).sum(1) - math.log(0.4)
-    torch.testing.assert_close(NormalizingFlow().log_likelihood(flow, x, condition), truth, atol=1e-9, rtol=0)
+    torch.testing.assert_close(
+        NormalizingFlow().log_likelihood(flow, x, condition), truth, atol=1e-9, rtol=0
+    )
 
 
 @pytest.mark.parametrize("one_pass", WAYS)
@@ -218,7 +257,9 @@ def test_a_student_has_the_orders_and_the_other_way(one_pass: OnePass) -> None:
     student = flow.student(hidden=(7,))
     assert student.one_pass is not one_pass
     assert student.features == 9
-    assert all(torch.equal(a.order, b.order) for a, b in zip(flow.blocks, student.blocks, strict=True))
+    assert all(
+        torch.equal(a.order, b.order) for a, b in zip(flow.blocks, student.blocks, strict=True)
+    )
     assert {p.dtype for p in student.parameters()} == {torch.float64}
     assert flow.student().state_dict().keys() == flow.state_dict().keys()
     assert flow.student().student().one_pass is one_pass
@@ -239,8 +280,12 @@ def test_orders_follow_the_seed_and_are_stored() -> None:
 
 
 @pytest.mark.parametrize(("features", "parameters"), [(45, 447_042), (30, 306_732)])
-def test_the_published_energy_flow_has_its_number_of_parameters(features: int, parameters: int) -> None:
-    """What nflows counts for six blocks of 64 units, one hidden layer and eight bins (arXiv:2405.20407, and its code)."""
+def test_the_published_energy_flow_has_its_number_of_parameters(
+    features: int, parameters: int
+) -> None:
+    """What nflows counts for six blocks of 64 units, one hidden layer and eight bins
+    (arXiv:2405.20407, and its code).
+    """
     with torch.device("meta"):
         flow = MaskedFlow(features, 1, blocks=6, hidden=(64, 64), bins=8, bound=13.8)
     assert sum(p.numel() for p in flow.parameters()) == parameters
@@ -259,7 +304,9 @@ def test_every_parameter_gets_a_gradient(one_pass: OnePass, bins: int | None) ->
 
 @pytest.mark.parametrize(("one_pass", "bins"), KINDS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_zeros_edges_and_far_points_are_finite(one_pass: OnePass, bins: int | None, dtype: torch.dtype) -> None:
+def test_zeros_edges_and_far_points_are_finite(
+    one_pass: OnePass, bins: int | None, dtype: torch.dtype
+) -> None:
     flow = make(6, one_pass, bins).to(dtype)
     edge = torch.nextafter(torch.tensor(4.0), torch.tensor(5.0)).item()
     values = [0.0, -0.0, 4.0, -4.0, edge, -edge, 3.9999, 13.8, 1e6, -1e6]
@@ -269,7 +316,9 @@ def test_zeros_edges_and_far_points_are_finite(one_pass: OnePass, bins: int | No
     inputs = [x, *flow.parameters()]
     for result in (z, log_det, flow.inverse(x, condition)):
         assert result.isfinite().all()
-        gradients = torch.autograd.grad(result.sum(), inputs, retain_graph=True, materialize_grads=True)
+        gradients = torch.autograd.grad(
+            result.sum(), inputs, retain_graph=True, materialize_grads=True
+        )
         assert all(gradient.isfinite().all() for gradient in gradients)
 
 
@@ -292,16 +341,22 @@ def test_a_row_does_not_depend_on_its_place(one_pass: OnePass, bins: int | None)
             assert torch.equal(way(x[order], condition[order]), way(x, condition)[order])
 
 
-@pytest.mark.parametrize("sizes", [{"blocks": 0}, {"hidden": ()}, {"hidden": (8, 0)}, {"features": 0}, {"bins": -1}])
+@pytest.mark.parametrize(
+    "sizes", [{"blocks": 0}, {"hidden": ()}, {"hidden": (8, 0)}, {"features": 0}, {"bins": -1}]
+)
 def test_sizes_that_are_not_positive_are_errors(sizes: dict[str, int]) -> None:
     given = {"features": 3, "condition": 1, "blocks": 2, "hidden": (8,), **sizes}
     with pytest.raises(ModelError, match="expected a positive number"):
         MaskedFlow(given.pop("features"), given.pop("condition"), **given)
 
 
-def splines(spread: float, dtype: torch.dtype, count: int = 20_000) -> tuple[RationalQuadraticSpline, MonotonicRQSTransform]:
+def splines(
+    spread: float, dtype: torch.dtype, count: int = 20_000
+) -> tuple[RationalQuadraticSpline, MonotonicRQSTransform]:
     numbers = [(spread * torch.randn(count, bins)).to(dtype) for bins in (8, 8, 7)]
-    return tuple(kind(*numbers, bound=13.8) for kind in (RationalQuadraticSpline, MonotonicRQSTransform))  # type: ignore[return-value]
+    return tuple(
+        kind(*numbers, bound=13.8) for kind in (RationalQuadraticSpline, MonotonicRQSTransform)
+    )  # type: ignore[return-value]
 
 
 @pytest.mark.parametrize("spread", [0.1, 1.0, 3.0])
@@ -313,7 +368,9 @@ def test_the_splines_inverse_is_zukos_in_double_precision(spread: float) -> None
 
 @pytest.mark.parametrize("spread", [1.0, 20.0, 1e6])
 def test_the_splines_inverse_is_exact_in_single_precision(spread: float) -> None:
-    """Up to a few roundings of the interval's size, seen from the side that is less stretched; zuko's gives NaN."""
+    """Up to a few roundings of the interval's size, seen from the side that is less stretched;
+    zuko's gives NaN.
+    """
     ours, zukos = splines(spread, torch.float32)
     y = ours(torch.linspace(-15, 15, 20_000))
     x = ours.inv(y)

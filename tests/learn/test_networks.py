@@ -7,17 +7,27 @@ import torch
 from torch import Tensor, nn
 
 from caloforge.calorimeter import RegularGrid, pbwo4_crystals
-from caloforge.learn.networks import DihedralLinear, DihedralNetwork, SquirelsEnergyNetwork, SquirelsShapeNetwork, sinusoids
+from caloforge.learn.networks import (
+    DihedralLinear,
+    DihedralNetwork,
+    SquirelsEnergyNetwork,
+    SquirelsShapeNetwork,
+    sinusoids,
+)
 from caloforge.learn.networks.dihedral import fourier_matrix
 
 
 def rotations(grid: RegularGrid) -> Tensor:
     plane = grid.centres[:, :2]
-    return torch.stack([torch.linalg.lstsq(plane, plane[image]).solution.t() for image in grid.symmetries]).round()
+    return torch.stack(
+        [torch.linalg.lstsq(plane, plane[image]).solution.t() for image in grid.symmetries]
+    ).round()
 
 
 def dihedral(grid: RegularGrid) -> DihedralNetwork:
-    return DihedralNetwork(grid.symmetries, rotations(grid), scalars=2, channels=8, blocks=2, condition=16)
+    return DihedralNetwork(
+        grid.symmetries, rotations(grid), scalars=2, channels=8, blocks=2, condition=16
+    )
 
 
 def shaken(network: nn.Module) -> nn.Module:
@@ -27,9 +37,18 @@ def shaken(network: nn.Module) -> nn.Module:
 
 
 NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[Tensor, ...]]] = {
-    "dihedral": (lambda: dihedral(pbwo4_crystals()), (torch.randn(5, 102), torch.rand(5), torch.randn(5))),
-    "squirels-energy": (SquirelsEnergyNetwork, (torch.randn(5, 1), torch.arange(5.0), torch.rand(5, 1))),
-    "squirels-shape": (lambda: SquirelsShapeNetwork((10, 10)), (torch.randn(5, 100), torch.arange(5.0), torch.rand(5, 3))),
+    "dihedral": (
+        lambda: dihedral(pbwo4_crystals()),
+        (torch.randn(5, 102), torch.rand(5), torch.randn(5)),
+    ),
+    "squirels-energy": (
+        SquirelsEnergyNetwork,
+        (torch.randn(5, 1), torch.arange(5.0), torch.rand(5, 1)),
+    ),
+    "squirels-shape": (
+        lambda: SquirelsShapeNetwork((10, 10)),
+        (torch.randn(5, 100), torch.arange(5.0), torch.rand(5, 3)),
+    ),
 }
 
 
@@ -47,18 +66,29 @@ def test_gives_what_it_takes_and_every_parameter_gets_a_gradient(name: str) -> N
 def test_rows_do_not_mix(name: str) -> None:
     make, inputs = NETWORKS[name]
     network = shaken(make())
-    torch.testing.assert_close(network(*inputs)[3:], network(*(i[3:] for i in inputs)), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(
+        network(*inputs)[3:], network(*(i[3:] for i in inputs)), rtol=1e-3, atol=1e-3
+    )
 
 
 def test_published_numbers_of_parameters() -> None:
-    counts = [sum(p.numel() for p in n.parameters()) for n in (SquirelsEnergyNetwork(), SquirelsShapeNetwork((10, 10)))]
+    counts = [
+        sum(p.numel() for p in n.parameters())
+        for n in (SquirelsEnergyNetwork(), SquirelsShapeNetwork((10, 10)))
+    ]
     assert counts == [691_969, 173_280]
 
 
-@pytest.mark.parametrize("grid", [pbwo4_crystals(), RegularGrid("odd", (5, 5, 2), (1.0, 1.0, 2.0))], ids=lambda g: g.name)
+@pytest.mark.parametrize(
+    "grid", [pbwo4_crystals(), RegularGrid("odd", (5, 5, 2), (1.0, 1.0, 2.0))], ids=lambda g: g.name
+)
 def test_dihedral_network_commutes_with_the_symmetries(grid: RegularGrid) -> None:
     network = shaken(dihedral(grid)).double()
-    x, time, condition = torch.randn(3, grid.n_cells + 2).double(), torch.rand(3).double(), torch.randn(3).double()
+    x, time, condition = (
+        torch.randn(3, grid.n_cells + 2).double(),
+        torch.rand(3).double(),
+        torch.randn(3).double(),
+    )
     cells, scalars = x[:, : grid.n_cells], x[:, grid.n_cells :]
     straight = network(x, time, condition)
     for image in grid.symmetries:
@@ -68,7 +98,9 @@ def test_dihedral_network_commutes_with_the_symmetries(grid: RegularGrid) -> Non
 
 
 def test_fourier_matrix_is_orthogonal_and_block_diagonalises() -> None:
-    """Every map that commutes with the translations is one of the layer's: 4 + 4 numbers a pair of channels."""
+    """Every map that commutes with the translations is one of the layer's: 4 + 4 numbers a pair of
+    channels.
+    """
     matrix = fourier_matrix(rotations(pbwo4_crystals()))
     torch.testing.assert_close(matrix @ matrix.t(), torch.eye(8).double())
     layer = DihedralLinear(matrix, 1, 1)

@@ -28,7 +28,12 @@ class Shift(nn.Module):
 @pytest.mark.parametrize("shape", [(3,), (2, 4, 3)])
 def test_the_likelihood_of_a_normal_law(shape: tuple[int, ...]) -> None:
     x, condition = torch.randn(5, *shape).double(), torch.randn(5, *shape).double()
-    truth = torch.distributions.Normal(condition, torch.full_like(condition, WIDTH)).log_prob(x).flatten(1).sum(1)
+    truth = (
+        torch.distributions.Normal(condition, torch.full_like(condition, WIDTH))
+        .log_prob(x)
+        .flatten(1)
+        .sum(1)
+    )
     torch.testing.assert_close(FLOW.log_likelihood(Shift(), x, condition), truth)
     torch.testing.assert_close(FLOW.loss(Shift(), x, condition), -truth.mean() / math.prod(shape))
 
@@ -49,11 +54,16 @@ def test_what_is_a_bijection() -> None:
 
 @pytest.mark.parametrize("bins", [None, 6])
 def test_maximum_likelihood_finds_the_density(bins: int | None) -> None:
-    """Of a mixture of three normal laws: on samples not trained on, less than a tenth of the initial excess is left."""
+    """Of a mixture of three normal laws: on samples not trained on, less than a tenth of the
+    initial excess is left.
+    """
     flow = MaskedFlow(2, 1, blocks=2, hidden=(24, 24), bins=bins)
     optimiser = torch.optim.Adam(flow.parameters(), lr=1e-2)
     x, fresh, nothing = sample(4096).float() / 2, sample(4096).float() / 2, torch.zeros(4096, 1)
-    truth = -(MixtureFlow(Linear()).log_density(2 * fresh.double(), 1.0) + math.log(4)).mean().item() / 2
+    truth = (
+        -(MixtureFlow(Linear()).log_density(2 * fresh.double(), 1.0) + math.log(4)).mean().item()
+        / 2
+    )
     before = FLOW.loss(flow, fresh, nothing).item() - truth
     for chosen in torch.arange(7 * 4096).remainder(4096).split(256):
         loss = FLOW.loss(flow, x[chosen], nothing[chosen])

@@ -31,7 +31,9 @@ from tests.learn.mixtures import MEANS, SHARES, WIDTHS, MixtureFlow, sample
 SHORT_PATHS = [Linear(), Trigonometric(), SquaredTrigonometric()]
 PATHS = [*SHORT_PATHS, VariancePreserving()]
 EXACT_PATHS = [*SHORT_PATHS, VariancePreserving(rest=1e-10)]
-"""All of each path: what the variance preserving one leaves out as a rule would hide the order of a good solver."""
+"""All of each path: what the variance preserving one leaves out as a rule would hide the order of a
+good solver.
+"""
 
 
 def name_of(path: Path) -> str:
@@ -45,7 +47,9 @@ def test_steps_are_a_sampler() -> None:
 
 @pytest.mark.parametrize("path", PATHS, ids=name_of)
 def test_a_path_joins_its_ends(path: Path) -> None:
-    """The variance preserving one only nearly: by 0.7 % at the noise, and by the part left out at the data."""
+    """The variance preserving one only nearly: by 0.7 % at the noise, and by the part left out at
+    the data.
+    """
     a, b, _, _ = path.weights(torch.tensor([0.0, 1.0], dtype=torch.float64))
     near = 0.0066 if isinstance(path, VariancePreserving) else 1e-12
     torch.testing.assert_close(a, torch.tensor([1.0, 0.0], dtype=torch.float64), atol=near, rtol=0)
@@ -70,7 +74,10 @@ def test_a_path_that_preserves_the_variance_does(path: Path) -> None:
 def test_solver_shows_its_order(solver: RungeKutta) -> None:
     """dx/dt = -2 t x^2 from x(0) = 1, whose solution is 1 / (1 + t^2)."""
     x = torch.ones(1, 1, dtype=torch.float64)
-    coarse, fine = (abs(integrate(lambda x, t: -2 * t * x * x, x, solver=solver, steps=n).item() - 0.5) for n in (32, 64))
+    coarse, fine = (
+        abs(integrate(lambda x, t: -2 * t * x * x, x, solver=solver, steps=n).item() - 0.5)
+        for n in (32, 64)
+    )
     assert math.log2(coarse / fine) == pytest.approx(solver.order, abs=0.1)
 
 
@@ -121,14 +128,18 @@ def test_the_exact_velocity_minimises_the_loss(path: Path) -> None:
     condition, time = torch.zeros(50_000), torch.rand(50_000)
 
     def off(shift: float, stretch: float) -> float:
-        return bridge.loss(lambda x, t, c: (1 + stretch) * exact(x, t, c) + shift, ends, condition, time).item()
+        return bridge.loss(
+            lambda x, t, c: (1 + stretch) * exact(x, t, c) + shift, ends, condition, time
+        ).item()
 
     best = off(0, 0)
     assert all(off(*change) > best for change in ((0.2, 0.0), (-0.2, 0.0), (0.0, 0.1), (0.0, -0.1)))
 
 
 @pytest.mark.parametrize("path", [Trigonometric(), VariancePreserving()], ids=name_of)
-def test_between_standard_normal_ends_a_path_that_preserves_the_variance_stands_still(path: Path) -> None:
+def test_between_standard_normal_ends_a_path_that_preserves_the_variance_stands_still(
+    path: Path,
+) -> None:
     velocity = normal_velocity(path, (0.0, 0.0), (1.0, 1.0))
     x, time = torch.randn(10, 1, dtype=torch.float64), torch.rand(10, dtype=torch.float64)
     assert velocity(x, time, time).abs().max() < 1e-9
@@ -161,7 +172,10 @@ def test_solver_shows_its_order_on_the_mixture(path: Path, solver: RungeKutta) -
     flow, x = MixtureFlow(path), torch.randn(8, 2, dtype=torch.float64)
     exact = integrate(flow.velocity, x, solver=RK4, steps=160)
     n = FINE[solver.name] // 2
-    coarse, fine = ((Steps(solver, k)(flow.velocity, x) - exact).square().mean().sqrt().item() for k in (n, 2 * n))
+    coarse, fine = (
+        (Steps(solver, k)(flow.velocity, x) - exact).square().mean().sqrt().item()
+        for k in (n, 2 * n)
+    )
     assert math.log2(coarse / fine) == pytest.approx(solver.order, abs=0.3)
 
 
@@ -178,7 +192,11 @@ def test_samples_follow_the_mixture(path: Path, solver: RungeKutta) -> None:
     for axis in range(2):
         law = torch.distributions.Normal(MEANS[:, axis], WIDTHS)
         assert (
-            kstest(end[:, axis].numpy(), lambda v, law=law: (law.cdf(torch.as_tensor(v)[:, None]) @ SHARES).numpy()).pvalue > 0.01
+            kstest(
+                end[:, axis].numpy(),
+                lambda v, law=law: (law.cdf(torch.as_tensor(v)[:, None]) @ SHARES).numpy(),
+            ).pvalue
+            > 0.01
         )
 
 
@@ -188,7 +206,11 @@ def test_likelihood_is_the_density_of_the_mixture(path: Path, solver: RungeKutta
     flow, side = MixtureFlow(path), torch.linspace(-1, 1, 3, dtype=torch.float64)
     x = torch.cartesian_prod(side, side)
     density = FlowBridge(path).log_likelihood(
-        flow, x, x, Steps(solver, FINE[solver.name]), base=lambda start: flow.log_density(start, 0.0)
+        flow,
+        x,
+        x,
+        Steps(solver, FINE[solver.name]),
+        base=lambda start: flow.log_density(start, 0.0),
     )
     close = 3e-2 if solver.order == 1 else 1e-4
     torch.testing.assert_close(density, flow.log_density(x, 1.0), atol=close, rtol=0)
@@ -196,12 +218,16 @@ def test_likelihood_is_the_density_of_the_mixture(path: Path, solver: RungeKutta
 
 def test_likelihood_of_a_flow_that_stands_still_is_standard_normal() -> None:
     x = torch.randn(10, 3, dtype=torch.float64)
-    density = FlowBridge(Linear()).log_likelihood(lambda x, t, c: torch.zeros_like(x) + 0 * x, x, x, Steps(RK4, 1))
+    density = FlowBridge(Linear()).log_likelihood(
+        lambda x, t, c: torch.zeros_like(x) + 0 * x, x, x, Steps(RK4, 1)
+    )
     torch.testing.assert_close(density, torch.distributions.Normal(0.0, 1.0).log_prob(x).sum(1))
 
 
 def test_likelihood_by_random_signs_is_unbiased() -> None:
-    """Off-diagonal derivatives average out; from signs (1, 1) and (1, -1) in equal parts they cancel."""
+    """Off-diagonal derivatives average out; from signs (1, 1) and (1, -1) in equal parts they
+    cancel.
+    """
     flow, x = MixtureFlow(Linear()), sample(20)
     bridge, steps = FlowBridge(Linear()), Steps(RK4, 8)
     exact = bridge.log_likelihood(flow, x, x, steps)
@@ -229,8 +255,12 @@ def test_a_trajectory_ends_where_the_integral_ends_and_is_exact_at_its_nodes() -
     assert torch.equal(trajectory.states[:, -1], integrate(flow.velocity, x, solver=RK4, steps=8))
     nodes = torch.linspace(0, 1, 9, dtype=torch.float64)
     state, slope = hermite_weights(nodes, 9)
-    torch.testing.assert_close(torch.einsum("tp,bpd->btd", state, trajectory.points), trajectory.states)
-    torch.testing.assert_close(torch.einsum("tp,bpd->btd", slope, trajectory.points), trajectory.velocities)
+    torch.testing.assert_close(
+        torch.einsum("tp,bpd->btd", state, trajectory.points), trajectory.states
+    )
+    torch.testing.assert_close(
+        torch.einsum("tp,bpd->btd", slope, trajectory.points), trajectory.velocities
+    )
 
 
 def test_the_interpolant_of_a_trajectory_is_exact_for_cubics_and_has_its_slope() -> None:
@@ -241,11 +271,15 @@ def test_the_interpolant_of_a_trajectory_is_exact_for_cubics_and_has_its_slope()
     points = torch.cat([nodes**3 - nodes, 3 * nodes**2 - 1])
     torch.testing.assert_close(state @ points, times**3 - times)
     torch.testing.assert_close(slope @ points, 3 * times**2 - 1)
-    torch.testing.assert_close(torch.autograd.grad((state @ points).sum(), times)[0], (slope @ points).detach())
+    torch.testing.assert_close(
+        torch.autograd.grad((state @ points).sum(), times)[0], (slope @ points).detach()
+    )
 
 
 class StepwiseLinear:
-    """A displacement linear in x with coefficients of its own for each step: contains the exact bridge of normal laws."""
+    """A displacement linear in x with coefficients of its own for each step: contains the exact
+    bridge of normal laws.
+    """
 
     def __init__(self, steps: int) -> None:
         self.coefficients = torch.zeros(steps, 2, dtype=torch.float64)
@@ -259,15 +293,22 @@ class StepwiseLinear:
         for step in range(len(self.coefficients)):
             x = points[numbers == step]
             design = torch.cat([x, torch.ones_like(x)], dim=1)
-            self.coefficients[step] = torch.linalg.lstsq(design, targets[numbers == step]).solution[:, 0]
+            self.coefficients[step] = torch.linalg.lstsq(design, targets[numbers == step]).solution[
+                :, 0
+            ]
 
 
 def test_iterative_proportional_fitting_reaches_both_normal_laws() -> None:
-    """Half-bridges by exact regression, between N(0.5, 0.8^2) and N(-0.5, 1.2^2); the chain's own error is of order gamma."""
+    """Half-bridges by exact regression, between N(0.5, 0.8^2) and N(-0.5, 1.2^2); the chain's own
+    error is of order gamma.
+    """
     bridge = SchroedingerBridge(gamma=0.0125, steps=80)
     generator = torch.Generator().manual_seed(3)
     n, condition = 4000, torch.zeros(4000, dtype=torch.float64)
-    fast, full = (m + s * torch.randn(n, 1, generator=generator, dtype=torch.float64) for m, s in ((0.5, 0.8), (-0.5, 1.2)))
+    fast, full = (
+        m + s * torch.randn(n, 1, generator=generator, dtype=torch.float64)
+        for m, s in ((0.5, 0.8), (-0.5, 1.2))
+    )
     refine, coarsen = StepwiseLinear(80), StepwiseLinear(80)
 
     def noise() -> Tensor:

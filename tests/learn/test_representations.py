@@ -7,7 +7,13 @@ from hypothesis import strategies as st
 
 from caloforge import streams, zoo
 from caloforge.errors import RepresentationWarning, ShowerValueError
-from caloforge.learn.representations import EMPTY, REACH, Gaussianised, StandardisedShape, StandardisedSum
+from caloforge.learn.representations import (
+    EMPTY,
+    REACH,
+    Gaussianised,
+    StandardisedShape,
+    StandardisedSum,
+)
 from caloforge.showers import Showers
 
 SAMPLES = ["pbwo4-geant4", "pbwo4-gflash"]
@@ -29,7 +35,9 @@ def fitted(request: pytest.FixtureRequest) -> tuple[Gaussianised, Showers]:
 
 @pytest.mark.filterwarnings("ignore::caloforge.errors.RepresentationWarning")
 def test_gaussianised_round_trip(fitted: tuple[Gaussianised, Showers]) -> None:
-    """Filled cells come back to 1e-3, empty ones to less than what is empty where cells may be, and the sum to 1e-6."""
+    """Filled cells come back to 1e-3, empty ones to less than what is empty where cells may be, and
+    the sum to 1e-6.
+    """
     representation, showers = fitted
     y = representation(showers, keys(showers))
     back = representation.inverse(y, showers.energies)
@@ -41,7 +49,9 @@ def test_gaussianised_round_trip(fitted: tuple[Gaussianised, Showers]) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::caloforge.errors.RepresentationWarning")
-def test_gaussianised_is_standard_normal_at_every_energy(fitted: tuple[Gaussianised, Showers]) -> None:
+def test_gaussianised_is_standard_normal_at_every_energy(
+    fitted: tuple[Gaussianised, Showers],
+) -> None:
     representation, showers = fitted
     y = representation(showers, keys(showers))
     for part in showers.energies.argsort().chunk(3):
@@ -52,7 +62,9 @@ def test_gaussianised_is_standard_normal_at_every_energy(fitted: tuple[Gaussiani
 
 
 @pytest.mark.filterwarnings("ignore::caloforge.errors.RepresentationWarning")
-def test_gaussianised_leaves_its_input_and_needs_no_more_than_its_state(fitted: tuple[Gaussianised, Showers]) -> None:
+def test_gaussianised_leaves_its_input_and_needs_no_more_than_its_state(
+    fitted: tuple[Gaussianised, Showers],
+) -> None:
     representation, showers = fitted
     before = showers.deposits.clone()
     y = representation(showers, keys(showers))
@@ -71,7 +83,12 @@ def test_gaussianised_commutes_with_the_symmetries(fitted: tuple[Gaussianised, S
     y = representation(showers, keys(showers))
     for image in showers.calorimeter.symmetries:
         turned = Showers(showers.deposits[:, image], showers.particles, showers.calorimeter)
-        torch.testing.assert_close(representation(turned, keys(showers))[:, :100], y[:, :100][:, image], rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(
+            representation(turned, keys(showers))[:, :100],
+            y[:, :100][:, image],
+            rtol=1e-5,
+            atol=1e-5,
+        )
 
 
 @settings(max_examples=25, deadline=None)
@@ -91,7 +108,10 @@ def test_gaussianised_inverse_is_physical_for_any_numbers(
 def test_gaussianised_counts_what_is_out_of_reach(fitted: tuple[Gaussianised, Showers]) -> None:
     values = torch.zeros(2, 102)
     values[1, 3] = 50.0
-    with pytest.warns(RepresentationWarning, match="1 of 204 numbers of refined showers lie more than 6 standard deviations"):
+    with pytest.warns(
+        RepresentationWarning,
+        match="1 of 204 numbers of refined showers lie more than 6 standard deviations",
+    ):
         fitted[0].inverse(values, torch.full((2,), 5e4))
 
 
@@ -116,6 +136,12 @@ def test_standardised_round_trip(name: str) -> None:
 
 def test_a_shower_without_energy_is_an_error() -> None:
     showers = sample("pbwo4-geant4")[:5]
-    dark = Showers(showers.deposits * torch.tensor([1.0, 1, 0, 1, 0])[:, None], showers.particles, showers.calorimeter)
-    with pytest.raises(ShowerValueError, match="2 of 5 showers have no energy in any cell, the first at index 2"):
+    dark = Showers(
+        showers.deposits * torch.tensor([1.0, 1, 0, 1, 0])[:, None],
+        showers.particles,
+        showers.calorimeter,
+    )
+    with pytest.raises(
+        ShowerValueError, match="2 of 5 showers have no energy in any cell, the first at index 2"
+    ):
         StandardisedSum().fit(dark)

@@ -1,4 +1,6 @@
-"""CaloDREAM's representations: inverted they give the shower back, layers keep their energy, moments are those of all images."""
+"""CaloDREAM's representations: inverted they give the shower back, layers keep their energy,
+moments are those of all images.
+"""
 
 import math
 
@@ -9,7 +11,14 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from caloforge.calorimeter import Calorimeter
-from caloforge.learn.representations import LayerRatios, LayerShares, LogEnergy, Standardisation, inverse_logit, logit
+from caloforge.learn.representations import (
+    LayerRatios,
+    LayerShares,
+    LogEnergy,
+    Standardisation,
+    inverse_logit,
+    logit,
+)
 from caloforge.learn.representations.layers import layer_energies_of
 from caloforge.learn.representations.voxels import layer_sums, shares_of
 from caloforge.learn.symmetry import Orbits
@@ -28,14 +37,18 @@ few_examples = settings(max_examples=6)
 
 
 def random_showers(calorimeter: Calorimeter, seed: int, n: int = 24) -> Showers:
-    """Showers with empty cells, layers with one cell and with none, and up to twice as much energy as their particle."""
+    """Showers with empty cells, layers with one cell and with none, and up to twice as much energy
+    as their particle.
+    """
     random = torch.Generator().manual_seed(seed)
     deposits = 10 ** (3 * torch.rand(n, calorimeter.n_cells, generator=random) - 1)
     deposits *= torch.rand(deposits.shape, generator=random) < torch.rand(n, 1, generator=random)
     lit = torch.rand(n, calorimeter.n_layers, generator=random) < 0.8
     deposits *= lit[:, calorimeter.layers]
     lone = int(torch.randint(calorimeter.n_cells, (), generator=random))
-    deposits[: n // 4] *= (calorimeter.layers != calorimeter.layers[lone]) | (torch.arange(calorimeter.n_cells) == lone)
+    deposits[: n // 4] *= (calorimeter.layers != calorimeter.layers[lone]) | (
+        torch.arange(calorimeter.n_cells) == lone
+    )
     deposits[:, lone] += 0.2
     energies = deposits.double().sum(dim=1).float() * (0.5 + 2 * torch.rand(n, generator=random))
     return Showers(deposits, Particles(energies), calorimeter)
@@ -53,7 +66,10 @@ def assert_same_state(module: nn.Module, before: dict[str, Tensor]) -> None:
     assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
 
 
-@given(x=st.lists(st.floats(0, 1), min_size=1, max_size=20), alpha=st.sampled_from([1e-8, 1e-6, 1e-2, 0.3]))
+@given(
+    x=st.lists(st.floats(0, 1), min_size=1, max_size=20),
+    alpha=st.sampled_from([1e-8, 1e-6, 1e-2, 0.3]),
+)
 def test_logit_round_trip(x: list[float], alpha: float) -> None:
     numbers = torch.tensor(x, dtype=torch.float64)
     y = logit(numbers, alpha)
@@ -62,11 +78,17 @@ def test_logit_round_trip(x: list[float], alpha: float) -> None:
 
 
 def test_logit_is_that_of_the_paper() -> None:
-    """Eq. 3 by hand: at the middle 0, at the ends the logit of the regularisation, odd about the middle."""
+    """Eq. 3 by hand: at the middle 0, at the ends the logit of the regularisation, odd about the
+    middle.
+    """
     y = logit(torch.tensor([0.0, 0.25, 0.5, 0.75, 1.0]), ALPHA)
     end = math.log(ALPHA / (1 - ALPHA))
-    torch.testing.assert_close(y, torch.tensor([end, -math.log(3), 0.0, math.log(3), -end]).double(), rtol=1e-5, atol=1e-9)
-    assert torch.equal(inverse_logit(torch.tensor([-50.0, 50.0]), ALPHA), torch.tensor([0.0, 1.0]).double())
+    torch.testing.assert_close(
+        y, torch.tensor([end, -math.log(3), 0.0, math.log(3), -end]).double(), rtol=1e-5, atol=1e-9
+    )
+    assert torch.equal(
+        inverse_logit(torch.tensor([-50.0, 50.0]), ALPHA), torch.tensor([0.0, 1.0]).double()
+    )
 
 
 @given(energies=st.lists(st.floats(1.0, 1e7), min_size=1, max_size=20))
@@ -88,7 +110,9 @@ def test_log_energy_by_hand() -> None:
 @settings(max_examples=20)
 def test_standardisation(seed: int, offset: float, scale: float) -> None:
     """Mean 0 and variance 1 on its sample, whatever the sample; a constant number becomes 0."""
-    x = offset + scale * torch.randn(50, 4, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    x = offset + scale * torch.randn(
+        50, 4, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+    )
     x[:, 3] = offset
     standardisation = Standardisation(4).fit(x)
     y = standardisation(x)
@@ -100,15 +124,22 @@ def test_standardisation(seed: int, offset: float, scale: float) -> None:
 def test_moments_of_parts_are_those_of_the_whole() -> None:
     x = 50 + torch.randn(103, 4) * torch.tensor([1.0, 10, 0.1, 0])
     whole, parts = Standardisation(4).fit(x), Standardisation(4).fit_parts(x.split(10))
-    for found, expected in ((parts.mean, x.double().mean(dim=0)), (parts.width[:3], x.double().std(dim=0)[:3])):
+    for found, expected in (
+        (parts.mean, x.double().mean(dim=0)),
+        (parts.width[:3], x.double().std(dim=0)[:3]),
+    ):
         torch.testing.assert_close(found, expected, rtol=1e-12, atol=0)
     torch.testing.assert_close(whole.mean, parts.mean, rtol=1e-12, atol=0)
     torch.testing.assert_close(whole.width, parts.width, rtol=1e-12, atol=0)
 
 
 def test_moments_of_all_images_are_those_of_the_images_side_by_side() -> None:
-    """A number that never changes counts with no width, not with the width 1 that it would have alone."""
-    x = torch.randn(2000, 5, dtype=torch.float64) * torch.tensor([3.0, 1, 0.1, 0, 0]) + torch.tensor([1.0, 2, 3, 4, 5])
+    """A number that never changes counts with no width, not with the width 1 that it would have
+    alone.
+    """
+    x = torch.randn(2000, 5, dtype=torch.float64) * torch.tensor(
+        [3.0, 1, 0.1, 0, 0]
+    ) + torch.tensor([1.0, 2, 3, 4, 5])
     images = torch.tensor([[0, 1, 2, 3, 4], [1, 0, 3, 2, 4]])
     pooled = Standardisation(5).fit(x, images)
     side_by_side = Standardisation(5).fit(torch.cat([x[:, image] for image in images]))
@@ -133,7 +164,9 @@ def test_ratios_round_trip(calorimeter: Calorimeter, seed: int) -> None:
 
 @given(seed=st.integers(0, 2**31), layers=st.integers(1, 45), spread=st.floats(0.1, 100))
 def test_any_ratios_conserve_the_energy(seed: int, layers: int, spread: float) -> None:
-    """The sum over the layers is what the first ratio says, whatever the others are; no layer is below 0."""
+    """The sum over the layers is what the first ratio says, whatever the others are; no layer is
+    below 0.
+    """
     random = torch.Generator().manual_seed(seed)
     ratios = spread * torch.randn(30, layers, generator=random, dtype=torch.float64) + 0.5
     incident = 1e3 + 1e6 * torch.rand(30, generator=random)
@@ -146,10 +179,14 @@ def test_any_ratios_conserve_the_energy(seed: int, layers: int, spread: float) -
 @over_calorimeters
 @few_examples
 @given(seed=st.integers(0, 2**31), spread=st.floats(0, 1e4))
-def test_any_numbers_are_energies_of_layers(calorimeter: Calorimeter, seed: int, spread: float) -> None:
+def test_any_numbers_are_energies_of_layers(
+    calorimeter: Calorimeter, seed: int, spread: float
+) -> None:
     showers = random_showers(calorimeter, seed)
     ratios = LayerRatios(calorimeter.n_layers, SCALE).fit(layer_energies(showers), showers.energies)
-    values = spread * torch.randn(len(showers), calorimeter.n_layers, generator=torch.Generator().manual_seed(seed))
+    values = spread * torch.randn(
+        len(showers), calorimeter.n_layers, generator=torch.Generator().manual_seed(seed)
+    )
     energies = ratios.inverse(values, showers.energies)
     assert energies.isfinite().all()
     assert (energies >= 0).all()
@@ -181,17 +218,28 @@ def test_shares_of_a_layer_add_up_to_one(calorimeter: Calorimeter, seed: int) ->
 
 @over_calorimeters
 @few_examples
-@given(seed=st.integers(0, 2**31), spread=st.sampled_from([0.0, 0.3, 3.0, 100.0]), cut=st.sampled_from([0.0, CUT, 0.3]))
-def test_any_numbers_keep_the_energy_of_a_layer(calorimeter: Calorimeter, seed: int, spread: float, cut: float) -> None:
+@given(
+    seed=st.integers(0, 2**31),
+    spread=st.sampled_from([0.0, 0.3, 3.0, 100.0]),
+    cut=st.sampled_from([0.0, CUT, 0.3]),
+)
+def test_any_numbers_keep_the_energy_of_a_layer(
+    calorimeter: Calorimeter, seed: int, spread: float, cut: float
+) -> None:
     """Up to what falls below the threshold; nothing is left between it and 0."""
     showers = random_showers(calorimeter, seed)
     shares, energies = fitted(showers, cut), layer_energies(showers)
-    values = spread * torch.randn(showers.deposits.shape, generator=torch.Generator().manual_seed(seed))
+    values = spread * torch.randn(
+        showers.deposits.shape, generator=torch.Generator().manual_seed(seed)
+    )
     deposits = shares.inverse(values, energies)
     assert deposits.isfinite().all()
     assert (deposits[deposits != 0] >= shares.threshold * (1 - 1e-6)).all()
     left = energies - layer_sums(deposits, calorimeter.layers, calorimeter.n_layers)
-    below = layer_sums((deposits == 0).double(), calorimeter.layers, calorimeter.n_layers) * shares.threshold
+    below = (
+        layer_sums((deposits == 0).double(), calorimeter.layers, calorimeter.n_layers)
+        * shares.threshold
+    )
     assert (left.abs() <= below + 1e-6 * energies).all()
 
 
@@ -199,7 +247,9 @@ def test_a_layer_without_a_share_above_the_cut_keeps_its_energy() -> None:
     """In the cell that comes nearest."""
     showers = random_showers(CALORIMETERS[3], 3)
     shares, layers = fitted(showers), showers.calorimeter.layers
-    faint = shares.standardisation(torch.full_like(showers.deposits.double(), 2 * logit(torch.zeros(1), ALPHA).item()))
+    faint = shares.standardisation(
+        torch.full_like(showers.deposits.double(), 2 * logit(torch.zeros(1), ALPHA).item())
+    )
     nearest = int((layers == 1).nonzero()[5, 0])
     faint[:, nearest] += 1e-3
     energies = torch.full((len(showers), showers.calorimeter.n_layers), 50.0, dtype=torch.float64)
@@ -211,13 +261,18 @@ def test_a_layer_without_a_share_above_the_cut_keeps_its_energy() -> None:
 @over_calorimeters
 @settings(max_examples=2)
 @any_seed
-def test_moments_are_those_of_the_sample_seen_from_all_sides(calorimeter: Calorimeter, seed: int) -> None:
+def test_moments_are_those_of_the_sample_seen_from_all_sides(
+    calorimeter: Calorimeter, seed: int
+) -> None:
     """Over all cells of an orbit: mean 0, and mean square 1 or, if they never change, 0."""
     showers = random_showers(calorimeter, seed, n=200)
     shares, orbits = fitted(showers), Orbits(calorimeter.symmetries)
     values = shares(showers).double()
     cells = torch.bincount(orbits.orbit).double()
-    mean, square = (torch.zeros_like(cells).index_add_(0, orbits.orbit, x.mean(dim=0)) / cells for x in (values, values.square()))
+    mean, square = (
+        torch.zeros_like(cells).index_add_(0, orbits.orbit, x.mean(dim=0)) / cells
+        for x in (values, values.square())
+    )
     torch.testing.assert_close(mean, torch.zeros_like(mean), rtol=0, atol=1e-4)
     torch.testing.assert_close(square, (square > 0.5).double(), rtol=0, atol=0.02)
     for moment in (shares.standardisation.mean, shares.standardisation.width):
@@ -235,7 +290,9 @@ def test_shares_commute_with_the_symmetries(calorimeter: Calorimeter) -> None:
 
 
 @over_calorimeters
-def test_only_fit_changes_the_state_and_nothing_changes_the_showers(calorimeter: Calorimeter) -> None:
+def test_only_fit_changes_the_state_and_nothing_changes_the_showers(
+    calorimeter: Calorimeter,
+) -> None:
     showers, others = random_showers(calorimeter, 1), random_showers(calorimeter, 2)
     deposits, energies = showers.deposits.clone(), showers.energies.clone()
     modules = LayerShares(calorimeter, CUT), LayerRatios(calorimeter.n_layers, SCALE), LogEnergy()
@@ -266,6 +323,8 @@ def test_the_state_is_all_there_is(calorimeter: Calorimeter) -> None:
     for copy, module in zip(copies, (shares, ratios, log_energy), strict=True):
         copy.load_state_dict(module.state_dict())
     assert torch.equal(copies[0](showers), shares(showers))
-    assert torch.equal(copies[0].inverse(shares(showers), energies), shares.inverse(shares(showers), energies))
+    assert torch.equal(
+        copies[0].inverse(shares(showers), energies), shares.inverse(shares(showers), energies)
+    )
     assert torch.equal(copies[1](energies, incident), ratios(energies, incident))
     assert torch.equal(copies[2](incident), log_energy(incident))

@@ -1,4 +1,6 @@
-"""The map of the spectrum: increasing, the identity where nothing is to do, and it undoes a distortion."""
+"""The map of the spectrum: increasing, the identity where nothing is to do, and it undoes a
+distortion.
+"""
 
 import pytest
 import torch
@@ -16,7 +18,13 @@ def made_up(n: int, seed: int = 1) -> Tensor:
     """Showers of three layers of 40 cells, a third of them hit."""
     random = torch.Generator().manual_seed(seed)
     shape = (n, 3, 40)
-    deposits = THRESHOLD * (1.5 * torch.randn(shape, generator=random).abs() + 0.5 * torch.rand(shape, generator=random)).exp()
+    deposits = (
+        THRESHOLD
+        * (
+            1.5 * torch.randn(shape, generator=random).abs()
+            + 0.5 * torch.rand(shape, generator=random)
+        ).exp()
+    )
     return torch.where(torch.rand(shape, generator=random) < 1 / 3, deposits, 0.0)
 
 
@@ -41,19 +49,28 @@ def test_it_is_the_identity_until_fitted() -> None:
 def test_the_same_spectrum_is_left_alone() -> None:
     """To its bits up to rounding if it is the same sample, to the chance of the samples if not."""
     deposits = made_up(2000)
-    torch.testing.assert_close(SpectrumMap().fit(deposits, deposits)(deposits), deposits, rtol=1e-5, atol=0)
-    change = SpectrumMap().fit(made_up(2000, 2), deposits)(deposits)[deposits > 0] / deposits[deposits > 0]
+    torch.testing.assert_close(
+        SpectrumMap().fit(deposits, deposits)(deposits), deposits, rtol=1e-5, atol=0
+    )
+    change = (
+        SpectrumMap().fit(made_up(2000, 2), deposits)(deposits)[deposits > 0]
+        / deposits[deposits > 0]
+    )
     assert change.log().abs().quantile(0.99) < 0.05
     assert change.log().square().mean().sqrt() < 0.02
 
 
 @pytest.mark.parametrize(("factor", "power"), [(1.0, 1.3), (1.1, 1.0), (1.5, 0.7)])
 def test_a_distortion_is_undone(factor: float, power: float) -> None:
-    """Made up of other showers than those it is judged by. Only hits that the distortion leaves above the threshold come back."""
+    """Made up of other showers than those it is judged by. Only hits that the distortion leaves
+    above the threshold come back.
+    """
     generated, truth = distorted(made_up(3000, 3), factor, power), made_up(3000, 4)
     mapped = SpectrumMap().fit(generated, truth)(distorted(truth, factor, power))
     levels = torch.linspace(0.02, 0.99, 20)
-    torch.testing.assert_close(mapped[mapped > 0].quantile(levels), truth[truth > 0].quantile(levels), rtol=0.04, atol=0)
+    torch.testing.assert_close(
+        mapped[mapped > 0].quantile(levels), truth[truth > 0].quantile(levels), rtol=0.04, atol=0
+    )
     hit = mapped > 0
     assert (mapped[hit] / truth[hit]).log().abs().quantile(0.95) < 0.05
 
@@ -66,8 +83,12 @@ def test_a_distortion_is_undone(factor: float, power: float) -> None:
     n=st.sampled_from([20, 200]),
     nodes=st.sampled_from([1, 4, NODES]),
 )
-def test_it_is_increasing_and_keeps_to_the_threshold(seed: int, factor: float, power: float, n: int, nodes: int) -> None:
-    spectrum = SpectrumMap(nodes).fit(distorted(made_up(n, seed), factor, power), made_up(n, seed + 1))
+def test_it_is_increasing_and_keeps_to_the_threshold(
+    seed: int, factor: float, power: float, n: int, nodes: int
+) -> None:
+    spectrum = SpectrumMap(nodes).fit(
+        distorted(made_up(n, seed), factor, power), made_up(n, seed + 1)
+    )
     ends = (spectrum.threshold / 2).log10(), (spectrum.threshold * 1e6).log10()
     grid = torch.logspace(float(ends[0]), float(ends[1]), 5000, dtype=torch.float64)
     mapped = spectrum(grid)
@@ -120,8 +141,14 @@ def test_the_state_is_all_there_is(bent: SpectrumMap) -> None:
 
 def test_a_second_fit_forgets_the_first() -> None:
     fresh = SpectrumMap().fit(made_up(100, 1), made_up(100, 2))
-    again = SpectrumMap().fit(distorted(made_up(1000), 1.2, 0.8), made_up(1000)).fit(made_up(100, 1), made_up(100, 2))
-    for value, expected in zip(again.state_dict().values(), fresh.state_dict().values(), strict=True):
+    again = (
+        SpectrumMap()
+        .fit(distorted(made_up(1000), 1.2, 0.8), made_up(1000))
+        .fit(made_up(100, 1), made_up(100, 2))
+    )
+    for value, expected in zip(
+        again.state_dict().values(), fresh.state_dict().values(), strict=True
+    ):
         assert torch.equal(value, expected)
 
 

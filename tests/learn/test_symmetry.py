@@ -6,7 +6,11 @@ import torch
 from caloforge.calorimeter import RegularGrid, pbwo4_crystals
 from caloforge.learn.symmetry import Orbits
 
-GRIDS = [pbwo4_crystals(), RegularGrid("odd", (5, 5, 2), (1.0, 1.0, 2.0)), RegularGrid("flat", (4, 6, 1), (1.0, 1.0, 1.0))]
+GRIDS = [
+    pbwo4_crystals(),
+    RegularGrid("odd", (5, 5, 2), (1.0, 1.0, 2.0)),
+    RegularGrid("flat", (4, 6, 1), (1.0, 1.0, 1.0)),
+]
 
 
 @pytest.mark.parametrize("grid", GRIDS, ids=lambda g: g.name)
@@ -34,5 +38,7 @@ def test_a_symmetry_translates_the_lifted_field() -> None:
     for image in grid.symmetries:
         moved = orbits.lift(cells[:, image])
         product = image[grid.symmetries]
-        translation = [next(k for k, s in enumerate(grid.symmetries) if torch.equal(s, p)) for p in product]
+        translation = [
+            next(k for k, s in enumerate(grid.symmetries) if torch.equal(s, p)) for p in product
+        ]
         assert torch.equal(moved, field[translation])

@@ -32,8 +32,18 @@ def phases(networks: dict[str, nn.Module], stop: tuple[int, int] | None = None) 
         return (networks["second"](x) - networks["first"](x).detach()).square().mean()
 
     return [
-        Phase("line", networks["first"], line, steps=120, learning_rate=0.05, cosine=True, validation=lambda: line(1000).item()),
-        Phase("imitation", networks["second"], imitation, steps=150, learning_rate=0.05, average=0.9),
+        Phase(
+            "line",
+            networks["first"],
+            line,
+            steps=120,
+            learning_rate=0.05,
+            cosine=True,
+            validation=lambda: line(1000).item(),
+        ),
+        Phase(
+            "imitation", networks["second"], imitation, steps=150, learning_rate=0.05, average=0.9
+        ),
     ]
 
 
@@ -44,8 +54,16 @@ def fresh() -> dict[str, nn.Module]:
 
 def test_phases_learn_one_after_the_other(tmp_path: Path) -> None:
     networks, told = fresh(), []
-    run(phases(networks), networks, tmp_path, checkpoint_every=50, progress=lambda *news: told.append(news))
-    torch.testing.assert_close(networks["second"].weight, torch.tensor([[1.0, -2.0]]), atol=0.05, rtol=0)
+    run(
+        phases(networks),
+        networks,
+        tmp_path,
+        checkpoint_every=50,
+        progress=lambda *news: told.append(news),
+    )
+    torch.testing.assert_close(
+        networks["second"].weight, torch.tensor([[1.0, -2.0]]), atol=0.05, rtol=0
+    )
     assert [(name, step) for name, step, *_ in told] == [
         ("line", 50),
         ("line", 100),
@@ -72,7 +90,9 @@ def test_an_interrupted_run_resumes_to_the_same_bits(tmp_path: Path, stop: tuple
     for name in whole:
         assert torch.equal(whole[name].weight, resumed[name].weight)
         assert torch.equal(whole[name].bias, resumed[name].bias)
-    assert (tmp_path / "whole/history.csv").read_text() == (tmp_path / "broken/history.csv").read_text()
+    assert (tmp_path / "whole/history.csv").read_text() == (
+        tmp_path / "broken/history.csv"
+    ).read_text()
 
 
 def test_a_finished_run_resumes_to_itself(tmp_path: Path) -> None:
@@ -89,7 +109,10 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(tmp_path: Path
         return network(torch.full((1, 1), torch.nan if step == 12 else 1.0)).square().mean()
 
     phase = Phase("doomed", network, loss, steps=50, learning_rate=0.01)
-    with pytest.raises(TrainingError, match=r"phase doomed, step 12: the loss is nan; the last good state is in .*checkpoint"):
+    with pytest.raises(
+        TrainingError,
+        match=r"phase doomed, step 12: the loss is nan; the last good state is in .*checkpoint",
+    ):
         run([phase], {"network": network}, tmp_path, checkpoint_every=10)
     assert (tmp_path / "checkpoint.safetensors").exists()
     assert all(p.isfinite().all() for p in network.parameters())
@@ -103,16 +126,25 @@ def test_a_gradient_that_is_not_finite_stops_before_it_reaches_the_weights(tmp_p
         return value + (value * 0).sqrt() if step == 3 else value
 
     phase = Phase("steep", network, loss, steps=5, learning_rate=0.01)
-    with pytest.raises(TrainingError, match="phase steep, step 3: the norm of the gradient is nan; nothing is kept yet: lower"):
+    with pytest.raises(
+        TrainingError,
+        match="phase steep, step 3: the norm of the gradient is nan; nothing is kept yet: lower",
+    ):
         run([phase], {"network": network}, tmp_path / "made")
     assert list((tmp_path / "made").iterdir()) == []
     assert all(p.isfinite().all() for p in network.parameters())
 
 
 def test_a_checkpoint_of_other_networks_is_refused(tmp_path: Path) -> None:
-    run([Phase("only", net := nn.Linear(1, 1), lambda _: net(torch.ones(1, 1)).sum(), 1, 0.01)], {"network": net}, tmp_path)
+    run(
+        [Phase("only", net := nn.Linear(1, 1), lambda _: net(torch.ones(1, 1)).sum(), 1, 0.01)],
+        {"network": net},
+        tmp_path,
+    )
     other = nn.Linear(2, 1)
-    with pytest.raises(TrainingError, match=r"not a checkpoint of this training \(.*size mismatch.*settings"):
+    with pytest.raises(
+        TrainingError, match=r"not a checkpoint of this training \(.*size mismatch.*settings"
+    ):
         run([], {"network": other}, tmp_path, resume=True)
 
 
@@ -149,7 +181,12 @@ def test_a_compiled_network_learns_the_same(tmp_path: Path) -> None:
         def loss(step: int, network: torch.nn.Linear = network) -> torch.Tensor:
             return network(torch.randn(8, 4, generator=generator(1, 0, step))).square().mean()
 
-        run([Phase("p", network, loss, 5, 0.1)], {"n": network}, tmp_path / str(compiled), speed=Speed(compiled=compiled))
+        run(
+            [Phase("p", network, loss, 5, 0.1)],
+            {"n": network},
+            tmp_path / str(compiled),
+            speed=Speed(compiled=compiled),
+        )
         results.append(network.weight.detach().clone())
     torch.testing.assert_close(results[0], results[1])
 
@@ -168,4 +205,6 @@ def test_phases_apart_resume_to_the_same_bits(tmp_path: Path) -> None:
     resumed = fresh()
     run(apart(resumed), resumed, tmp_path / "broken", checkpoint_every=50, resume=True)
     assert all(torch.equal(whole[name].weight, resumed[name].weight) for name in whole)
-    assert (tmp_path / "whole/history.csv").read_text() == (tmp_path / "broken/history.csv").read_text()
+    assert (tmp_path / "whole/history.csv").read_text() == (
+        tmp_path / "broken/history.csv"
+    ).read_text()

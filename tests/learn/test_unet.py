@@ -1,4 +1,6 @@
-"""The U-Net: shapes, a slow reference, the circle, independence of the batch, folding, gradients, named errors."""
+"""The U-Net: shapes, a slow reference, the circle, independence of the batch, folding, gradients,
+named errors.
+"""
 
 import pytest
 import torch
@@ -24,14 +26,20 @@ def images(batch: int = 16, dtype: torch.dtype = torch.float32) -> Tensor:
 
 @pytest.mark.parametrize("normalisation", NORMALISATIONS)
 @pytest.mark.parametrize("cyclic", [False, True])
-def test_an_image_keeps_its_shape_and_is_zero_at_first(cyclic: bool, normalisation: type[nn.Module]) -> None:
+def test_an_image_keeps_its_shape_and_is_zero_at_first(
+    cyclic: bool, normalisation: type[nn.Module]
+) -> None:
     out = small(cyclic, normalisation)(images())
     assert out.shape == (16, 7, ALPHA, R)
     assert not out.any()
 
 
 def wrapped(x: Tensor, cyclic: bool) -> Tensor:
-    alpha = torch.cat([x[:, :, -1:], x, x[:, :, :1]], dim=2) if cyclic else functional.pad(x, (0, 0, 1, 1))
+    alpha = (
+        torch.cat([x[:, :, -1:], x, x[:, :, :1]], dim=2)
+        if cyclic
+        else functional.pad(x, (0, 0, 1, 1))
+    )
     return functional.pad(alpha, (1, 1))
 
 
@@ -44,7 +52,9 @@ def test_the_convolution_is_the_sum_over_neighbours(cyclic: bool) -> None:
     for i in range(3):
         for j in range(3):
             seen = padded[:, :, i : i + ALPHA, j : j + R]
-            expected = expected + torch.einsum("oc,bcar->boar", convolution.weight[:, :, i, j], seen)
+            expected = expected + torch.einsum(
+                "oc,bcar->boar", convolution.weight[:, :, i, j], seen
+            )
     torch.testing.assert_close(convolution(x), expected)
 
 
@@ -81,13 +91,19 @@ def test_group_norm_does_not_depend_on_the_batch_in_training_either() -> None:
     assert torch.equal(network(x)[16:32], network(x[16:32]))
 
 
-@pytest.mark.parametrize(("channels", "groups"), [(1, 1), (3, 1), (8, 2), (12, 1), (16, 4), (24, 2), (32, 8), (64, 8)])
-def test_a_group_has_at_least_four_channels_where_there_are_as_many(channels: int, groups: int) -> None:
+@pytest.mark.parametrize(
+    ("channels", "groups"), [(1, 1), (3, 1), (8, 2), (12, 1), (16, 4), (24, 2), (32, 8), (64, 8)]
+)
+def test_a_group_has_at_least_four_channels_where_there_are_as_many(
+    channels: int, groups: int
+) -> None:
     assert group_norm(channels).num_groups == groups
 
 
 @pytest.mark.parametrize("normalisation", NORMALISATIONS)
-def test_a_folded_network_is_the_same_map_without_batch_normalisation(normalisation: type[nn.Module]) -> None:
+def test_a_folded_network_is_the_same_map_without_batch_normalisation(
+    normalisation: type[nn.Module],
+) -> None:
     network, x = shaken(small(True, normalisation).double()), images(dtype=torch.float64)
     folded = network.folded()
     assert not [module for module in folded.modules() if isinstance(module, nn.BatchNorm2d)]
@@ -98,7 +114,9 @@ def test_a_folded_network_is_the_same_map_without_batch_normalisation(normalisat
 def test_every_parameter_gets_a_gradient(normalisation: type[nn.Module]) -> None:
     network = shaken(small(True, normalisation))
     network(images()).square().sum().backward()
-    assert all(parameter.grad is not None and parameter.grad.any() for parameter in network.parameters())
+    assert all(
+        parameter.grad is not None and parameter.grad.any() for parameter in network.parameters()
+    )
 
 
 def test_the_reduction_is_the_product_of_the_strides() -> None:
@@ -106,6 +124,8 @@ def test_the_reduction_is_the_product_of_the_strides() -> None:
 
 
 @pytest.mark.parametrize(("hidden", "downsamples"), [(0, ((1, 1),)), (8, ()), (8, ((2, 0),))])
-def test_a_design_that_is_none_is_named(hidden: int, downsamples: tuple[tuple[int, int], ...]) -> None:
+def test_a_design_that_is_none_is_named(
+    hidden: int, downsamples: tuple[tuple[int, int], ...]
+) -> None:
     with pytest.raises(ModelError, match="expected positive numbers, and at least one downsample"):
         UNetDesign(hidden, downsamples)

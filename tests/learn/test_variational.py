@@ -1,4 +1,6 @@
-"""The variational autoencoder: its two terms against torch's own, its minimum, and that it learns."""
+"""The variational autoencoder: its two terms against torch's own, its minimum, and that
+it learns.
+"""
 
 import math
 
@@ -39,12 +41,20 @@ def test_divergence_is_torchs() -> None:
 def test_divergence_vanishes_at_the_standard_normal_law_alone() -> None:
     zero, process = torch.zeros(2, 3, 4), Variational(1.0)
     assert process.divergence(zero, zero) == 0
-    assert min(process.divergence(zero + a, zero + b) for a, b in ((0.1, 0.0), (-0.1, 0.0), (0.0, 0.1), (0.0, -0.1))) > 0
+    assert (
+        min(
+            process.divergence(zero + a, zero + b)
+            for a, b in ((0.1, 0.0), (-0.1, 0.0), (0.0, 0.1), (0.0, -0.1))
+        )
+        > 0
+    )
 
 
 def test_reconstruction_is_the_mean_negative_log_probability() -> None:
     logits, x = torch.randn(5, 1, 3, 4), torch.randint(2, (5, 1, 3, 4)).float()
-    torch.testing.assert_close(Variational(0.0).reconstruction(logits, x), -Bernoulli(logits=logits).log_prob(x).mean())
+    torch.testing.assert_close(
+        Variational(0.0).reconstruction(logits, x), -Bernoulli(logits=logits).log_prob(x).mean()
+    )
 
 
 def test_reconstruction_of_fractions_is_torchs_cross_entropy() -> None:
@@ -60,12 +70,17 @@ def test_reconstruction_is_least_at_the_right_mean_where_it_is_the_entropy() -> 
     torch.testing.assert_close(least, Bernoulli(probs=x).entropy().mean())
     (gradient,) = torch.autograd.grad(least, best)
     assert gradient.abs().max() < 1e-15
-    assert all(process.reconstruction(best + s * torch.randn_like(best), x) > least for s in (1e-3, 0.1, 3.0))
+    assert all(
+        process.reconstruction(best + s * torch.randn_like(best), x) > least
+        for s in (1e-3, 0.1, 3.0)
+    )
 
 
 def test_samples_follow_the_law_and_pass_gradients() -> None:
     mean = torch.tensor([[1.0, -2.0]]).expand(100_000, -1).clone().requires_grad_()
-    log_variance = torch.tensor([[0.0, 2 * math.log(3.0)]]).expand(100_000, -1).clone().requires_grad_()
+    log_variance = (
+        torch.tensor([[0.0, 2 * math.log(3.0)]]).expand(100_000, -1).clone().requires_grad_()
+    )
     z = Variational(0.0).sample(mean, log_variance, torch.randn(100_000, 2))
     torch.testing.assert_close(z.mean(dim=0), torch.tensor([1.0, -2.0]), atol=0.04, rtol=0)
     torch.testing.assert_close(z.std(dim=0), torch.tensor([1.0, 3.0]), atol=0.04, rtol=0)
@@ -78,8 +93,12 @@ def test_samples_follow_the_law_and_pass_gradients() -> None:
 def test_loss_is_the_weighted_sum(beta: float) -> None:
     mean, log_variance, logits, x = (torch.randn(4, 2, 3) for _ in range(4))
     process, x = Variational(beta), x.sigmoid()
-    loss = process.loss(Fixed(mean, log_variance, logits), x, torch.zeros(4, 1), torch.randn(4, 2, 3))
-    torch.testing.assert_close(loss, process.reconstruction(logits, x) + beta * process.divergence(mean, log_variance))
+    loss = process.loss(
+        Fixed(mean, log_variance, logits), x, torch.zeros(4, 1), torch.randn(4, 2, 3)
+    )
+    torch.testing.assert_close(
+        loss, process.reconstruction(logits, x) + beta * process.divergence(mean, log_variance)
+    )
 
 
 @pytest.mark.parametrize("beta", [-1e-9, math.nan, math.inf])
@@ -99,11 +118,19 @@ def blobs(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
 
 
 def test_training_improves_the_reconstruction_of_held_out_fields() -> None:
-    """Of the cross entropy above its least value, a code that knew nothing but the mean field leaves ten times as much."""
+    """Of the cross entropy above its least value, a code that knew nothing but the mean field
+    leaves ten times as much.
+    """
     generator = torch.Generator().manual_seed(4)
     (x, condition), (held, held_condition) = blobs(512, generator), blobs(128, generator)
     network = ConvolutionalAutoencoder(
-        SHAPE, condition=1, channels=(8, 2), kernels=((2, 2, 1),), strides=((2, 2, 1),), pads=((0, 0, 0),), embedding=8
+        SHAPE,
+        condition=1,
+        channels=(8, 2),
+        kernels=((2, 2, 1),),
+        strides=((2, 2, 1),),
+        pads=((0, 0, 0),),
+        embedding=8,
     )
     process, optimiser = Variational(1e-5), torch.optim.Adam(network.parameters(), lr=2e-2)
     for step in range(120):
@@ -114,7 +141,9 @@ def test_training_improves_the_reconstruction_of_held_out_fields() -> None:
         optimiser.step()
 
     def excess(logits: Tensor) -> float:
-        return (process.reconstruction(logits, held) - Bernoulli(probs=held).entropy().mean()).item()
+        return (
+            process.reconstruction(logits, held) - Bernoulli(probs=held).entropy().mean()
+        ).item()
 
     with torch.no_grad():
         decoded = network.decode(network.encode(held, held_condition)[0], held_condition)

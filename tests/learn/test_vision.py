@@ -1,4 +1,6 @@
-"""The vision transformer: patches, the published networks, a slow reference, independence of the batch."""
+"""The vision transformer: patches, the published networks, a slow reference, independence of the
+batch.
+"""
 
 import math
 from itertools import product
@@ -32,7 +34,9 @@ def shaken(network: VisionTransformer) -> VisionTransformer:
 
 
 def small(shape: Grid, patch: Grid, channels: int = 1) -> VisionTransformer:
-    return VisionTransformer(shape, patch, channels=channels, dim=16, heads=2, hidden=24, blocks=2, condition=5)
+    return VisionTransformer(
+        shape, patch, channels=channels, dim=16, heads=2, hidden=24, blocks=2, condition=5
+    )
 
 
 def inputs(shape: Grid, channels: int = 1, batch: int = 3) -> Inputs:
@@ -70,10 +74,15 @@ def position(network: VisionTransformer, patch: tuple[int, ...]) -> Tensor:
 
 
 def slow(network: VisionTransformer, x: Tensor, time: Tensor, condition: Tensor) -> Tensor:
-    """The same network patch by patch, block by block, as the head of the module and eq. 11 state it."""
+    """The same network patch by patch, block by block, as the head of the module and eq. 11 state
+    it.
+    """
     spans = [range(0, n, p) for n, p in zip(network.shape, network.patch, strict=True)]
     corners = list(product(*spans))
-    regions = [(..., *(slice(c, c + p) for c, p in zip(corner, network.patch, strict=True))) for corner in corners]
+    regions = [
+        (..., *(slice(c, c + p) for c, p in zip(corner, network.patch, strict=True)))
+        for corner in corners
+    ]
     h = torch.stack(
         [
             network.transformer.embedding(x[region].flatten(1))
@@ -83,8 +92,12 @@ def slow(network: VisionTransformer, x: Tensor, time: Tensor, condition: Tensor)
         dim=1,
     )
     angles = FASTEST * time[:, None] * torch.tensor([1e4 ** (-k / 127) for k in range(128)]).to(x)
-    embedded = network.time(torch.cat([angles.sin(), angles.cos()], dim=1)) + network.condition(condition)
-    modulation = network.transformer.modulation(embedded * embedded.sigmoid())[:, None].split(h.shape[-1], dim=-1)
+    embedded = network.time(torch.cat([angles.sin(), angles.cos()], dim=1)) + network.condition(
+        condition
+    )
+    modulation = network.transformer.modulation(embedded * embedded.sigmoid())[:, None].split(
+        h.shape[-1], dim=-1
+    )
     for k, block in enumerate(network.transformer.blocks):
         beta, alpha, gamma, beta_2, alpha_2, gamma_2 = modulation[6 * k : 6 * k + 6]
         h = h + gamma * attention(block, (1 + alpha) * normal(h) + beta)
@@ -105,7 +118,9 @@ def test_patches_put_together_again_are_the_field(shape: Grid, patch: Grid, chan
 
 @pytest.mark.parametrize(("shape", "patch", "channels"), GRIDS)
 def test_each_voxel_is_in_the_patch_it_belongs_to(shape: Grid, patch: Grid, channels: int) -> None:
-    """Label each voxel by the number of its patch, counted along the axes: then a patch is all one label."""
+    """Label each voxel by the number of its patch, counted along the axes: then a patch is all one
+    label.
+    """
     n_patches = [n // p for n, p in zip(shape, patch, strict=True)]
     label = torch.zeros(1, channels, *shape)
     for a, b, c in product(*map(range, shape)):
@@ -113,25 +128,35 @@ def test_each_voxel_is_in_the_patch_it_belongs_to(shape: Grid, patch: Grid, chan
         label[:, :, a, b, c] = (i * n_patches[1] + j) * n_patches[2] + k
     patches = patched(label, patch)
     assert patches.shape == (1, math.prod(n_patches), channels * math.prod(patch))
-    assert torch.equal(patches, torch.arange(float(math.prod(n_patches)))[None, :, None].expand_as(patches))
+    assert torch.equal(
+        patches, torch.arange(float(math.prod(n_patches)))[None, :, None].expand_as(patches)
+    )
 
 
 def test_published_numbers_of_parameters() -> None:
     with torch.device("meta"):
-        dataset_2 = VisionTransformer((45, 16, 9), (3, 16, 1), dim=480, heads=6, hidden=1920, blocks=6, condition=46)
-        dataset_3 = VisionTransformer((45, 50, 18), (3, 5, 2), dim=240, heads=6, hidden=720, blocks=6, condition=46)
+        dataset_2 = VisionTransformer(
+            (45, 16, 9), (3, 16, 1), dim=480, heads=6, hidden=1920, blocks=6, condition=46
+        )
+        dataset_3 = VisionTransformer(
+            (45, 50, 18), (3, 5, 2), dim=240, heads=6, hidden=720, blocks=6, condition=46
+        )
     counts = [sum(p.numel() for p in network.parameters()) for network in (dataset_2, dataset_3)]
     assert counts == [26_042_688, 5_868_870]
 
 
 @pytest.mark.parametrize(("shape", "patch", "channels"), GRIDS)
-def test_a_new_network_is_at_rest_and_its_blocks_are_identities(shape: Grid, patch: Grid, channels: int) -> None:
+def test_a_new_network_is_at_rest_and_its_blocks_are_identities(
+    shape: Grid, patch: Grid, channels: int
+) -> None:
     network = small(shape, patch, channels)
     x, time, condition = inputs(shape, channels)
     assert torch.equal(network(x, time, condition), torch.zeros_like(x))
     nn.init.eye_(network.transformer.final.weight)
     tokens = network.transformer.embedding(patched(x, patch)) + network.transformer.positions()
-    expected = network.transformer.final(nn.functional.layer_norm(tokens, tokens.shape[-1:], eps=1e-6))
+    expected = network.transformer.final(
+        nn.functional.layer_norm(tokens, tokens.shape[-1:], eps=1e-6)
+    )
     torch.testing.assert_close(patched(network(x, time, condition), patch), expected)
 
 
@@ -140,12 +165,16 @@ def test_agrees_with_the_slow_reference(shape: Grid, patch: Grid, channels: int)
     network, given = shaken(small(shape, patch, channels)), inputs(shape, channels)
     torch.testing.assert_close(network(*given), slow(network, *given), rtol=1e-4, atol=1e-5)
     doubles = tuple(i.double() for i in given)
-    torch.testing.assert_close(network.double()(*doubles), slow(network, *doubles), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        network.double()(*doubles), slow(network, *doubles), rtol=1e-4, atol=1e-5
+    )
 
 
 def test_the_exact_gelu_is_near_its_approximation() -> None:
     network, given = shaken(small((6, 8, 3), (3, 8, 1))), inputs((6, 8, 3))
-    exact = VisionTransformer((6, 8, 3), (3, 8, 1), dim=16, heads=2, hidden=24, blocks=2, condition=5, exact_gelu=True)
+    exact = VisionTransformer(
+        (6, 8, 3), (3, 8, 1), dim=16, heads=2, hidden=24, blocks=2, condition=5, exact_gelu=True
+    )
     exact.load_state_dict(network.state_dict())
     difference = (exact(*given) - network(*given)).abs().max()
     assert 0 < difference < 1e-2
@@ -165,7 +194,9 @@ def test_every_parameter_gets_a_gradient_two_steps_off_zero() -> None:
         optimiser.zero_grad()
         (network(*given) - torch.randn_like(given[0])).square().mean().backward()
         optimiser.step()
-    assert [name for name, p in network.named_parameters() if p.grad is None or not (p.grad != 0).any()] == []
+    assert [
+        name for name, p in network.named_parameters() if p.grad is None or not (p.grad != 0).any()
+    ] == []
 
 
 def test_a_row_has_the_same_bits_in_every_batch() -> None:
@@ -173,7 +204,9 @@ def test_a_row_has_the_same_bits_in_every_batch() -> None:
     with torch.inference_mode():
         whole = network(*given)
         for size in (16, 32):
-            parts = [network(*(i[start : start + size] for i in given)) for start in range(0, 64, size)]
+            parts = [
+                network(*(i[start : start + size] for i in given)) for start in range(0, 64, size)
+            ]
             assert torch.equal(torch.cat(parts), whole)
 
 
@@ -192,7 +225,10 @@ def test_without_positions_a_permutation_of_patches_is_a_symmetry() -> None:
     x, time, condition = inputs((6, 8, 3))
     for shift, axis in ((3, 2), (4, 3), (1, 4)):
         torch.testing.assert_close(
-            network(x.roll(shift, axis), time, condition), network(x, time, condition).roll(shift, axis), rtol=1e-4, atol=1e-4
+            network(x.roll(shift, axis), time, condition),
+            network(x, time, condition).roll(shift, axis),
+            rtol=1e-4,
+            atol=1e-4,
         )
 
 
@@ -223,4 +259,6 @@ def test_a_patch_that_does_not_divide_is_refused(patch: Grid, where: str, diviso
 @pytest.mark.parametrize(("dim", "heads"), [(4, 2), (15, 3), (16, 3), (16, 0)])
 def test_a_width_that_does_not_fit_is_refused(dim: int, heads: int) -> None:
     with pytest.raises(ModelError, match=f"dim {dim} with {heads} heads"):
-        VisionTransformer((6, 8, 3), (3, 8, 1), dim=dim, heads=heads, hidden=8, blocks=1, condition=1)
+        VisionTransformer(
+            (6, 8, 3), (3, 8, 1), dim=dim, heads=heads, hidden=8, blocks=1, condition=1
+        )

@@ -1,4 +1,6 @@
-"""Amplification has closed forms: a perfect generator is worth what it makes, a biased one what its own error allows."""
+"""Amplification has closed forms: a perfect generator is worth what it makes, a biased one what its
+own error allows.
+"""
 
 import math
 
@@ -22,7 +24,11 @@ def normal(n: int, seed: int, shift: float = 0.0) -> np.ndarray:
 
 def of_shift(shift: float, seed: int) -> Amplification:
     """The generator of a normal law, off by a shift."""
-    samples = normal(TRUTH, 3 * seed), normal(TRAINING, 3 * seed + 1), normal(GENERATED, 3 * seed + 2, shift)
+    samples = (
+        normal(TRUTH, 3 * seed),
+        normal(TRAINING, 3 * seed + 1),
+        normal(GENERATED, 3 * seed + 2, shift),
+    )
     return amplification(*samples, quantiles=BINS, seed=seed)
 
 
@@ -47,7 +53,9 @@ def mean(values: list[float]) -> tuple[float, float]:
     return float(np.mean(values)), float(np.std(values, ddof=1)) / math.sqrt(len(values))
 
 
-def test_showers_of_a_perfect_generator_are_worth_as_many_real_ones(perfect: list[Amplification]) -> None:
+def test_showers_of_a_perfect_generator_are_worth_as_many_real_ones(
+    perfect: list[Amplification],
+) -> None:
     for place, n in enumerate(perfect[0].sizes):
         distance, error = mean([a.distance[place] for a in perfect])
         assert distance == pytest.approx((BINS - 1) / n, abs=4 * error)
@@ -68,7 +76,9 @@ def test_real_samples_are_worth_themselves(perfect: list[Amplification]) -> None
     assert told / expected == pytest.approx(math.sqrt(2 / (BINS - 1)), rel=0.2)
 
 
-def test_a_biased_generator_saturates_where_its_own_error_says(shifted: list[Amplification]) -> None:
+def test_a_biased_generator_saturates_where_its_own_error_says(
+    shifted: list[Amplification],
+) -> None:
     limit = (BINS - 1) / own_error(SHIFT) / TRAINING
     for a in shifted:
         assert a.plateau is not None
@@ -80,7 +90,9 @@ def test_a_biased_generator_saturates_where_its_own_error_says(shifted: list[Amp
     assert factor == pytest.approx(expected, abs=4 * error + 0.01 * expected)
 
 
-def test_errors_are_the_scatter_from_sample_to_sample(shifted: list[Amplification], perfect: list[Amplification]) -> None:
+def test_errors_are_the_scatter_from_sample_to_sample(
+    shifted: list[Amplification], perfect: list[Amplification]
+) -> None:
     """Of 40 samples the scatter is known to 11 %."""
     for found in (shifted, perfect):
         scatter = np.std([a.distance[-1] for a in found], ddof=1)
@@ -99,11 +111,15 @@ def test_the_distance_at_n_is_the_mean_over_subsamples() -> None:
         contents = np.bincount(np.searchsorted(edges, rng.permutation(made)[:15]), minlength=4) / 15
         drawn.append(4 * np.square(contents - 0.25).sum() - 3 / 2000)
     assert found.sizes.tolist() == [15, 60]
-    assert found.distance[0] == pytest.approx(np.mean(drawn), abs=4 * np.std(drawn) / math.sqrt(len(drawn)))
+    assert found.distance[0] == pytest.approx(
+        np.mean(drawn), abs=4 * np.std(drawn) / math.sqrt(len(drawn))
+    )
 
 
 def test_the_distance_of_all_is_that_of_the_paper() -> None:
-    """q times the sum of squares of contents less 1/q, by hand: eight of ten values in the lower half."""
+    """q times the sum of squares of contents less 1/q, by hand: eight of ten values in the lower
+    half.
+    """
     truth = np.arange(100.0)
     made = np.array([1.0] * 8 + [99.0] * 2)
     found = amplification(truth, truth, made, quantiles=2)
@@ -114,8 +130,15 @@ def test_the_distance_of_all_is_that_of_the_paper() -> None:
 
 
 def test_a_sample_that_the_truth_cannot_tell_from_it_has_a_bound_only() -> None:
-    samples = ((normal(500, 3 * seed), normal(400, 3 * seed + 1), normal(100_000, 3 * seed + 2)) for seed in range(20))
-    bounded = [found for found in (amplification(*some, quantiles=10) for some in samples) if found.bounded[-1]]
+    samples = (
+        (normal(500, 3 * seed), normal(400, 3 * seed + 1), normal(100_000, 3 * seed + 2))
+        for seed in range(20)
+    )
+    bounded = [
+        found
+        for found in (amplification(*some, quantiles=10) for some in samples)
+        if found.bounded[-1]
+    ]
     assert len(bounded) > 10
     for found in bounded:
         assert 0 < found.factor < math.inf
@@ -131,11 +154,19 @@ def test_a_sample_that_the_truth_cannot_tell_from_it_has_a_bound_only() -> None:
 @settings(deadline=None)
 def test_every_number_is_finite(seed: int, n: tuple[int, int, int], whole_numbers: bool) -> None:
     rng = np.random.default_rng(seed)
-    truth, training, made = (np.round(rng.normal(size=k) * 2) if whole_numbers else rng.normal(size=k) for k in n)
+    truth, training, made = (
+        np.round(rng.normal(size=k) * 2) if whole_numbers else rng.normal(size=k) for k in n
+    )
     if len(set(truth)) == 1:
         return
     found = amplification(truth, training, made, quantiles=2, seed=seed)
-    for values in (found.distance, found.distance_error, found.equivalent, found.equivalent_error, found.factors):
+    for values in (
+        found.distance,
+        found.distance_error,
+        found.equivalent,
+        found.equivalent_error,
+        found.factors,
+    ):
         assert np.isfinite(values).all()
     assert (found.equivalent > 0).all()
 
@@ -152,18 +183,24 @@ def test_order_and_scale_do_not_matter_and_seeds_only_to_errors() -> None:
 
 
 def test_weights_of_2_and_0_are_values_twice_and_never() -> None:
-    """Contents, and so D(M) less the noise, are those of the repeated values; the effective size is that of the showers."""
+    """Contents, and so D(M) less the noise, are those of the repeated values; the effective size is
+    that of the showers.
+    """
     truth, known, made = normal(1000, 1), normal(100, 2), normal(300, 3, 0.4)
     twice = np.where(np.arange(300) % 3 == 0, 0.0, np.where(np.arange(300) % 3 == 1, 2.0, 1.0))
     weighted = amplification(truth, known, made, weights=(None, None, twice))
     repeated = amplification(truth, known, np.repeat(made, twice.astype(int)))
     assert weighted.distance[-1] == pytest.approx(repeated.distance[-1])
     assert weighted.distance_error[-1] > 0
-    ones = amplification(truth, known, made, weights=(np.ones(1000), np.full(100, 0.3), np.full(300, 7.0)))
+    ones = amplification(
+        truth, known, made, weights=(np.ones(1000), np.full(100, 0.3), np.full(300, 7.0))
+    )
     plain = amplification(truth, known, made)
     np.testing.assert_allclose(ones.distance, plain.distance)
     assert ones.training_size == pytest.approx(100)
-    halved = amplification(truth, known, made, weights=(None, np.where(np.arange(100) < 50, 1.0, 0.0), None))
+    halved = amplification(
+        truth, known, made, weights=(None, np.where(np.arange(100) < 50, 1.0, 0.0), None)
+    )
     assert halved.training_size == pytest.approx(50)
     assert halved.factor == pytest.approx(2 * plain.factor)
 
@@ -189,16 +226,40 @@ def test_repeated_values_share_a_bin() -> None:
 GOOD = normal(30, 1)
 BAD: dict[str, tuple[tuple[np.ndarray, np.ndarray, np.ndarray], dict[str, object], str]] = {
     "one value": ((GOOD, GOOD[:1], GOOD), {}, "1 values of the training sample"),
-    "NaN": ((GOOD, GOOD, np.append(GOOD, np.nan)), {}, "31 values of the generated sample, 1 not finite"),
-    "constant truth": ((np.ones(30), GOOD, GOOD), {}, "all 30 values of the truth fall into one bin"),
+    "NaN": (
+        (GOOD, GOOD, np.append(GOOD, np.nan)),
+        {},
+        "31 values of the generated sample, 1 not finite",
+    ),
+    "constant truth": (
+        (np.ones(30), GOOD, GOOD),
+        {},
+        "all 30 values of the truth fall into one bin",
+    ),
     "small truth": ((GOOD[:10], GOOD, GOOD), {}, "20 quantiles and 50 replicas for 10 showers"),
     "one bin": ((GOOD, GOOD, GOOD), {"quantiles": 1}, "1 quantiles"),
     "one replica": ((GOOD, GOOD, GOOD), {"replicas": 1}, "1 replicas"),
-    "too many": ((GOOD, GOOD, GOOD), {"sizes": [31]}, "sizes from 31 to 31, expected from 1 to the 30"),
+    "too many": (
+        (GOOD, GOOD, GOOD),
+        {"sizes": [31]},
+        "sizes from 31 to 31, expected from 1 to the 30",
+    ),
     "none": ((GOOD, GOOD, GOOD), {"sizes": [0, 3]}, "sizes from 0 to 3"),
-    "short weights": ((GOOD, GOOD, GOOD), {"weights": (None, np.ones(29), None)}, "weights of the training sample"),
-    "no weight": ((GOOD, GOOD, GOOD), {"weights": (np.zeros(30), None, None)}, "weights of the truth sample"),
-    "negative weight": ((GOOD, GOOD, GOOD), {"weights": (None, None, -np.ones(30))}, "weights of the generated sample"),
+    "short weights": (
+        (GOOD, GOOD, GOOD),
+        {"weights": (None, np.ones(29), None)},
+        "weights of the training sample",
+    ),
+    "no weight": (
+        (GOOD, GOOD, GOOD),
+        {"weights": (np.zeros(30), None, None)},
+        "weights of the truth sample",
+    ),
+    "negative weight": (
+        (GOOD, GOOD, GOOD),
+        {"weights": (None, None, -np.ones(30))},
+        "weights of the generated sample",
+    ),
 }
 
 

@@ -11,7 +11,9 @@ from tests.metrics.samples import drawn, with_moments
 def test_it_is_numpys() -> None:
     rng = np.random.default_rng(1)
     values = rng.normal(size=(200, 6)) @ rng.normal(size=(6, 6)) + 1e3
-    assert layer_correlation(values, np.ones(200)) == pytest.approx(np.corrcoef(values, rowvar=False), abs=1e-12)
+    assert layer_correlation(values, np.ones(200)) == pytest.approx(
+        np.corrcoef(values, rowvar=False), abs=1e-12
+    )
 
 
 def test_weights_are_rows_so_many_times() -> None:
@@ -45,7 +47,9 @@ def test_the_floor_is_the_distance_of_two_full_simulations() -> None:
     pairs = list(zip(samples[::2], samples[1::2], strict=True))
     scores = [correlation_distance(a, b, drawn(a, b, replicas=2)) for a, b in pairs]
     values = np.array([s.value for s in scores])
-    assert np.mean([s.floor for s in scores]) == pytest.approx(values.mean(), abs=4 * values.std() / np.sqrt(len(values)))
+    assert np.mean([s.floor for s in scores]) == pytest.approx(
+        values.mean(), abs=4 * values.std() / np.sqrt(len(values))
+    )
     assert sum(s.resolved for s in scores) <= 1
 
 

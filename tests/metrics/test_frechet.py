@@ -22,21 +22,35 @@ def slow(full: np.ndarray, candidate: np.ndarray) -> float:
 def test_it_is_the_definition() -> None:
     rng = np.random.default_rng(1)
     full, candidate = rng.normal(size=(400, 7)), rng.normal(size=(300, 7)) @ rng.normal(size=(7, 7))
-    assert frechet_distance(full, candidate, drawn(full, candidate)).value == pytest.approx(slow(full, candidate), rel=1e-9)
+    assert frechet_distance(full, candidate, drawn(full, candidate)).value == pytest.approx(
+        slow(full, candidate), rel=1e-9
+    )
 
 
 def test_gaussians_of_known_moments() -> None:
     rng = np.random.default_rng(2)
-    mean, shift, spread, other = np.zeros(3), np.array([1.0, 2.0, -2.0]), np.array([1.0, 4.0, 9.0]), np.array([4.0, 4.0, 1.0])
-    full, candidate = with_moments(rng, 400, mean, np.diag(spread)), with_moments(rng, 500, shift, np.diag(other))
+    mean, shift, spread, other = (
+        np.zeros(3),
+        np.array([1.0, 2.0, -2.0]),
+        np.array([1.0, 4.0, 9.0]),
+        np.array([4.0, 4.0, 1.0]),
+    )
+    full, candidate = (
+        with_moments(rng, 400, mean, np.diag(spread)),
+        with_moments(rng, 500, shift, np.diag(other)),
+    )
     scale = np.abs(full).max(axis=0)
     exact = np.sum((shift**2 + (np.sqrt(spread) - np.sqrt(other)) ** 2) / scale**2)
-    assert frechet_distance(full, candidate, drawn(full, candidate)).value == pytest.approx(exact, rel=1e-9)
+    assert frechet_distance(full, candidate, drawn(full, candidate)).value == pytest.approx(
+        exact, rel=1e-9
+    )
 
 
 def test_the_protocol_is_jetnets() -> None:
     full, candidate = odd_pair()
-    value, error = extrapolated_frechet_distance(full, candidate, least=1000, most=5000, points=4, batches=5)
+    value, error = extrapolated_frechet_distance(
+        full, candidate, least=1000, most=5000, points=4, batches=5
+    )
     assert value == pytest.approx(15.835225662433107, rel=1e-6)
     assert error == pytest.approx(0.6264191000153895, rel=1e-4)
 
@@ -61,7 +75,10 @@ def test_the_floor_is_the_distance_of_two_full_simulations() -> None:
     rng = np.random.default_rng(4)
     basis = rng.normal(size=(8, 8))
     samples = [rng.normal(size=(n, 8)) @ basis for n in (600, 300) * 30]
-    scores = [frechet_distance(a, b, drawn(a, b, replicas=2)) for a, b in zip(samples[::2], samples[1::2], strict=True)]
+    scores = [
+        frechet_distance(a, b, drawn(a, b, replicas=2))
+        for a, b in zip(samples[::2], samples[1::2], strict=True)
+    ]
     floors, values = np.mean([s.floor for s in scores]), [s.value for s in scores]
     assert floors == pytest.approx(np.mean(values), abs=4 * np.std(values) / np.sqrt(len(values)))
 
@@ -76,7 +93,9 @@ def test_rows_may_come_in_any_order_and_in_any_blocks(monkeypatch: pytest.Monkey
     rng = np.random.default_rng(5)
     value = frechet_distance(full, candidate, drawn(full, candidate)).value
     monkeypatch.setattr(frechet, "BLOCK", 17)
-    mixed = frechet_distance(rng.permutation(full), rng.permutation(candidate), drawn(full, candidate)).value
+    mixed = frechet_distance(
+        rng.permutation(full), rng.permutation(candidate), drawn(full, candidate)
+    ).value
     assert mixed == pytest.approx(value, rel=1e-12)
 
 
@@ -120,5 +139,7 @@ def test_a_feature_that_is_not_finite_is_named() -> None:
 
 def test_rows_and_showers_must_agree() -> None:
     full, candidate = odd_pair()
-    with pytest.raises(ShowerValueError, match="300 and 200 rows of features for 300 and 199 showers"):
+    with pytest.raises(
+        ShowerValueError, match="300 and 200 rows of features for 300 and 199 showers"
+    ):
         frechet_distance(full, candidate, drawn(full, candidate[1:]))

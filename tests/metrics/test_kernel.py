@@ -41,7 +41,9 @@ def test_it_is_jetnets() -> None:
 
 
 def test_two_points_on_a_line() -> None:
-    """x = 1 or -1 with equal chance against y = c: E k(x, x') = (2^4 + 0) / 2, E k(y, y') = (c^2 + 1)^4, and the mixed mean."""
+    """x = 1 or -1 with equal chance against y = c: E k(x, x') = (2^4 + 0) / 2, E k(y, y') = (c^2 +
+    1)^4, and the mixed mean.
+    """
     c = 0.5
     full, candidate = np.repeat([[1.0], [-1.0]], 200, axis=0), np.full((300, 1), c)
     exact = 8 + (c**2 + 1) ** 4 - ((1 + c) ** 4 + (1 - c) ** 4)
@@ -61,7 +63,9 @@ def test_equal_laws_are_at_the_floor_and_shifted_ones_are_not(n: int) -> None:
 
 
 @pytest.mark.parametrize("thin", [5000, 150])
-def test_the_floor_is_the_distance_of_two_full_simulations(thin: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_floor_is_the_distance_of_two_full_simulations(
+    thin: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(kernel, "THIN", thin)
     rng = np.random.default_rng(4)
     samples = [rng.uniform(-1, 1, size=(n, 4)) for n in (400, 200) * 30]
@@ -70,7 +74,9 @@ def test_the_floor_is_the_distance_of_two_full_simulations(thin: int, monkeypatc
     values, floors = np.array([s.value for s in scores]), np.array([s.floor for s in scores])
     error = np.hypot(np.std(values), np.std(floors)) / np.sqrt(len(values))
     assert abs(floors.mean() - values.mean()) < 4 * error
-    assert np.sqrt(np.mean([s.floor_error**2 for s in scores])) == pytest.approx(np.std(values), rel=0.4)
+    assert np.sqrt(np.mean([s.floor_error**2 for s in scores])) == pytest.approx(
+        np.std(values), rel=0.4
+    )
 
 
 def test_any_blocks_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,7 +85,9 @@ def test_any_blocks_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernel, "BLOCK", 8 * 300 * 7)
     parts = kernel_distance(full, candidate, drawn(full, candidate), batch_size=100)
     expected = [whole.value, whole.error, whole.floor, whole.floor_error]
-    assert [parts.value, parts.error, parts.floor, parts.floor_error] == pytest.approx(expected, rel=1e-9)
+    assert [parts.value, parts.error, parts.floor, parts.floor_error] == pytest.approx(
+        expected, rel=1e-9
+    )
 
 
 def test_weights_are_chances_to_be_drawn() -> None:
@@ -89,13 +97,17 @@ def test_weights_are_chances_to_be_drawn() -> None:
     weighted = resampling(weights, np.ones(len(candidate)), replicas=2, cuts=5)
     alone = slow(full[:100], candidate, 500)
     score = kernel_distance(full, candidate, weighted, batch_size=500)
-    assert score.value == pytest.approx(np.median(alone), abs=4 * np.std(alone) / np.sqrt(10) * 1.25)
+    assert score.value == pytest.approx(
+        np.median(alone), abs=4 * np.std(alone) / np.sqrt(10) * 1.25
+    )
 
 
 def test_no_feature_varies() -> None:
     zeros = np.zeros((50, 3))
     score = kernel_distance(zeros, zeros, drawn(zeros, zeros))
-    assert [score.value, score.error, score.floor, score.floor_error] == pytest.approx([0, 0, 0, 0], abs=1e-12)
+    assert [score.value, score.error, score.floor, score.floor_error] == pytest.approx(
+        [0, 0, 0, 0], abs=1e-12
+    )
 
 
 def test_features_that_are_not_finite_and_missing_rows_are_errors() -> None:

@@ -1,4 +1,6 @@
-"""Codes of energies are fine and ordered; masses are those of plain weighted counting; nothing depends on batches."""
+"""Codes of energies are fine and ordered; masses are those of plain weighted counting; nothing
+depends on batches.
+"""
 
 import numpy as np
 import pytest
@@ -14,7 +16,10 @@ from caloforge.metrics.measures import decode, encode, histograms, of_cells
 
 def shower_like(rng: np.random.Generator, n: int, cells: int = 100) -> torch.Tensor:
     """Cells over ten orders of magnitude, a third of them empty."""
-    return torch.tensor(10 ** rng.uniform(-5, 4.5, size=(n, cells)) * (rng.random((n, cells)) < 0.67), dtype=torch.float32)
+    return torch.tensor(
+        10 ** rng.uniform(-5, 4.5, size=(n, cells)) * (rng.random((n, cells)) < 0.67),
+        dtype=torch.float32,
+    )
 
 
 def test_every_code_stands_for_one_energy() -> None:

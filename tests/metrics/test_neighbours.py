@@ -1,4 +1,6 @@
-"""Precision and its kin against the definitions in double precision, and what is expected against many samples of one law."""
+"""Precision and its kin against the definitions in double precision, and what is expected against
+many samples of one law.
+"""
 
 from importlib import import_module
 
@@ -26,14 +28,22 @@ def values(n: Neighbours) -> list[float]:
 
 
 def of(full: Tensor, candidate: Tensor, k: int = 5, **options: int) -> Neighbours:
-    return neighbours(full, candidate, drawn(full.numpy(), candidate.numpy(), replicas=2, **options), k)
+    return neighbours(
+        full, candidate, drawn(full.numpy(), candidate.numpy(), replicas=2, **options), k
+    )
 
 
 def normal(seed: int, n: int, features: int = 8) -> Tensor:
     return torch.randn(n, features, generator=torch.Generator().manual_seed(seed))
 
 
-def slow(full: Tensor, candidate: Tensor, k: int, w: np.ndarray | None = None, v: np.ndarray | None = None) -> list[float]:
+def slow(
+    full: Tensor,
+    candidate: Tensor,
+    k: int,
+    w: np.ndarray | None = None,
+    v: np.ndarray | None = None,
+) -> list[float]:
     """The definitions as they are written."""
     x, y = full.double().numpy(), candidate.double().numpy()
     balls = [np.sort(cdist(z, z), axis=1)[:, k] for z in (x, y)]
@@ -42,7 +52,12 @@ def slow(full: Tensor, candidate: Tensor, k: int, w: np.ndarray | None = None, v
     v = np.ones(len(y)) if v is None else v
     w, v = w / w.sum(), v / v.sum()
     in_full, in_candidate = apart < balls[0][:, None], apart < balls[1]
-    return [v @ in_full.any(axis=0), w @ in_candidate.any(axis=1), len(x) / k * (w @ in_full @ v), w @ in_full.any(axis=1)]
+    return [
+        v @ in_full.any(axis=0),
+        w @ in_candidate.any(axis=1),
+        len(x) / k * (w @ in_full @ v),
+        w @ in_full.any(axis=1),
+    ]
 
 
 @pytest.mark.parametrize("k", [1, 3, 5])
@@ -100,21 +115,32 @@ def test_what_is_expected_is_what_second_samples_give(n: int, m: int) -> None:
         found = [shares(run)[number] for run in runs]
         misses = np.array([share.difference for share in found])
         assert abs(misses.mean()) < 4 * misses.std() / np.sqrt(len(runs)), name
-        assert 2 / 3 < np.mean([share.expected_error for share in found]) / misses.std() < 3 / 2, name
+        assert 2 / 3 < np.mean([share.expected_error for share in found]) / misses.std() < 3 / 2, (
+            name
+        )
         assert sum(share.resolved for share in found) <= 4, name
 
 
 @pytest.mark.parametrize("spread", [1500, 160])
-def test_the_error_is_the_scatter_of_new_samples(spread: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_is_the_scatter_of_new_samples(
+    spread: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "SPREAD", spread)
     runs = [of(normal(2000 + i, 160), 1.3 * normal(7000 + i, 200), cuts=10) for i in range(40)]
     for number, name in enumerate(NAMES):
         found = [shares(run)[number] for run in runs]
-        assert 0.6 < np.mean([share.error for share in found]) / np.std([share.value for share in found]) < 1.8, name
+        assert (
+            0.6
+            < np.mean([share.error for share in found]) / np.std([share.value for share in found])
+            < 1.8
+        ), name
 
 
 def test_other_laws_are_resolved_on_either_side() -> None:
-    wide, narrow = of(normal(12, 500), 1.3 * normal(13, 500)), of(normal(12, 500), 0.7 * normal(13, 500))
+    wide, narrow = (
+        of(normal(12, 500), 1.3 * normal(13, 500)),
+        of(normal(12, 500), 0.7 * normal(13, 500)),
+    )
     assert wide.precision.resolved
     assert wide.precision.difference < 0
     assert narrow.precision.resolved
@@ -147,7 +173,9 @@ def test_copies_of_one_shower_have_empty_balls(empty: int) -> None:
 def test_nothing_is_in_empty_balls() -> None:
     ones = torch.ones(60, 4)
     found = of(ones, ones)
-    assert [x for s in shares(found) for x in (s.value, s.error, s.expected, s.expected_error)] == [0] * 16
+    assert [x for s in shares(found) for x in (s.value, s.error, s.expected, s.expected_error)] == [
+        0
+    ] * 16
 
 
 def test_logarithms_of_voxels() -> None:

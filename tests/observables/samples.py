@@ -24,7 +24,11 @@ def like(showers: Showers, deposits: torch.Tensor) -> Showers:
 
 def pairs(calorimeters: list[Calorimeter]) -> list[tuple[Calorimeter, Observable]]:
     """Each calorimeter with each observable that it allows."""
-    return [(calorimeter, observable) for calorimeter in calorimeters for observable in catalogue(calorimeter)]
+    return [
+        (calorimeter, observable)
+        for calorimeter in calorimeters
+        for observable in catalogue(calorimeter)
+    ]
 
 
 def name(thing: Calorimeter | Observable) -> str:
@@ -32,4 +36,8 @@ def name(thing: Calorimeter | Observable) -> str:
     return thing.name
 
 
-ONE_OF_A_KIND: list[Calorimeter] = [*SMALL, RegularGrid("odd", (3, 5, 2), (2.0, 2.0, 1.0)), ild_ecal()]
+ONE_OF_A_KIND: list[Calorimeter] = [
+    *SMALL,
+    RegularGrid("odd", (3, 5, 2), (2.0, 2.0, 1.0)),
+    ild_ecal(),
+]

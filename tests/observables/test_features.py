@@ -46,34 +46,62 @@ def showers(reference: dict[str, np.ndarray]) -> Showers:
     rows = np.repeat(np.arange(len(reference["counts"])), reference["counts"])
     deposits = np.zeros((len(reference["counts"]), 6480), dtype=np.float32)
     deposits[rows, reference["cells"]] = reference["deposits"]
-    return Showers(torch.from_numpy(deposits), Particles(torch.from_numpy(reference["energies"])), calochallenge_2())
+    return Showers(
+        torch.from_numpy(deposits),
+        Particles(torch.from_numpy(reference["energies"])),
+        calochallenge_2(),
+    )
 
 
 @pytest.mark.parametrize(
     ("key", "function"),
     [
-        *(("E_tot", total_energy), ("E_layers", layer_energies), ("sparsity", lambda s: sparsity(s, THRESHOLD))),
+        *(
+            ("E_tot", total_energy),
+            ("E_layers", layer_energies),
+            ("sparsity", lambda s: sparsity(s, THRESHOLD)),
+        ),
         *(("EC_eta", layer_centre_x), ("EC_phi", layer_centre_y), ("EC_r", layer_centre_r)),
         *(("width_eta", layer_width_x), ("width_phi", layer_width_y), ("width_r", layer_width_r)),
     ],
 )
-def test_each_feature_is_that_of_the_challenges_code(key: str, function, reference, showers: Showers) -> None:  # noqa: ANN001 (fixtures)
+def test_each_feature_is_that_of_the_challenges_code(
+    key: str,
+    function,  # noqa: ANN001 (a fixture)
+    reference,  # noqa: ANN001 (a fixture)
+    showers: Showers,
+) -> None:
     np.testing.assert_allclose(function(showers).numpy(), reference[key], rtol=1e-9, atol=1e-6)
 
 
-def test_features_are_in_the_order_of_the_challenges_code(reference: dict[str, np.ndarray], showers: Showers) -> None:
+def test_features_are_in_the_order_of_the_challenges_code(
+    reference: dict[str, np.ndarray], showers: Showers
+) -> None:
     z = reference
     lengths = [z[key] / 100 for key in ("EC_eta", "EC_phi", "width_eta", "width_phi")]
     columns = [np.log10(z["energies"])[:, None], np.log10(z["E_layers"] + 1e-8), *lengths]
-    columns += [np.log10(z["E_tot"] + 1e-8)[:, None], z["sparsity"], z["EC_r"] / 100, z["width_r"] / 100]
+    columns += [
+        np.log10(z["E_tot"] + 1e-8)[:, None],
+        z["sparsity"],
+        z["EC_r"] / 100,
+        z["width_r"] / 100,
+    ]
     np.testing.assert_allclose(
-        high_level_features(showers, THRESHOLD).numpy(), np.concatenate(columns, axis=1), rtol=1e-9, atol=1e-8
+        high_level_features(showers, THRESHOLD).numpy(),
+        np.concatenate(columns, axis=1),
+        rtol=1e-9,
+        atol=1e-8,
     )
 
 
 @pytest.mark.parametrize(
     ("name", "n"),
-    [("calochallenge-1-photons", 30), ("calochallenge-1-pions", 46), ("calochallenge-2", 362), ("calochallenge-3", 362)],
+    [
+        ("calochallenge-1-photons", 30),
+        ("calochallenge-1-pions", 46),
+        ("calochallenge-2", 362),
+        ("calochallenge-3", 362),
+    ],
 )
 def test_a_data_set_has_its_published_number_of_features(name: str, n: int) -> None:
     calorimeter = named_calorimeters()[name]
@@ -97,13 +125,21 @@ def test_every_feature_is_finite_and_has_a_name_of_its_own(calorimeter: Calorime
 def test_features_go_by_their_names() -> None:
     calorimeter = named_calorimeters()["calochallenge-1-photons"]
     showers = random_showers(calorimeter, n=3)
-    feature = dict(zip(feature_names(calorimeter), high_level_features(showers, 5.0).T, strict=True))
+    feature = dict(
+        zip(feature_names(calorimeter), high_level_features(showers, 5.0).T, strict=True)
+    )
     torch.testing.assert_close(feature["log10 E incident"], showers.energies.double().log10())
     torch.testing.assert_close(feature["log10 E, layer 12"], layer_energies(showers)[:, 4].log10())
-    torch.testing.assert_close(feature["centre y / 100 mm, layer 2"], layer_centre_y(showers)[:, 1] / 100)
-    torch.testing.assert_close(feature["width x / 100 mm, layer 1"], layer_width_x(showers)[:, 0] / 100)
+    torch.testing.assert_close(
+        feature["centre y / 100 mm, layer 2"], layer_centre_y(showers)[:, 1] / 100
+    )
+    torch.testing.assert_close(
+        feature["width x / 100 mm, layer 1"], layer_width_x(showers)[:, 0] / 100
+    )
     torch.testing.assert_close(feature["sparsity, layer 12"], sparsity(showers, 5.0)[:, 4])
-    torch.testing.assert_close(feature["width r / 100 mm, layer 12"], layer_width_r(showers)[:, 4] / 100)
+    torch.testing.assert_close(
+        feature["width r / 100 mm, layer 12"], layer_width_r(showers)[:, 4] / 100
+    )
 
 
 @pytest.mark.parametrize("calorimeter", CALORIMETERS, ids=name_of)

@@ -1,4 +1,6 @@
-"""Laws of centres, widths, rings and shares over the catalogue, beside plain loops and cases computed by hand."""
+"""Laws of centres, widths, rings and shares over the catalogue, beside plain loops and cases
+computed by hand.
+"""
 
 import math
 from itertools import pairwise
@@ -57,10 +59,29 @@ every_calorimeter = pytest.mark.parametrize("calorimeter", CALORIMETERS, ids=nam
 every_small = pytest.mark.parametrize("calorimeter", SMALL, ids=name_of)
 every_pair = pytest.mark.parametrize(("calorimeter", "observable"), pairs(SMALL), ids=name)
 
-GROW = {"energy_sum", "max_energy", "layer_energies", "layer_energy", "profile_x", "profile_y", "profile_r", "cell_energy"}
+GROW = {
+    "energy_sum",
+    "max_energy",
+    "layer_energies",
+    "layer_energy",
+    "profile_x",
+    "profile_y",
+    "profile_r",
+    "cell_energy",
+}
 GROW |= {"response", "max_fraction", "cell_energy_log"}
 COUNT = {"n_hits", "occupancy", "sparsity", "u_ratios"}
-TURN = {"profile_x", "profile_y", "centre_x", "centre_y", "width_x", "width_y", "cell_energy", "cell_energy_log", "depth_alpha"}
+TURN = {
+    "profile_x",
+    "profile_y",
+    "centre_x",
+    "centre_y",
+    "width_x",
+    "width_y",
+    "cell_energy",
+    "cell_energy_log",
+    "depth_alpha",
+}
 TURN |= {"layer_centre_x", "layer_centre_y", "layer_width_x", "layer_width_y"}
 
 
@@ -69,7 +90,9 @@ def close(a: torch.Tensor, b: torch.Tensor, atol: float = 1e-9) -> None:
 
 
 @every_pair
-def test_twice_the_deposits_double_energies_and_leave_shares_and_shapes(calorimeter: Calorimeter, observable: Observable) -> None:
+def test_twice_the_deposits_double_energies_and_leave_shares_and_shapes(
+    calorimeter: Calorimeter, observable: Observable
+) -> None:
     showers = random_showers(calorimeter)
     doubled = like(showers, 2 * showers.deposits)
     if observable.name not in COUNT:
@@ -79,7 +102,9 @@ def test_twice_the_deposits_double_energies_and_leave_shares_and_shapes(calorime
 
 
 @every_pair
-def test_each_shower_is_measured_by_itself(calorimeter: Calorimeter, observable: Observable) -> None:
+def test_each_shower_is_measured_by_itself(
+    calorimeter: Calorimeter, observable: Observable
+) -> None:
     showers = random_showers(calorimeter)
     order = torch.randperm(len(showers))
     close(observable.function(showers[order]), observable.function(showers)[order])
@@ -87,15 +112,22 @@ def test_each_shower_is_measured_by_itself(calorimeter: Calorimeter, observable:
 
 
 @every_pair
-def test_what_is_no_length_along_x_or_y_does_not_see_the_symmetries(calorimeter: Calorimeter, observable: Observable) -> None:
+def test_what_is_no_length_along_x_or_y_does_not_see_the_symmetries(
+    calorimeter: Calorimeter, observable: Observable
+) -> None:
     showers = random_showers(calorimeter, n=2)
     if observable.name not in TURN:
         for image in calorimeter.symmetries:
-            close(observable.function(like(showers, showers.deposits[:, image])), observable.function(showers))
+            close(
+                observable.function(like(showers, showers.deposits[:, image])),
+                observable.function(showers),
+            )
 
 
 @every_small
-def test_centres_turn_with_the_shower_and_widths_keep_their_sum_of_squares(calorimeter: Calorimeter) -> None:
+def test_centres_turn_with_the_shower_and_widths_keep_their_sum_of_squares(
+    calorimeter: Calorimeter,
+) -> None:
     showers = random_showers(calorimeter, n=2)
     tells = _tells_azimuth(calorimeter)
     xy = calorimeter.centres[tells, :2]
@@ -103,7 +135,11 @@ def test_centres_turn_with_the_shower_and_widths_keep_their_sum_of_squares(calor
         motion = torch.linalg.pinv(calorimeter.centres[image][tells, :2]) @ xy
         turned = like(showers, showers.deposits[:, image])
         for x, y in ((centre_x, centre_y), (layer_centre_x, layer_centre_y)):
-            close(torch.stack([x(turned), y(turned)], -1), torch.stack([x(showers), y(showers)], -1) @ motion, 1e-6)
+            close(
+                torch.stack([x(turned), y(turned)], -1),
+                torch.stack([x(showers), y(showers)], -1) @ motion,
+                1e-6,
+            )
         for x, y in ((width_x, width_y), (layer_width_x, layer_width_y)):
             close(x(turned) ** 2 + y(turned) ** 2, x(showers) ** 2 + y(showers) ** 2, 1e-6)
 
@@ -114,7 +150,9 @@ def test_a_shower_without_energy_has_finite_values(calorimeter: Calorimeter) -> 
     for observable in catalogue(calorimeter):
         values = observable.function(nothing)
         expected = 1 if observable.name == "sparsity" else 0
-        assert torch.equal(values.double(), torch.full_like(values, expected, dtype=torch.float64)), observable.name
+        assert torch.equal(
+            values.double(), torch.full_like(values, expected, dtype=torch.float64)
+        ), observable.name
 
 
 @pytest.mark.parametrize("calorimeter", ONE_OF_A_KIND, ids=name_of)
@@ -145,7 +183,12 @@ def test_layers_are_those_of_a_plain_loop(calorimeter: Calorimeter) -> None:
         cells = calorimeter.layers == layer
         e = showers.deposits[:, cells].double()
         x, y, _ = calorimeter.centres[cells].unbind(-1)
-        _compare(e, torch.hypot(x, y), layer_centre_r(showers)[:, layer], layer_width_r(showers)[:, layer])
+        _compare(
+            e,
+            torch.hypot(x, y),
+            layer_centre_r(showers)[:, layer],
+            layer_width_r(showers)[:, layer],
+        )
         if tells[cells].all():
             column = LAYER_CENTRE_X.labels_of(calorimeter).index(label)
             _compare(e, x, layer_centre_x(showers)[:, column], layer_width_x(showers)[:, column])
@@ -180,7 +223,9 @@ def _compare(e: torch.Tensor, q: torch.Tensor, centre: torch.Tensor, width: torc
 def _tells_azimuth(calorimeter: Calorimeter) -> torch.Tensor:
     if not isinstance(calorimeter, CylinderGrid):
         return torch.ones(calorimeter.n_cells, dtype=torch.bool)
-    return torch.tensor([layer.n_alpha > 1 for layer in calorimeter.cylinder_layers])[calorimeter.layers]
+    return torch.tensor([layer.n_alpha > 1 for layer in calorimeter.cylinder_layers])[
+        calorimeter.layers
+    ]
 
 
 def _layer_labels(calorimeter: Calorimeter) -> list[str]:
@@ -197,10 +242,14 @@ def test_rings_share_out_the_energy_and_the_depth(calorimeter: Calorimeter) -> N
 
 @pytest.mark.parametrize("calorimeter", [*SMALL, CYLINDERS[0]], ids=name_of)
 def test_the_cells_of_a_ring_lie_in_it(calorimeter: Calorimeter) -> None:
-    one_each = Showers(torch.eye(calorimeter.n_cells), Particles(torch.ones(calorimeter.n_cells)), calorimeter)
+    one_each = Showers(
+        torch.eye(calorimeter.n_cells), Particles(torch.ones(calorimeter.n_cells)), calorimeter
+    )
     ring = profile_r(one_each).argmax(1)
     edges = [_edges(label) for label in DEPTH_R.labels_of(calorimeter)]
-    assert PROFILE_R.positions_of(calorimeter).tolist() == pytest.approx([(low + high) / 2 for low, high in edges], rel=1e-4)
+    assert PROFILE_R.positions_of(calorimeter).tolist() == pytest.approx(
+        [(low + high) / 2 for low, high in edges], rel=1e-4
+    )
     assert all(a[1] == b[0] for a, b in pairwise(edges))
     low, high = torch.tensor(edges, dtype=torch.float64)[ring].unbind(-1)
     r = calorimeter.centres[:, :2].norm(dim=1)
@@ -222,7 +271,9 @@ def _edges(label: str) -> tuple[float, float]:
     ],
     ids=["photons", "pions", "alike"],
 )
-def test_rings_are_the_finest_that_no_voxel_straddles(cylinder: CylinderGrid, edges: list[float]) -> None:
+def test_rings_are_the_finest_that_no_voxel_straddles(
+    cylinder: CylinderGrid, edges: list[float]
+) -> None:
     found = [_edges(label) for label in DEPTH_R.labels_of(cylinder)]
     assert [low for low, _ in found] + [found[-1][1]] == pytest.approx(edges)
 
@@ -243,7 +294,10 @@ def test_energies_of_layers_are_had_back_from_their_ratios(calorimeter: Calorime
 @every_calorimeter
 def test_the_brightest_cells_are_found(calorimeter: Calorimeter) -> None:
     showers = random_showers(calorimeter, n=4)
-    falling = showers.deposits.double().sort(dim=1, descending=True).values.cumsum(1) / total_energy(showers)[:, None]
+    falling = (
+        showers.deposits.double().sort(dim=1, descending=True).values.cumsum(1)
+        / total_energy(showers)[:, None]
+    )
     numbers = [n for n in (1, 2, 5, 10, 20, 50) if n <= calorimeter.n_cells]
     close(brightest_fractions(showers), falling[:, [n - 1 for n in numbers]])
     close(brightest_fractions(showers)[:, 0] * response(showers), max_fraction(showers))
@@ -261,11 +315,16 @@ def test_sectors_are_those_that_all_layers_with_bins_share() -> None:
     showers = random_showers(uneven, n=2)
     e = showers.deposits.double()
     first, second = e[:, 5:35].reshape(2, 10, 3), e[:, 35:53].reshape(2, 6, 3)
-    halves = [(first[:, 5 * k : 5 * k + 5].sum((1, 2)), second[:, 3 * k : 3 * k + 3].sum((1, 2))) for k in range(2)]
+    halves = [
+        (first[:, 5 * k : 5 * k + 5].sum((1, 2)), second[:, 3 * k : 3 * k + 3].sum((1, 2)))
+        for k in range(2)
+    ]
     close(depth_alpha(showers), torch.stack([(a + 2 * b) / (a + b) for a, b in halves], dim=1))
 
 
-@pytest.mark.parametrize("calorimeter", [RegularGrid("box", (2, 2, 2), (1, 1, 1)), CYLINDERS[-2]], ids=name_of)
+@pytest.mark.parametrize(
+    "calorimeter", [RegularGrid("box", (2, 2, 2), (1, 1, 1)), CYLINDERS[-2]], ids=name_of
+)
 def test_no_sectors_is_a_named_error(calorimeter: Calorimeter) -> None:
     with pytest.raises(GeometryError, match=f"'{calorimeter.name}'.*no bins in alpha in common"):
         depth_alpha(random_showers(calorimeter))
@@ -296,7 +355,9 @@ def test_two_cells_by_hand() -> None:
 
 
 def test_one_ring_of_four_by_hand() -> None:
-    ring = CylinderGrid("ring", (CylinderLayer((0, 2, 4), 4, 1.0, 5), CylinderLayer((0, 2, 4), 1, 1.0, 8)))
+    ring = CylinderGrid(
+        "ring", (CylinderLayer((0, 2, 4), 4, 1.0, 5), CylinderLayer((0, 2, 4), 1, 1.0, 8))
+    )
     deposits = torch.zeros(1, 10)
     deposits[0, [1, 3, 9]] = torch.tensor([1.0, 1.0, 6.0])
     showers = Showers(deposits, Particles(torch.ones(1)), ring)
@@ -311,7 +372,9 @@ def test_one_ring_of_four_by_hand() -> None:
 
 
 @every_calorimeter
-def test_the_catalogue_leaves_out_what_the_calorimeter_cannot_tell(calorimeter: Calorimeter) -> None:
+def test_the_catalogue_leaves_out_what_the_calorimeter_cannot_tell(
+    calorimeter: Calorimeter,
+) -> None:
     names = {o.name for o in catalogue(calorimeter)}
     assert {o.name for o in SQUIRELS} - {"profile_x", "profile_y"} <= names
     assert ("centre_z" in names) == ("layer_energy" in names) == (calorimeter.n_layers > 1)
@@ -323,5 +386,8 @@ def test_the_catalogue_leaves_out_what_the_calorimeter_cannot_tell(calorimeter: 
 def test_a_tower_tells_depth_alone() -> None:
     (tower,) = [c for c in CALORIMETERS if c.name == "tower"]
     names = {o.name for o in catalogue(tower)}
-    assert not {"centre_x", "radius_mean", "profile_r", "layer_centre_r", "depth_r", "depth_alpha"} & names
+    assert (
+        not {"centre_x", "radius_mean", "profile_r", "layer_centre_r", "depth_r", "depth_alpha"}
+        & names
+    )
     assert {"centre_z", "width_z", "u_ratios", "sparsity"} <= names

@@ -1,4 +1,6 @@
-"""Laws of observables: conservation, agreement with plain loops, invariance under batching and symmetry."""
+"""Laws of observables: conservation, agreement with plain loops, invariance under batching and
+symmetry.
+"""
 
 from itertools import combinations
 
@@ -53,18 +55,24 @@ def test_profiles_share_out_the_total_energy(grid: RegularGrid, profile) -> None
 
 @pytest.mark.parametrize("grid", GRIDS, ids=name_of)
 @pytest.mark.parametrize("observable", [PROFILE_X, PROFILE_Y], ids=lambda o: o.name)
-def test_the_mean_position_of_a_profile_is_that_of_the_cells(grid: RegularGrid, observable: Observable) -> None:
+def test_the_mean_position_of_a_profile_is_that_of_the_cells(
+    grid: RegularGrid, observable: Observable
+) -> None:
     showers = random_showers(grid)
     assert observable.positions is not None
     weighted = observable.function(showers) @ observable.positions(grid)
     axis = (PROFILE_X, PROFILE_Y).index(observable)
-    torch.testing.assert_close(weighted, showers.deposits.double() @ grid.centres[:, axis], rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(
+        weighted, showers.deposits.double() @ grid.centres[:, axis], rtol=1e-6, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("calorimeter", CALORIMETERS, ids=name_of)
 def test_values_are_those_of_a_plain_loop(calorimeter: Calorimeter) -> None:
     showers = random_showers(calorimeter, n=3)
-    for i, (cells, energy) in enumerate(zip(showers.deposits.tolist(), showers.energies.tolist(), strict=True)):
+    for i, (cells, energy) in enumerate(
+        zip(showers.deposits.tolist(), showers.energies.tolist(), strict=True)
+    ):
         assert total_energy(showers)[i] == pytest.approx(sum(cells))
         assert response(showers)[i] == pytest.approx(sum(cells) / energy)
         assert max_energy(showers)[i] == max(cells)
@@ -124,7 +132,11 @@ def test_what_is_not_a_position_does_not_see_the_symmetries(grid: RegularGrid) -
 def test_exchanging_x_and_y_exchanges_the_profiles() -> None:
     grid = pbwo4_crystals()
     showers = random_showers(grid)
-    transposed = Showers(showers.deposits.reshape(-1, 10, 10).transpose(1, 2).reshape(-1, 100), showers.particles, grid)
+    transposed = Showers(
+        showers.deposits.reshape(-1, 10, 10).transpose(1, 2).reshape(-1, 100),
+        showers.particles,
+        grid,
+    )
     torch.testing.assert_close(profile_x(transposed), profile_y(showers), rtol=1e-12, atol=0)
 
 
@@ -157,7 +169,16 @@ def test_a_cylinder_has_no_profile_in_x() -> None:
 def test_the_crystals_have_the_observables_of_the_paper_first() -> None:
     assert catalogue(pbwo4_crystals())[: len(SQUIRELS)] == SQUIRELS
     assert {o.name for o in catalogue(pbwo4_crystals())[len(SQUIRELS) :]} == {
-        *("profile_r", "occupancy", "centre_x", "centre_y", "width_x", "width_y", "radius_mean", "radius_rms"),
+        *(
+            "profile_r",
+            "occupancy",
+            "centre_x",
+            "centre_y",
+            "width_x",
+            "width_y",
+            "radius_mean",
+            "radius_rms",
+        ),
         "brightest_fractions",
     }
 
@@ -175,14 +196,18 @@ def test_one_threshold_holds_for_all_observables_that_count_cells(calorimeter: C
     plain, raised = catalogue(calorimeter), catalogue(calorimeter, threshold=20.0)
     assert raised == catalogue(calorimeter, threshold=20.0)
     changed = {o.name: o for o, p in zip(raised, plain, strict=True) if o != p}
-    assert set(changed) == {"cell_energy_log", "n_hits", "occupancy"} | ({"sparsity"} if calorimeter.n_layers > 1 else set())
+    assert set(changed) == {"cell_energy_log", "n_hits", "occupancy"} | (
+        {"sparsity"} if calorimeter.n_layers > 1 else set()
+    )
     assert all("20 MeV" in o.title for o in changed.values())
     assert changed["cell_energy_log"].threshold == 20.0
     lit = (showers.deposits > 20).double()
     assert torch.equal(changed["n_hits"].function(showers).double(), lit.sum(1))
     torch.testing.assert_close(changed["occupancy"].function(showers), lit.mean(1))
     if "sparsity" in changed:
-        dark = [1 - lit[:, calorimeter.layers == layer].mean(1) for layer in range(calorimeter.n_layers)]
+        dark = [
+            1 - lit[:, calorimeter.layers == layer].mean(1) for layer in range(calorimeter.n_layers)
+        ]
         torch.testing.assert_close(changed["sparsity"].function(showers), torch.stack(dark, dim=1))
 
 

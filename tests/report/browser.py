@@ -15,7 +15,12 @@ from typing import Any
 from websockets.sync.client import ClientConnection, connect
 
 BROWSER = next(
-    (path for name in ("chromium", "chromium-browser", "google-chrome", "chrome") if (path := shutil.which(name))), None
+    (
+        path
+        for name in ("chromium", "chromium-browser", "google-chrome", "chrome")
+        if (path := shutil.which(name))
+    ),
+    None,
 )
 """The browser; None where none is installed."""
 
@@ -69,9 +74,23 @@ class Page:
         elif event == "Log.entryAdded" and what["entry"]["level"] in ("error", "warning"):
             self.complaints.append(what["entry"]["text"])
 
-    def see(self, path: Path, *, width: int = 1280, height: int = 800, dark: bool = False, scripts: bool = True) -> None:
+    def see(
+        self,
+        path: Path,
+        *,
+        width: int = 1280,
+        height: int = 800,
+        dark: bool = False,
+        scripts: bool = True,
+    ) -> None:
         """Open a file, and wait until it is loaded."""
-        self.command("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+        self.command(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=False,
+        )
         self.darken(dark)
         self.command("Emulation.setScriptExecutionDisabled", value=not scripts)
         self.command("Page.navigate", url=path.resolve().as_uri())
@@ -84,7 +103,9 @@ class Page:
 
     def ask(self, script: str) -> Any:
         """The value of an expression in the page, a promise's when it is kept."""
-        found = self.command("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        found = self.command(
+            "Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True
+        )
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")
 
@@ -96,7 +117,9 @@ class Page:
             time.sleep(0.05)
 
     def picture(self, **clip: float) -> bytes:
-        """What is seen, or the part of the page with ``x``, ``y``, ``width`` and ``height``, as PNG."""
+        """What is seen, or the part of the page with ``x``, ``y``, ``width`` and ``height``, as
+        PNG.
+        """
         part = {"clip": {**clip, "scale": 1}, "captureBeyondViewport": True} if clip else {}
         return base64.b64decode(self.command("Page.captureScreenshot", **part)["data"])
 
@@ -107,7 +130,9 @@ def browsing() -> Iterator[Page]:
     assert BROWSER is not None
     with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         command = [BROWSER, *_FLAGS, f"--user-data-dir={folder}", "about:blank"]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+        process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
         try:
             with connect(_address(Path(folder)), max_size=None, proxy=None) as connection:
                 yield Page(connection)
@@ -125,6 +150,8 @@ def _address(folder: Path) -> str:
         assert time.monotonic() < deadline, "the browser did not start"
         time.sleep(0.05)
     port = port_file.read_text().split()[0]
-    with build_opener(ProxyHandler({})).open(f"http://127.0.0.1:{port}/json/list", timeout=_PATIENCE) as answer:
+    with build_opener(ProxyHandler({})).open(
+        f"http://127.0.0.1:{port}/json/list", timeout=_PATIENCE
+    ) as answer:
         tabs = json.load(answer)
     return next(tab["webSocketDebuggerUrl"] for tab in tabs if tab["type"] == "page")

@@ -20,9 +20,16 @@ def energies(n: int, low: float = 10 * GeV, high: float = 100 * GeV, seed: int =
 
 
 def toy(
-    energy: torch.Tensor, *, width: float = 25.0, scale: float = 0.99, seed: int = 1, calorimeter: Calorimeter | None = None
+    energy: torch.Tensor,
+    *,
+    width: float = 25.0,
+    scale: float = 0.99,
+    seed: int = 1,
+    calorimeter: Calorimeter | None = None,
 ) -> Showers:
-    """Energies shared out to the cells by a Gaussian profile of that width, in mm, each cell fluctuating on its own."""
+    """Energies shared out to the cells by a Gaussian profile of that width, in mm, each cell
+    fluctuating on its own.
+    """
     calorimeter = calorimeter or pbwo4_crystals()
     generator = torch.Generator().manual_seed(seed)
     radius = calorimeter.centres[:, :2].norm(dim=1).float()
@@ -34,12 +41,18 @@ def toy(
 
 
 def judged(
-    n: int = 600, *, low: float = 50 * GeV, high: float = 50 * GeV, observables: tuple[Observable, ...] | None = None
+    n: int = 600,
+    *,
+    low: float = 50 * GeV,
+    high: float = 50 * GeV,
+    observables: tuple[Observable, ...] | None = None,
 ) -> Evaluation:
     """A wide and a perfect candidate against the full simulation."""
     energy = energies(n, low, high)
     candidates = {"wide": toy(energy, width=30.0, seed=2), "perfect": toy(energy, seed=3)}
-    return evaluate(toy(energy), candidates, full_name="Full", observables=observables, settings=QUICK)
+    return evaluate(
+        toy(energy), candidates, full_name="Full", observables=observables, settings=QUICK
+    )
 
 
 class Watched:
@@ -80,9 +93,13 @@ def watched(showers: Showers) -> tuple[ShowerSource, Watched]:
 
 
 def complete(observables: tuple[Observable, ...] | None = None) -> Evaluation:
-    """An evaluation with all that it can have, of a calorimeter of three layers: classifiers, times, amplification."""
+    """An evaluation with all that it can have, of a calorimeter of three layers: classifiers,
+    times, amplification.
+    """
     energy = energies(120)
-    calorimeter = CylinderGrid("toy-3", tuple(CylinderLayer((0, 10, 20, 40), 4, id=k) for k in (0, 1, 12)))
+    calorimeter = CylinderGrid(
+        "toy-3", tuple(CylinderLayer((0, 10, 20, 40), 4, id=k) for k in (0, 1, 12))
+    )
     candidates = {
         "fast": toy(energy, width=30.0, seed=2, calorimeter=calorimeter),
         "refined": toy(energy, seed=3, calorimeter=calorimeter),

@@ -48,7 +48,9 @@ def counts(page: Page) -> list[int]:
 
 
 def test_nothing_is_loaded_and_nothing_complained_of(report: Path, page: Page) -> None:
-    assert [r for r in page.requests if not r.startswith(("data:", "blob:"))] == [report.resolve().as_uri()]
+    assert [r for r in page.requests if not r.startswith(("data:", "blob:"))] == [
+        report.resolve().as_uri()
+    ]
     assert [c for c in page.complaints if "willReadFrequently" not in c] == []
 
 
@@ -96,7 +98,9 @@ def test_a_shower_in_the_tails_is_shown_by_its_link(page: Page) -> None:
     row = page.ask("document.querySelector('a[data-shower^=\"0,2,\"]').textContent")
     page.ask("document.querySelector('a[data-shower^=\"0,2,\"]').click()")
     assert page.ask(NOTES)[1].startswith(f"refined, shower {row} ")
-    assert "in the tails" in page.ask("document.querySelector('#display-shower option:checked').textContent")
+    assert "in the tails" in page.ask(
+        "document.querySelector('#display-shower option:checked').textContent"
+    )
 
 
 def test_colours_follow_light_and_dark(page: Page) -> None:
@@ -110,7 +114,10 @@ def test_colours_follow_light_and_dark(page: Page) -> None:
 
 
 def test_the_showers_turn_together(page: Page) -> None:
-    page.ask("Plotly.relayout('display-plot', { 'scene.camera': { eye: { x: 1, y: 1, z: 1 } } }).then(() => null)")
+    page.ask(
+        "Plotly.relayout('display-plot', { 'scene.camera': { eye: { x: 1, y: 1, z: 1 } } "
+        "}).then(() => null)"
+    )
     page.wait("document.getElementById('display-plot').layout.scene2.camera.eye.x === 1")
 
 
@@ -119,12 +126,17 @@ def test_the_page_fits_its_window(report: Path, page: Page, width: int) -> None:
     page.see(report, width=width)
     page.wait(DRAWN)
     assert page.ask("document.documentElement.scrollWidth") <= width
-    assert page.ask("[...document.querySelectorAll('figure')].every((f) => f.getBoundingClientRect().right <= innerWidth)")
+    assert page.ask(
+        "[...document.querySelectorAll('figure')].every((f) => f.getBoundingClientRect().right <= "
+        "innerWidth)"
+    )
 
 
 def test_without_scripts_the_page_reads(report: Path, page: Page) -> None:
     page.see(report, scripts=False)
-    assert "scripts are switched off" in page.ask("document.querySelector('#display noscript').textContent")
+    assert "scripts are switched off" in page.ask(
+        "document.querySelector('#display noscript').textContent"
+    )
     assert page.ask("document.querySelectorAll('figure svg').length") > 1
     page.see(report)
 
@@ -135,4 +147,7 @@ def test_it_prints(page: Page) -> None:
 
 def test_a_labels_rows_unfold(page: Page) -> None:
     page.ask("document.querySelector('tr.parts details summary').click()")
-    assert page.ask("document.querySelector('tr.parts details table').getBoundingClientRect().height") > 0
+    assert (
+        page.ask("document.querySelector('tr.parts details table').getBoundingClientRect().height")
+        > 0
+    )

@@ -1,4 +1,6 @@
-"""Evaluating: numbers are those of the metrics, streaming changes nothing, weights count, what cannot be judged is said."""
+"""Evaluating: numbers are those of the metrics, streaming changes nothing, weights count, what
+cannot be judged is said.
+"""
 
 from collections.abc import Iterator
 from dataclasses import asdict, replace
@@ -33,7 +35,9 @@ from tests.catalogue import CYLINDERS
 from tests.report.samples import QUICK, energies, judged, toy, watched
 
 SMALL = CylinderGrid("small", tuple(CylinderLayer((0, 10, 20, 40), 4, 3.4, k) for k in range(5)))
-SHORT: tuple[Judge, ...] = tuple(replace(j, training=replace(j.training, epochs=3)) for j in DEFAULT_JUDGES[:1])
+SHORT: tuple[Judge, ...] = tuple(
+    replace(j, training=replace(j.training, epochs=3)) for j in DEFAULT_JUDGES[:1]
+)
 
 
 def in_layers(n: int, *, seed: int = 1, width: float = 25.0) -> Showers:
@@ -47,14 +51,21 @@ def scores(comparison: Comparison) -> Iterator[Score]:
 
 
 def all_scores(evaluation: Evaluation) -> list[Score]:
-    return [s for found in evaluation.comparisons.values() for comparison in found.values() for s in scores(comparison)]
+    return [
+        s
+        for found in evaluation.comparisons.values()
+        for comparison in found.values()
+        for s in scores(comparison)
+    ]
 
 
 def test_distances_are_those_of_the_metrics() -> None:
     energy = energies(80)
     full, candidate = toy(energy), toy(energy, width=30.0, seed=2)
     result = evaluate(full, {"wide": candidate}, settings=QUICK).comparisons["wide"]
-    drawn = resampling(np.ones(80), np.ones(80), energies=energy.double().numpy(), replicas=5, cuts=10)
+    drawn = resampling(
+        np.ones(80), np.ones(80), energies=energy.double().numpy(), replicas=5, cuts=10
+    )
     hits = [N_HITS.function(s).numpy() for s in (full, candidate)]
     expected = compare_points(*hits, drawn, equal_bins(hits[0])).comparison
     assert replace(result["n_hits"], batched=None) == expected
@@ -62,10 +73,16 @@ def test_distances_are_those_of_the_metrics() -> None:
 
 def test_a_perfect_candidate_is_at_the_floor_and_a_wrong_one_is_not() -> None:
     evaluation = judged(1000)
-    assert {level(c.distance) for c in evaluation.comparisons["perfect"].values()} <= {Level.FLOOR, Level.CLOSE}
+    assert {level(c.distance) for c in evaluation.comparisons["perfect"].values()} <= {
+        Level.FLOOR,
+        Level.CLOSE,
+    }
     assert level(evaluation.comparisons["wide"]["max_energy"].distance) is Level.APART
     wide, perfect = evaluation.candidates
-    of = {name: evaluation.comparisons[name]["energy_sum"].distance.value for name in ("wide", "perfect")}
+    of = {
+        name: evaluation.comparisons[name]["energy_sum"].distance.value
+        for name in ("wide", "perfect")
+    }
     assert evaluation.gain(perfect, ENERGY_SUM) == pytest.approx(of["wide"] / of["perfect"])
     assert evaluation.gain(wide, ENERGY_SUM) == 1
 
@@ -94,17 +111,28 @@ def test_candidates_do_not_see_each_other() -> None:
 
 def test_the_size_of_batches_makes_no_difference() -> None:
     samples = in_layers(101), {"wide": in_layers(101, width=30.0, seed=2)}
-    first, second = (evaluate(*samples, settings=replace(QUICK, batch_size=size)) for size in (7, 1000))
+    first, second = (
+        evaluate(*samples, settings=replace(QUICK, batch_size=size)) for size in (7, 1000)
+    )
     for one, other in zip(all_scores(first), all_scores(second), strict=True):
         assert asdict(one) == pytest.approx(asdict(other), rel=1e-9, abs=1e-12)
     for evaluation in (first, second):
-        np.testing.assert_allclose(evaluation.full.mean, samples[0].deposits.double().mean(dim=0).numpy(), rtol=1e-12)
+        np.testing.assert_allclose(
+            evaluation.full.mean, samples[0].deposits.double().mean(dim=0).numpy(), rtol=1e-12
+        )
 
 
 def test_samples_are_read_in_batches_and_the_classifier_sees_what_it_may() -> None:
     energy = energies(300)
     (full, a), (candidate, b) = watched(toy(energy)), watched(toy(energy, seed=2))
-    settings = replace(QUICK, batch_size=64, judges=SHORT, trainings=2, classifier_showers=100, neighbour_showers=90)
+    settings = replace(
+        QUICK,
+        batch_size=64,
+        judges=SHORT,
+        trainings=2,
+        classifier_showers=100,
+        neighbour_showers=90,
+    )
     evaluation = evaluate(full, {"candidate": candidate}, settings=settings)
     assert a.most == b.most == 100
     assert evaluation.judgements["candidate"]["low-level"].n_full == 100
@@ -114,8 +142,15 @@ def test_samples_are_read_in_batches_and_the_classifier_sees_what_it_may() -> No
 def test_the_classifier_is_trained_where_it_can_be() -> None:
     energy = energies(100)
     candidates = {"few": toy(energy[:40]), "wide": toy(energy, width=40.0, seed=2)}
-    found = evaluate(toy(energy), candidates, settings=replace(QUICK, judges=SHORT, trainings=2, neighbour_showers=100))
-    assert {name: list(judgements) for name, judgements in found.judgements.items()} == {"few": [], "wide": ["low-level"]}
+    found = evaluate(
+        toy(energy),
+        candidates,
+        settings=replace(QUICK, judges=SHORT, trainings=2, neighbour_showers=100),
+    )
+    assert {name: list(judgements) for name, judgements in found.judgements.items()} == {
+        "few": [],
+        "wide": ["low-level"],
+    }
     assert found.judgements["wide"]["low-level"].auc.value > 0.9
     assert list(found.features) == ["wide"]
 
@@ -130,7 +165,10 @@ def test_every_number_is_finite_for_every_calorimeter_and_for_empty_showers() ->
         assert set(evaluation.comparisons["a"]) == {o.name for o in catalogue(calorimeter)}
         for score in all_scores(evaluation):
             assert np.isfinite(list(asdict(score).values())).all()
-        for value in (*asdict(evaluation.features["a"].frechet).values(), *asdict(evaluation.features["a"].kernel).values()):
+        for value in (
+            *asdict(evaluation.features["a"].frechet).values(),
+            *asdict(evaluation.features["a"].kernel).values(),
+        ):
             assert np.isfinite(value)
 
 
@@ -159,16 +197,24 @@ def test_weights_are_honoured_everywhere() -> None:
     assert a.features["a"].frechet.value == pytest.approx(b.features["a"].frechet.value, rel=1e-6)
     assert a.candidates[0].weighted
     assert a.candidates[0].effective_size == 60
-    np.testing.assert_allclose(a.candidates[0].mean, half.deposits.double().mean(0).numpy(), rtol=1e-9)
+    np.testing.assert_allclose(
+        a.candidates[0].mean, half.deposits.double().mean(0).numpy(), rtol=1e-9
+    )
     np.testing.assert_allclose(a.candidates[0].correlation, b.candidates[0].correlation, atol=1e-9)
 
 
 def test_a_series_is_the_mean_of_its_parts() -> None:
-    found = evaluate(in_layers(60), {"a": in_layers(60, seed=3)}, observables=(LAYER_ENERGY,), settings=QUICK).comparisons["a"]
+    found = evaluate(
+        in_layers(60), {"a": in_layers(60, seed=3)}, observables=(LAYER_ENERGY,), settings=QUICK
+    ).comparisons["a"]
     [comparison] = found.values()
     assert list(comparison.parts) == [f"layer {k}" for k in range(5)]
-    assert comparison.distance.value == pytest.approx(np.mean([p.distance.value for p in comparison.parts.values()]))
-    assert comparison.separation.floor == pytest.approx(np.mean([p.separation.floor for p in comparison.parts.values()]))
+    assert comparison.distance.value == pytest.approx(
+        np.mean([p.distance.value for p in comparison.parts.values()])
+    )
+    assert comparison.separation.floor == pytest.approx(
+        np.mean([p.separation.floor for p in comparison.parts.values()])
+    )
 
 
 def test_a_preset_decides_bins_and_threshold() -> None:
@@ -176,10 +222,18 @@ def test_a_preset_decides_bins_and_threshold() -> None:
         return Bins(np.linspace(0, float(values.max()), 5), flow=False)
 
     rules = {"response": few, "layer_energy:layer 3": few, "cell_energy_log": few}
-    preset = Preset("mine", "Mine", "small", 11, (1e4, 1e5), 1000, 0.5, "caloforge", rules, (), "nowhere")
+    preset = Preset(
+        "mine", "Mine", "small", 11, (1e4, 1e5), 1000, 0.5, "caloforge", rules, (), "nowhere"
+    )
     full, candidate = in_layers(80), in_layers(80, seed=2, width=30.0)
-    chosen = tuple(o for o in catalogue(SMALL, 0.5) if o.name in ("response", "layer_energy", "cell_energy_log"))
-    found = evaluate(full, {"a": candidate}, preset=preset, observables=chosen, settings=QUICK).comparisons["a"]
+    chosen = tuple(
+        o
+        for o in catalogue(SMALL, 0.5)
+        if o.name in ("response", "layer_energy", "cell_energy_log")
+    )
+    found = evaluate(
+        full, {"a": candidate}, preset=preset, observables=chosen, settings=QUICK
+    ).comparisons["a"]
 
     def power(a: np.ndarray, b: np.ndarray) -> float:
         f, g = (np.histogram(x, np.linspace(0, a.max(), 5))[0] / 1.0 for x in (a, b))
@@ -190,7 +244,9 @@ def test_a_preset_decides_bins_and_threshold() -> None:
     layers = [LAYER_ENERGY.function(s).numpy()[:, 3] for s in (full, candidate)]
     cells = [s.deposits[s.deposits > 0].double().numpy() for s in (full, candidate)]
     assert found["response"].separation.value == pytest.approx(power(*responses), rel=1e-9)
-    assert found["layer_energy"].parts["layer 3"].separation.value == pytest.approx(power(*layers), rel=1e-9)
+    assert found["layer_energy"].parts["layer 3"].separation.value == pytest.approx(
+        power(*layers), rel=1e-9
+    )
     assert found["cell_energy_log"].separation.value == pytest.approx(power(*cells), rel=1e-9)
 
 
@@ -198,9 +254,13 @@ def test_slices_cover_the_energies_and_mark_what_was_left_out() -> None:
     energy = energies(2000)
     wide_in_the_middle = torch.where((energy > 4e4) & (energy < 6e4), 32.0, 25.0)
     parts = [toy(energy, seed=2), toy(energy, seed=2, width=32.0)]
-    deposits = torch.where((wide_in_the_middle == 32)[:, None], parts[1].deposits, parts[0].deposits)
+    deposits = torch.where(
+        (wide_in_the_middle == 32)[:, None], parts[1].deposits, parts[0].deposits
+    )
     candidate = Showers(deposits, parts[0].particles, parts[0].calorimeter)
-    evaluation = evaluate(toy(energy), {"a": candidate}, settings=replace(QUICK, left_out=(4e4, 6e4)))
+    evaluation = evaluate(
+        toy(energy), {"a": candidate}, settings=replace(QUICK, left_out=(4e4, 6e4))
+    )
     slices = evaluation.slices["a"]
     assert [s.left_out for s in slices].count(True) == 1
     assert sum(s.n_full for s in slices) == 2000
@@ -216,7 +276,11 @@ def test_one_energy_has_no_slices() -> None:
 def test_a_training_sample_is_asked_what_it_knows() -> None:
     energy = torch.full((1500,), 5e4)
     evaluation = evaluate(
-        toy(energy), {"a": toy(energy[:600], seed=2)}, training=toy(energy[:100], seed=3), observables=SQUIRELS, settings=QUICK
+        toy(energy),
+        {"a": toy(energy[:600], seed=2)},
+        training=toy(energy[:100], seed=3),
+        observables=SQUIRELS,
+        settings=QUICK,
     )
     found = evaluation.amplifications["a"]
     assert set(found) == {o.name for o in SQUIRELS if o.entry is Entry.SHOWER}
@@ -231,7 +295,11 @@ def test_samples_of_any_size_are_compared() -> None:
 
 def test_the_examples_are_the_same_showers_or_the_nearest_in_energy() -> None:
     energy = energies(51)
-    evaluation = evaluate(toy(energy), {"same": toy(energy, seed=2), "other": toy(energies(40, seed=5))}, settings=QUICK)
+    evaluation = evaluate(
+        toy(energy),
+        {"same": toy(energy, seed=2), "other": toy(energies(40, seed=5))},
+        settings=QUICK,
+    )
     full, same, other = evaluation.samples
     assert full.example.energy == pytest.approx(np.median(full.energies))
     assert [e.row for e in same.examples] == [e.row for e in full.examples]
@@ -245,7 +313,9 @@ def test_observables_can_be_chosen() -> None:
     energy = energies(20)
     evaluation = evaluate(toy(energy), {"a": toy(energy)}, observables=(N_HITS,), settings=QUICK)
     assert list(evaluation.comparisons["a"]) == ["n_hits"]
-    assert evaluate(toy(energy), {"a": toy(energy)}, settings=QUICK).observables == catalogue(toy(energy).calorimeter)
+    assert evaluate(toy(energy), {"a": toy(energy)}, settings=QUICK).observables == catalogue(
+        toy(energy).calorimeter
+    )
 
 
 def test_layers_are_judged_where_there_are_some() -> None:
@@ -256,17 +326,26 @@ def test_layers_are_judged_where_there_are_some() -> None:
 def test_progress_is_told() -> None:
     told: list[str] = []
     energy = energies(20)
-    evaluate(toy(energy), {"a": toy(energy)}, full_name="Geant4", settings=QUICK, progress=told.append)
+    evaluate(
+        toy(energy), {"a": toy(energy)}, full_name="Geant4", settings=QUICK, progress=told.append
+    )
     assert told[:2] == ["reading Geant4", "reading a"]
     assert "comparing Total energy" in told
 
 
 def test_another_calorimeter_is_refused() -> None:
     energy = energies(20)
-    with pytest.raises(GeometryMismatchError, match="sample 'a' is of calorimeter 'calochallenge-2'"):
+    with pytest.raises(
+        GeometryMismatchError, match="sample 'a' is of calorimeter 'calochallenge-2'"
+    ):
         evaluate(toy(energy), {"a": toy(energy, calorimeter=CYLINDERS[0])}, settings=QUICK)
     with pytest.raises(GeometryMismatchError, match="sample 'training'"):
-        evaluate(toy(energy), {"a": toy(energy)}, training=toy(energy, calorimeter=CYLINDERS[0]), settings=QUICK)
+        evaluate(
+            toy(energy),
+            {"a": toy(energy)},
+            training=toy(energy, calorimeter=CYLINDERS[0]),
+            settings=QUICK,
+        )
 
 
 @pytest.mark.parametrize("names", [[], ["Full"], ["a", "Full"]])
@@ -288,13 +367,19 @@ def test_impossible_deposits_are_refused(bad: float) -> None:
     deposits = full.deposits.clone()
     deposits[13, 57] = bad
     with pytest.raises(ShowerValueError, match=r"sample 'a'.*shower 13, cell 57"):
-        evaluate(full, {"a": Showers(deposits, full.particles, full.calorimeter)}, settings=replace(QUICK, batch_size=6))
+        evaluate(
+            full,
+            {"a": Showers(deposits, full.particles, full.calorimeter)},
+            settings=replace(QUICK, batch_size=6),
+        )
 
 
 def test_the_seed_decides() -> None:
     energy = energies(40)
     samples = toy(energy), {"a": toy(energy, seed=2)}
-    settings = [Settings(seed=s, replicas=4, cuts=4, judges=(), neighbour_showers=0) for s in (1, 1, 2)]
+    settings = [
+        Settings(seed=s, replicas=4, cuts=4, judges=(), neighbour_showers=0) for s in (1, 1, 2)
+    ]
     results = [evaluate(*samples, settings=one).comparisons for one in settings]
     assert results[0] == results[1]
     assert results[0] != results[2]

@@ -1,4 +1,6 @@
-"""Histograms: contents are numpy's, weights count, errors know that cells of one shower belong together."""
+"""Histograms: contents are numpy's, weights count, errors know that cells of one shower belong
+together.
+"""
 
 import math
 from dataclasses import replace
@@ -11,7 +13,15 @@ from hypothesis import strategies as st
 
 from caloforge.calorimeter import pbwo4_crystals
 from caloforge.metrics.measures import CellCounts, decode, encode
-from caloforge.observables import ENERGY_SUM, LAYER_ENERGY, LOG_SPECTRUM, N_HITS, PROFILE_X, SPECTRUM, Observable
+from caloforge.observables import (
+    ENERGY_SUM,
+    LAYER_ENERGY,
+    LOG_SPECTRUM,
+    N_HITS,
+    PROFILE_X,
+    SPECTRUM,
+    Observable,
+)
 from caloforge.report.histograms import Binned, binned, means
 from caloforge.report.records import Sample
 from tests.report.samples import energies, toy
@@ -45,7 +55,9 @@ def of(observable: Observable, *values: np.ndarray) -> list[Binned]:
 def of_cells(observable: Observable, deposits: torch.Tensor, rows: np.ndarray) -> Binned:
     counts = CellCounts(rows)
     counts.add(deposits)
-    [bins] = binned(observable, [replace(sample(observable, np.zeros(len(deposits))), cells=counts.masses)])
+    [bins] = binned(
+        observable, [replace(sample(observable, np.zeros(len(deposits))), cells=counts.masses)]
+    )
     return bins
 
 
@@ -78,7 +90,9 @@ def test_weights_are_honoured_by_the_formula() -> None:
         inside = (values >= bins.edges[k]) & (values < bins.edges[k + 1])
         mean = (weights * inside).sum() / weights.sum()
         assert bins.mean[k] == pytest.approx(mean, abs=1e-12)
-        assert bins.error[k] == pytest.approx(math.sqrt((weights**2 * (inside - mean) ** 2).sum()) / weights.sum(), abs=1e-12)
+        assert bins.error[k] == pytest.approx(
+            math.sqrt((weights**2 * (inside - mean) ** 2).sum()) / weights.sum(), abs=1e-12
+        )
 
 
 @pytest.mark.parametrize(
@@ -86,10 +100,15 @@ def test_weights_are_honoured_by_the_formula() -> None:
     [(ENERGY_SUM, None), (PROFILE_X, None), (LAYER_ENERGY, 1)],
     ids=("energy sum", "profile in x", "layer energy"),
 )
-def test_a_whole_weight_is_so_many_showers_and_a_weight_of_zero_is_none(observable: Observable, column: int | None) -> None:
+def test_a_whole_weight_is_so_many_showers_and_a_weight_of_zero_is_none(
+    observable: Observable, column: int | None
+) -> None:
     values = RNG.normal(100, 1, size=(300, 10) if observable is not ENERGY_SUM else 300)
     weights = np.repeat([0.0, 1.0, 2.0], 100)
-    both = [sample(observable, values, weights), sample(observable, np.repeat(values, weights.astype(int), axis=0))]
+    both = [
+        sample(observable, values, weights),
+        sample(observable, np.repeat(values, weights.astype(int), axis=0)),
+    ]
     weighted, repeated = binned(observable, both, column)
     np.testing.assert_allclose(weighted.mean, repeated.mean, atol=1e-12)
 
@@ -123,7 +142,9 @@ def test_cells_a_shower_honour_weights() -> None:
 
 def test_the_error_of_cells_knows_their_shower() -> None:
     together = torch.tensor(RNG.choice([1.0, 10.0], size=(500, 1))).float().expand(-1, 100)
-    replicas = np.stack([np.bincount(RNG.integers(500, size=500), minlength=500) for _ in range(400)])
+    replicas = np.stack(
+        [np.bincount(RNG.integers(500, size=500), minlength=500) for _ in range(400)]
+    )
     bins = of_cells(SPECTRUM, together, np.concatenate([np.ones((1, 500)), replicas]))
     assert bins.error[bins.mean > 0][0] == pytest.approx(100 * 0.5 / math.sqrt(500), rel=0.15)
 

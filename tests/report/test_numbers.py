@@ -1,4 +1,6 @@
-"""metrics.json and metrics.csv: the schema that other programs rely on, and numbers that are finite or null."""
+"""metrics.json and metrics.csv: the schema that other programs rely on, and numbers that are finite
+or null.
+"""
 
 import json
 import math
@@ -39,13 +41,38 @@ def test_the_schema() -> None:
     assert content["schema"] == 2
     [found] = content["evaluations"]
     assert set(found) == KEYS
-    assert set(found["full"]) == {"name", "showers", "effective_showers", "energy_min", "energy_max"}
+    assert set(found["full"]) == {
+        "name",
+        "showers",
+        "effective_showers",
+        "energy_min",
+        "energy_max",
+    }
     comparison = found["comparisons"]["a"]["layer_energy"]
-    assert set(comparison) == {"unit", "gain", "distance", "standardised", "separation", "ks", "chi2", "batched", "parts"}
+    assert set(comparison) == {
+        "unit",
+        "gain",
+        "distance",
+        "standardised",
+        "separation",
+        "ks",
+        "chi2",
+        "batched",
+        "parts",
+    }
     score = {"value", "error", "floor", "floor_error", "ratio_to_floor", "excess"}
     assert set(comparison["distance"]) == set(comparison["parts"]["layer 2"]["separation"]) == score
     features = found["features"]["a"]
-    assert set(features) == {"fpd", "kpd", "correlation", "precision", "recall", "density", "coverage", "k"}
+    assert set(features) == {
+        "fpd",
+        "kpd",
+        "correlation",
+        "precision",
+        "recall",
+        "density",
+        "coverage",
+        "k",
+    }
     assert set(features["fpd"]) == score
     assert set(features["recall"]) == {"value", "error", "expected", "expected_error"}
     assert set(found["classifiers"]["a"]["low-level"]) == {"auc", "jsd", "aucs"}
@@ -55,12 +82,16 @@ def test_the_schema() -> None:
 def test_every_number_is_finite_or_null() -> None:
     full = toy(energies(60))
     dark = Showers(torch.zeros_like(full.deposits), full.particles, full.calorimeter)
-    evaluation = evaluate(full, {"dark": dark, "itself": full}, settings=replace(QUICK, neighbour_showers=60))
+    evaluation = evaluate(
+        full, {"dark": dark, "itself": full}, settings=replace(QUICK, neighbour_showers=60)
+    )
     json.dumps(numbers([evaluation]), allow_nan=False)
 
 
 def test_the_table_of_scores_has_one_a_row() -> None:
-    evaluation = evaluate(in_layers(60), {"a": in_layers(60, seed=2)}, settings=replace(QUICK, neighbour_showers=60))
+    evaluation = evaluate(
+        in_layers(60), {"a": in_layers(60, seed=2)}, settings=replace(QUICK, neighbour_showers=60)
+    )
     rows = list(csv_rows([evaluation]))
     assert {len(row) for row in rows} == {len(CSV_COLUMNS)}
     keys = [row[:6] for row in rows]

@@ -54,7 +54,11 @@ class Tags(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
         named = {name: value or "" for name, value in attrs}
-        self.targets |= {named[n] for n in ("src", "href", "xlink:href", "data", "action", "srcset") if n in named}
+        self.targets |= {
+            named[n]
+            for n in ("src", "href", "xlink:href", "data", "action", "srcset")
+            if n in named
+        }
         self.ids += [named["id"]] if "id" in named else []
         self._in_label |= tag == "label"
         if tag in ("select", "input"):
@@ -85,7 +89,11 @@ def test_the_page_loads_nothing(folder: Path) -> None:
 def test_links_within_the_page_lead_somewhere_and_ids_are_unique(folder: Path) -> None:
     page = Tags(visible((folder / "report.html").read_text()))
     assert {target[1:] for target in page.targets if target.startswith("#")} <= set(page.ids)
-    own = [i for i in page.ids if i.startswith(("display", "group-", "part-", "table-", "reading")) or i.endswith("-1")]
+    own = [
+        i
+        for i in page.ids
+        if i.startswith(("display", "group-", "part-", "table-", "reading")) or i.endswith("-1")
+    ]
     assert len(own) > len(Group)
     assert len(own) == len(set(own))
 
@@ -98,9 +106,27 @@ def test_every_control_has_a_label(folder: Path) -> None:
 
 def test_the_page_says_all_that_it_must(folder: Path) -> None:
     text = visible((folder / "report.html").read_text())
-    start = ["fast.", "refined.", "<table>", 'name">Total energy [MeV]', 'name">Energy of a layer', "each of the 3", "AUC, "]
+    start = [
+        "fast.",
+        "refined.",
+        "<table>",
+        'name">Total energy [MeV]',
+        'name">Energy of a layer',
+        "each of the 3",
+        "AUC, ",
+    ]
     figures = [f">{group.value}</h3>" for group in Group if group is not Group.ENERGY]
-    order = [*start, *figures, ">Times<", ">720<", "<h2>Showers in space", "noscript", "<h2>How to read", ">Machine", ">torch<"]
+    order = [
+        *start,
+        *figures,
+        ">Times<",
+        ">720<",
+        "<h2>Showers in space",
+        "noscript",
+        "<h2>How to read",
+        ">Machine",
+        ">torch<",
+    ]
     places = [text.index(piece) for piece in order]
     assert places == sorted(places)
     assert "Full has only 120 showers" in text
@@ -135,7 +161,16 @@ def test_every_figure_is_there_twice_and_sound(evaluation: Evaluation, folder: P
     names = {d.name for d in drawings(evaluation)}
     assert {p.stem for p in (folder / "figures").glob("*.svg")} == names
     assert {p.stem for p in (folder / "figures").glob("*.png")} == names
-    expected = {"summary", "energy_sum", "response", "cell_energy_log", "n_hits", "layer_energy", "profile_r", "correlations"}
+    expected = {
+        "summary",
+        "energy_sum",
+        "response",
+        "cell_energy_log",
+        "n_hits",
+        "layer_energy",
+        "profile_r",
+        "correlations",
+    }
     assert expected | {"scatter", "amplification"} <= names
     assert {f"classifier_{j.name.replace('-', '_')}" for j in evaluation.settings.judges} <= names
     for path in (folder / "figures").glob("*.svg"):
@@ -187,13 +222,17 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
 
 
 def test_several_evaluations_share_a_page_and_one_display(tmp_path: Path) -> None:
-    write([judged(20, low=e, high=e, observables=(N_HITS,)) for e in (50 * GeV, 80 * GeV)], tmp_path)
+    write(
+        [judged(20, low=e, high=e, observables=(N_HITS,)) for e in (50 * GeV, 80 * GeV)], tmp_path
+    )
     text = (tmp_path / "report.html").read_text()
     assert text.index("50 GeV electrons") < text.index("80 GeV electrons")
     assert {"1-summary.png", "2-summary.png"} <= {p.name for p in (tmp_path / "figures").iterdir()}
     assert len(json.loads((tmp_path / "metrics.json").read_text())["evaluations"]) == 2
     assert text.count('id="display-plot"') == 1
-    assert len(json.loads(re.findall(r'id="showers">(.*?)</script>', text, flags=re.DOTALL)[0])) == 2
+    assert (
+        len(json.loads(re.findall(r'id="showers">(.*?)</script>', text, flags=re.DOTALL)[0])) == 2
+    )
 
 
 def test_names_are_taken_literally(tmp_path: Path) -> None:
@@ -203,12 +242,17 @@ def test_names_are_taken_literally(tmp_path: Path) -> None:
     texts = next(d for d in drawings(evaluation) if d.name == "n_hits").figure.axes[0].texts
     named = [text.get_text().partition(" (")[0].strip().replace(r"\$", "$") for text in texts]
     assert named[: 1 + len(ODD_NAMES)] == ["Full simulation", *ODD_NAMES]
-    assert not any("$" in text.get_text().replace(r"\$", "") for text in texts[: 1 + len(ODD_NAMES)])
+    assert not any(
+        "$" in text.get_text().replace(r"\$", "") for text in texts[: 1 + len(ODD_NAMES)]
+    )
     page = write(evaluation, tmp_path).read_text()
     assert "<b>bold</b>" not in page
     assert "&lt;b&gt;bold&lt;/b&gt;" in page
     assert len(re.findall(r"</script>", page)) == 3
-    assert json.loads(payload([scene(evaluation, "")]))[0]["samples"] == ["Full simulation", *ODD_NAMES]
+    assert json.loads(payload([scene(evaluation, "")]))[0]["samples"] == [
+        "Full simulation",
+        *ODD_NAMES,
+    ]
 
 
 def test_at_one_energy_a_share_of_it_is_not_drawn_again() -> None:
@@ -219,7 +263,9 @@ def test_at_one_energy_a_share_of_it_is_not_drawn_again() -> None:
 
 
 def test_rows_that_do_not_correspond_are_not_scattered() -> None:
-    evaluation = evaluate(toy(energies(30)), {"a": toy(energies(30)), "b": toy(energies(25, seed=4))}, settings=QUICK)
+    evaluation = evaluate(
+        toy(energies(30)), {"a": toy(energies(30)), "b": toy(energies(25, seed=4))}, settings=QUICK
+    )
     assert "scatter" not in [d.name for d in drawings(evaluation)]
 
 
@@ -254,7 +300,9 @@ def test_a_series_shows_every_label_and_the_worst_as_a_histogram() -> None:
     full = toy(energy, calorimeter=LAYERED)
     deposits = full.deposits.clone()
     deposits[:, LAYERED.layers == 1] *= 3
-    evaluation = evaluate(full, {"a": replace(full, deposits=deposits)}, observables=(LAYER_ENERGY,), settings=QUICK)
+    evaluation = evaluate(
+        full, {"a": replace(full, deposits=deposits)}, observables=(LAYER_ENERGY,), settings=QUICK
+    )
     drawing = next(d for d in drawings(evaluation) if d.name == LAYER_ENERGY.name)
     titles = [ax.get_title(loc="left") for ax in drawing.figure.axes]
     assert "layer 1, the worst of 3" in titles
@@ -269,8 +317,12 @@ def test_the_display_holds_the_examples_as_they_are(evaluation: Evaluation) -> N
         for example, shower in zip((*sample.examples, *sample.outliers), showers, strict=True):
             assert shower.row == example.row
             np.testing.assert_allclose(shower.deposits, example.deposits, rtol=1e-3)
-            np.testing.assert_allclose([shown.centres[1][c] for c in shower.cells], centres[example.cells, 0], rtol=1e-3)
-            np.testing.assert_allclose([shown.centres[0][c] for c in shower.cells], centres[example.cells, 2], rtol=1e-3)
+            np.testing.assert_allclose(
+                [shown.centres[1][c] for c in shower.cells], centres[example.cells, 0], rtol=1e-3
+            )
+            np.testing.assert_allclose(
+                [shown.centres[0][c] for c in shower.cells], centres[example.cells, 2], rtol=1e-3
+            )
 
 
 def test_of_a_huge_shower_the_brightest_cells_are_shown(evaluation: Evaluation) -> None:
@@ -301,7 +353,9 @@ def test_ratios_are_shown_where_they_are_known() -> None:
     assert np.isnan(over(np.array([1.0]), np.array([0.0]))).all()
     nothing = np.array([np.nan, np.nan])
     assert symmetric_about_one(nothing, [nothing]) == (0.9, 1.1)
-    assert symmetric_about_one(np.array([0.01, 0.9]), [np.array([1.25, 9.0])]) == pytest.approx((0.7, 1.3))
+    assert symmetric_about_one(np.array([0.01, 0.9]), [np.array([1.25, 9.0])]) == pytest.approx(
+        (0.7, 1.3)
+    )
 
 
 def test_matplotlib_is_left_as_it_was() -> None:

@@ -34,14 +34,19 @@ def powers() -> dict[str, dict[str, float]]:
     return stored
 
 
-def rule_of(preset: Preset, observable: str, label: str = "", *, of: np.ndarray | None = None) -> Bins:
+def rule_of(
+    preset: Preset, observable: str, label: str = "", *, of: np.ndarray | None = None
+) -> Bins:
     rule = preset.rule(observable, label)
     assert rule is not None
     return rule(np.array([1.0, 10.0]) if of is None else of)
 
 
 def power(bins: Bins, full: np.ndarray, candidate: np.ndarray) -> float:
-    counts = [np.bincount(bins.index(sample), minlength=len(bins) + 1)[: len(bins)] for sample in (full, candidate)]
+    counts = [
+        np.bincount(bins.index(sample), minlength=len(bins) + 1)[: len(bins)]
+        for sample in (full, candidate)
+    ]
     return float(separation_power(*counts))
 
 
@@ -50,7 +55,9 @@ def power(bins: Bins, full: np.ndarray, candidate: np.ndarray) -> float:
 def test_separation_powers_are_those_of_the_challenges_code(
     observable: str, label: str, values: dict[str, np.ndarray], powers: dict[str, dict[str, float]]
 ) -> None:
-    full, candidate = (values[f"{sample}_{observable}"][:, LABELS.index(label)] for sample in ("full", "candidate"))
+    full, candidate = (
+        values[f"{sample}_{observable}"][:, LABELS.index(label)] for sample in ("full", "candidate")
+    )
     bins = rule_of(PRESETS["calochallenge-2"], observable, label, of=full)
     if (observable, label) == ROUNDED:
         assert abs(power(bins, full, candidate) / powers[observable][label] - 1) > 1e-3
@@ -63,7 +70,9 @@ def test_the_separation_power_of_the_response_is_that_of_the_challenges_code(
     values: dict[str, np.ndarray], powers: dict[str, dict[str, float]]
 ) -> None:
     bins = rule_of(PRESETS["calochallenge-2"], "response")
-    assert power(bins, values["full_response"], values["candidate_response"]) == pytest.approx(powers["response"], rel=1e-6)
+    assert power(bins, values["full_response"], values["candidate_response"]) == pytest.approx(
+        powers["response"], rel=1e-6
+    )
 
 
 @pytest.mark.parametrize(
@@ -78,17 +87,27 @@ def test_the_separation_power_of_the_response_is_that_of_the_challenges_code(
     ],
 )
 @pytest.mark.parametrize("name", ["calochallenge-2", "calochallenge-3"])
-def test_bins_of_the_silicon_datasets(name: str, observable: str, bins: int, low: float, high: float) -> None:
+def test_bins_of_the_silicon_datasets(
+    name: str, observable: str, bins: int, low: float, high: float
+) -> None:
     rule = rule_of(PRESETS[name], observable, "layer 7")
     assert len(rule) == bins
     assert (rule.edges[0], rule.edges[-1]) == pytest.approx((low, high))
 
 
-@pytest.mark.parametrize(("label", "centre", "width"), [("layer 2", 100, 100), ("layer 12", 500, 400), ("layer 13", 500, 400)])
-def test_bins_of_dataset_1_are_wider_in_its_thick_layers(label: str, centre: float, width: float) -> None:
+@pytest.mark.parametrize(
+    ("label", "centre", "width"),
+    [("layer 2", 100, 100), ("layer 12", 500, 400), ("layer 13", 500, 400)],
+)
+def test_bins_of_dataset_1_are_wider_in_its_thick_layers(
+    label: str, centre: float, width: float
+) -> None:
     preset = PRESETS["calochallenge-1-pions"]
     for axis in "xy":
-        assert rule_of(preset, f"layer_centre_{axis}", label).edges[[0, -1]].tolist() == [-centre, centre]
+        assert rule_of(preset, f"layer_centre_{axis}", label).edges[[0, -1]].tolist() == [
+            -centre,
+            centre,
+        ]
         assert rule_of(preset, f"layer_width_{axis}", label).edges[[0, -1]].tolist() == [0, width]
 
 
@@ -100,17 +119,23 @@ def test_values_beyond_the_bins_are_dropped(preset: Preset) -> None:
 
 @every_preset
 @pytest.mark.parametrize("largest", [*np.geomspace(1e-2, 1e6, 23), 5e-324])
-def test_the_largest_value_is_in_the_last_bin_whatever_the_rounding(preset: Preset, largest: float) -> None:
+def test_the_largest_value_is_in_the_last_bin_whatever_the_rounding(
+    preset: Preset, largest: float
+) -> None:
     for observable in ("layer_energy", "cell_energy_log"):
         bins = rule_of(preset, observable, of=np.array([0.0, largest]))
-        assert bins.index(np.array([largest])) == (len(bins) - 1 if largest > preset.threshold else len(bins))
+        assert bins.index(np.array([largest])) == (
+            len(bins) - 1 if largest > preset.threshold else len(bins)
+        )
         assert np.isfinite(bins.edges).all()
 
 
 @every_preset
 def test_bins_are_for_observables_of_the_calorimeter(preset: Preset) -> None:
     calorimeter = named_calorimeters()[preset.calorimeter]
-    assert {key.partition(":")[0] for key in preset.rules} <= {o.name for o in catalogue(calorimeter)}
+    assert {key.partition(":")[0] for key in preset.rules} <= {
+        o.name for o in catalogue(calorimeter)
+    }
 
 
 def test_the_thick_layers_are_labels_of_the_pions_calorimeter() -> None:
@@ -133,7 +158,9 @@ def test_judges_are_known(preset: Preset) -> None:
         ("calochallenge-3", 15, "density", "GEANT4", 1.145456),
     ],
 )
-def test_the_tables_are_as_published(name: str, submissions: int, column: str, submission: str, number: float) -> None:
+def test_the_tables_are_as_published(
+    name: str, submissions: int, column: str, submission: str, number: float
+) -> None:
     published = PRESETS[name].published
     assert published[0].name == "GEANT4"
     assert len(published) == 1 + submissions

@@ -12,11 +12,24 @@ from caloforge.calorimeter import Calorimeter, named_calorimeters
 from caloforge.metrics import Comparison, Score
 from caloforge.metrics.classifiers import DEFAULT_JUDGES, JUDGES
 from caloforge.metrics.classifiers.calibration import Curve
-from caloforge.metrics.classifiers.judgement import FALSE_POSITIVE, Judgement, Repeated, Roc, Weighed
+from caloforge.metrics.classifiers.judgement import (
+    FALSE_POSITIVE,
+    Judgement,
+    Repeated,
+    Roc,
+    Weighed,
+)
 from caloforge.metrics.neighbours import Neighbours, Share
 from caloforge.report.presets import PRESETS, Preset
 from caloforge.report.records import Evaluation, Features, Sample, Settings
-from caloforge.report.standing import QUANTITIES, Aim, StandingRow, caveats, published_rows, standing
+from caloforge.report.standing import (
+    QUANTITIES,
+    Aim,
+    StandingRow,
+    caveats,
+    published_rows,
+    standing,
+)
 
 POWERS = {
     "sep E total": "response",
@@ -30,7 +43,11 @@ POWERS = {
     "sep EC r std": "layer_width_r",
     "sep sparsity": "sparsity",
 }
-CLASSIFIERS = {"binary cls low": "low-level", "binary cls high": "high-level", "binary cls cnn": "resnet"}
+CLASSIFIERS = {
+    "binary cls low": "low-level",
+    "binary cls high": "high-level",
+    "binary cls cnn": "resnet",
+}
 NAME = "ours"
 
 every_preset = pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)
@@ -65,21 +82,49 @@ def comparison(separation: Score) -> Comparison:
 
 
 def judgement(name: str, auc: float, showers: int) -> Judgement:
-    grid, once, curve = FALSE_POSITIVE, Repeated((auc,)), Curve(np.array([0.5]), np.array([0.5]), np.array([1]))
+    grid, once, curve = (
+        FALSE_POSITIVE,
+        Repeated((auc,)),
+        Curve(np.array([0.5]), np.array([0.5]), np.array([1])),
+    )
     side = Weighed(np.array([0]), np.zeros(1), np.ones(1))
     roc, jsd = Roc(grid, grid, 0 * grid), Score(0.0, 0.0, 0.0, 0.0)
     score = Score(auc, 0.003, 0.5, 0.003)
-    return Judgement(name, name, showers, showers, once, once, once, once, score, jsd, roc, curve, curve, side, side)
+    return Judgement(
+        name,
+        name,
+        showers,
+        showers,
+        once,
+        once,
+        once,
+        once,
+        score,
+        jsd,
+        roc,
+        curve,
+        curve,
+        side,
+        side,
+    )
 
 
 def features(numbers: Mapping[str, float], floors: Mapping[str, float], showers: int) -> Features:
-    fpd, kpd = (Score(numbers[key] / 1e3, 1e-5, floors[key] / 1e3, 1e-5) for key in ("FPD * 1e3", "KPD * 1e3"))
-    shares = (Share(numbers[key], 0.01, floors[key], 0.01) for key in ("precision", "recall", "density", "coverage"))
+    fpd, kpd = (
+        Score(numbers[key] / 1e3, 1e-5, floors[key] / 1e3, 1e-5)
+        for key in ("FPD * 1e3", "KPD * 1e3")
+    )
+    shares = (
+        Share(numbers[key], 0.01, floors[key], 0.01)
+        for key in ("precision", "recall", "density", "coverage")
+    )
     return Features(fpd, kpd, Neighbours(*shares, k=5), None, showers)
 
 
 def copied(preset: Preset, submission: str, showers: int | None = None) -> Evaluation:
-    """An evaluation whose candidate scores what a submission has published, and its floors what Geant4 has."""
+    """An evaluation whose candidate scores what a submission has published, and its floors what
+    Geant4 has.
+    """
     n = preset.showers if showers is None else showers
     numbers = next(p.numbers for p in preset.published if p.name == submission)
     floors = preset.published[0].numbers
@@ -87,10 +132,16 @@ def copied(preset: Preset, submission: str, showers: int | None = None) -> Evalu
         full=sample("Geant4", preset, n),
         candidates=(sample(NAME, preset, n),),
         observables=(),
-        comparisons={NAME: {o: comparison(Score(numbers[c], 1e-5, floors[c], 1e-5)) for c, o in POWERS.items()}},
+        comparisons={
+            NAME: {
+                o: comparison(Score(numbers[c], 1e-5, floors[c], 1e-5)) for c, o in POWERS.items()
+            }
+        },
         gaps={NAME: {}},
         features={NAME: features(numbers, floors, n)},
-        judgements={NAME: {j: judgement(j, numbers[c], n) for c, j in CLASSIFIERS.items() if c in numbers}},
+        judgements={
+            NAME: {j: judgement(j, numbers[c], n) for c, j in CLASSIFIERS.items() if c in numbers}
+        },
         slices={NAME: ()},
         amplifications={},
         times={NAME: numbers["time CPU 100"]} if "time CPU 100" in numbers else {},
@@ -107,11 +158,15 @@ def rows_of(evaluation: Evaluation) -> dict[str, StandingRow]:
 def test_what_has_the_numbers_of_a_submission_has_its_rank(preset: Preset) -> None:
     tables = {p.name: rows_of(copied(preset, p.name)) for p in preset.published[1:]}
     for column in next(iter(tables.values())):
-        ranks = {name: rank for name, table in tables.items() if (rank := table[column].rank) is not None}
+        ranks = {
+            name: rank for name, table in tables.items() if (rank := table[column].rank) is not None
+        }
         row = tables["CaloDiffusion"][column]
         assert len(ranks) == row.submissions
         assert ranks[row.best_name] == 1
-        assert all(rank == 1 + sum(other < rank for other in ranks.values()) for rank in ranks.values())
+        assert all(
+            rank == 1 + sum(other < rank for other in ranks.values()) for rank in ranks.values()
+        )
 
 
 @every_preset
@@ -127,7 +182,9 @@ def test_numbers_are_shown_as_the_published_ones(preset: Preset) -> None:
 
 
 @every_preset
-def test_with_as_many_showers_of_the_same_kind_all_but_times_can_be_compared(preset: Preset) -> None:
+def test_with_as_many_showers_of_the_same_kind_all_but_times_can_be_compared(
+    preset: Preset,
+) -> None:
     rows = rows_of(copied(preset, "CaloDiffusion"))
     assert {column for column, row in rows.items() if not row.comparable} == {"time CPU 100"}
 
@@ -141,7 +198,9 @@ def test_geant4_stands_before_all_others_in_fpd_and_separation_powers_of_dataset
 def test_ranks_subtract_the_floor_of_the_own_sample_size() -> None:
     few = copied(PRESETS["calochallenge-2"], "CaloDREAM", showers=1000)
     shifted = {
-        o: comparison(replace(c.separation, value=c.separation.value + 0.05, floor=c.separation.floor + 0.05))
+        o: comparison(
+            replace(c.separation, value=c.separation.value + 0.05, floor=c.separation.floor + 0.05)
+        )
         for o, c in few.comparisons[NAME].items()
     }
     rows, before = rows_of(replace(few, comparisons={NAME: shifted})), rows_of(few)
@@ -151,7 +210,12 @@ def test_ranks_subtract_the_floor_of_the_own_sample_size() -> None:
 
 @pytest.mark.parametrize(
     ("aim", "better", "worse"),
-    [(Aim.LEAST, 0.5, 0.6), (Aim.LEAST_EXCESS, 0.1, 0.3), (Aim.NEAR_ZERO, -0.1, 0.2), (Aim.NEAR_FLOOR, 0.9, 0.6)],
+    [
+        (Aim.LEAST, 0.5, 0.6),
+        (Aim.LEAST_EXCESS, 0.1, 0.3),
+        (Aim.NEAR_ZERO, -0.1, 0.2),
+        (Aim.NEAR_FLOOR, 0.9, 0.6),
+    ],
 )
 def test_aims(aim: Aim, better: float, worse: float) -> None:
     assert aim.gap(better, floor=0.8) < aim.gap(worse, floor=0.8)
@@ -163,13 +227,18 @@ def test_the_best_precision_is_that_nearest_to_geant4s() -> None:
 
 
 def test_the_best_kernel_distance_is_that_nearest_to_zero() -> None:
-    assert rows_of(copied(PRESETS["calochallenge-1-photons"], "CaloGraph"))["KPD * 1e3"].best_name == "CaloScore"
+    assert (
+        rows_of(copied(PRESETS["calochallenge-1-photons"], "CaloGraph"))["KPD * 1e3"].best_name
+        == "CaloScore"
+    )
 
 
 def test_the_published_best_of_dataset_2() -> None:
     rows = rows_of(copied(PRESETS["calochallenge-2"], "CaloINN"))
     assert rows["FPD * 1e3"].best == 24.6488
-    assert {rows[c].best_name for c in ("FPD * 1e3", "binary cls low", "binary cls high")} == {"CaloDREAM"}
+    assert {rows[c].best_name for c in ("FPD * 1e3", "binary cls low", "binary cls high")} == {
+        "CaloDREAM"
+    }
     assert rows["sep cell"].best_name == "iCaloFlow teacher"
 
 
@@ -178,8 +247,16 @@ def test_dataset_1_has_no_resnet() -> None:
 
 
 def test_what_the_evaluation_does_not_know_has_no_rank() -> None:
-    bare = replace(copied(PRESETS["calochallenge-2"], "CaloINN"), comparisons={NAME: {}}, features={}, judgements={}, times={})
-    assert {(row.own, row.rank, row.comparable) for row in standing(bare, NAME).rows} == {(None, None, False)}
+    bare = replace(
+        copied(PRESETS["calochallenge-2"], "CaloINN"),
+        comparisons={NAME: {}},
+        features={},
+        judgements={},
+        times={},
+    )
+    assert {(row.own, row.rank, row.comparable) for row in standing(bare, NAME).rows} == {
+        (None, None, False)
+    }
     assert len(standing(bare, NAME).rows) == len(QUANTITIES)
 
 
@@ -195,7 +272,9 @@ def said(evaluation: Evaluation) -> str:
 
 def test_a_benchmark_as_it_should_be_has_only_the_warnings_that_always_hold() -> None:
     evaluation = replace(copied(PRESETS["calochallenge-2"], "CaloINN"), times={})
-    assert [sentence for sentence in caveats(evaluation) if "not in the published code" not in sentence] == []
+    assert [
+        sentence for sentence in caveats(evaluation) if "not in the published code" not in sentence
+    ] == []
 
 
 def test_few_showers_are_said_and_only_kpd_is_compared() -> None:
@@ -211,7 +290,11 @@ def test_few_neighbours_are_said_and_not_compared() -> None:
     fewer = replace(evaluation, features={NAME: replace(evaluation.features[NAME], showers=5000)})
     assert "coverage are of as few as 5,000 showers" in said(fewer)
     rows = rows_of(fewer)
-    assert {c for c in ("precision", "recall", "density", "coverage", "KPD * 1e3", "FPD * 1e3") if rows[c].comparable} == {
+    assert {
+        c
+        for c in ("precision", "recall", "density", "coverage", "KPD * 1e3", "FPD * 1e3")
+        if rows[c].comparable
+    } == {
         "KPD * 1e3",
         "FPD * 1e3",
     }
@@ -221,7 +304,9 @@ def test_a_weighted_sample_counts_by_its_effective_size() -> None:
     preset = PRESETS["calochallenge-1-photons"]
     evaluation = copied(preset, "CaloINN")
     weights = np.where(np.arange(preset.showers) < preset.showers // 2, 1.0, 0.0)
-    weighted = replace(evaluation, candidates=(replace(evaluation.candidates[0], weights=weights, weighted=True),))
+    weighted = replace(
+        evaluation, candidates=(replace(evaluation.candidates[0], weights=weights, weighted=True),)
+    )
     assert "60,500 showers" in said(weighted)
 
 
@@ -229,11 +314,17 @@ def test_a_weighted_sample_counts_by_its_effective_size() -> None:
     ("field", "value", "word"),
     [
         ("pdg", 22, "PDG code 22"),
-        ("energies", np.geomspace(1e3, 1e5, 100_000), "1 GeV to 100 GeV, those of the published results 1 GeV to 1 TeV"),
+        (
+            "energies",
+            np.geomspace(1e3, 1e5, 100_000),
+            "1 GeV to 100 GeV, those of the published results 1 GeV to 1 TeV",
+        ),
         ("calorimeter", named_calorimeters()["calochallenge-3"], "'calochallenge-3'"),
     ],
 )
-def test_other_showers_are_said_and_nothing_is_compared(field: str, value: object, word: str) -> None:
+def test_other_showers_are_said_and_nothing_is_compared(
+    field: str, value: object, word: str
+) -> None:
     evaluation = copied(PRESETS["calochallenge-2"], "CaloINN")
     other = replace(evaluation, full=replace(evaluation.full, **{field: value}))
     assert word in said(other)
@@ -252,11 +343,15 @@ def test_other_classifiers_are_said_and_not_compared() -> None:
 def test_the_threshold_of_a_classifier_does_not_make_it_another() -> None:
     evaluation = copied(PRESETS["calochallenge-1-photons"], "CaloINN")
     judges = tuple(judge.above(1.0) for judge in JUDGES["calochallenge"])
-    assert rows_of(replace(evaluation, settings=replace(evaluation.settings, judges=judges)))["binary cls low"].comparable
+    assert rows_of(replace(evaluation, settings=replace(evaluation.settings, judges=judges)))[
+        "binary cls low"
+    ].comparable
 
 
 def test_the_floor_of_the_pions_is_said() -> None:
-    assert "0.61 (low-level) and 0.56 (high-level)" in said(copied(PRESETS["calochallenge-1-pions"], "CaloINN"))
+    assert "0.61 (low-level) and 0.56 (high-level)" in said(
+        copied(PRESETS["calochallenge-1-pions"], "CaloINN")
+    )
     assert "can be told apart" not in said(copied(PRESETS["calochallenge-1-photons"], "CaloINN"))
 
 
@@ -269,4 +364,6 @@ def test_published_rows_are_finite_and_begin_with_geant4(preset: Preset) -> None
     table = published_rows(preset)
     assert next(iter(table)) == "GEANT4"
     assert all(math.isfinite(number) for row in table.values() for number in row.values())
-    assert {title for row in table.values() for title in row} <= {quantity.title for quantity in QUANTITIES}
+    assert {title for row in table.values() for title in row} <= {
+        quantity.title for quantity in QUANTITIES
+    }

@@ -36,35 +36,57 @@ def test_a_value_is_rounded_to_its_error(value: float, error: float, text: str) 
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(0.1234, "0.12"), (0.96, "1.0"), (3.14, "3.1"), (9.96, "10"), (1234.5, "1234"), (math.inf, "inf")]
+    ("value", "text"),
+    [
+        (0.1234, "0.12"),
+        (0.96, "1.0"),
+        (3.14, "3.1"),
+        (9.96, "10"),
+        (1234.5, "1234"),
+        (math.inf, "inf"),
+    ],
 )
 def test_a_ratio_is_short(value: float, text: str) -> None:
     assert number(value) == text
 
 
 @pytest.mark.parametrize(
-    ("value", "expected"), [(0.5, Level.FLOOR), (1.29, Level.FLOOR), (1.31, Level.CLOSE), (3.0, Level.CLOSE), (3.1, Level.APART)]
+    ("value", "expected"),
+    [
+        (0.5, Level.FLOOR),
+        (1.29, Level.FLOOR),
+        (1.31, Level.CLOSE),
+        (3.0, Level.CLOSE),
+        (3.1, Level.APART),
+    ],
 )
 def test_the_levels_of_a_distance(value: float, expected: Level) -> None:
     assert level(Score(value, 0.1, 1.0, 0.1)) is expected
 
 
 @pytest.mark.parametrize(
-    ("value", "expected"), [(0.49, Level.FLOOR), (0.52, Level.FLOOR), (0.59, Level.CLOSE), (0.61, Level.APART)]
+    ("value", "expected"),
+    [(0.49, Level.FLOOR), (0.52, Level.FLOOR), (0.59, Level.CLOSE), (0.61, Level.APART)],
 )
 def test_the_levels_of_an_auc(value: float, expected: Level) -> None:
     judgement = trained().judgements["a"]["low-level"]
     assert auc_level(replace(judgement, auc=Score(value, 0.005, 0.5, 0.009))) is expected
 
 
-SHORT: tuple[Judge, ...] = tuple(replace(j, training=replace(j.training, epochs=2)) for j in DEFAULT_JUDGES[:1])
+SHORT: tuple[Judge, ...] = tuple(
+    replace(j, training=replace(j.training, epochs=2)) for j in DEFAULT_JUDGES[:1]
+)
 
 
 @lru_cache
 def trained() -> Evaluation:
     energy = energies(100)
     settings = Settings(replicas=4, cuts=4, trainings=2, judges=SHORT, neighbour_showers=100)
-    return evaluate(toy(energy), {"wide": toy(energy, width=30, seed=2), "a": toy(energy, seed=3)}, settings=settings)
+    return evaluate(
+        toy(energy),
+        {"wide": toy(energy, width=30, seed=2), "a": toy(energy, seed=3)},
+        settings=settings,
+    )
 
 
 def test_the_table_has_each_quantity_with_each_candidate() -> None:
@@ -72,17 +94,25 @@ def test_the_table_has_each_quantity_with_each_candidate() -> None:
     lines = table(evaluation)
     assert {len(line) for line in lines} == {len(COLUMNS)}
     feature_rows = 2 + 4
-    assert [line[1] for line in lines] == ["wide", "a"] * (len(evaluation.observables) + feature_rows + 1)
+    assert [line[1] for line in lines] == ["wide", "a"] * (
+        len(evaluation.observables) + feature_rows + 1
+    )
     assert lines[0][0] == "Total energy [MeV]"
     assert [line[0] for line in lines[-2:]] == ["AUC, classifier on all cells"] * 2
     gain = COLUMNS.index("gain")
     assert lines[0][gain] == ""
-    assert lines[1][gain] == number(evaluation.gain(evaluation.candidates[1], evaluation.observables[0]) or 0)
+    assert lines[1][gain] == number(
+        evaluation.gain(evaluation.candidates[1], evaluation.observables[0]) or 0
+    )
     assert rows(evaluation)[1].cells == lines[1]
 
 
 def test_a_series_unfolds_into_its_labels() -> None:
-    [row] = [r for r in rows(judged(60)) if r.observable.startswith("Share of the brightest cells") and r.candidate == "wide"]
+    [row] = [
+        r
+        for r in rows(judged(60))
+        if r.observable.startswith("Share of the brightest cells") and r.candidate == "wide"
+    ]
     assert row.observable == "Share of the brightest cells, mean of 6"
     assert len(row.parts) == 6
     assert all(part.candidate == "wide" and part.parts == () for part in row.parts)
@@ -118,7 +148,9 @@ def test_the_title_says_energy_particles_and_calorimeter() -> None:
 
 
 def test_a_range_of_energies_is_given_to_three_digits() -> None:
-    evaluation = evaluate(toy(torch.tensor([10020.0, 5e4, 99994.31, 7e4])), {"a": toy(energies(9))}, settings=QUICK)
+    evaluation = evaluate(
+        toy(torch.tensor([10020.0, 5e4, 99994.31, 7e4])), {"a": toy(energies(9))}, settings=QUICK
+    )
     assert energy_range(evaluation.full) == "10 GeV to 100 GeV"
 
 
@@ -129,7 +161,10 @@ def test_the_verdict_counts_levels_and_names_the_worst() -> None:
     known = evaluation.comparisons["wide"]
     worst = max(evaluation.observables, key=lambda o: known[o.name].distance.ratio_to_floor)
     assert worst.title in said
-    assert f"{sum(level(c.distance) is Level.APART for c in known.values())} of {len(known)} more than 3 floors" in said
+    assert (
+        f"{sum(level(c.distance) is Level.APART for c in known.values())} of {len(known)} more "
+        "than 3 floors" in said
+    )
     assert "not resolvable with 100 showers" in verdict(evaluation, other)
     assert "AUC" in said
     assert "closer than" not in said
@@ -139,11 +174,17 @@ def test_the_verdict_counts_levels_and_names_the_worst() -> None:
 def test_the_verdict_tells_of_energies_left_out_and_of_amplification() -> None:
     energy = energies(1200)
     samples = toy(energy), {"a": toy(energy, seed=2)}
-    evaluation = evaluate(*samples, training=toy(energies(100, seed=5), seed=6), settings=replace(QUICK, left_out=(4e4, 6e4)))
+    evaluation = evaluate(
+        *samples,
+        training=toy(energies(100, seed=5), seed=6),
+        settings=replace(QUICK, left_out=(4e4, 6e4)),
+    )
     said = verdict(evaluation, evaluation.candidates[0])
     assert "At the energies left out of its training the distances are" in said
     assert "Its 1,200 showers know the whole-shower distributions as well as" in said
-    assert any("looks like more real showers than it is worth" in note for note in remarks(evaluation))
+    assert any(
+        "looks like more real showers than it is worth" in note for note in remarks(evaluation)
+    )
 
 
 def test_large_samples_that_share_their_energies_need_no_remark() -> None:

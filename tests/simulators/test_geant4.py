@@ -1,4 +1,6 @@
-"""Geant4: what a shower may depend on, where its energy goes, and what becomes of a worker that dies."""
+"""Geant4: what a shower may depend on, where its energy goes, and what becomes of a worker that
+dies.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,8 +11,25 @@ import pytest
 import torch
 from torch import Tensor
 
-from caloforge.detector import Boxes, Cells, Detector, EqualRings, Layers, Mixture, Role, Slab, load_detector
-from caloforge.errors import EnergyRangeError, Geant4Error, GeometryError, OutputError, OutputExistsError, ShowerValueError
+from caloforge.detector import (
+    Boxes,
+    Cells,
+    Detector,
+    EqualRings,
+    Layers,
+    Mixture,
+    Role,
+    Slab,
+    load_detector,
+)
+from caloforge.errors import (
+    EnergyRangeError,
+    Geant4Error,
+    GeometryError,
+    OutputError,
+    OutputExistsError,
+    ShowerValueError,
+)
 from caloforge.io import CaloChallengeFile
 from caloforge.showers import ELECTRON, Particles, Showers
 from caloforge.simulators import Geant4, TimedShowers, record
@@ -33,11 +52,19 @@ def beam(n: int, energy: float = 100.0, pdg: int = ELECTRON) -> Particles:
 def stored(path: Path) -> dict[str, Tensor]:
     with CaloChallengeFile(path) as file:
         showers = file[:]
-        return {"deposits": showers.deposits, "energies": showers.energies, "times": file.column("cpu_time_ms")}
+        return {
+            "deposits": showers.deposits,
+            "energies": showers.energies,
+            "times": file.column("cpu_time_ms"),
+        }
 
 
 @needs_geant4
-@pytest.mark.parametrize("detector", [CRYSTALS, replace(PAR04, inner_radius=None), PAR04], ids=["boxes", "rings", "cylinder"])
+@pytest.mark.parametrize(
+    "detector",
+    [CRYSTALS, replace(PAR04, inner_radius=None), PAR04],
+    ids=["boxes", "rings", "cylinder"],
+)
 def test_a_shower_is_the_same_for_any_number_of_workers_and_any_batch(detector: Detector) -> None:
     one, two = Geant4(detector, "em-option1"), Geant4(detector, "em-option1", workers=2)
     whole = one.simulate(beam(6), seed=3)
@@ -71,15 +98,25 @@ def test_a_block_holds_the_energy_and_no_more(pdg: int) -> None:
     ],
 )
 def test_a_muon_is_seen_in_the_cell_that_it_meets(name: str, cells: tuple[int, ...]) -> None:
-    """The numbers of Geant4's volumes are those of the calorimeter: this fails where an axis is turned or swapped."""
+    """The numbers of Geant4's volumes are those of the calorimeter: this fails where an axis is
+    turned or swapped.
+    """
     detector = load_detector(name)
     calorimeter = detector.calorimeter
     impact = calorimeter.centres[list(cells), :2].float()
-    showers = Geant4(detector, "em-standard").simulate(beam(len(cells), 100_000.0, MUON), seed=1, impact=impact)
+    showers = Geant4(detector, "em-standard").simulate(
+        beam(len(cells), 100_000.0, MUON), seed=1, impact=impact
+    )
     first = calorimeter.layers == 0
     assert calorimeter.layers[list(cells)].eq(0).all()
     assert (showers.deposits * first).argmax(1).tolist() == list(cells)
-    brightest = torch.stack([(showers.deposits * (calorimeter.layers == k)).argmax(1) for k in range(calorimeter.n_layers)], 1)
+    brightest = torch.stack(
+        [
+            (showers.deposits * (calorimeter.layers == k)).argmax(1)
+            for k in range(calorimeter.n_layers)
+        ],
+        1,
+    )
     hit = showers.deposits.gather(1, brightest) > 0
     places = calorimeter.centres[brightest][..., :2]
     near = (places - impact[:, None]).abs() <= _largest_cell(detector)
@@ -88,15 +125,24 @@ def test_a_muon_is_seen_in_the_cell_that_it_meets(name: str, cells: tuple[int, .
 
 
 def block(material: str, cells: Cells) -> Detector:
-    return Detector("block", (Layers(2, (Slab(material, 100.0, Role.ACTIVE),), cells),), (2000.0, 2000.0))
+    return Detector(
+        "block", (Layers(2, (Slab(material, 100.0, Role.ACTIVE),), cells),), (2000.0, 2000.0)
+    )
 
 
 @needs_geant4
 @pytest.mark.parametrize(("material", "lost"), [("G4_PbWO4", 1e-5), ("G4_Si", 1e-3)])
 def test_rings_hold_the_energy_of_undivided_slabs(material: str, lost: float) -> None:
-    """Cells that are not in the geometry see all steps once: boxes as large as the slabs, that change no step, hold the same."""
-    boxes, rings = (block(material, cells) for cells in (Boxes((1, 1), (2000.0, 2000.0)), EqualRings(50, 20.0, 8)))
-    whole, divided = (Geant4(detector, "em-standard").simulate(beam(8), seed=1) for detector in (boxes, rings))
+    """Cells that are not in the geometry see all steps once: boxes as large as the slabs, that
+    change no step, hold the same.
+    """
+    boxes, rings = (
+        block(material, cells)
+        for cells in (Boxes((1, 1), (2000.0, 2000.0)), EqualRings(50, 20.0, 8))
+    )
+    whole, divided = (
+        Geant4(detector, "em-standard").simulate(beam(8), seed=1) for detector in (boxes, rings)
+    )
     by_layer = divided.deposits.reshape(8, 2, -1).sum(2)
     assert torch.allclose(by_layer, whole.deposits, rtol=lost, atol=lost)
 
@@ -107,8 +153,12 @@ def test_a_wide_cylinder_is_as_good_as_flat() -> None:
     flat = Detector("flat", (Layers(30, slabs, EqualRings(5, 8.0, 4)),), (200.0, 200.0))
     means, errors = [], []
     for detector in (flat, replace(flat, inner_radius=20_000.0)):
-        deposits = Geant4(detector, "em-standard").simulate(beam(100, 500.0), seed=1).deposits.double()
-        parts = torch.cat([deposits.reshape(100, 6, -1).sum(2), deposits.reshape(100, -1, 5).sum(1)], 1)
+        deposits = (
+            Geant4(detector, "em-standard").simulate(beam(100, 500.0), seed=1).deposits.double()
+        )
+        parts = torch.cat(
+            [deposits.reshape(100, 6, -1).sum(2), deposits.reshape(100, -1, 5).sum(1)], 1
+        )
         means.append(parts.mean(0))
         errors.append(parts.std(0) / 10)
     assert ((means[0] - means[1]).abs() < 4 * errors[0].hypot(errors[1])).all()
@@ -116,19 +166,26 @@ def test_a_wide_cylinder_is_as_good_as_flat() -> None:
 
 @needs_geant4
 def test_a_cylinder_is_hollow_and_closed() -> None:
-    """Muons that start to the side of the axis meet each shell where the circle is, and see the shells in order."""
+    """Muons that start to the side of the axis meet each shell where the circle is, and see the
+    shells in order.
+    """
     slabs = (Slab("G4_W", 5.0, Role.ABSORBER), Slab("G4_Si", 1.0, Role.ACTIVE))
     layers = Layers(20, slabs, EqualRings(100, 1.0, 1))
     detector = Detector("round", (layers,), (400.0, 200.0), inner_radius=100.0)
     impact = torch.tensor([[0.0, 0.0], [50.5, 0.0], [0.0, 70.5], [-80.0, 30.0]])
-    showers = Geant4(detector, "em-standard").simulate(beam(4, 100_000.0, MUON), seed=1, impact=impact)
+    showers = Geant4(detector, "em-standard").simulate(
+        beam(4, 100_000.0, MUON), seed=1, impact=impact
+    )
     profile = showers.deposits.reshape(4, 20, 100)
     assert (profile.sum(2) > 0).all()
     assert profile.sum(1).argmax(1).tolist() == [0, 50, 70, 85]
 
 
 def _largest_cell(detector: Detector) -> Tensor:
-    sizes = [layers.cells.size if isinstance(layers.cells, Boxes) else (5.0, 5.0) for layers in detector.layers]
+    sizes = [
+        layers.cells.size if isinstance(layers.cells, Boxes) else (5.0, 5.0)
+        for layers in detector.layers
+    ]
     return torch.tensor(sizes).amax(0).double()
 
 
@@ -138,8 +195,12 @@ def test_a_particle_at_an_angle_walks_aside() -> None:
     plates = tuple(Slab("G4_Al", 10.0, Role.ACTIVE) for _ in range(1))
     detector = Detector("slanted", (Layers(10, plates, cells),), (200.0, 200.0), distance=50.0)
     slope = torch.tensor([0.0, 0.5, 0.5])
-    particles = Particles(torch.full((3,), 100_000.0), MUON, slope.atan(), torch.tensor([0.0, 0.0, torch.pi]))
-    showers = Geant4(detector, "em-standard").simulate(particles, seed=1, impact=torch.tensor([[5.0, 0.0]]).expand(3, 2))
+    particles = Particles(
+        torch.full((3,), 100_000.0), MUON, slope.atan(), torch.tensor([0.0, 0.0, torch.pi])
+    )
+    showers = Geant4(detector, "em-standard").simulate(
+        particles, seed=1, impact=torch.tensor([[5.0, 0.0]]).expand(3, 2)
+    )
     x = showers.deposits.reshape(3, 10, 20).argmax(2)[:, [0, 9]] * 10 - 95.0
     walked = torch.tensor([[5.0, 5.0], [7.5, 52.5], [2.5, -42.5]])
     assert (x - walked).abs().max() <= 10.0
@@ -185,11 +246,15 @@ def test_showers_come_in_order_whoever_makes_them(actor: None, workers: int, siz
     particles = Particles(torch.arange(1, 81) * 10.0)
     told: list[int] = []
     parts = list(simulator.stream(particles, seed=5, size=size, progress=told.append))
-    assert [len(part.showers) for part in parts] == [size] * (80 // size) + [80 % size] * bool(80 % size)
+    assert [len(part.showers) for part in parts] == [size] * (80 // size) + [80 % size] * bool(
+        80 % size
+    )
     showers = Showers.cat([part.showers for part in parts])
     assert torch.equal(showers.energies, particles.energies)
     assert torch.equal(showers.deposits.amax(1), particles.energies / 8)
-    assert torch.equal(showers.deposits, Geant4(CRYSTALS, "em-option1").simulate(particles, seed=5).deposits)
+    assert torch.equal(
+        showers.deposits, Geant4(CRYSTALS, "em-option1").simulate(particles, seed=5).deposits
+    )
     assert told == [1] * 80
 
 
@@ -197,12 +262,16 @@ def test_a_death_costs_no_finished_shower(actor: None, monkeypatch: pytest.Monke
     monkeypatch.setenv("ACTOR_DIES_AT", "7")
     monkeypatch.setenv("ACTOR_LAST_WORDS", LAST_WORDS)
     made: list[TimedShowers] = []
-    with pytest.raises(Geant4Error, match=r"em0003 in G4Model::ReadData\(\) file <brem_SB/br82> is not opened!$"):
+    with pytest.raises(
+        Geant4Error, match=r"em0003 in G4Model::ReadData\(\) file <brem_SB/br82> is not opened!$"
+    ):
         made.extend(SIMULATOR.stream(beam(20), seed=1, size=5))
     assert [len(part.showers) for part in made] == [5, 2]
 
 
-@pytest.mark.parametrize(("words", "expected"), [("", "SIGABRT"), ("Traceback\nOSError: no space", "OSError: no space")])
+@pytest.mark.parametrize(
+    ("words", "expected"), [("", "SIGABRT"), ("Traceback\nOSError: no space", "OSError: no space")]
+)
 def test_a_death_without_a_word_of_geant4_is_told(
     actor: None, monkeypatch: pytest.MonkeyPatch, words: str, expected: str
 ) -> None:
@@ -234,7 +303,12 @@ def _with_zeros(kept: bytes, number: int) -> bytes:
     ],
 )
 def test_a_resumed_run_gives_the_same_file(
-    actor: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, damage: Callable[[bytes, int], bytes], number: int, lost: bool
+    actor: None,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    damage: Callable[[bytes, int], bytes],
+    number: int,
+    lost: bool,
 ) -> None:
     whole, parts = tmp_path / "whole.h5", tmp_path / "parts.h5"
     assert record(SIMULATOR, beam(20), whole, seed=1) == 0
@@ -253,7 +327,9 @@ def test_a_resumed_run_gives_the_same_file(
     assert not journal(parts).exists()
 
 
-def test_another_run_does_not_go_on_with_what_is_there(actor: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_another_run_does_not_go_on_with_what_is_there(
+    actor: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     path = tmp_path / "out.h5"
     monkeypatch.setenv("ACTOR_DIES_AT", "3")
     monkeypatch.setenv("ACTOR_LAST_WORDS", "")
@@ -273,7 +349,9 @@ def test_another_run_does_not_go_on_with_what_is_there(actor: None, monkeypatch:
         record(SIMULATOR, beam(9), path, seed=2, resume=True)
 
 
-def test_a_run_that_dies_at_once_leaves_nothing(actor: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_run_that_dies_at_once_leaves_nothing(
+    actor: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("ACTOR_DIES_AT", "0")
     monkeypatch.setenv("ACTOR_LAST_WORDS", "")
     with pytest.raises(Geant4Error):
@@ -286,7 +364,12 @@ def test_the_file_says_how_it_was_made(actor: None, tmp_path: Path) -> None:
     with CaloChallengeFile(tmp_path / "out.h5") as file:
         said = file.attributes
         assert file.columns == ("cpu_time_ms", "incident_energies")
-    assert (said["physics"], said["cut_mm"], said["seed"], said["detector"]) == ("em-option1", "0.7", "17", "pbwo4-10x10")
+    assert (said["physics"], said["cut_mm"], said["seed"], said["detector"]) == (
+        "em-option1",
+        "0.7",
+        "17",
+        "pbwo4-10x10",
+    )
 
 
 def test_no_particles_make_no_showers(actor: None) -> None:
@@ -300,7 +383,12 @@ def test_no_particles_make_no_showers(actor: None) -> None:
         (Particles(torch.tensor([50.0, 2e8])), None, EnergyRangeError, "index 1"),
         (beam(2), torch.zeros(3, 2), ShowerValueError, "shape"),
         (beam(2), torch.tensor([[0.0, 0.0], [0.0, 151.0]]), ShowerValueError, "index 1"),
-        (Particles(torch.ones(1), ELECTRON, torch.tensor([1.0]), torch.tensor([0.0])), None, ShowerValueError, "45 degrees"),
+        (
+            Particles(torch.ones(1), ELECTRON, torch.tensor([1.0]), torch.tensor([0.0])),
+            None,
+            ShowerValueError,
+            "45 degrees",
+        ),
     ],
 )
 def test_what_cannot_be_is_said_before_a_worker_starts(
@@ -311,7 +399,12 @@ def test_what_cannot_be_is_said_before_a_worker_starts(
 
 
 @pytest.mark.parametrize(
-    ("how", "expected"), [({"physics": "em-option7"}, "em-option1"), ({"cut": 0.0}, "cut 0"), ({"workers": 0}, "0 workers")]
+    ("how", "expected"),
+    [
+        ({"physics": "em-option7"}, "em-option1"),
+        ({"cut": 0.0}, "cut 0"),
+        ({"workers": 0}, "0 workers"),
+    ],
 )
 def test_a_simulator_that_cannot_be_is_refused(how: dict[str, object], expected: str) -> None:
     with pytest.raises(Geant4Error, match=expected):

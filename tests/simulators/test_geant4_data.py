@@ -25,7 +25,9 @@ def data(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-def test_they_are_found_in_the_order_of_the_places(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_they_are_found_in_the_order_of_the_places(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(Geant4Error, match=r"\.geant4_pybind.*GEANT4_DATA_DIR"):
         find_data()
     standard_data(tmp_path / "home" / ".geant4_pybind")
@@ -33,7 +35,12 @@ def test_they_are_found_in_the_order_of_the_places(data: Path, tmp_path: Path, m
     monkeypatch.setenv("G4LEDATA", str(data / "G4EMLOW8.8"))
     assert dict(find_data().folders) == {"G4EMLOW": data / "G4EMLOW8.8"}
     monkeypatch.setenv("GEANT4_DATA_DIR", str(data))
-    assert set(find_data().folders) == {"G4EMLOW", "G4ENSDFSTATE", "G4PARTICLEXS", "PhotonEvaporation"}
+    assert set(find_data().folders) == {
+        "G4EMLOW",
+        "G4ENSDFSTATE",
+        "G4PARTICLEXS",
+        "PhotonEvaporation",
+    }
     with pytest.raises(Geant4Error, match="elsewhere"):
         find_data(tmp_path / "elsewhere")
 
@@ -54,7 +61,10 @@ def test_what_is_missing_is_named_with_what_would_work(data: Path) -> None:
     with pytest.raises(Geant4Error) as error:
         found.require(physics_of("FTFP_BERT"))
     said = str(error.value)
-    assert "no G4ENSDFSTATE3.0/ENSDFSTATE.dat, G4PARTICLEXS4.2/neutron, G4PARTICLEXS4.2/gamma, G4SAIDDATA2.0 in " in said
+    assert (
+        "no G4ENSDFSTATE3.0/ENSDFSTATE.dat, G4PARTICLEXS4.2/neutron, G4PARTICLEXS4.2/gamma, "
+        "G4SAIDDATA2.0 in " in said
+    )
     assert "works with what is there: em-standard, em-option1, em-option2:" in said
     assert f"by `caloforge data geant4 {data} --fetch --physics FTFP_BERT`" in said
 
@@ -64,10 +74,17 @@ def test_a_data_set_that_is_not_there_is_named_once(data: Path) -> None:
     found = find_data(data)
     assert found.lacks(physics_of("em-option4")) == ("G4EMLOW8.8",)
     assert found.missing(physics_of("em-option4")) == ("G4EMLOW",)
-    assert found.missing(physics_of("FTFP_BERT")) == ("G4EMLOW", "G4ENSDFSTATE", "G4PARTICLEXS", "G4SAIDDATA")
+    assert found.missing(physics_of("FTFP_BERT")) == (
+        "G4EMLOW",
+        "G4ENSDFSTATE",
+        "G4PARTICLEXS",
+        "G4SAIDDATA",
+    )
 
 
-def test_no_data_at_all_is_answered_by_the_command_that_downloads_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_data_at_all_is_answered_by_the_command_that_downloads_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(Geant4Error, match="`caloforge data geant4 --fetch`"):
         find_data()
     with pytest.raises(Geant4Error, match=f"`caloforge data geant4 {tmp_path}/here --fetch`"):
@@ -79,7 +96,9 @@ def test_no_data_at_all_is_answered_by_the_command_that_downloads_it(tmp_path: P
 
 
 def test_every_need_is_of_a_known_data_set() -> None:
-    assert {need.data_set for physics in PHYSICS.values() for need in physics.needs} <= set(DATA_SETS)
+    assert {need.data_set for physics in PHYSICS.values() for need in physics.needs} <= set(
+        DATA_SETS
+    )
 
 
 def test_an_unknown_physics_is_answered_by_the_known_ones() -> None:

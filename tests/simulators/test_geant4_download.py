@@ -39,11 +39,17 @@ def begin(archive: Archive, folder: Path, content: bytes) -> Path:
 
 
 def tree(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 @pytest.mark.parametrize("name", ARCHIVES)
-def test_a_data_set_arrives_as_it_was_packed_and_leaves_nothing_beside_it(mirror: Mirror, folder: Path, name: str) -> None:
+def test_a_data_set_arrives_as_it_was_packed_and_leaves_nothing_beside_it(
+    mirror: Mirror, folder: Path, name: str
+) -> None:
     archive = ARCHIVES[name]
     assert fetch(archive, folder, mirror) == folder / archive.folder
     assert tree(folder) == contents(archive)
@@ -60,7 +66,10 @@ def test_with_what_the_plan_names_every_physics_works(mirror: Mirror, folder: Pa
 
 def test_a_plan_holds_what_is_lacking_alone(mirror: Mirror, folder: Path) -> None:
     fetch(ARCHIVES["G4EMLOW"], folder, mirror)
-    names = [archive.data_set for archive in plan([physics_of("em-standard"), physics_of("FTFP_BERT")], folder)]
+    names = [
+        archive.data_set
+        for archive in plan([physics_of("em-standard"), physics_of("FTFP_BERT")], folder)
+    ]
     assert names == ["G4ENSDFSTATE", "G4PARTICLEXS", "PhotonEvaporation", "G4SAIDDATA"]
     shutil.rmtree(folder / "G4EMLOW8.8" / "fluor")
     assert len(plan([physics_of("em-standard")], folder)) == 3
@@ -69,7 +78,9 @@ def test_a_plan_holds_what_is_lacking_alone(mirror: Mirror, folder: Path) -> Non
 
 
 def test_all_that_physics_reads_can_be_downloaded() -> None:
-    assert {need.data_set for physics in PHYSICS.values() for need in physics.needs} == set(ARCHIVES)
+    assert {need.data_set for physics in PHYSICS.values() for need in physics.needs} == set(
+        ARCHIVES
+    )
     assert set(ARCHIVES) <= set(DATA_SETS)
     assert {len(bytes.fromhex(archive.sha256)) for archive in ARCHIVES.values()} == {32}
     assert ARCHIVES["PhotonEvaporation"].file == "G4PhotonEvaporation.6.1.2.tar.gz"
@@ -113,7 +124,9 @@ def test_a_server_that_cannot_go_on_begins_again(mirror: Mirror, folder: Path) -
 
 
 @pytest.mark.parametrize("more", [0, 1, 5000])
-def test_a_file_as_long_as_the_archive_but_wrong_is_downloaded_anew(mirror: Mirror, folder: Path, more: int) -> None:
+def test_a_file_as_long_as_the_archive_but_wrong_is_downloaded_anew(
+    mirror: Mirror, folder: Path, more: int
+) -> None:
     archive = ARCHIVES[NAME]
     begin(archive, folder, bytes(archive.size + more))
     fetch(archive, folder, mirror)
@@ -128,7 +141,9 @@ def test_what_has_come_as_a_whole_is_not_asked_for_again(mirror: Mirror, folder:
     assert tree(folder) == contents(archive)
 
 
-def test_a_server_that_points_elsewhere_is_followed_in_the_middle_too(mirror: Mirror, folder: Path) -> None:
+def test_a_server_that_points_elsewhere_is_followed_in_the_middle_too(
+    mirror: Mirror, folder: Path
+) -> None:
     archive = ARCHIVES[NAME]
     begin(archive, folder, mirror.files[archive.file][:CHUNK])
     download(archive, folder, mirror=mirror.url.replace("datasets", "moved"))
@@ -136,7 +151,9 @@ def test_a_server_that_points_elsewhere_is_followed_in_the_middle_too(mirror: Mi
     assert tree(unpack(archive, folder).parent) == contents(archive)
 
 
-def test_the_way_is_through_a_proxy_where_there_is_one(mirror: Mirror, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_way_is_through_a_proxy_where_there_is_one(
+    mirror: Mirror, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("http_proxy", mirror.url.removesuffix("/datasets"))
     download(ARCHIVES[NAME], folder, mirror="http://nowhere.invalid/datasets/")
     assert mirror.asked == [(ARCHIVES[NAME].file, "")]
@@ -192,7 +209,9 @@ def fill_the_disk(mirror: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("caloforge.simulators.geant4.download._Part.append", refuse)
 
 
-MISHAPS: dict[Callable[[Mirror, pytest.MonkeyPatch], None], tuple[type[CaloforgeError], str, int]] = {
+MISHAPS: dict[
+    Callable[[Mirror, pytest.MonkeyPatch], None], tuple[type[CaloforgeError], str, int]
+] = {
     corrupt: (Geant4Error, r"checksum .* expected .* removed", 0),
     truncate: (Geant4Error, r"checksum .* expected .* removed", 0),
     break_off: (Geant4Error, r"ended after 1,007 of .* bytes", CHUNK + 7),
@@ -208,7 +227,10 @@ MISHAPS: dict[Callable[[Mirror, pytest.MonkeyPatch], None], tuple[type[Caloforge
 
 @pytest.mark.parametrize("happen", MISHAPS, ids=lambda happen: happen.__name__)
 def test_a_mishap_is_one_clear_line_and_nothing_is_found(
-    mirror: Mirror, folder: Path, monkeypatch: pytest.MonkeyPatch, happen: Callable[[Mirror, pytest.MonkeyPatch], None]
+    mirror: Mirror,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    happen: Callable[[Mirror, pytest.MonkeyPatch], None],
 ) -> None:
     happen(mirror, monkeypatch)
     kind, words, kept = MISHAPS[happen]
@@ -221,7 +243,9 @@ def test_a_mishap_is_one_clear_line_and_nothing_is_found(
     )
 
 
-OLD = pytest.mark.skipif(sys.version_info >= (3, 12), reason="every Python of this version has the filter")
+OLD = pytest.mark.skipif(
+    sys.version_info >= (3, 12), reason="every Python of this version has the filter"
+)
 
 
 @pytest.fixture(params=["tarfile's filter", pytest.param("ours", marks=OLD)])
@@ -248,14 +272,24 @@ def link(name: str, target: str) -> tarfile.TarInfo:
         tarball({"G4EMLOW8.8/x": b"1"})[:40],
         b"no archive",
     ],
-    ids=["beside", "beside, from within", "link", "another folder", "no folder", "cut", "no archive"],
+    ids=[
+        "beside",
+        "beside, from within",
+        "link",
+        "another folder",
+        "no folder",
+        "cut",
+        "no archive",
+    ],
 )
 @pytest.mark.usefixtures("any_filter")
 def test_an_archive_that_is_not_what_it_should_be_is_refused(
     mirror: Mirror, folder: Path, monkeypatch: pytest.MonkeyPatch, content: bytes
 ) -> None:
     archive = put(mirror, ARCHIVES[NAME], content, monkeypatch)
-    with pytest.raises(Geant4Error, match=r"G4EMLOW\.8\.8\.tar\.gz is no good archive and was removed"):
+    with pytest.raises(
+        Geant4Error, match=r"G4EMLOW\.8\.8\.tar\.gz is no good archive and was removed"
+    ):
         fetch(archive, folder, mirror)
     assert list(folder.iterdir()) == []
     assert list(folder.parent.glob("outside*")) == []
@@ -265,7 +299,9 @@ def test_an_archive_that_is_not_what_it_should_be_is_refused(
 def test_what_lies_beside_the_folder_in_an_archive_is_left_out(
     mirror: Mirror, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    archive = put(mirror, ARCHIVES[NAME], tarball({"./G4EMLOW8.8/x": b"1", "._G4EMLOW8.8": b"2"}), monkeypatch)
+    archive = put(
+        mirror, ARCHIVES[NAME], tarball({"./G4EMLOW8.8/x": b"1", "._G4EMLOW8.8": b"2"}), monkeypatch
+    )
     fetch(archive, folder, mirror)
     assert tree(folder) == {"G4EMLOW8.8/x": b"1"}
 
@@ -282,7 +318,9 @@ def test_an_interrupted_unpacking_leaves_the_archive_alone(mirror: Mirror, folde
     assert list(folder.iterdir()) == [path]
     assert present_data(folder).folders == {}
     (folder / f".{archive.folder}.unpacking" / archive.folder).mkdir(parents=True)
-    (folder / f".{archive.folder}.unpacking" / archive.folder / "from a crash").write_text("half a file")
+    (folder / f".{archive.folder}.unpacking" / archive.folder / "from a crash").write_text(
+        "half a file"
+    )
     assert tree(unpack(archive, folder).parent) == contents(archive)
 
 
@@ -290,7 +328,9 @@ def test_too_little_room_is_said_before_anything_is_downloaded(
     mirror: Mirror, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     free = 3 * sum(archive.size for archive in ARCHIVES.values())
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 10**9 - free, free))
+    monkeypatch.setattr(
+        shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 10**9 - free, free)
+    )
     assert len(plan(PHYSICS.values(), folder)) == len(ARCHIVES)
     free -= 1
     with pytest.raises(OutputError, match=r"MB are free, .* MB are needed"):

@@ -16,7 +16,9 @@ CPU = torch.device("cpu")
 def shower(energy: float, z: tuple[float, float] = (0.0, 0.0)) -> tuple[Profile, Tensor]:
     medium = Homogeneous(LEAD_TUNGSTATE)
     energies = torch.tensor([[energy]], dtype=torch.float64)
-    return profile(medium.constants, medium.tuning, energies, torch.tensor([z], dtype=torch.float64)), energies
+    return profile(
+        medium.constants, medium.tuning, energies, torch.tensor([z], dtype=torch.float64)
+    ), energies
 
 
 @pytest.mark.parametrize("step", [0.02, 0.1, 0.5])
@@ -29,12 +31,17 @@ def test_increments_are_differences_of_the_incomplete_gamma_function(step: float
 
 
 def test_increments_have_gradients() -> None:
-    alpha, maximum = (torch.tensor([[1.2], [4.5]], dtype=torch.float64, requires_grad=True) for _ in range(2))
+    alpha, maximum = (
+        torch.tensor([[1.2], [4.5]], dtype=torch.float64, requires_grad=True) for _ in range(2)
+    )
     edges = walk((5.0,), 0.5, CPU).edges
     assert torch.autograd.gradcheck(lambda a, t: increments(a, t, edges), (alpha, maximum))
 
 
-@given(depths=st.lists(st.floats(0.03, 30), min_size=1, max_size=40), step=st.sampled_from([0.1, 0.3, 1.0]))
+@given(
+    depths=st.lists(st.floats(0.03, 30), min_size=1, max_size=40),
+    step=st.sampled_from([0.1, 0.3, 1.0]),
+)
 @settings(max_examples=60, deadline=None)
 def test_segments_divide_steps_and_layers(depths: list[float], step: float) -> None:
     w = walk(tuple(depths), step, CPU)
@@ -45,7 +52,9 @@ def test_segments_divide_steps_and_layers(depths: list[float], step: float) -> N
     assert (parts > 0).all()
     whole = torch.zeros_like(lengths).index_add_(0, w.step, parts)
     torch.testing.assert_close(whole, torch.ones_like(whole))
-    found = torch.zeros(len(depths), dtype=torch.float64).index_add_(0, w.layer, parts * lengths[w.step])
+    found = torch.zeros(len(depths), dtype=torch.float64).index_add_(
+        0, w.layer, parts * lengths[w.step]
+    )
     torch.testing.assert_close(found, torch.tensor(depths, dtype=torch.float64))
 
 
@@ -58,10 +67,16 @@ def test_layers_without_matter_have_no_segments() -> None:
 @pytest.mark.parametrize("limit", [0.0, 100.0])
 def test_deposits_and_leakage_make_the_incident_energy(energy: float, limit: float) -> None:
     (mean, energies), edges = shower(energy), walk((40.0,), 0.1, CPU).edges
-    leaked = energy * (1 - gammainc(float(mean.alpha), float((mean.alpha - 1) / mean.maximum * edges[-1])))
+    leaked = energy * (
+        1 - gammainc(float(mean.alpha), float((mean.alpha - 1) / mean.maximum * edges[-1]))
+    )
     expected = energy if leaked < limit else energy - leaked
-    assert float(steps(mean, energies, edges, limit).energies.sum()) == pytest.approx(expected, rel=1e-10)
-    assert float(expected_energies(mean, energies, edges, limit).sum()) == pytest.approx(expected, rel=1e-10)
+    assert float(steps(mean, energies, edges, limit).energies.sum()) == pytest.approx(
+        expected, rel=1e-10
+    )
+    assert float(expected_energies(mean, energies, edges, limit).sum()) == pytest.approx(
+        expected, rel=1e-10
+    )
 
 
 def test_a_shower_ends_with_the_step_after_the_limit_is_reached() -> None:
@@ -79,9 +94,15 @@ def test_expected_energies_are_continuous_where_the_end_of_the_shower_jumps() ->
     edges = walk((40.0,), 0.1, CPU).edges
     grid = torch.linspace(2000, 2100, 2001, dtype=torch.float64)[:, None]
     medium = Homogeneous(LEAD_TUNGSTATE)
-    mean = profile(medium.constants, medium.tuning, grid, torch.zeros(len(grid), 2, dtype=torch.float64))
+    mean = profile(
+        medium.constants, medium.tuning, grid, torch.zeros(len(grid), 2, dtype=torch.float64)
+    )
     jumps = [
-        f.diff(dim=0).abs().max() for f in (steps(mean, grid, edges, 100.0).energies, expected_energies(mean, grid, edges, 100.0))
+        f.diff(dim=0).abs().max()
+        for f in (
+            steps(mean, grid, edges, 100.0).energies,
+            expected_energies(mean, grid, edges, 100.0),
+        )
     ]
     assert jumps[0] > 50
     assert jumps[1] < 1

@@ -8,7 +8,17 @@ import numpy as np
 import pytest
 from scipy.special import gammainc
 
-from caloforge.detector import Boxes, Detector, Layers, Mixture, Repeated, Role, Slab, detector_names, load_detector
+from caloforge.detector import (
+    Boxes,
+    Detector,
+    Layers,
+    Mixture,
+    Repeated,
+    Role,
+    Slab,
+    detector_names,
+    load_detector,
+)
 from caloforge.errors import GeometryError
 from caloforge.materials import AIR, LEAD, LIQUID_ARGON, SILICON, TUNGSTEN, nist
 from caloforge.simulators import Homogeneous, Sampling, Stack, gflash_of
@@ -19,7 +29,12 @@ LEAD_SLAB, ARGON_SLAB = Slab("G4_Pb", 2.0, Role.ABSORBER), Slab("G4_lAr", 4.0, R
 
 
 def detector(*layers: Iterable[Slab | Repeated], number: int = 3, **others: object) -> Detector:
-    return Detector("test", tuple(Layers(number, tuple(slabs), CELLS) for slabs in layers), (40.0, 40.0), **others)
+    return Detector(
+        "test",
+        tuple(Layers(number, tuple(slabs), CELLS) for slabs in layers),
+        (40.0, 40.0),
+        **others,
+    )
 
 
 def test_an_absorber_and_an_active_slab_are_a_sampling_medium() -> None:
@@ -41,7 +56,10 @@ def test_one_period_says_all(slabs: list[Slab | Repeated]) -> None:
 
 
 def test_passive_matter_counts_in_depth_and_not_in_the_mismatch() -> None:
-    plain, filled = (medium_of(detector([LEAD_SLAB, ARGON_SLAB, *more])).constants for more in ([], [Slab("G4_AIR", 30.0)]))
+    plain, filled = (
+        medium_of(detector([LEAD_SLAB, ARGON_SLAB, *more])).constants
+        for more in ([], [Slab("G4_AIR", 30.0)])
+    )
     assert filled.mismatch == plain.mismatch
     assert filled.period == pytest.approx(plain.period + 30 / AIR.radiation_length)
     assert filled.radiation_length * filled.period == pytest.approx(36)
@@ -52,7 +70,9 @@ def test_passive_matter_counts_in_depth_and_not_in_the_mismatch() -> None:
 @pytest.mark.parametrize("name", detector_names())
 def test_the_depth_of_a_detector_is_that_of_its_slabs(name: str) -> None:
     known = load_detector(name)
-    slabs = sum(slab.thickness / material_of(known, slab.material).radiation_length for slab in known.slabs)
+    slabs = sum(
+        slab.thickness / material_of(known, slab.material).radiation_length for slab in known.slabs
+    )
     assert math.fsum(gflash_of(known).depths) == pytest.approx(slabs, rel=1e-9)
 
 
@@ -64,15 +84,21 @@ def test_without_an_absorber_a_medium_is_homogeneous() -> None:
 
 
 def test_lead_tungstate_has_the_critical_energy_of_the_benchmark() -> None:
-    assert medium_of(load_detector("pbwo4-10x10")).constants.critical_energy == pytest.approx(10.7858, rel=1e-5)
+    assert medium_of(load_detector("pbwo4-10x10")).constants.critical_energy == pytest.approx(
+        10.7858, rel=1e-5
+    )
 
 
 def test_a_mixture_of_the_detector_is_a_material() -> None:
     lead = Mixture(11.35, atoms={"Pb": 1})
     mixed = detector([Slab("plumbum", 2.0, Role.ABSORBER), ARGON_SLAB], mixtures={"plumbum": lead})
     assert medium_of(mixed).constants == Sampling(LEAD, LIQUID_ARGON, 2.0, 4.0).constants
-    air = Mixture(1.20479e-3, mass_fractions={"C": 0.000124, "N": 0.755268, "O": 0.231781, "Ar": 0.012827})
-    around = detector([LEAD_SLAB, ARGON_SLAB], mixtures={"sky": air}, surroundings="sky", distance=5.0)
+    air = Mixture(
+        1.20479e-3, mass_fractions={"C": 0.000124, "N": 0.755268, "O": 0.231781, "Ar": 0.012827}
+    )
+    around = detector(
+        [LEAD_SLAB, ARGON_SLAB], mixtures={"sky": air}, surroundings="sky", distance=5.0
+    )
     upstream = gflash_of(around).upstream
     assert upstream is not None
     assert upstream.material == replace(AIR, name="sky")
@@ -80,7 +106,9 @@ def test_a_mixture_of_the_detector_is_a_material() -> None:
 
 def test_a_material_that_is_in_no_table_is_named() -> None:
     unknown = detector([Slab("G4_Plumb", 2.0, Role.ABSORBER), ARGON_SLAB])
-    with pytest.raises(GeometryError, match="detector 'test': no material 'G4_Plumb' in the NIST tables"):
+    with pytest.raises(
+        GeometryError, match="detector 'test': no material 'G4_Plumb' in the NIST tables"
+    ):
         gflash_of(unknown)
 
 
@@ -96,7 +124,15 @@ def test_the_media_of_a_stack_count_by_the_energy_in_them() -> None:
     stack = medium_of(load_detector("ild-ecal-30"))
     assert isinstance(stack, Stack)
     assert sum(stack.weights) == pytest.approx(1)
-    ends = np.cumsum([0, *(part.number * part.thickness / part.medium.constants.radiation_length for part in stack.parts)])
+    ends = np.cumsum(
+        [
+            0,
+            *(
+                part.number * part.thickness / part.medium.constants.radiation_length
+                for part in stack.parts
+            ),
+        ]
+    )
     gone = gammainc(4, ends / 2)
     assert stack.weights == pytest.approx(np.diff(gone) / gone[-1])
     inner, outer = (part.medium.constants.period for part in stack.parts)

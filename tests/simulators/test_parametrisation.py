@@ -12,9 +12,13 @@ from caloforge.simulators.parametrisation import profile, radial
 
 def test_sampling_of_one_material_with_itself_is_that_material() -> None:
     one, mixed = Homogeneous(IRON).constants, Sampling(IRON, IRON, 3.0, 5.0).constants
-    assert (mixed.z, mixed.radiation_length, mixed.critical_energy, mixed.moliere_radius, mixed.mismatch) == pytest.approx(
-        (one.z, one.radiation_length, one.critical_energy, one.moliere_radius, 0.0)
-    )
+    assert (
+        mixed.z,
+        mixed.radiation_length,
+        mixed.critical_energy,
+        mixed.moliere_radius,
+        mixed.mismatch,
+    ) == pytest.approx((one.z, one.radiation_length, one.critical_energy, one.moliere_radius, 0.0))
     assert mixed.period == pytest.approx(8 / IRON.radiation_length)
 
 
@@ -39,7 +43,9 @@ def test_a_sampling_medium_needs_a_resolution() -> None:
 def test_media_come_with_the_constants_of_their_kind() -> None:
     assert Homogeneous(IRON).tuning == Tuning()
     sampling = Sampling(LEAD, POLYSTYRENE, 1.0, 1.0).tuning
-    changed = {f.name for f in fields(Tuning) if getattr(sampling, f.name) != getattr(Tuning(), f.name)}
+    changed = {
+        f.name for f in fields(Tuning) if getattr(sampling, f.name) != getattr(Tuning(), f.name)
+    }
     names = ["sigma_maximum", "sigma_alpha", "spots", "spot_maximum", "spot_alpha"]
     assert changed == {f"{name}_{i}" for name in names for i in (1, 2)} | {"correlation_1"}
 
@@ -47,11 +53,17 @@ def test_media_come_with_the_constants_of_their_kind() -> None:
 @pytest.mark.parametrize("name", [f.name for f in fields(Tuning)])
 def test_every_constant_has_an_effect(name: str) -> None:
     medium, tuning = Sampling(LEAD, LIQUID_ARGON, 2.0, 4.0).constants, Tuning.sampling()
-    energies, normals = torch.tensor([[2e4]], dtype=torch.float64), torch.tensor([[0.7, -1.2]], dtype=torch.float64)
+    energies, normals = (
+        torch.tensor([[2e4]], dtype=torch.float64),
+        torch.tensor([[0.7, -1.2]], dtype=torch.float64),
+    )
     tau = torch.linspace(0.1, 2.5, 5, dtype=torch.float64)[None]
 
     def everything(tuning: Tuning) -> Tensor:
-        return torch.cat([*profile(medium, tuning, energies, normals), *radial(medium, tuning, energies, tau)], dim=1)
+        return torch.cat(
+            [*profile(medium, tuning, energies, normals), *radial(medium, tuning, energies, tau)],
+            dim=1,
+        )
 
     moved = everything(replace(tuning, **{name: getattr(tuning, name) * 1.001 + 1e-6}))
     assert (moved != everything(tuning)).any()
@@ -68,20 +80,35 @@ def test_the_fluctuations_have_the_stated_moments() -> None:
     sigma = torch.stack([1 / (-1.4 + 1.26 * log_y), 1 / (-0.58 + 0.86 * log_y)])
     torch.testing.assert_close(logs.mean(1), mean.double(), atol=2e-3, rtol=0)
     torch.testing.assert_close(logs.std(1), sigma.double(), atol=0, rtol=1e-2)
-    assert float(torch.corrcoef(logs)[0, 1]) == pytest.approx(float(0.705 - 0.023 * log_y), abs=0.01)
+    assert float(torch.corrcoef(logs)[0, 1]) == pytest.approx(
+        float(0.705 - 0.023 * log_y), abs=0.01
+    )
 
 
 @pytest.mark.parametrize("energy", [1e2, 1e3, 1e5, 1e7])
 @pytest.mark.parametrize(
     "medium",
-    [Homogeneous(LEAD), Homogeneous(POLYSTYRENE), Sampling(LEAD, LIQUID_ARGON, 2.0, 4.0), Sampling(LEAD, POLYSTYRENE, 9.0, 5.0)],
+    [
+        Homogeneous(LEAD),
+        Homogeneous(POLYSTYRENE),
+        Sampling(LEAD, LIQUID_ARGON, 2.0, 4.0),
+        Sampling(LEAD, POLYSTYRENE, 9.0, 5.0),
+    ],
 )
 def test_profiles_are_sound_at_any_energy(energy: float, medium: Medium) -> None:
-    energies, normals = torch.full((500, 1), energy, dtype=torch.float64), torch.randn(500, 2, dtype=torch.float64)
+    energies, normals = (
+        torch.full((500, 1), energy, dtype=torch.float64),
+        torch.randn(500, 2, dtype=torch.float64),
+    )
     found = profile(medium.constants, medium.tuning, energies, normals)
     assert all(part.isfinite().all() for part in found)
     assert (found.alpha > 1).all()
     assert (found.spot_alpha > 1).all()
-    shape = radial(medium.constants, medium.tuning, energies, torch.linspace(0.001, 20, 50, dtype=torch.float64).expand(500, 50))
+    shape = radial(
+        medium.constants,
+        medium.tuning,
+        energies,
+        torch.linspace(0.001, 20, 50, dtype=torch.float64).expand(500, 50),
+    )
     assert (shape.core > 0).all()
     assert ((shape.weight >= 0) & (shape.weight <= 1)).all()

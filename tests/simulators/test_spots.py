@@ -23,7 +23,13 @@ GRIDS = {
     "pads": RegularGrid("pads", (6, 6, 1), (5.0, 5.0, 50.0)),
     "fine": RegularGrid("fine", (8, 8, 1), (2.0, 2.0, 50.0)),
 }
-IMPACTS = {"on axis": (0.0, 0.0), "near": (0.04, -0.02), "nearby": (-0.1, 0.15), "far": (-0.3, 0.4), "other cell": (17.0, 4.0)}
+IMPACTS = {
+    "on axis": (0.0, 0.0),
+    "near": (0.04, -0.02),
+    "nearby": (-0.1, 0.15),
+    "far": (-0.3, 0.4),
+    "other cell": (17.0, 4.0),
+}
 
 
 def constant(value: float, grid_walk: Walk) -> Tensor:
@@ -41,10 +47,18 @@ def scattered(
     energy: float | None = None,
     seed: int = 5,
 ) -> tuple[Tensor, Steps, Radial]:
-    steps = Steps(constant(spots if energy is None else energy, grid_walk), constant(spots, grid_walk))
-    radial = Radial(constant(core**2, grid_walk), constant(tail**2, grid_walk), constant(weight, grid_walk))
+    steps = Steps(
+        constant(spots if energy is None else energy, grid_walk), constant(spots, grid_walk)
+    )
+    radial = Radial(
+        constant(core**2, grid_walk), constant(tail**2, grid_walk), constant(weight, grid_walk)
+    )
     impacts = torch.tensor(impact, dtype=torch.float64).expand(SHOWERS, 2)
-    return scatter(grid, grid_walk, steps, radial, impacts, Address(seed, torch.arange(SHOWERS))), steps, radial
+    return (
+        scatter(grid, grid_walk, steps, radial, impacts, Address(seed, torch.arange(SHOWERS))),
+        steps,
+        radial,
+    )
 
 
 def corner_integral(x: float, y: float, r: float) -> float:
@@ -52,11 +66,24 @@ def corner_integral(x: float, y: float, r: float) -> float:
     return (x / h_x * math.atan(y / h_x) + y / h_y * math.atan(x / h_y)) / (2 * math.pi)
 
 
-def probabilities(grid: RegularGrid, impact: tuple[float, float], core: float, tail: float, weight: float) -> np.ndarray:
-    """The probability of each cell of a grid of one layer, from the closed form about the impact point."""
-    edges = [(np.arange(n + 1) - n / 2) * d - at for n, d, at in zip(grid.shape, grid.cell_size, impact, strict=False)]
+def probabilities(
+    grid: RegularGrid, impact: tuple[float, float], core: float, tail: float, weight: float
+) -> np.ndarray:
+    """The probability of each cell of a grid of one layer, from the closed form about the impact
+    point.
+    """
+    edges = [
+        (np.arange(n + 1) - n / 2) * d - at
+        for n, d, at in zip(grid.shape, grid.cell_size, impact, strict=False)
+    ]
     table = np.array(
-        [[weight * corner_integral(x, y, core) + (1 - weight) * corner_integral(x, y, tail) for y in edges[1]] for x in edges[0]]
+        [
+            [
+                weight * corner_integral(x, y, core) + (1 - weight) * corner_integral(x, y, tail)
+                for y in edges[1]
+            ]
+            for x in edges[0]
+        ]
     )
     cells = np.diff(np.diff(table, axis=0), axis=1)
     i_x, i_y, _ = grid.indices.numpy().T
@@ -79,54 +106,90 @@ def test_counts_of_spots_are_multinomial_with_the_integrals_of_the_density(
     assert stats.chisquare(counts.sum(0), p * spots * SHOWERS).pvalue > 1e-3
     covariance = np.cov(counts.T)
     expected = spots * (np.diag(p) - np.outer(p, p))
-    uncertainty = np.sqrt((np.outer(expected.diagonal(), expected.diagonal()) + expected**2 + np.diag(spots * p)) / SHOWERS)
+    uncertainty = np.sqrt(
+        (np.outer(expected.diagonal(), expected.diagonal()) + expected**2 + np.diag(spots * p))
+        / SHOWERS
+    )
     assert (np.abs(covariance - expected) < 5 * uncertainty + 1e-3).all()
 
 
-@pytest.mark.parametrize("grid", [GRIDS["corner"], GRIDS["edge"], GRIDS["middle"]], ids=["corner", "edge", "middle"])
+@pytest.mark.parametrize(
+    "grid", [GRIDS["corner"], GRIDS["edge"], GRIDS["middle"]], ids=["corner", "edge", "middle"]
+)
 def test_expected_deposits_are_the_integrals_of_the_density(grid: RegularGrid) -> None:
     grid_walk = walk((0.1,), 0.1, CPU)
     _, steps, radial = scattered(grid, grid_walk, 90, 1.5, 14.0, 0.7)
-    expected = expected_deposits(grid, grid_walk, steps.energies[:1], Radial(*(t[:1] for t in radial)))[0]
-    np.testing.assert_allclose(expected.numpy(), 90 * probabilities(grid, (0, 0), 1.5, 14.0, 0.7), rtol=1e-12)
+    expected = expected_deposits(
+        grid, grid_walk, steps.energies[:1], Radial(*(t[:1] for t in radial))
+    )[0]
+    np.testing.assert_allclose(
+        expected.numpy(), 90 * probabilities(grid, (0, 0), 1.5, 14.0, 0.7), rtol=1e-12
+    )
 
 
 LAYERED = {
-    "rings": CylinderGrid("rings", (CylinderLayer((0, 2, 5, 30), 4), CylinderLayer((1, 4, 40), 3), CylinderLayer((0, 9), 1))),
+    "rings": CylinderGrid(
+        "rings",
+        (CylinderLayer((0, 2, 5, 30), 4), CylinderLayer((1, 4, 40), 3), CylinderLayer((0, 9), 1)),
+    ),
     "boxes": LayeredGrid(
-        "boxes", (GridLayer((4, 3), (4, 9), 1.0), GridLayer((1, 5), (30, 2), 1.0), GridLayer((2, 2), (7, 8), 1.0))
+        "boxes",
+        (
+            GridLayer((4, 3), (4, 9), 1.0),
+            GridLayer((1, 5), (30, 2), 1.0),
+            GridLayer((2, 2), (7, 8), 1.0),
+        ),
     ),
 }
 
 
 @pytest.mark.parametrize("cells", LAYERED.values(), ids=LAYERED)
-def test_spots_fall_into_rings_and_boxes_by_the_integrals_of_the_density(cells: CylinderGrid | LayeredGrid) -> None:
+def test_spots_fall_into_rings_and_boxes_by_the_integrals_of_the_density(
+    cells: CylinderGrid | LayeredGrid,
+) -> None:
     depths, spots = walk((0.1, 0.1, 0.1), 0.1, CPU), 300
     found, steps, radial = scattered(cells, depths, spots, 1.5, 14.0, 0.6)
-    p = expected_deposits(cells, depths, steps.energies[:1], Radial(*(t[:1] for t in radial)))[0].numpy() / spots
+    p = (
+        expected_deposits(cells, depths, steps.energies[:1], Radial(*(t[:1] for t in radial)))[
+            0
+        ].numpy()
+        / spots
+    )
     counts = found.numpy()
     np.testing.assert_allclose(counts, counts.round(), atol=1e-6)
     for layer in range(3):
         held = cells.layers.numpy() == layer
         observed, expected = counts[:, held].round().sum(0), p[held] * spots * SHOWERS
         beside = spots * SHOWERS - np.array([observed.sum(), expected.sum()])
-        assert stats.chisquare(np.append(observed, beside[0]), np.append(expected, beside[1])).pvalue > 1e-3
+        assert (
+            stats.chisquare(np.append(observed, beside[0]), np.append(expected, beside[1])).pvalue
+            > 1e-3
+        )
 
 
 def test_expected_deposits_in_rings_and_boxes_are_integrals_of_the_density() -> None:
     depths, core, tail = walk((0.1, 0.1, 0.1), 0.1, CPU), 1.5, 14.0
     one = torch.ones(1, 3, dtype=torch.float64)
     shape = Radial(core**2 * one, tail**2 * one, 0.6 * one)
-    rings, boxes = (expected_deposits(cells, depths, one, shape)[0].numpy() for cells in LAYERED.values())
+    rings, boxes = (
+        expected_deposits(cells, depths, one, shape)[0].numpy() for cells in LAYERED.values()
+    )
 
     def density(r: float) -> float:
-        return sum(weight * 2 * r * size**2 / (r**2 + size**2) ** 2 for weight, size in ((0.6, core), (0.4, tail)))
+        return sum(
+            weight * 2 * r * size**2 / (r**2 + size**2) ** 2
+            for weight, size in ((0.6, core), (0.4, tail))
+        )
 
     def within(r: float) -> float:
         return float(integrate.quad(density, 0, r)[0])
 
-    np.testing.assert_allclose(rings[:3], np.diff([within(r) for r in (0, 2, 5, 30)]) / 4, rtol=1e-7)
-    np.testing.assert_allclose(rings[12:14], np.diff([within(r) for r in (1, 4, 40)]) / 3, rtol=1e-7)
+    np.testing.assert_allclose(
+        rings[:3], np.diff([within(r) for r in (0, 2, 5, 30)]) / 4, rtol=1e-7
+    )
+    np.testing.assert_allclose(
+        rings[12:14], np.diff([within(r) for r in (1, 4, 40)]) / 3, rtol=1e-7
+    )
     second = probabilities(RegularGrid("second", (1, 5, 1), (30, 2, 1)), (0, 0), core, tail, 0.6)
     np.testing.assert_allclose(boxes[12:17], second, rtol=1e-9)
 
@@ -134,7 +197,9 @@ def test_expected_deposits_in_rings_and_boxes_are_integrals_of_the_density() -> 
 @pytest.mark.parametrize(("name", "lit"), [("rings", [4, 14, 18]), ("boxes", [6, 14, 18])])
 def test_a_displaced_beam_lights_the_cells_where_it_enters(name: str, lit: list[int]) -> None:
     """At x = 3.5 mm, y = -0.5 mm: r = 3.54 mm, alpha = -0.14."""
-    found, _, _ = scattered(LAYERED[name], walk((0.1, 0.1, 0.1), 0.1, CPU), 50, 1e-4, 1e-4, 1.0, (3.5, -0.5))
+    found, _, _ = scattered(
+        LAYERED[name], walk((0.1, 0.1, 0.1), 0.1, CPU), 50, 1e-4, 1e-4, 1.0, (3.5, -0.5)
+    )
     assert (found.mean(0) > 1).nonzero()[:, 0].tolist() == lit
 
 

@@ -38,7 +38,9 @@ from caloforge.simulators import (
 from caloforge.simulators.profiles import Binning, binned, cut
 
 DETECTOR = Detector(
-    "pads", (Layers(8, (Slab("G4_PbWO4", 25.0, Role.ACTIVE),), Boxes((6, 6), (20.0, 20.0))),), face=(120.0, 120.0)
+    "pads",
+    (Layers(8, (Slab("G4_PbWO4", 25.0, Role.ACTIVE),), Boxes((6, 6), (20.0, 20.0))),),
+    face=(120.0, 120.0),
 )
 START = replace(gflash_of(DETECTOR), step=0.25)
 SHIFTED = replace(
@@ -72,10 +74,17 @@ def test_a_fit_to_showers_of_other_constants_finds_their_profiles(full: Showers)
     assert fitted.misfit < 1
     truth = SHIFTED.mean(electrons(10), nodes=5)
     binning = Binning.of(START.calorimeter, torch.ones(8), 1)
-    shares = [binning.shares(s.mean(electrons(10), nodes=5), electrons(10).energies) for s in (START, fitted.simulator)]
+    shares = [
+        binning.shares(s.mean(electrons(10), nodes=5), electrons(10).energies)
+        for s in (START, fitted.simulator)
+    ]
     true = binning.shares(truth, electrons(10).energies)
-    for before, after, right, tolerance in zip(*shares, true, (0.002, 0.01, 0.01, 0.01), strict=True):
-        far, near = ((p.mean(0) - right.mean(0)).abs().sum() / right.mean(0).sum() for p in (before, after))
+    for before, after, right, tolerance in zip(
+        *shares, true, (0.002, 0.01, 0.01, 0.01), strict=True
+    ):
+        far, near = (
+            (p.mean(0) - right.mean(0)).abs().sum() / right.mean(0).sum() for p in (before, after)
+        )
         assert near < tolerance
         assert far > 3 * near
     for departure in fitted.after:
@@ -92,14 +101,18 @@ def test_a_fit_to_what_is_expected_stays_where_it_is() -> None:
 
 
 def test_the_gradient_is_that_of_finite_differences(full: Showers) -> None:
-    problem = tuning._Problem(START, DEFAULT_CONSTANTS, tuning._measured(START, full[:100], 1, 3), 0.01, 0.5)
+    problem = tuning._Problem(
+        START, DEFAULT_CONSTANTS, tuning._measured(START, full[:100], 1, 3), 0.01, 0.5
+    )
     x = 0.02 * torch.randn(len(DEFAULT_CONSTANTS), dtype=torch.float64)
     _, gradient = problem.loss(x)
     for k, name in enumerate(DEFAULT_CONSTANTS):
         shift = torch.zeros_like(x)
         shift[k] = 1e-5
         up, down = problem.loss(x + shift)[0], problem.loss(x - shift)[0]
-        assert float(gradient[k]) == pytest.approx(float((up - down) / 2e-5), rel=2e-4, abs=1e-3), name
+        assert float(gradient[k]) == pytest.approx(float((up - down) / 2e-5), rel=2e-4, abs=1e-3), (
+            name
+        )
         assert gradient[k].abs() > 1, name
 
 
@@ -107,8 +120,18 @@ def test_whitening_makes_the_loss_nearly_round(full: Showers) -> None:
     names = ("maximum_1", "core_1", "tail_1", "response")
     problem = tuning._Problem(START, names, tuning._measured(START, full, 2, 3), 0.01, 0.5)
     whitening = problem.whitening()
-    slopes = torch.stack([(problem.all_residuals(1e-4 * w) - problem.all_residuals(0 * w)) / 1e-4 for w in whitening.T])
-    torch.testing.assert_close(slopes @ slopes.T + whitening.T @ whitening, torch.eye(4, dtype=torch.float64), atol=0.02, rtol=0)
+    slopes = torch.stack(
+        [
+            (problem.all_residuals(1e-4 * w) - problem.all_residuals(0 * w)) / 1e-4
+            for w in whitening.T
+        ]
+    )
+    torch.testing.assert_close(
+        slopes @ slopes.T + whitening.T @ whitening,
+        torch.eye(4, dtype=torch.float64),
+        atol=0.02,
+        rtol=0,
+    )
 
 
 def test_a_constant_without_effect_stays_where_it_is(full: Showers) -> None:
@@ -117,7 +140,9 @@ def test_a_constant_without_effect_stays_where_it_is(full: Showers) -> None:
     assert fitted.constants["core_1"] != Tuning().core_1
     untouched = {f.name for f in fields(Tuning)} - {"core_1"}
     assert fitted.simulator.tuning is not None
-    assert all(getattr(fitted.simulator.tuning, name) == getattr(Tuning(), name) for name in untouched)
+    assert all(
+        getattr(fitted.simulator.tuning, name) == getattr(Tuning(), name) for name in untouched
+    )
 
 
 def test_a_fit_is_the_same_every_time_and_from_a_file_in_batches(
@@ -129,7 +154,9 @@ def test_a_fit_is_the_same_every_time_and_from_a_file_in_batches(
     with CaloChallengeWriter(tmp_path / "full.h5", full.calorimeter) as writer:
         writer.append(full)
     monkeypatch.setattr(profiles, "_BATCH", 33)
-    from_file = fit_tuning(START, open_showers(tmp_path / "full.h5"), constants=names, slices=2).constants
+    from_file = fit_tuning(
+        START, open_showers(tmp_path / "full.h5"), constants=names, slices=2
+    ).constants
     assert from_file == pytest.approx(first, rel=1e-6)
 
 
@@ -148,7 +175,10 @@ def test_departures_are_told_bin_by_bin(full: Showers) -> None:
         smallest = departure.full[departure.bulk].min()
         assert float(departure.full[departure.bulk].sum() - smallest) < 0.99 * float(total.full)
         assert departure.relative[departure.bulk].abs().max() == abs(departure.largest)
-        assert ((departure.expected - departure.full).abs()[departure.bulk] < 5 * departure.error[departure.bulk] + 5e-4).all()
+        assert (
+            (departure.expected - departure.full).abs()[departure.bulk]
+            < 5 * departure.error[departure.bulk] + 5e-4
+        ).all()
         assert departure.average <= float(departure.relative.abs().max()) * (1 + 1e-9)
 
 
@@ -175,7 +205,10 @@ def test_weights_count_like_repetitions(full: Showers) -> None:
     weighted = binned(replace(full, weights=weights), binning, [], START.require)
     for a, b in zip(twice.mean, weighted.mean, strict=True):
         torch.testing.assert_close(a, b)
-    plain, scaled = (binned(replace(full, weights=w), binning, [], START.require) for w in (None, torch.full((400,), 7.0)))
+    plain, scaled = (
+        binned(replace(full, weights=w), binning, [], START.require)
+        for w in (None, torch.full((400,), 7.0))
+    )
     for a, b in zip((*plain.mean, *plain.error), (*scaled.mean, *scaled.error), strict=True):
         torch.testing.assert_close(a, b)
 
@@ -190,7 +223,9 @@ def test_segments_hold_nearly_equal_shares(full: Showers) -> None:
 
 
 def test_rings_of_a_cylinder_are_its_own() -> None:
-    cylinder = CylinderGrid("rings", (CylinderLayer((0.0, 1.0, 5.0), 4), CylinderLayer((0.0, 1.0, 5.0), 4)))
+    cylinder = CylinderGrid(
+        "rings", (CylinderLayer((0.0, 1.0, 5.0), 4), CylinderLayer((0.0, 1.0, 5.0), 4))
+    )
     assert Binning.of(cylinder, torch.ones(2), 1).ring.tolist() == [0, 1] * 8
 
 
@@ -205,7 +240,9 @@ def test_rings_of_a_cylinder_are_its_own() -> None:
     ],
     ids=["spread", "one", "three", "odd one", "few"],
 )
-def test_slices_hold_as_many_showers_each_and_no_energy_is_in_two(energies: torch.Tensor, slices: list[int]) -> None:
+def test_slices_hold_as_many_showers_each_and_no_energy_is_in_two(
+    energies: torch.Tensor, slices: list[int]
+) -> None:
     edges = cut(energies, 4)
     number = torch.bucketize(energies, torch.tensor(edges), right=True)
     counts = number.bincount().tolist()
@@ -220,14 +257,22 @@ def moved(found: torch.Tensor, right: torch.Tensor) -> float:
 def test_nodes_and_steps_of_a_fit_are_fine_enough() -> None:
     particles = electrons(3)
     exact = replace(START, step=0.1).mean(particles, nodes=9)
-    assert moved(replace(START, step=tuning._FIT_STEP).mean(particles, nodes=tuning._NODES), exact) < 0.002
+    assert (
+        moved(replace(START, step=tuning._FIT_STEP).mean(particles, nodes=tuning._NODES), exact)
+        < 0.002
+    )
     assert moved(START.mean(particles), exact) > 0.01
 
 
 def test_two_energies_stand_for_a_slice() -> None:
     particles = electrons(200)
     showers = Showers(START.mean(particles), particles, START.calorimeter)
-    measured = binned(showers, Binning.of(START.calorimeter, torch.ones(8), 3), cut(particles.energies, 4), START.require)
+    measured = binned(
+        showers,
+        Binning.of(START.calorimeter, torch.ones(8), 3),
+        cut(particles.energies, 4),
+        START.require,
+    )
     for k in range(4):
         for expected, mean in zip(measured.expected(START.mean, k), measured.mean, strict=True):
             assert moved(expected, mean[k]) < 0.003
@@ -243,16 +288,30 @@ REFUSED: dict[str, tuple[Callable[[Showers], Showers], type[CaloforgeError], str
     "too few": (lambda s: s[:19], TrainingError, "19 showers, expected at least 20"),
     "none": (lambda s: s[:0], TrainingError, "0 showers"),
     "not finite": (not_finite, ShowerValueError, "shower 37 holds a deposit that is not finite"),
-    "no energy": (lambda s: replace(s, deposits=s.deposits * 0), ShowerValueError, "none of the 400 showers holds energy"),
+    "no energy": (
+        lambda s: replace(s, deposits=s.deposits * 0),
+        ShowerValueError,
+        "none of the 400 showers holds energy",
+    ),
     "other calorimeter": (
         lambda s: replace(s, calorimeter=RegularGrid("other", (6, 6, 8), (20.0, 20.0, 20.0))),
         GeometryMismatchError,
         "full simulation is of calorimeter 'other'",
     ),
-    "energies": (lambda s: replace(s, particles=Particles(s.energies / 100)), EnergyRangeError, "expected 100 MeV to 10 TeV"),
-    "photons": (lambda s: replace(s, particles=Particles(s.energies, pdg=22)), ShowerValueError, "PDG number 22"),
+    "energies": (
+        lambda s: replace(s, particles=Particles(s.energies / 100)),
+        EnergyRangeError,
+        "expected 100 MeV to 10 TeV",
+    ),
+    "photons": (
+        lambda s: replace(s, particles=Particles(s.energies, pdg=22)),
+        ShowerValueError,
+        "PDG number 22",
+    ),
     "at an angle": (
-        lambda s: replace(s, particles=Particles(s.energies, theta=torch.full_like(s.energies, 0.1))),
+        lambda s: replace(
+            s, particles=Particles(s.energies, theta=torch.full_like(s.energies, 0.1))
+        ),
         ShowerValueError,
         "at an angle",
     ),
@@ -263,27 +322,40 @@ REFUSED: dict[str, tuple[Callable[[Showers], Showers], type[CaloforgeError], str
 def test_showers_that_cannot_be_fitted_are_named(
     full: Showers, change: Callable[[Showers], Showers], error: type[CaloforgeError], message: str
 ) -> None:
-    for attempt in (lambda showers: fit_tuning(START, showers), lambda showers: departures(START, showers)):
+    for attempt in (
+        lambda showers: fit_tuning(START, showers),
+        lambda showers: departures(START, showers),
+    ):
         with pytest.raises(error, match=message):
             attempt(change(full))
 
 
 @pytest.mark.parametrize("names", [(), ("core_1", "core_1"), ("core_1", "core_9")])
 def test_constants_must_be_known(full: Showers, names: tuple[str, ...]) -> None:
-    with pytest.raises(TrainingError, match=r"constants to fit: found .*, expected one or more of maximum_1"):
+    with pytest.raises(
+        TrainingError, match=r"constants to fit: found .*, expected one or more of maximum_1"
+    ):
         fit_tuning(START, full, constants=names)
 
 
 def tuned() -> GFlash:
-    return replace(pbwo4_gflash(), tuning=replace(Tuning(), core_1=0.0312345678901234567, tail_4=-1e-7), response=0.987654321)
+    return replace(
+        pbwo4_gflash(),
+        tuning=replace(Tuning(), core_1=0.0312345678901234567, tail_4=-1e-7),
+        response=0.987654321,
+    )
 
 
 def test_a_file_gives_the_same_bits_of_showers(tmp_path: Path) -> None:
-    write_gflash(tmp_path / "tuned.yaml", tuned(), load_detector("pbwo4-10x10"), origin={"showers": 3})
+    write_gflash(
+        tmp_path / "tuned.yaml", tuned(), load_detector("pbwo4-10x10"), origin={"showers": 3}
+    )
     read = load_gflash(tmp_path / "tuned.yaml")
     assert read == tuned()
     particles = Particles(torch.tensor([2e3, 5e4]))
-    assert torch.equal(read.simulate(particles, seed=1).deposits, tuned().simulate(particles, seed=1).deposits)
+    assert torch.equal(
+        read.simulate(particles, seed=1).deposits, tuned().simulate(particles, seed=1).deposits
+    )
     assert torch.equal(read.mean(particles), tuned().mean(particles))
     values = yaml.safe_load((tmp_path / "tuned.yaml").read_text())
     assert set(values["tuning"]) == {"core_1", "tail_4"}
@@ -291,7 +363,9 @@ def test_a_file_gives_the_same_bits_of_showers(tmp_path: Path) -> None:
 
 
 def test_tensors_are_written_as_numbers(tmp_path: Path) -> None:
-    simulator = replace(tuned(), response=torch.tensor(0.5), tuning=replace(Tuning(), core_1=torch.tensor(0.25)))
+    simulator = replace(
+        tuned(), response=torch.tensor(0.5), tuning=replace(Tuning(), core_1=torch.tensor(0.25))
+    )
     write_gflash(tmp_path / "tuned.yaml", simulator, load_detector("pbwo4-10x10"))
     read = load_gflash(tmp_path / "tuned.yaml")
     assert (read.response, read.tuning) == (0.5, replace(Tuning(), core_1=0.25))
@@ -325,8 +399,12 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize(("found", "instead", "message"), [(k, *v) for k, v in BAD.items()], ids=BAD)
-def test_a_bad_file_is_one_clear_line(tmp_path: Path, found: str, instead: str, message: str) -> None:
+@pytest.mark.parametrize(
+    ("found", "instead", "message"), [(k, *v) for k, v in BAD.items()], ids=BAD
+)
+def test_a_bad_file_is_one_clear_line(
+    tmp_path: Path, found: str, instead: str, message: str
+) -> None:
     path = tmp_path / "tuned.yaml"
     write_gflash(path, tuned(), load_detector("pbwo4-10x10"))
     text = path.read_text()

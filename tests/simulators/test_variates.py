@@ -20,7 +20,18 @@ def filled(value: float, draws: int = DRAWS) -> Tensor:
 
 @pytest.mark.parametrize(
     ("n", "q"),
-    [(1, 0.5), (7, 0.01), (40, 0.3), (40, 0.7), (150, 0.04), (150, 0.999), (5000, 0.3), (5000, 0.6), (3, 0.0), (3, 1.0)],
+    [
+        (1, 0.5),
+        (7, 0.01),
+        (40, 0.3),
+        (40, 0.7),
+        (150, 0.04),
+        (150, 0.999),
+        (5000, 0.3),
+        (5000, 0.6),
+        (3, 0.0),
+        (3, 1.0),
+    ],
 )
 def test_binomial_numbers_follow_the_binomial_law(n: int, q: float) -> None:
     found = variates.binomial(filled(n), filled(q), *address()).numpy()
@@ -57,13 +68,18 @@ def test_a_draw_depends_on_its_address_alone() -> None:
 
 def test_different_counters_give_independent_draws() -> None:
     key, counter = address()
-    one, other = (variates.binomial(filled(100), filled(0.3), key, counter + j * variates.SPACING) for j in (0, 1))
+    one, other = (
+        variates.binomial(filled(100), filled(0.3), key, counter + j * variates.SPACING)
+        for j in (0, 1)
+    )
     assert abs(np.corrcoef(one.numpy(), other.numpy())[0, 1]) < 4 / np.sqrt(DRAWS)
 
 
 def test_popcount_counts_the_ones() -> None:
     words = torch.cat([address(500)[0], torch.tensor([0, -1, 1, -(2**63), 2**63 - 1])])
-    assert variates.popcount(words).tolist() == [(w & (2**64 - 1)).bit_count() for w in words.tolist()]
+    assert variates.popcount(words).tolist() == [
+        (w & (2**64 - 1)).bit_count() for w in words.tolist()
+    ]
 
 
 def test_unit_numbers_stay_inside_the_open_interval() -> None:

@@ -8,14 +8,21 @@ import torch
 from caloforge.calorimeter import Calorimeter, CylinderGrid, CylinderLayer, RegularGrid
 from caloforge.showers import Particles, Showers
 from caloforge.systems.calodream import LatentRecipe, TransfusionRecipe, VisionRecipe
-from caloforge.systems.causal import ConvolutionalRecipe, FilledRecipe, MaskedShapeRecipe, ScoredRecipe
+from caloforge.systems.causal import (
+    ConvolutionalRecipe,
+    FilledRecipe,
+    MaskedShapeRecipe,
+    ScoredRecipe,
+)
 from caloforge.systems.flows import BespokeRecipe, FlowRecipe, StudentRecipe, TransformerSizes
 from caloforge.systems.hurdle import HurdleRecipe
 from caloforge.systems.masked import EnergiesRecipe, MaskedSizes, RatiosRecipe
 from caloforge.systems.stages import Schedule
 from caloforge.systems.surrogate import SurrogateRecipe
 
-CYLINDER = CylinderGrid("small-cylinder", tuple(CylinderLayer((0, 1, 3, 6), 4, 2.0, k) for k in range(6)))
+CYLINDER = CylinderGrid(
+    "small-cylinder", tuple(CylinderLayer((0, 1, 3, 6), 4, 2.0, k) for k in range(6))
+)
 GRID = RegularGrid("small-grid", (4, 2, 6), (1.0, 2.0, 3.0), order="xzy")
 CALORIMETERS = [CYLINDER, GRID]
 
@@ -40,7 +47,9 @@ ENERGY = TransfusionRecipe(
 )
 
 SIZES = TransformerSizes(dim=12, heads=2, hidden=16, blocks=1)
-FLOW = FlowRecipe(scale=1 / 0.35, path="linear", solver="midpoint", solver_steps=2, schedule=SCHEDULE)
+FLOW = FlowRecipe(
+    scale=1 / 0.35, path="linear", solver="midpoint", solver_steps=2, schedule=SCHEDULE
+)
 
 VISION = VisionRecipe(
     stage="vision",
@@ -80,9 +89,15 @@ SHAPES = {"vision": VISION, "latent": LATENT, "hurdle": HURDLE}
 MASKED = MaskedSizes(blocks=2, hidden=(16,), bins=4)
 
 MASKED_ENERGIES = EnergiesRecipe(stage="masked-energies", network=MASKED, schedule=SCHEDULE)
-MASKED_RATIOS = RatiosRecipe(stage="masked-ratios", scale=1 / 0.35, network=MASKED, schedule=SCHEDULE)
+MASKED_RATIOS = RatiosRecipe(
+    stage="masked-ratios", scale=1 / 0.35, network=MASKED, schedule=SCHEDULE
+)
 
-ENERGIES = {"transfusion": ENERGY, "masked-energies": MASKED_ENERGIES, "masked-ratios": MASKED_RATIOS}
+ENERGIES = {
+    "transfusion": ENERGY,
+    "masked-energies": MASKED_ENERGIES,
+    "masked-ratios": MASKED_RATIOS,
+}
 
 CONVOLUTIONAL = ConvolutionalRecipe(
     stage="convolutional",
@@ -113,16 +128,24 @@ LAYER_BY_LAYER = MaskedShapeRecipe(
 
 CAUSAL = {
     "convolutional": CONVOLUTIONAL,
-    "convolutional-shared": replace(CONVOLUTIONAL, shared=True, batch_norm=False, numbers=ScoredRecipe(kind="scored")),
+    "convolutional-shared": replace(
+        CONVOLUTIONAL, shared=True, batch_norm=False, numbers=ScoredRecipe(kind="scored")
+    ),
     "masked": LAYER_BY_LAYER,
     "masked-slabs": replace(
-        LAYER_BY_LAYER, slab=3, shared=False, numbers=FilledRecipe(kind="filled", relative=True), mapped=True
+        LAYER_BY_LAYER,
+        slab=3,
+        shared=False,
+        numbers=FilledRecipe(kind="filled", relative=True),
+        mapped=True,
     ),
     "masked-whole": replace(LAYER_BY_LAYER, slab=6, former=0, shared=False, student=None),
 }
 """Shapes by normalizing flows: as in L2LFlows, inductive CaloFlow and CaloFlow."""
 
-LOCAL = BespokeRecipe(evaluations=4, local=True, showers=32, batch_size=16, steps=5, learning_rate=0.01)
+LOCAL = BespokeRecipe(
+    evaluations=4, local=True, showers=32, batch_size=16, steps=5, learning_rate=0.01
+)
 STUDENT = StudentRecipe(evaluations=2, showers=32, batch_size=16, steps=5, learning_rate=0.001)
 SOLVERS = {"local": LOCAL, "global": replace(LOCAL, local=False)}
 
@@ -133,16 +156,30 @@ def flowing(shape: ShapeRecipe, **changes: Any) -> ShapeRecipe:
 
 
 def recipe_of(shape: Any = VISION, energy: Any = ENERGY, seed: int = 1) -> SurrogateRecipe:
-    return SurrogateRecipe(system="surrogate", summary="A small one.", seed=seed, validation=40, energy=energy, shape=shape)
+    return SurrogateRecipe(
+        system="surrogate",
+        summary="A small one.",
+        seed=seed,
+        validation=40,
+        energy=energy,
+        shape=shape,
+    )
 
 
 def showers_of(calorimeter: Calorimeter, n: int = 240, seed: int = 0) -> Showers:
-    """Showers from 1 to 100 GeV that rise and fall in depth, with empty cells and empty layers, above 0.015 MeV."""
+    """Showers from 1 to 100 GeV that rise and fall in depth, with empty cells and empty layers,
+    above 0.015 MeV.
+    """
     random = torch.Generator().manual_seed(seed)
     energies = 10 ** (3 + 2 * torch.rand(n, generator=random))
     depth = torch.arange(calorimeter.n_layers) / calorimeter.n_layers
     profile = (depth * (-6 * depth).exp() + 0.01)[calorimeter.layers]
-    deposits = energies[:, None] * profile * torch.empty(n, calorimeter.n_cells).exponential_(generator=random) / 100
+    deposits = (
+        energies[:, None]
+        * profile
+        * torch.empty(n, calorimeter.n_cells).exponential_(generator=random)
+        / 100
+    )
     filled = torch.rand(deposits.shape, generator=random) < 0.7
     lit = torch.rand(n, calorimeter.n_layers, generator=random)[:, calorimeter.layers] < 0.95
     deposits = torch.where(filled & lit & (deposits > 0.015), deposits, 0.0)

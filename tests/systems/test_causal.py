@@ -1,4 +1,6 @@
-"""Shapes by normalizing flows: what they see, what they keep, exact densities, students; and energies of layers by flows."""
+"""Shapes by normalizing flows: what they see, what they keep, exact densities, students; and
+energies of layers by flows.
+"""
 
 from dataclasses import replace
 
@@ -28,7 +30,9 @@ from tests.systems.stages import (
 
 over_shapes = pytest.mark.parametrize("name", CAUSAL)
 over_calorimeters = pytest.mark.parametrize("calorimeter", CALORIMETERS, ids=name_of)
-over_energies = pytest.mark.parametrize("recipe", [MASKED_ENERGIES, MASKED_RATIOS], ids=["energies", "ratios"])
+over_energies = pytest.mark.parametrize(
+    "recipe", [MASKED_ENERGIES, MASKED_RATIOS], ids=["energies", "ratios"]
+)
 
 
 def shaken(network: torch.nn.Module) -> None:
@@ -59,7 +63,9 @@ def test_a_shape_keeps_the_energies_of_the_layers(name: str, calorimeter: Calori
     threshold = float(showers.deposits[showers.deposits > 0].min())
     assert (deposits[deposits != 0] >= 0.999 * threshold).all()
     found = layer_sums(deposits, calorimeter.layers, calorimeter.n_layers)
-    torch.testing.assert_close(found, torch.where(energies >= threshold, energies, 0.0), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(
+        found, torch.where(energies >= threshold, energies, 0.0), rtol=1e-5, atol=1e-5
+    )
 
 
 @over_shapes
@@ -69,22 +75,32 @@ def test_a_shape_depends_on_its_key_its_energies_and_nothing_else(name: str) -> 
     order = torch.randperm(len(showers))
     energies, keys = layer_energies(showers)[order], streams.keys(0, order, 65)
     with torch.no_grad():
-        assert torch.equal(stage.sample(showers.energies.double()[order], energies, keys), whole[order])
+        assert torch.equal(
+            stage.sample(showers.energies.double()[order], energies, keys), whole[order]
+        )
     assert not torch.equal(sampled(stage, showers, seed=1), whole)
 
 
 @over_shapes
 def test_the_losses_are_the_negative_log_likelihood(name: str) -> None:
-    """Slab by slab: their sum is that of the showers, by the same random numbers where all slabs are seen at once."""
+    """Slab by slab: their sum is that of the showers, by the same random numbers where all slabs
+    are seen at once.
+    """
     stage, showers = fitted(name)
     some = showers[:32]
     whole = stage.log_likelihood(some, training.generator(1, 2, 3))
     assert whole.shape == (32,)
-    losses = [stage.loss(number, some, training.generator(1, 2, 3)) for number in range(len(stage.flows))]
+    losses = [
+        stage.loss(number, some, training.generator(1, 2, 3)) for number in range(len(stage.flows))
+    ]
     if stage.order.shared:
-        torch.testing.assert_close(-whole.mean() / CYLINDER.n_cells, losses[0], rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(
+            -whole.mean() / CYLINDER.n_cells, losses[0], rtol=1e-4, atol=1e-4
+        )
     else:
-        assert -whole.mean().item() / CYLINDER.n_cells == pytest.approx(torch.stack(losses).mean().item(), abs=0.3)
+        assert -whole.mean().item() / CYLINDER.n_cells == pytest.approx(
+            torch.stack(losses).mean().item(), abs=0.3
+        )
 
 
 @over_shapes
@@ -93,7 +109,9 @@ def test_each_flow_gets_a_gradient_from_its_loss(name: str) -> None:
     for number, flow in enumerate(stage.flows):
         stage.loss(number, showers[:32], training.generator(1, 2, 3)).backward()
         assert all(p.grad is not None and p.grad.isfinite().all() for p in flow.parameters())
-        assert all(p.grad is None for other in list(stage.flows)[number + 1 :] for p in other.parameters())
+        assert all(
+            p.grad is None for other in list(stage.flows)[number + 1 :] for p in other.parameters()
+        )
 
 
 @over_shapes
@@ -121,11 +139,24 @@ def test_a_window_holds_the_slabs_before_the_nearest_last() -> None:
 
 
 def test_flows_of_their_own_train_apart_and_a_shared_one_does_not() -> None:
-    phases = {name: fitted(name)[0].phases(showers_of(CYLINDER), showers_of(CYLINDER, 40), 1, 1) for name in CAUSAL}
-    assert [(p.name, p.apart) for p in phases["convolutional"]] == [(f"shape-{k}", True) for k in range(6)]
+    phases = {
+        name: fitted(name)[0].phases(showers_of(CYLINDER), showers_of(CYLINDER, 40), 1, 1)
+        for name in CAUSAL
+    }
+    assert [(p.name, p.apart) for p in phases["convolutional"]] == [
+        (f"shape-{k}", True) for k in range(6)
+    ]
     assert [(p.name, p.apart) for p in phases["convolutional-shared"]] == [("shape-0", False)]
-    assert [(p.name, p.apart) for p in phases["masked"]] == [("shape-0", False), ("student-0", False)]
-    assert [p.name for p in phases["masked-slabs"]] == ["shape-0", "shape-1", "student-0", "student-1"]
+    assert [(p.name, p.apart) for p in phases["masked"]] == [
+        ("shape-0", False),
+        ("student-0", False),
+    ]
+    assert [p.name for p in phases["masked-slabs"]] == [
+        "shape-0",
+        "shape-1",
+        "student-0",
+        "student-1",
+    ]
 
 
 def test_a_student_comes_nearer_to_its_teacher_and_is_what_samples() -> None:
@@ -142,7 +173,9 @@ def test_a_student_comes_nearer_to_its_teacher_and_is_what_samples() -> None:
 
 
 def test_slabs_that_do_not_divide_the_layers_are_refused() -> None:
-    with pytest.raises(ModelError, match="slabs of 4 layers do not divide 6 layers: give one of 1, 2, 3, 6"):
+    with pytest.raises(
+        ModelError, match="slabs of 4 layers do not divide 6 layers: give one of 1, 2, 3, 6"
+    ):
         replace(LAYER_BY_LAYER, slab=4).build(CYLINDER)
 
 
@@ -154,16 +187,23 @@ def test_a_convolutional_flow_that_sees_no_layer_has_no_embedding() -> None:
 @over_energies
 @over_calorimeters
 def test_energies_of_layers_by_a_flow(recipe: object, calorimeter: Calorimeter) -> None:
-    """Finite, none below the least seen, a function of energy and key alone, and none beyond the veto."""
+    """Finite, none below the least seen, a function of energy and key alone, and none beyond the
+    veto.
+    """
     stage, showers = recipe.build(calorimeter), showers_of(calorimeter)
     shaken(stage)
     stage.fit(showers)
     keys, incident = streams.keys(0, torch.arange(len(showers)), 64), showers.energies.double()
-    with pytest.warns(RepresentationWarning, match=f"of {len(showers)} showers deposit a larger part of their energy"):
+    with pytest.warns(
+        RepresentationWarning,
+        match=f"of {len(showers)} showers deposit a larger part of their energy",
+    ):
         energies = stage.sample(incident, keys)
     assert energies.dtype == torch.float64
     assert energies.isfinite().all()
-    assert energies[energies > 0].min() >= layer_energies(showers)[layer_energies(showers) > 0].min()
+    assert (
+        energies[energies > 0].min() >= layer_energies(showers)[layer_energies(showers) > 0].min()
+    )
     assert (energies.sum(dim=1) <= stage.most * incident * (1 + 1e-9)).all()
     order = torch.randperm(len(showers))
     with pytest.warns(RepresentationWarning):
@@ -175,5 +215,8 @@ def test_the_loss_of_the_energies_is_the_negative_log_likelihood(recipe: object)
     stage, showers = recipe.build(CYLINDER), showers_of(CYLINDER)
     shaken(stage)
     stage.fit(showers)
-    loss, density = stage.loss(showers, training.generator(1, 0, 0)), stage.log_likelihood(showers, training.generator(1, 0, 0))
+    loss, density = (
+        stage.loss(showers, training.generator(1, 0, 0)),
+        stage.log_likelihood(showers, training.generator(1, 0, 0)),
+    )
     torch.testing.assert_close(loss, -density.mean() / CYLINDER.n_layers)

@@ -43,7 +43,9 @@ def test_showers_on_disk_are_those_of_the_file(file: Path, little_memory: Path) 
     assert list(little_memory.iterdir()) == [], "the file goes by itself"
 
 
-def test_a_split_on_disk_is_that_in_memory(file: Path, monkeypatch: pytest.MonkeyPatch, little_memory: Path) -> None:
+def test_a_split_on_disk_is_that_in_memory(
+    file: Path, monkeypatch: pytest.MonkeyPatch, little_memory: Path
+) -> None:
     showers = FullShowers.read(open_showers(file, CYLINDER))
     on_disk = showers.split(50, 3)
     monkeypatch.setattr(data, "_IN_MEMORY", 10**9)
@@ -52,11 +54,15 @@ def test_a_split_on_disk_is_that_in_memory(file: Path, monkeypatch: pytest.Monke
     assert list(little_memory.iterdir()) == []
 
 
-def test_a_full_disk_is_told_before_anything_is_written(file: Path, monkeypatch: pytest.MonkeyPatch, little_memory: Path) -> None:
+def test_a_full_disk_is_told_before_anything_is_written(
+    file: Path, monkeypatch: pytest.MonkeyPatch, little_memory: Path
+) -> None:
     class Usage(NamedTuple):
         free: int
 
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(1000))
-    with pytest.raises(TrainingError, match=r"training showers need .* GB in .*temporary, .*: set TMPDIR"):
+    with pytest.raises(
+        TrainingError, match=r"training showers need .* GB in .*temporary, .*: set TMPDIR"
+    ):
         FullShowers.read(open_showers(file, CYLINDER))
     assert list(little_memory.iterdir()) == []

@@ -22,10 +22,16 @@ def stage(request: pytest.FixtureRequest) -> MaskedStage:
     return built
 
 
-def seen(stage: MaskedStage, calorimeter: Calorimeter, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def seen(
+    stage: MaskedStage, calorimeter: Calorimeter, seed: int = 0
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     showers = showers_of(calorimeter)
     energies = layer_energies(showers)
-    return energies, stage.values(energies, showers.energies, generator(seed, 0, 0)), showers.energies
+    return (
+        energies,
+        stage.values(energies, showers.energies, generator(seed, 0, 0)),
+        showers.energies,
+    )
 
 
 def test_what_the_flow_sees_stands_for_the_energies(stage: MaskedStage) -> None:

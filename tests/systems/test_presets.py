@@ -1,4 +1,6 @@
-"""The recipes of surrogates: the published networks, and values that are checked however deep they lie."""
+"""The recipes of surrogates: the published networks, and values that are checked however deep they
+lie.
+"""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -21,10 +23,14 @@ CALORIMETERS = {
 }
 
 PUBLISHED = {"calodream-ds2": (2_384_705, 26_042_688), "calodream-ds3": (2_384_705, 5_868_870)}
-"""The parameters of the network of the layer energies and of that of the shape, as submitted to the CaloChallenge."""
+"""The parameters of the network of the layer energies and of that of the shape, as submitted to the
+CaloChallenge.
+"""
 
 FLOWS = {"l2lflows-ds3": 194_964_482, "l2lflows-gettinghigh": 163_403_252}
-"""The parameters of flows that are published; the second paper's number counts otherwise, as the recipe says."""
+"""The parameters of flows that are published; the second paper's number counts otherwise, as the
+recipe says.
+"""
 
 LATENT = {"calodream-ds2": (2, 15, 9, 9), "calodream-ds3": (2, 9, 26, 16)}
 
@@ -35,16 +41,36 @@ CHANGES: list[tuple[str, Any, str]] = [
     ("shape.warp", 9, "shape.warp: unexpected keyword argument"),
     ("shape.flow.schedule.warp", 9, "shape.flow.schedule.warp: unexpected keyword argument"),
     ("shape.flow.bespoke.warp", 9, "shape.flow.bespoke.warp: unexpected keyword argument"),
-    ("shape.stage", "gan", "shape.stage: .*'gan'.* does not match any of the expected tags: 'vision', 'latent'"),
+    (
+        "shape.stage",
+        "gan",
+        "shape.stage: .*'gan'.* does not match any of the expected tags: 'vision', 'latent'",
+    ),
     ("shape.flow.path", "wild", r"shape.flow.path: input should be 'linear', .* \(found 'wild'\)"),
     ("shape.patch", [3, 16], "shape.patch.2: field required"),
     ("shape.patch", [3, 16, 1, 1], "shape.patch: tuple should have at most 3 items"),
     ("shape.network.dim", 480.5, "shape.network.dim: input should be a valid integer"),
-    ("shape.flow.schedule.epochs", "many", "shape.flow.schedule.epochs: input should be a valid number"),
+    (
+        "shape.flow.schedule.epochs",
+        "many",
+        "shape.flow.schedule.epochs: input should be a valid number",
+    ),
     ("shape.flow.schedule.epochs", 0, "shape.flow.schedule.epochs: input should be greater than 0"),
-    ("shape.flow.schedule.batch_size", -3, "shape.flow.schedule.batch_size: input should be greater than 0"),
-    ("shape.flow.schedule.average", 1.0, "shape.flow.schedule.average: input should be less than 1"),
-    ("shape.flow.bespoke.evaluations", 0, "shape.flow.bespoke.evaluations: input should be greater than 0"),
+    (
+        "shape.flow.schedule.batch_size",
+        -3,
+        "shape.flow.schedule.batch_size: input should be greater than 0",
+    ),
+    (
+        "shape.flow.schedule.average",
+        1.0,
+        "shape.flow.schedule.average: input should be less than 1",
+    ),
+    (
+        "shape.flow.bespoke.evaluations",
+        0,
+        "shape.flow.bespoke.evaluations: input should be greater than 0",
+    ),
     ("shape.network.blocks", -1, "shape.network.blocks: input should be greater than 0"),
     ("energy.schedule", 7, "energy.schedule: input should be a dictionary"),
 ]
@@ -67,7 +93,10 @@ def test_the_published_flows_have_the_published_number_of_parameters(name: str) 
     recipe, calorimeter = load_recipe(name), CALORIMETERS[name]
     energy = recipe.energy.build(calorimeter).network
     with torch.device("meta"):
-        flows = [recipe.shape.flow(calorimeter, min(k, recipe.shape.former)) for k in range(calorimeter.n_layers)]
+        flows = [
+            recipe.shape.flow(calorimeter, min(k, recipe.shape.former))
+            for k in range(calorimeter.n_layers)
+        ]
     assert sum(parameters(network) for network in (energy, *flows)) == FLOWS[name]
 
 
@@ -80,7 +109,11 @@ def test_the_autoencoders_have_the_published_latent_shape(name: str) -> None:
 
 @pytest.mark.parametrize("name", LATENT)
 def test_the_energies_of_the_layers_are_made_alike(name: str) -> None:
-    assert load_recipe(f"{name}-latent").energy == load_recipe(name).energy == load_recipe("calodream-ds2").energy
+    assert (
+        load_recipe(f"{name}-latent").energy
+        == load_recipe(name).energy
+        == load_recipe("calodream-ds2").energy
+    )
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -89,7 +122,9 @@ def test_every_recipe_of_the_package_is_one(name: str) -> None:
 
 
 @pytest.mark.parametrize(("key", "value", "message"), CHANGES)
-def test_values_are_checked_in_every_group(tmp_path: Path, key: str, value: Any, message: str) -> None:
+def test_values_are_checked_in_every_group(
+    tmp_path: Path, key: str, value: Any, message: str
+) -> None:
     path, changed = tmp_path / "mine.yaml", asdict(load_recipe("calodream-ds2"))
     group = changed
     *groups, last = key.split(".")
@@ -102,7 +137,13 @@ def test_values_are_checked_in_every_group(tmp_path: Path, key: str, value: Any,
 
 
 @pytest.mark.parametrize(
-    "key", ["shape.warp", "shape.network.dim.more", "shape.network.dim.more.yet", "shape.flow.bespoke.steps"]
+    "key",
+    [
+        "shape.warp",
+        "shape.network.dim.more",
+        "shape.network.dim.more.yet",
+        "shape.flow.bespoke.steps",
+    ],
 )
 def test_overrides_name_keys_that_there_are(key: str) -> None:
     overrides = {"shape.flow.bespoke": "null", key: "3"}
@@ -111,6 +152,8 @@ def test_overrides_name_keys_that_there_are(key: str) -> None:
 
 
 def test_a_stage_without_a_solver_of_its_own() -> None:
-    recipe = load_recipe("calodream-ds2", {"shape.flow.bespoke": "null", "shape.flow.solver": "midpoint"})
+    recipe = load_recipe(
+        "calodream-ds2", {"shape.flow.bespoke": "null", "shape.flow.solver": "midpoint"}
+    )
     assert recipe.shape.flow.bespoke is None
     assert recipe.shape.flow.solver == "midpoint"

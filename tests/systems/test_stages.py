@@ -1,4 +1,6 @@
-"""The stages of surrogates: fields and cells, what a shape keeps of the energies, lessons, solvers made for a flow."""
+"""The stages of surrogates: fields and cells, what a shape keeps of the energies, lessons, solvers
+made for a flow.
+"""
 
 from dataclasses import replace
 from typing import Any
@@ -19,7 +21,17 @@ from caloforge.systems.flows import FlowStage
 from caloforge.systems.stages import Lessons, Schedule, turned
 from tests.catalogue import CALORIMETERS as CATALOGUE
 from tests.catalogue import name_of
-from tests.systems.stages import CALORIMETERS, CYLINDER, ENERGY, GRID, SHAPES, SOLVERS, VISION, flowing, showers_of
+from tests.systems.stages import (
+    CALORIMETERS,
+    CYLINDER,
+    ENERGY,
+    GRID,
+    SHAPES,
+    SOLVERS,
+    VISION,
+    flowing,
+    showers_of,
+)
 
 over_calorimeters = pytest.mark.parametrize("calorimeter", CALORIMETERS, ids=name_of)
 over_shapes = pytest.mark.parametrize("name", SHAPES)
@@ -37,7 +49,9 @@ def fitted(name: str, calorimeter: Calorimeter, **changes: Any) -> tuple[FlowSta
 def sampled(stage: FlowStage, showers: Showers, seed: int = 0) -> Tensor:
     with torch.no_grad():
         return stage.sample(
-            showers.energies.double(), layer_energies(showers), streams.keys(seed, torch.arange(len(showers)), 65)
+            showers.energies.double(),
+            layer_energies(showers),
+            streams.keys(seed, torch.arange(len(showers)), 65),
         )
 
 
@@ -70,14 +84,18 @@ def test_a_field_of_boxes_has_the_axes_z_y_x() -> None:
 @over_shapes
 @over_calorimeters
 def test_a_shape_keeps_the_energies_of_the_layers(name: str, calorimeter: Calorimeter) -> None:
-    """Up to what falls below the threshold, the least deposit of the training; there is nothing between it and 0."""
+    """Up to what falls below the threshold, the least deposit of the training; there is nothing
+    between it and 0.
+    """
     stage, showers = fitted(name, calorimeter)
     deposits, energies = sampled(stage, showers), layer_energies(showers)
     threshold = float(showers.deposits[showers.deposits > 0].min())
     assert deposits.isfinite().all()
     assert (deposits[deposits != 0] >= 0.999 * threshold).all()
     left = energies - layer_sums(deposits, calorimeter.layers, calorimeter.n_layers)
-    below = layer_sums((deposits == 0).double(), calorimeter.layers, calorimeter.n_layers) * threshold
+    below = (
+        layer_sums((deposits == 0).double(), calorimeter.layers, calorimeter.n_layers) * threshold
+    )
     assert (left.abs() <= below + 1e-5 * energies).all()
 
 
@@ -86,7 +104,9 @@ def test_layers_without_energy_stay_dark(name: str) -> None:
     stage, showers = fitted(name, CYLINDER)
     energies = layer_energies(showers)
     energies[:, 2] = 0
-    deposits = stage.sample(showers.energies.double(), energies, streams.keys(0, torch.arange(len(showers)), 65))
+    deposits = stage.sample(
+        showers.energies.double(), energies, streams.keys(0, torch.arange(len(showers)), 65)
+    )
     assert (deposits[:, CYLINDER.layers == 2] == 0).all()
     assert deposits.isfinite().all()
 
@@ -98,7 +118,9 @@ def test_a_shape_depends_on_its_key_its_energies_and_nothing_else(name: str) -> 
     order = torch.randperm(len(showers))
     energies, keys = layer_energies(showers)[order], streams.keys(0, order, 65)
     with torch.no_grad():
-        assert torch.equal(stage.sample(showers.energies.double()[order], energies, keys), whole[order])
+        assert torch.equal(
+            stage.sample(showers.energies.double()[order], energies, keys), whole[order]
+        )
     assert not torch.equal(sampled(stage, showers, seed=1), whole)
 
 
@@ -117,7 +139,9 @@ def test_the_condition_is_what_the_fit_makes_it(name: str) -> None:
 def test_the_loss_is_a_function_of_showers_and_random_numbers(name: str) -> None:
     stage, showers = fitted(name, CYLINDER)
     kept = showers.deposits.clone()
-    first, again, other = (stage.loss(showers, training.generator(1, 2, step)) for step in (3, 3, 4))
+    first, again, other = (
+        stage.loss(showers, training.generator(1, 2, step)) for step in (3, 3, 4)
+    )
     assert first == again != other
     assert torch.equal(showers.deposits, kept)
     first.backward()
@@ -125,7 +149,9 @@ def test_the_loss_is_a_function_of_showers_and_random_numbers(name: str) -> None
 
 
 def test_the_energies_of_the_layers() -> None:
-    """Finite, at least 0, no more in all than the scale allows; a function of energy and key alone."""
+    """Finite, at least 0, no more in all than the scale allows; a function of energy and
+    key alone.
+    """
     stage, showers = ENERGY.build(CYLINDER), showers_of(CYLINDER)
     stage.fit(showers)
     keys = streams.keys(0, torch.arange(len(showers)), 64)
@@ -141,14 +167,18 @@ def test_the_energies_of_the_layers() -> None:
 @pytest.mark.parametrize("local", SOLVERS)
 @over_shapes
 def test_a_solver_is_made_for_the_flow(name: str, local: str) -> None:
-    """Its phase lowers its error, leaves the network as it is, and what it learned is what samples."""
+    """Its phase lowers its error, leaves the network as it is, and what it learned is
+    what samples.
+    """
     stage, showers = fitted(name, CYLINDER, bespoke=replace(SOLVERS[local], steps=40))
     for parameter in stage.network.parameters():
         torch.nn.init.normal_(parameter, std=0.4)
     network = {key: value.clone() for key, value in stage.network.state_dict().items()}
     euler = sampled(stage, showers)
     plain = flowing(SHAPES[name], bespoke=None, solver="euler", solver_steps=4).build(CYLINDER)
-    plain.load_state_dict({key: value for key, value in stage.state_dict().items() if not key.startswith("bespoke.")})
+    plain.load_state_dict(
+        {key: value for key, value in stage.state_dict().items() if not key.startswith("bespoke.")}
+    )
     torch.testing.assert_close(sampled(plain, showers), euler, rtol=1e-3, atol=1e-2)
     _, phase = stage.flow_phases(showers, showers[:40], 1, 3)
     optimiser = torch.optim.Adam(phase.network.parameters(), lr=0.01)
@@ -161,7 +191,9 @@ def test_a_solver_is_made_for_the_flow(name: str, local: str) -> None:
     assert errors[1] < 0.9 * errors[0]
     assert stage.sampler is stage.bespoke
     assert not torch.equal(sampled(stage, showers), euler)
-    assert all(torch.equal(value, network[key]) for key, value in stage.network.state_dict().items())
+    assert all(
+        torch.equal(value, network[key]) for key, value in stage.network.state_dict().items()
+    )
 
 
 @over_shapes
@@ -170,12 +202,17 @@ def test_without_a_solver_of_its_own_there_is_no_phase_for_it(name: str) -> None
     names = [phase.name for phase in stage.phases(showers, showers[:40], 1, 1)]
     assert names[-1] == "shape"
     bespoke, _ = fitted(name, CYLINDER, bespoke=SOLVERS["local"])
-    assert [phase.name for phase in bespoke.phases(showers, showers[:40], 1, 1)] == [*names, "bespoke solver"]
+    assert [phase.name for phase in bespoke.phases(showers, showers[:40], 1, 1)] == [
+        *names,
+        "bespoke solver",
+    ]
     assert stage.sampler == Steps(MIDPOINT, 2)
 
 
 def test_a_patch_that_does_not_divide_is_refused() -> None:
-    with pytest.raises(ModelError, match=r"patch \(4, 2, 1\) does not divide shape \(6, 4, 3\): along axis 0"):
+    with pytest.raises(
+        ModelError, match=r"patch \(4, 2, 1\) does not divide shape \(6, 4, 3\): along axis 0"
+    ):
         replace(VISION, patch=(4, 2, 1)).build(CYLINDER)
     with pytest.raises(CaloforgeError, match=r"patch .* does not divide shape"):
         replace(SHAPES["latent"], patch=(1, 1, 2)).build(CYLINDER)
@@ -185,7 +222,9 @@ def test_a_patch_that_does_not_divide_is_refused() -> None:
 
 @over_shapes
 def test_a_calorimeter_that_is_no_image_is_refused(name: str) -> None:
-    with pytest.raises(GeometryError, match="'calochallenge-1-photons' is no image, its layers are not cut alike"):
+    with pytest.raises(
+        GeometryError, match="'calochallenge-1-photons' is no image, its layers are not cut alike"
+    ):
         SHAPES[name].build(calochallenge_1_photons())
 
 
@@ -199,33 +238,52 @@ def test_a_lesson_is_a_function_of_seed_phase_and_step(calorimeter: Calorimeter)
     assert torch.equal(lesson.energies, again.energies)
     assert torch.equal(torch.rand(3, generator=random), torch.rand(3, generator=same))
     for seed, phase, step in ((6, 2, 11), (5, 3, 11), (5, 2, 12)):
-        assert not torch.equal(Lessons(showers, seed, phase).draw(step, 30)[0].energies, lesson.energies)
+        assert not torch.equal(
+            Lessons(showers, seed, phase).draw(step, 30)[0].energies, lesson.energies
+        )
 
 
 @pytest.mark.parametrize("calorimeter", CATALOGUE, ids=name_of)
 def test_turning_keeps_the_energies_of_the_layers(calorimeter: Calorimeter) -> None:
-    """Each turned shower is the shower seen through one of the symmetries, and all of these occur."""
+    """Each turned shower is the shower seen through one of the symmetries, and all of
+    these occur.
+    """
     deposits = torch.rand(200, calorimeter.n_cells)
     showers = replace(showers_of(GRID, 200), deposits=deposits, calorimeter=calorimeter)
     image = turned(showers, training.generator(1, 2, 3))
     torch.testing.assert_close(layer_energies(image), layer_energies(showers), rtol=1e-9, atol=0)
     assert torch.equal(image.energies, showers.energies)
-    seen = torch.stack([(deposits[:, symmetry] == image.deposits).all(dim=1) for symmetry in calorimeter.symmetries])
+    seen = torch.stack(
+        [
+            (deposits[:, symmetry] == image.deposits).all(dim=1)
+            for symmetry in calorimeter.symmetries
+        ]
+    )
     assert seen.any(dim=0).all()
     assert seen.any(dim=1).all()
 
 
 def test_a_schedule_is_counted_in_showers() -> None:
     showers, network = showers_of(CYLINDER), torch.nn.Linear(1, 1)
-    schedule = Schedule(epochs=2.5, batch_size=50, learning_rate=0.1, weight_decay=0.2, average=0.3, clip=4.0)
+    schedule = Schedule(
+        epochs=2.5, batch_size=50, learning_rate=0.1, weight_decay=0.2, average=0.3, clip=4.0
+    )
     seen = []
 
     def loss(batch: Showers, random: torch.Generator) -> Tensor:
         seen.append(len(batch))
         return torch.rand((), generator=random)
 
-    phase = schedule.phase("lines", network, loss, Lessons(showers, 1, 0), Lessons(showers[:40], 1, 0))
-    assert (phase.steps, phase.learning_rate, phase.weight_decay, phase.average, phase.clip) == (12, 0.1, 0.2, 0.3, 4.0)
+    phase = schedule.phase(
+        "lines", network, loss, Lessons(showers, 1, 0), Lessons(showers[:40], 1, 0)
+    )
+    assert (phase.steps, phase.learning_rate, phase.weight_decay, phase.average, phase.clip) == (
+        12,
+        0.1,
+        0.2,
+        0.3,
+        4.0,
+    )
     assert phase.validation is not None
     assert phase.validation() == phase.validation()
     phase.loss(3)

@@ -1,4 +1,6 @@
-"""Surrogates: training from end to end, saving, interruption, and the laws of the showers that they make."""
+"""Surrogates: training from end to end, saving, interruption, and the laws of the showers that they
+make.
+"""
 
 import json
 from collections.abc import Callable
@@ -46,7 +48,9 @@ from tests.systems.stages import (
     showers_of,
 )
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*drawn again:caloforge.errors.RepresentationWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*drawn again:caloforge.errors.RepresentationWarning"
+)
 """Energies of flows that have hardly been trained are refused now and then."""
 
 over_shapes = pytest.mark.parametrize("name", SHAPES)
@@ -75,7 +79,10 @@ def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     shape, energy, calorimeter = request.param
     out = tmp_path_factory.mktemp("models") / f"{shape}-{energy}-{name_of(calorimeter)}"
     bespoke = LOCAL if calorimeter is GRID else None
-    recipe = recipe_of(CAUSAL[shape] if shape in CAUSAL else flowing(SHAPES[shape], bespoke=bespoke), ENERGIES[energy])
+    recipe = recipe_of(
+        CAUSAL[shape] if shape in CAUSAL else flowing(SHAPES[shape], bespoke=bespoke),
+        ENERGIES[energy],
+    )
     return out, train(recipe, out, FullShowers(showers_of(calorimeter)), description="made up")
 
 
@@ -97,7 +104,9 @@ def stop_at(monkeypatch: pytest.MonkeyPatch, phase: int, step: int) -> None:
     """Have the training raise where it asks for the random numbers of a step."""
     generator = training.generator
 
-    def stopping(seed: int, number: int, at: int, device: torch.device | str = "cpu") -> torch.Generator:
+    def stopping(
+        seed: int, number: int, at: int, device: torch.device | str = "cpu"
+    ) -> torch.Generator:
         if (number, at) == (phase, step):
             raise StopError
         return generator(seed, number, at, device)
@@ -111,12 +120,19 @@ def test_a_trained_model_says_what_it_is(trained: Trained) -> None:
     assert (card.name, card.system, card.data, card.pdg) == (out.name, "surrogate", "made up", 11)
     assert card.energy_range[0] <= 1.1e3
     assert card.energy_range[1] >= 9e4
-    assert {path.name for path in out.iterdir()} == {"card.json", "weights.safetensors", "checkpoint.safetensors", "history.csv"}
+    assert {path.name for path in out.iterdir()} == {
+        "card.json",
+        "weights.safetensors",
+        "checkpoint.safetensors",
+        "history.csv",
+    }
     assert not model.training
 
 
 def test_made_showers_are_physical(trained: Trained) -> None:
-    """Finite, at least 0, nothing below the threshold of the training showers, no more energy than the scale allows."""
+    """Finite, at least 0, nothing below the threshold of the training showers, no more energy than
+    the scale allows.
+    """
     model = trained[1]
     made, taught = model.simulate(particles(60), seed=3), showers_of(model.calorimeter)
     assert made.calorimeter == model.calorimeter
@@ -124,11 +140,15 @@ def test_made_showers_are_physical(trained: Trained) -> None:
     assert made.deposits.dtype == torch.float32
     assert made.deposits.isfinite().all()
     assert (made.deposits >= 0).all()
-    assert made.deposits[made.deposits > 0].min() >= 0.999 * taught.deposits[taught.deposits > 0].min()
+    assert (
+        made.deposits[made.deposits > 0].min() >= 0.999 * taught.deposits[taught.deposits > 0].min()
+    )
     assert (made.deposits.double().sum(dim=1) <= ENERGY.scale * made.energies * (1 + 1e-6)).all()
 
 
-def test_made_showers_have_the_energies_of_the_first_stage(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_made_showers_have_the_energies_of_the_first_stage(
+    trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model, told = trained[1], []
     sample = model.energy.sample
 
@@ -152,7 +172,10 @@ def many(trained: Trained) -> Tensor:
 def test_a_shower_does_not_depend_on_its_batch(trained: Trained, many: Tensor, size: int) -> None:
     """Nor on where a run was taken up again, nor on what it is made beside."""
     model, first = trained[1], 270 - max(14, size)
-    parts = [model.simulate(particles(270)[k : k + size], seed=3, first_index=k).deposits for k in range(first, 270, size)]
+    parts = [
+        model.simulate(particles(270)[k : k + size], seed=3, first_index=k).deposits
+        for k in range(first, 270, size)
+    ]
     assert torch.equal(torch.cat(parts), many[first:])
 
 
@@ -179,11 +202,17 @@ def test_no_particles_make_no_showers(trained: Trained) -> None:
 
 def test_read_again_it_gives_the_same_bits(trained: Trained) -> None:
     out, model = trained
-    assert torch.equal(load(out).simulate(particles(20), seed=4).deposits, model.simulate(particles(20), seed=4).deposits)
+    assert torch.equal(
+        load(out).simulate(particles(20), seed=4).deposits,
+        model.simulate(particles(20), seed=4).deposits,
+    )
 
 
 def test_energies_outside_the_range_warn_or_are_refused(trained: Trained) -> None:
-    message = r"2 of 6 incident energies lie outside the range of model .*; the first at index 4 \(500 GeV\)"
+    message = (
+        r"2 of 6 incident energies lie outside the range of model .*; the first at index 4 \(500 "
+        r"GeV\)"
+    )
     beyond = Particles(torch.tensor([2e3, 3e3, 4e3, 5e3, 5e5, 5e5]))
     with pytest.warns(EnergyRangeWarning, match=message):
         made = trained[1].simulate(beyond)
@@ -194,10 +223,14 @@ def test_energies_outside_the_range_warn_or_are_refused(trained: Trained) -> Non
 
 def test_other_particles_are_refused(trained: Trained) -> None:
     model, energies = trained[1], particles(4).energies
-    with pytest.raises(ShowerValueError, match=r"particles have PDG number 22, model .* was trained on 11"):
+    with pytest.raises(
+        ShowerValueError, match=r"particles have PDG number 22, model .* was trained on 11"
+    ):
         model.simulate(Particles(energies, pdg=22))
     with pytest.raises(ShowerValueError, match="particles enter at an angle"):
-        model.simulate(Particles(energies, theta=torch.tensor([0.0, 0.0, 0.1, 0.0]), phi=torch.zeros(4)))
+        model.simulate(
+            Particles(energies, theta=torch.tensor([0.0, 0.0, 0.1, 0.0]), phi=torch.zeros(4))
+        )
     along = Particles(energies, theta=torch.zeros(4), phi=torch.zeros(4))
     assert torch.equal(model.simulate(along).deposits, model.simulate(Particles(energies)).deposits)
 
@@ -205,7 +238,9 @@ def test_other_particles_are_refused(trained: Trained) -> None:
 def test_resuming_a_finished_training_gives_the_same_model(trained: Trained) -> None:
     out, model = trained
     recipe = recipe_in(model.card)
-    again = train(recipe, out, FullShowers(showers_of(model.calorimeter)), description="made up", resume=True)
+    again = train(
+        recipe, out, FullShowers(showers_of(model.calorimeter)), description="made up", resume=True
+    )
     assert again.card == model.card
 
 
@@ -227,13 +262,23 @@ LONG = replace(ENERGY, schedule=replace(ENERGY.schedule, epochs=21.0))
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("models") / "whole"
-    train(recipe_of(flowing(VISION, bespoke=LOCAL), LONG), out, FullShowers(showers_of(CYLINDER)), description="")
+    train(
+        recipe_of(flowing(VISION, bespoke=LOCAL), LONG),
+        out,
+        FullShowers(showers_of(CYLINDER)),
+        description="",
+    )
     return out
 
 
 @pytest.mark.parametrize("stop", [(0, 205), (1, 3), (2, 2)])
-def test_an_interrupted_training_resumes_to_the_same_bits(tmp_path: Path, uninterrupted: Path, stop: tuple[int, int]) -> None:
-    data, recipe = FullShowers(showers_of(CYLINDER)), recipe_of(flowing(VISION, bespoke=LOCAL), LONG)
+def test_an_interrupted_training_resumes_to_the_same_bits(
+    tmp_path: Path, uninterrupted: Path, stop: tuple[int, int]
+) -> None:
+    data, recipe = (
+        FullShowers(showers_of(CYLINDER)),
+        recipe_of(flowing(VISION, bespoke=LOCAL), LONG),
+    )
     with pytest.MonkeyPatch.context() as patch:
         stop_at(patch, *stop)
         with pytest.raises(StopError):
@@ -242,7 +287,9 @@ def test_an_interrupted_training_resumes_to_the_same_bits(tmp_path: Path, uninte
         load(tmp_path / "broken")
     train(recipe, tmp_path / "broken", data, description="", resume=True)
     assert_same_weights(uninterrupted, tmp_path / "broken")
-    assert (uninterrupted / "history.csv").read_text() == (tmp_path / "broken/history.csv").read_text()
+    assert (uninterrupted / "history.csv").read_text() == (
+        tmp_path / "broken/history.csv"
+    ).read_text()
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(tmp_path: Path) -> None:
@@ -257,7 +304,10 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(tmp_path: Path
     train(recipe, tmp_path / "whole", data, description="")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(FlowStage, "loss", failing)
-        with pytest.raises(TrainingError, match=r"phase shape, step 3: the loss is nan; the last good state is in .*checkpoint"):
+        with pytest.raises(
+            TrainingError,
+            match=r"phase shape, step 3: the loss is nan; the last good state is in .*checkpoint",
+        ):
             train(recipe, tmp_path / "broken", data, description="")
     good = load_file(tmp_path / "broken/checkpoint.safetensors")
     assert all(value.isfinite().all() for value in good.values())
@@ -267,12 +317,21 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(tmp_path: Path
 
 @pytest.mark.parametrize("solver", SOLVERS)
 @over_shapes
-def test_a_solver_made_for_the_flow_is_saved_and_samples(tmp_path: Path, name: str, solver: str) -> None:
+def test_a_solver_made_for_the_flow_is_saved_and_samples(
+    tmp_path: Path, name: str, solver: str
+) -> None:
     """In full precision, unlike the weights of the networks."""
     data, out = FullShowers(showers_of(CYLINDER)), tmp_path / "model"
-    model = train(recipe_of(flowing(SHAPES[name], bespoke=SOLVERS[solver])), out, data, description="")
-    learned = {key: value for key, value in weights(out).items() if key.startswith("shape.bespoke.")}
-    assert sum(value.numel() for value in learned.values()) == LOCAL.evaluations * (LOCAL.evaluations + 5) // 2 - 1
+    model = train(
+        recipe_of(flowing(SHAPES[name], bespoke=SOLVERS[solver])), out, data, description=""
+    )
+    learned = {
+        key: value for key, value in weights(out).items() if key.startswith("shape.bespoke.")
+    }
+    assert (
+        sum(value.numel() for value in learned.values())
+        == LOCAL.evaluations * (LOCAL.evaluations + 5) // 2 - 1
+    )
     assert all(value.dtype == torch.float32 for value in learned.values())
     assert model.shape.sampler is model.shape.bespoke
     made = model.simulate(particles(20)).deposits
@@ -284,25 +343,45 @@ def test_a_card_of_another_version_is_an_error(trained: Trained, tmp_path: Path)
     card = json.loads((trained[0] / "card.json").read_text())
     card["recipe"]["shape"]["stage"] = "unheard-of"
     (tmp_path / "card.json").write_text(json.dumps(card))
-    with pytest.raises(ModelError, match=r"the recipe of the card is not one of this version: shape: .*'unheard-of'"):
+    with pytest.raises(
+        ModelError,
+        match=r"the recipe of the card is not one of this version: shape: .*'unheard-of'",
+    ):
         load(tmp_path)
 
 
-def refused(tmp_path: Path, data: Any, message: str, error: type[Exception] = TrainingError, **changes: Any) -> None:
+def refused(
+    tmp_path: Path, data: Any, message: str, error: type[Exception] = TrainingError, **changes: Any
+) -> None:
     with pytest.raises(error, match=message):
         train(recipe_of(replace(VISION, **changes)), tmp_path / "out", data, description="")
 
 
 def test_showers_that_cannot_teach_are_refused(tmp_path: Path) -> None:
     showers = showers_of(CYLINDER)
-    refused(tmp_path, FullShowers(showers[:150]), "the full sample has 150 showers, expected at least 200 to train on")
+    refused(
+        tmp_path,
+        FullShowers(showers[:150]),
+        "the full sample has 150 showers, expected at least 200 to train on",
+    )
     lit = torch.ones(240, 1)
     lit[[30, 40]] = 0
     dark = replace(showers, deposits=showers.deposits * lit)
-    refused(tmp_path, FullShowers(dark), "2 of 240 training showers have no energy, .*, the first at index 30: remove them")
+    refused(
+        tmp_path,
+        FullShowers(dark),
+        "2 of 240 training showers have no energy, .*, the first at index 30: remove them",
+    )
     broken = replace(showers, deposits=showers.deposits / lit)
-    refused(tmp_path, FullShowers(broken), "2 of 240 training showers have no energy, or one that is not finite")
-    tilted = replace(showers, particles=replace(showers.particles, theta=torch.full((240,), 0.1), phi=torch.zeros(240)))
+    refused(
+        tmp_path,
+        FullShowers(broken),
+        "2 of 240 training showers have no energy, or one that is not finite",
+    )
+    tilted = replace(
+        showers,
+        particles=replace(showers.particles, theta=torch.full((240,), 0.1), phi=torch.zeros(240)),
+    )
     refused(tmp_path, FullShowers(tilted), "240 of 240 training showers enter at an angle")
     weighted = replace(showers, weights=torch.ones(240))
     refused(tmp_path, FullShowers(weighted), "the training showers have weights")
@@ -311,14 +390,26 @@ def test_showers_that_cannot_teach_are_refused(tmp_path: Path) -> None:
 
 def test_showers_of_the_wrong_kind_are_refused(tmp_path: Path) -> None:
     showers = showers_of(CYLINDER)
-    refused(tmp_path, TrainingShowers(showers, showers), "system 'surrogate' learns from FullShowers, got TrainingShowers")
-    with pytest.raises(TrainingError, match="system 'squirels-fast' learns from TrainingShowers, got FullShowers"):
+    refused(
+        tmp_path,
+        TrainingShowers(showers, showers),
+        "system 'surrogate' learns from FullShowers, got TrainingShowers",
+    )
+    with pytest.raises(
+        TrainingError, match="system 'squirels-fast' learns from TrainingShowers, got FullShowers"
+    ):
         train(load_recipe("squirels-fast"), tmp_path / "out", FullShowers(showers), description="")
 
 
 def test_a_network_that_does_not_fit_the_calorimeter_is_refused(tmp_path: Path) -> None:
     data = FullShowers(showers_of(CYLINDER))
-    refused(tmp_path, data, r"patch \(3, 3, 1\) does not divide shape \(6, 4, 3\): along axis 1", ModelError, patch=(3, 3, 1))
+    refused(
+        tmp_path,
+        data,
+        r"patch \(3, 3, 1\) does not divide shape \(6, 4, 3\): along axis 1",
+        ModelError,
+        patch=(3, 3, 1),
+    )
     uneven = FullShowers(showers_of(calochallenge_1_photons()))
     refused(tmp_path, uneven, "'calochallenge-1-photons' is no image", GeometryError)
     assert not (tmp_path / "out/card.json").exists()
@@ -334,9 +425,14 @@ def test_a_training_at_one_energy(tmp_path: Path) -> None:
 
 @over_shapes
 def test_a_student_is_saved_and_samples(tmp_path: Path, name: str) -> None:
-    """In as many evaluations as the recipe says; a sampler chosen by hand follows the flow itself."""
+    """In as many evaluations as the recipe says; a sampler chosen by hand follows the
+    flow itself.
+    """
     model = train(
-        recipe_of(flowing(SHAPES[name], student=STUDENT)), tmp_path / "m", FullShowers(showers_of(CYLINDER)), description=""
+        recipe_of(flowing(SHAPES[name], student=STUDENT)),
+        tmp_path / "m",
+        FullShowers(showers_of(CYLINDER)),
+        description="",
     )
     calls: list[int] = []
     for network in (model.shape.network, model.shape.student):

@@ -21,7 +21,14 @@ from caloforge.showers import Particles, Showers
 from caloforge.systems import Card, Refiner, TrainingShowers, load, load_recipe, recipe_names, train
 
 TINY = {
-    "squirels-fast": {"channels": "8", "blocks": "1", "condition": "16", "steps": "12", "batch_size": "64", "validation": "100"},
+    "squirels-fast": {
+        "channels": "8",
+        "blocks": "1",
+        "condition": "16",
+        "steps": "12",
+        "batch_size": "64",
+        "validation": "100",
+    },
     "squirels-laptop": {
         "energy.iterations": "1",
         "energy.first_epochs": "0.01",
@@ -38,11 +45,15 @@ pytestmark = pytest.mark.filterwarnings("ignore::caloforge.errors.Representation
 
 
 def data(n: int = 500) -> TrainingShowers:
-    return TrainingShowers(zoo.bundled_showers("pbwo4-geant4")[:n], zoo.bundled_showers("pbwo4-gflash")[:n])
+    return TrainingShowers(
+        zoo.bundled_showers("pbwo4-geant4")[:n], zoo.bundled_showers("pbwo4-gflash")[:n]
+    )
 
 
 @pytest.fixture(scope="module", params=TINY)
-def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path, Refiner]:
+def trained(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[str, Path, Refiner]:
     out = tmp_path_factory.mktemp("models") / request.param
     recipe = load_recipe(request.param, TINY[request.param])
     return request.param, out, train(recipe, out, data(), description="bundled showers")
@@ -55,7 +66,12 @@ def test_a_trained_model_says_what_it_is(trained: tuple[str, Path, Refiner]) -> 
     assert card.name == name
     assert card.energy_range == (10_000.0, 100_000.0)
     assert card.data == "bundled showers"
-    assert {path.name for path in out.iterdir()} == {"card.json", "weights.safetensors", "checkpoint.safetensors", "history.csv"}
+    assert {path.name for path in out.iterdir()} == {
+        "card.json",
+        "weights.safetensors",
+        "checkpoint.safetensors",
+        "history.csv",
+    }
 
 
 @pytest.mark.parametrize("reverse", [False, True])
@@ -69,7 +85,9 @@ def test_refined_showers_are_physical(trained: tuple[str, Path, Refiner], revers
 
 
 @pytest.mark.parametrize("size", [1, 7, 100])
-def test_a_shower_does_not_depend_on_its_batch(trained: tuple[str, Path, Refiner], size: int) -> None:
+def test_a_shower_does_not_depend_on_its_batch(
+    trained: tuple[str, Path, Refiner], size: int
+) -> None:
     model, showers = trained[2], zoo.bundled_showers("pbwo4-gflash")[:120]
     whole = model.refine(showers, seed=3).deposits
     starts = range(40, 120, size)
@@ -79,18 +97,26 @@ def test_a_shower_does_not_depend_on_its_batch(trained: tuple[str, Path, Refiner
 
 def test_the_seed_matters(trained: tuple[str, Path, Refiner]) -> None:
     model, showers = trained[2], zoo.bundled_showers("pbwo4-gflash")[:20]
-    assert not torch.equal(model.refine(showers, seed=1).deposits, model.refine(showers, seed=2).deposits)
+    assert not torch.equal(
+        model.refine(showers, seed=1).deposits, model.refine(showers, seed=2).deposits
+    )
 
 
 def test_read_again_it_gives_the_same_bits(trained: tuple[str, Path, Refiner]) -> None:
     _, out, model = trained
     showers = zoo.bundled_showers("pbwo4-gflash")[:20]
-    assert torch.equal(load(out).refine(showers, seed=4).deposits, model.refine(showers, seed=4).deposits)
+    assert torch.equal(
+        load(out).refine(showers, seed=4).deposits, model.refine(showers, seed=4).deposits
+    )
 
 
-def test_resuming_a_finished_training_gives_the_same_model(trained: tuple[str, Path, Refiner]) -> None:
+def test_resuming_a_finished_training_gives_the_same_model(
+    trained: tuple[str, Path, Refiner],
+) -> None:
     name, out, model = trained
-    again = train(load_recipe(name, TINY[name]), out, data(), description="bundled showers", resume=True)
+    again = train(
+        load_recipe(name, TINY[name]), out, data(), description="bundled showers", resume=True
+    )
     assert again.card == model.card
 
 
@@ -106,7 +132,10 @@ def test_energies_outside_the_range_warn_or_are_refused(trained: tuple[str, Path
     energies = showers.energies.clone()
     energies[2] = 2e5
     low = Showers(showers.deposits, Particles(energies), showers.calorimeter)
-    message = r"1 of 4 incident energies lie outside .* 10 GeV to 100 GeV; the first at index 2 \(200 GeV\)"
+    message = (
+        r"1 of 4 incident energies lie outside .* 10 GeV to 100 GeV; the first at index 2 \(200 "
+        r"GeV\)"
+    )
     with pytest.warns(EnergyRangeWarning, match=message):
         trained[2].refine(low)
     with pytest.raises(EnergyRangeError, match=message):
@@ -122,12 +151,16 @@ def test_steps_are_checked(trained: tuple[str, Path, Refiner]) -> None:
         with pytest.raises(ModelError, match="takes the 20 that it was trained with"):
             model.refine(showers, steps=10)
     else:
-        assert not torch.equal(model.refine(showers, steps=1).deposits, model.refine(showers, steps=5).deposits)
+        assert not torch.equal(
+            model.refine(showers, steps=1).deposits, model.refine(showers, steps=5).deposits
+        )
 
 
 def test_training_does_not_overwrite(trained: tuple[str, Path, Refiner]) -> None:
     name, out, _ = trained
-    with pytest.raises(OutputExistsError, match="resume the training there, or choose another directory"):
+    with pytest.raises(
+        OutputExistsError, match="resume the training there, or choose another directory"
+    ):
         train(load_recipe(name, TINY[name]), out, data(), description="")
 
 
@@ -152,9 +185,14 @@ def test_a_damaged_model_is_an_error(trained: tuple[str, Path, Refiner], tmp_pat
 
 def test_too_little_to_train_on(tmp_path: Path) -> None:
     recipe = load_recipe("squirels-fast", TINY["squirels-fast"])
-    with pytest.raises(TrainingError, match="the full sample has 100 showers, expected at least 200"):
+    with pytest.raises(
+        TrainingError, match="the full sample has 100 showers, expected at least 200"
+    ):
         train(recipe, tmp_path / "out", data(100), description="")
-    full, fast = zoo.bundled_showers("pbwo4-geant4-20gev")[:], zoo.bundled_showers("pbwo4-geant4-50gev")[:]
+    full, fast = (
+        zoo.bundled_showers("pbwo4-geant4-20gev")[:],
+        zoo.bundled_showers("pbwo4-geant4-50gev")[:],
+    )
     with pytest.raises(TrainingError, match="do not overlap"):
         train(recipe, tmp_path / "out", TrainingShowers(full, fast), description="")
     with pytest.raises(TrainingError, match="all incident energies lie near 20 GeV"):
@@ -197,5 +235,8 @@ def test_recipe_files(tmp_path: Path) -> None:
     path.write_text("a: [\n")
     with pytest.raises(RecipeError, match="not YAML"):
         load_recipe(str(path))
-    with pytest.raises(RecipeError, match=r"no recipe 'nonesuch': expected one of .*, squirels, squirels-fast, squirels-laptop"):
+    with pytest.raises(
+        RecipeError,
+        match=r"no recipe 'nonesuch': expected one of .*, squirels, squirels-fast, squirels-laptop",
+    ):
         load_recipe("nonesuch")

@@ -1,7 +1,8 @@
 """The command line: parse, call, print; one file a command.
 
-Results go to standard output, everything else to standard error. Exit codes: 0 all went well, 2 something given was wrong (one
-line says what, where, and how to mend it), 130 interrupted from the keyboard. An output appears whole or not at all.
+Results go to standard output, everything else to standard error. Exit codes: 0 all went well, 2
+something given was wrong (one line says what, where, and how to mend it), 130 interrupted from the
+keyboard. An output appears whole or not at all.
 """
 
 __all__ = ["app", "main"]
@@ -51,7 +52,9 @@ class _Ordered(TyperGroup):
         ]
 
 
-app = typer.Typer(cls=_Ordered, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="rich")
+app = typer.Typer(
+    cls=_Ordered, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="rich"
+)
 app.add_typer(simulate, name="simulate")
 app.add_typer(tune, name="tune")
 app.add_typer(data, name="data")
@@ -68,11 +71,15 @@ def _print_version(wanted: bool) -> bool:
 
 @app.callback()
 def about(
-    version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Say the version.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Say the version."),
+    ] = False,
 ) -> None:
     """Fast calorimeter showers: simulate or generate them, refine them, and prove them right.
 
-    Begin with [bold]caloforge demo[/bold]; each command explains itself with examples: [bold]caloforge refine --help[/bold].
+    Begin with [bold]caloforge demo[/bold]; each command explains itself with examples:
+    [bold]caloforge refine --help[/bold].
     """
     del version
 
@@ -80,9 +87,10 @@ def about(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and end the process.
 
-    Threads that wait fall asleep after some ten microseconds, unless the environment says otherwise: those that spin for long,
-    OpenMP's default, make everything slower by a factor of ten and more as soon as another program uses one of the cores; those
-    that sleep at once make many short steps, such as those of a comparison of neighbours, slower by half.
+    Threads that wait fall asleep after some ten microseconds, unless the environment says
+    otherwise: those that spin for long, OpenMP's default, make everything slower by a factor of ten
+    and more as soon as another program uses one of the cores; those that sleep at once make many
+    short steps, such as those of a comparison of neighbours, slower by half.
 
     Arguments:
         arguments: The words after ``caloforge``; those of the process if None.

@@ -1,6 +1,19 @@
-"""What the commands share in speaking to the user: tables on standard output; progress, warnings and errors on standard error."""
+"""What the commands share in speaking to the user: tables on standard output; progress, warnings
+and errors on standard error.
+"""
 
-__all__ = ["Stopwatch", "Watched", "bar", "fail", "phases", "say", "steps", "tell", "told_warnings", "tracked"]
+__all__ = [
+    "Stopwatch",
+    "Watched",
+    "bar",
+    "fail",
+    "phases",
+    "say",
+    "steps",
+    "tell",
+    "told_warnings",
+    "tracked",
+]
 
 import time
 import warnings
@@ -12,7 +25,14 @@ from typing import TYPE_CHECKING, NoReturn
 
 import typer
 from rich.console import Console, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.text import Text
 
 from caloforge.errors import EnergyRangeWarning, RepresentationWarning
@@ -50,10 +70,14 @@ def say(thing: RenderableType) -> None:
 
 @contextmanager
 def told_warnings() -> Iterator[None]:
-    """Within, each warning is one line on standard error, and a flood of one kind is cut short and counted."""
+    """Within, each warning is one line on standard error, and a flood of one kind is cut short and
+    counted.
+    """
     seen: Counter[str] = Counter()
 
-    def show(message: Warning | str, category: type[Warning], *where: object, **how: object) -> None:
+    def show(
+        message: Warning | str, category: type[Warning], *where: object, **how: object
+    ) -> None:
         del where, how
         seen[category.__name__] += 1
         if seen[category.__name__] <= WARNINGS_OF_A_KIND:
@@ -72,7 +96,9 @@ def told_warnings() -> Iterator[None]:
 
 
 class Stopwatch:
-    """Adds up the time spent inside it, as a context manager that can be entered again and again."""
+    """Adds up the time spent inside it, as a context manager that can be entered again
+    and again.
+    """
 
     def __init__(self) -> None:
         self.milliseconds = 0.0
@@ -125,10 +151,20 @@ class Watched:
 
 @contextmanager
 def bar(title: str, total: int, unit: str = "showers") -> Iterator[Callable[[float], None]]:
-    """A progress bar on standard error, where a person watches; gives the function that advances it."""
+    """A progress bar on standard error, where a person watches; gives the function that advances
+    it.
+    """
     console = Console(stderr=True)
-    columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TextColumn(unit), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
+    columns = (
+        TextColumn(title),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        TimeRemainingColumn(),
+    )
+    with Progress(
+        *columns, console=console, disable=not console.is_terminal, transient=True
+    ) as progress:
         yield partial(progress.advance, progress.add_task(title, total=total))
 
 
@@ -141,9 +177,17 @@ def tracked(title: str, source: "ShowerSource") -> Iterator[Watched]:
 
 @contextmanager
 def phases(*, told: bool = True) -> "Iterator[Callable[[str, int, int, float], None]]":
-    """The progress of a training on standard error: a bar a phase where a person watches, else a line a report; or nothing."""
+    """The progress of a training on standard error: a bar a phase where a person watches, else a
+    line a report; or nothing.
+    """
     console = Console(stderr=True, highlight=False, quiet=not told)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("steps"), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("steps"),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         tasks: dict[str, TaskID] = {}
 
@@ -159,7 +203,9 @@ def phases(*, told: bool = True) -> "Iterator[Callable[[str, int, int, float], N
 
 @contextmanager
 def steps() -> Iterator[Callable[[str], None]]:
-    """What is being done, in words on standard error, where a person watches; gives the function that is told."""
+    """What is being done, in words on standard error, where a person watches; gives the function
+    that is told.
+    """
     console = Console(stderr=True, highlight=False)
     if not console.is_terminal:
         yield lambda _: None

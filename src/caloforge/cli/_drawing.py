@@ -1,4 +1,6 @@
-"""A shower drawn in the terminal: the energy of each cell by colour and by shade, on a logarithmic scale of four decades."""
+"""A shower drawn in the terminal: the energy of each cell by colour and by shade, on a logarithmic
+scale of four decades.
+"""
 
 __all__ = ["draw"]
 
@@ -32,7 +34,11 @@ def draw(shower: Showers, *, plain: bool = False) -> RenderableType:
     shades, bars = (PLAIN_SHADES, PLAIN_BARS) if plain else (SHADES, BARS)
     image, title = _image(shower.calorimeter, shower.deposits[0].double().cpu())
     top = float(image.max())
-    parts = [Text(title, style="bold"), *(_row(row, top, shades) for row in image.tolist()), _legend(top, shades)]
+    parts = [
+        Text(title, style="bold"),
+        *(_row(row, top, shades) for row in image.tolist()),
+        _legend(top, shades),
+    ]
     if shower.calorimeter.n_layers > 1:
         parts.append(_depth(layer_energies(shower)[0], bars))
     return Group(*parts)
@@ -43,7 +49,9 @@ def _image(calorimeter: Calorimeter, deposits: Tensor) -> tuple[Tensor, str]:
     if isinstance(calorimeter, RegularGrid):
         n_x, n_y, _ = calorimeter.shape
         ix, iy, _ = calorimeter.indices.unbind(-1)
-        columns = torch.zeros(n_x * n_y, dtype=deposits.dtype).index_add_(0, (n_y - 1 - iy) * n_x + ix, deposits)
+        columns = torch.zeros(n_x * n_y, dtype=deposits.dtype).index_add_(
+            0, (n_y - 1 - iy) * n_x + ix, deposits
+        )
         return columns.reshape(n_y, n_x), "seen along the beam: x to the right, y upward"
     if isinstance(calorimeter, CylinderGrid):
         return _brightest_layer(calorimeter, deposits)
@@ -51,7 +59,9 @@ def _image(calorimeter: Calorimeter, deposits: Tensor) -> tuple[Tensor, str]:
 
 
 def _brightest_layer(calorimeter: CylinderGrid, deposits: Tensor) -> tuple[Tensor, str]:
-    energies = torch.zeros(calorimeter.n_layers, dtype=deposits.dtype).index_add_(0, calorimeter.layers, deposits)
+    energies = torch.zeros(calorimeter.n_layers, dtype=deposits.dtype).index_add_(
+        0, calorimeter.layers, deposits
+    )
     brightest = int(energies.argmax())
     layer = calorimeter.cylinder_layers[brightest]
     image = deposits[calorimeter.layers == brightest].reshape(layer.n_alpha, layer.n_r)
@@ -72,7 +82,9 @@ def _cell(energy: float, top: float, shades: str) -> tuple[str, Style]:
 
 
 def _mark(level: float, shades: str) -> tuple[str, Style]:
-    """The mark of a level: from 0 on four decades below the brightest cell to 1 in it; a dot for less."""
+    """The mark of a level: from 0 on four decades below the brightest cell to 1 in it; a dot for
+    less.
+    """
     shade = min(len(shades) - 1, 2 + math.floor(level * (len(shades) - 2))) if level >= 0 else 1
     colour = COLOURS[min(len(COLOURS) - 1, max(0, math.floor(level * len(COLOURS))))]
     return shades[shade] * 2, Style(color=colour)
@@ -83,7 +95,9 @@ def _legend(top: float, shades: str) -> Text:
         return Text("  no energy in any cell")
     legend = Text("  ").append(*_mark(-1, shades)).append(" less, from  ")
     for decade in range(DECADES):
-        legend.append(*_mark(decade / DECADES, shades)).append(f" {_rounded(top * 10.0 ** (decade - DECADES))}  ")
+        legend.append(*_mark(decade / DECADES, shades)).append(
+            f" {_rounded(top * 10.0 ** (decade - DECADES))}  "
+        )
     return legend.append(f"to {_rounded(top)}")
 
 
@@ -95,4 +109,7 @@ def _depth(energies: Tensor, bars: str) -> Text:
     top = float(energies.max()) or 1.0
     heights = [bars[math.ceil(e / top * (len(bars) - 1))] for e in energies.tolist()]
     peak = int(energies.argmax())
-    return Text(f"  depth |{''.join(heights)}| {len(heights)} layers, most in layer {peak}: {_rounded(float(energies[peak]))}")
+    return Text(
+        f"  depth |{''.join(heights)}| {len(heights)} layers, most in layer {peak}: "
+        f"{_rounded(float(energies[peak]))}"
+    )

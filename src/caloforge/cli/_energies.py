@@ -1,6 +1,14 @@
 """Where incident energies come from: one energy, a range, or another file."""
 
-__all__ = ["Energies", "EnergyLaw", "LogUniformEnergies", "Origin", "UniformEnergies", "energy_law", "energy_range"]
+__all__ = [
+    "Energies",
+    "EnergyLaw",
+    "LogUniformEnergies",
+    "Origin",
+    "UniformEnergies",
+    "energy_law",
+    "energy_range",
+]
 
 import math
 from dataclasses import dataclass
@@ -16,7 +24,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 ENERGY_STREAM = 0xE
-"""The stream of the incident energies' random numbers (see `caloforge.streams`): one that no simulator or model uses."""
+"""The stream of the incident energies' random numbers (see `caloforge.streams`): one that no
+simulator or model uses.
+"""
 
 LOG = "log"
 
@@ -32,7 +42,9 @@ class Energies(Protocol):
 
 @dataclass(frozen=True)
 class UniformEnergies:
-    """Uniform incident energies, in MeV, drawn slice by slice: number i depends on the seed and on i alone."""
+    """Uniform incident energies, in MeV, drawn slice by slice: number i depends on the seed and on
+    i alone.
+    """
 
     number: int
     low: float
@@ -43,12 +55,17 @@ class UniformEnergies:
         return self.number
 
     def __getitem__(self, index: slice) -> "Tensor":
-        return (self.low + (self.high - self.low) * _parts(self.seed, range(*index.indices(self.number)))).float()
+        return (
+            self.low
+            + (self.high - self.low) * _parts(self.seed, range(*index.indices(self.number)))
+        ).float()
 
 
 @dataclass(frozen=True)
 class LogUniformEnergies:
-    """Incident energies, in MeV, with uniform logarithms, drawn slice by slice: number i depends on the seed and on i alone."""
+    """Incident energies, in MeV, with uniform logarithms, drawn slice by slice: number i depends on
+    the seed and on i alone.
+    """
 
     number: int
     low: float
@@ -76,7 +93,9 @@ def _parts(seed: int, rows: range) -> "Tensor":
 
 @dataclass(frozen=True)
 class EnergyLaw:
-    """The law of the incident energies: between these two, in MeV, the energies or their logarithms uniform."""
+    """The law of the incident energies: between these two, in MeV, the energies or their logarithms
+    uniform.
+    """
 
     low: float
     high: float
@@ -109,7 +128,10 @@ def energy_law(text: str, option: str = "--energy") -> EnergyLaw:
     if len(parts) == 3 and parts[-1] == LOG:
         return EnergyLaw(*energy_range(text.removesuffix(f":{LOG}"), option), log=True)
     if len(parts) > 2 or parts[-1] == LOG:
-        msg = f"{option} '{text}': expected an energy E, a range LOW:HIGH, or LOW:HIGH:{LOG} for uniform logarithms"
+        msg = (
+            f"{option} '{text}': expected an energy E, a range LOW:HIGH, or LOW:HIGH:{LOG} for "
+            "uniform logarithms"
+        )
         raise OptionError(msg)
     return EnergyLaw(*energy_range(text, option))
 
@@ -128,12 +150,20 @@ def energy_range(text: str, option: str) -> tuple[float, float]:
 class Origin:
     """Which showers to make: how many, and of which incident energies."""
 
-    number: Annotated[int | None, typer.Option("-n", "--number", min=1, metavar="N", help="How many showers.")] = None
+    number: Annotated[
+        int | None, typer.Option("-n", "--number", min=1, metavar="N", help="How many showers.")
+    ] = None
     energy: Annotated[
         str | None,
-        typer.Option(metavar="E|LOW:HIGH[:log]", help="Incident energy, or the range of it; log for uniform logarithms."),
+        typer.Option(
+            metavar="E|LOW:HIGH[:log]",
+            help="Incident energy, or the range of it; log for uniform logarithms.",
+        ),
     ] = None
-    like: Annotated[Path | None, typer.Option(metavar="FILE.h5", help="Take the incident energies of this file.")] = None
+    like: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.h5", help="Take the incident energies of this file."),
+    ] = None
 
     def energies(self, seed: int) -> Energies:
         """The incident energies."""
@@ -149,7 +179,9 @@ class Origin:
 
 
 def _energies_of(path: Path, number: int | None) -> "Tensor":
-    """The first incident energies of a file, in MeV, read without its deposits staying in memory."""
+    """The first incident energies of a file, in MeV, read without its deposits staying
+    in memory.
+    """
     import torch
 
     from caloforge.io import open_showers

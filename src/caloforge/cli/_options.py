@@ -37,18 +37,38 @@ class OptionError(CaloforgeError):
 
 
 BatchSize = Annotated[
-    int, typer.Option("--batch-size", min=1, metavar="B", help="Showers at a time: sets memory and speed, never the result.")
+    int,
+    typer.Option(
+        "--batch-size",
+        min=1,
+        metavar="B",
+        help="Showers at a time: sets memory and speed, never the result.",
+    ),
 ]
 CalorimeterOption = Annotated[
     str | None,
-    typer.Option("--calorimeter", metavar="NAME|XML[:PARTICLE]", help="Where the cells are, for a file that does not say."),
+    typer.Option(
+        "--calorimeter",
+        metavar="NAME|XML[:PARTICLE]",
+        help="Where the cells are, for a file that does not say.",
+    ),
 ]
 Input = Annotated[Path, typer.Argument(metavar="FILE.h5", help="The showers.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an output that exists.")]
-Seed = Annotated[int, typer.Option("--seed", metavar="S", help="The same seed gives the same showers, whatever the batch size.")]
-Strict = Annotated[bool, typer.Option("--strict", help="Refuse energies outside the model's range, not just warn.")]
+Seed = Annotated[
+    int,
+    typer.Option(
+        "--seed", metavar="S", help="The same seed gives the same showers, whatever the batch size."
+    ),
+]
+Strict = Annotated[
+    bool, typer.Option("--strict", help="Refuse energies outside the model's range, not just warn.")
+]
 Threads = Annotated[
-    int | None, typer.Option("--threads", min=1, metavar="T", show_default="all cores", help="How many cores to use.")
+    int | None,
+    typer.Option(
+        "--threads", min=1, metavar="T", show_default="all cores", help="How many cores to use."
+    ),
 ]
 
 
@@ -57,7 +77,10 @@ class Machine:
     """With what to compute."""
 
     threads: Threads = None
-    device: Annotated[str, typer.Option("--device", metavar="NAME", help="Where to compute: cpu, cuda, cuda:1, mps.")] = "cpu"
+    device: Annotated[
+        str,
+        typer.Option("--device", metavar="NAME", help="Where to compute: cpu, cuda, cuda:1, mps."),
+    ] = "cpu"
 
     def start(self) -> "torch.device":
         """Use so many cores from now on, and try the device."""
@@ -80,7 +103,9 @@ def use_threads(threads: int | None) -> None:
 
 
 def grouped(command: Callable[..., None]) -> Callable[..., None]:
-    """Offer the fields of each parameter that is a dataclass as options of their own, since typer knows flat parameters alone."""
+    """Offer the fields of each parameter that is a dataclass as options of their own, since typer
+    knows flat parameters alone.
+    """
     parameters = signature(command).parameters.values()
     groups = {p.name: p.annotation for p in parameters if _is_group(p.annotation)}
 
@@ -120,6 +145,9 @@ def read_calorimeter(text: str | None) -> "Calorimeter | None":
         return known[text]
     path, _, particle = text.rpartition(":") if ":" in text else (text, "", "electron")
     if not path.endswith(".xml"):
-        msg = f"--calorimeter '{text}': expected a known name ({', '.join(known)}) or a binning FILE.xml or FILE.xml:PARTICLE"
+        msg = (
+            f"--calorimeter '{text}': expected a known name ({', '.join(known)}) or a binning "
+            "FILE.xml or FILE.xml:PARTICLE"
+        )
         raise OptionError(msg)
     return read_binning(path, particle)

@@ -1,4 +1,6 @@
-"""What the commands that make showers share: batch by batch into a file, which appears whole or not at all."""
+"""What the commands that make showers share: batch by batch into a file, which appears whole or not
+at all.
+"""
 
 __all__ = ["Sliced", "write_made"]
 

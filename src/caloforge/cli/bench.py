@@ -44,11 +44,18 @@ class Energies:
     """Which showers to make."""
 
     like: Annotated[
-        Path | None, typer.Option(metavar="FILE.h5", help="Take the incident energies of this file or bundled sample.")
+        Path | None,
+        typer.Option(
+            metavar="FILE.h5", help="Take the incident energies of this file or bundled sample."
+        ),
     ] = None
     energy: Annotated[
         str | None,
-        typer.Option(metavar="E|LOW:HIGH[:log]", show_default="the model's range", help="Incident energy, or the range of it."),
+        typer.Option(
+            metavar="E|LOW:HIGH[:log]",
+            show_default="the model's range",
+            help="Incident energy, or the range of it.",
+        ),
     ] = None
 
 
@@ -58,10 +65,18 @@ class Configurations:
 
     batch_sizes: Annotated[
         str | None,
-        typer.Option(metavar="B,B,...", show_default="1,100,1000,10000; 1,100 for a surrogate", help="Showers at a time."),
+        typer.Option(
+            metavar="B,B,...",
+            show_default="1,100,1000,10000; 1,100 for a surrogate",
+            help="Showers at a time.",
+        ),
     ] = None
-    threads: Annotated[str, typer.Option(metavar="T,T,...", help="Numbers of threads; all for every core.")] = "1,all"
-    device: Annotated[str, typer.Option(metavar="NAME", help="Where to compute: cpu, cuda.")] = "cpu"
+    threads: Annotated[
+        str, typer.Option(metavar="T,T,...", help="Numbers of threads; all for every core.")
+    ] = "1,all"
+    device: Annotated[str, typer.Option(metavar="NAME", help="Where to compute: cpu, cuda.")] = (
+        "cpu"
+    )
 
 
 @dataclass(frozen=True)
@@ -70,14 +85,25 @@ class Care:
 
     number: Annotated[
         int | None,
-        typer.Option("-n", "--number", min=1, metavar="N", show_default="half a second's", help="Showers in each repeat."),
+        typer.Option(
+            "-n",
+            "--number",
+            min=1,
+            metavar="N",
+            show_default="half a second's",
+            help="Showers in each repeat.",
+        ),
     ] = None
-    repeats: Annotated[int, typer.Option(min=1, metavar="R", help="How often each time is taken.")] = 7
+    repeats: Annotated[
+        int, typer.Option(min=1, metavar="R", help="How often each time is taken.")
+    ] = 7
 
 
 @dataclass(frozen=True)
 class Subject:
-    """Who is timed: a chain, the energies, species and sizes of batches that suit it, and whether it knows no other energies."""
+    """Who is timed: a chain, the energies, species and sizes of batches that suit it, and whether
+    it knows no other energies.
+    """
 
     name: str
     chain: "Chain"
@@ -89,7 +115,9 @@ class Subject:
 
 @dataclass(frozen=True)
 class Question:
-    """What shall be timed: the subject and the particles, with words for where their energies come from."""
+    """What shall be timed: the subject and the particles, with words for where their energies come
+    from.
+    """
 
     subject: Subject
     particles: "Particles"
@@ -99,19 +127,26 @@ class Question:
 
 @grouped
 def bench(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A name from 'caloforge models', a directory, or gflash.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL", help="A name from 'caloforge models', a directory, or gflash."
+        ),
+    ],
     energies: Energies,
     configurations: Configurations,
     care: Care,
-    out: Annotated[Path | None, typer.Option("--json", metavar="OUT.json", help="Write the numbers there.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--json", metavar="OUT.json", help="Write the numbers there.")
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Time a model, in ms a shower, for each number of threads and size of batches.
 
     Of a refiner: GFlash, the refinement and their sum.
 
-    Each configuration runs in a process of its own, after a warm-up; batches too large for the memory are left out. Where the
-    file of --like holds cpu_time_ms, the speed-up over it is told.
+    Each configuration runs in a process of its own, after a warm-up; batches too large for the
+    memory are left out. Where the file of --like holds cpu_time_ms, the speed-up over it is told.
 
     \b
     Examples:
@@ -120,13 +155,19 @@ def bench(
       caloforge bench my-model --energy 50GeV --batch-sizes 1,1000 --threads 1
       caloforge bench gflash --energy 10GeV:100GeV -n 2000
     """
-    sizes = None if configurations.batch_sizes is None else _numbers("--batch-sizes", configurations.batch_sizes)
+    sizes = (
+        None
+        if configurations.batch_sizes is None
+        else _numbers("--batch-sizes", configurations.batch_sizes)
+    )
     threads = _threads(configurations.threads)
     with ExitStack() as stack:
         partial = None if out is None else stack.enter_context(_new_file(out, overwrite=overwrite))
         _try_device(configurations.device)
         question = _question(_subject(model, configurations.device), energies)
-        result = _measure(question, sizes or question.subject.sizes, threads, care, configurations.device)
+        result = _measure(
+            question, sizes or question.subject.sizes, threads, care, configurations.device
+        )
         if partial is not None:
             partial.write_text(json.dumps(_record(question, result), indent=2) + "\n")
     say(_table(question, result))
@@ -134,7 +175,9 @@ def bench(
         say(remark)
 
 
-def _measure(question: Question, sizes: list[int], threads: list[int], care: Care, device: str) -> "Benchmark":
+def _measure(
+    question: Question, sizes: list[int], threads: list[int], care: Care, device: str
+) -> "Benchmark":
     from caloforge.timing import bench as run
 
     with bar("measuring", len(sizes) * len(threads), "configurations") as advance:
@@ -165,7 +208,10 @@ def _try_device(name: str) -> None:
 def _numbers(option: str, text: str) -> list[int]:
     words = text.split(",")
     if not all(word.strip().isdecimal() and int(word) > 0 for word in words):
-        msg = f"{option} '{text}': expected whole numbers of at least 1 with commas between, such as 1,100,1000"
+        msg = (
+            f"{option} '{text}': expected whole numbers of at least 1 with commas between, such "
+            "as 1,100,1000"
+        )
         raise OptionError(msg)
     return [int(word) for word in words]
 
@@ -183,11 +229,20 @@ def _subject(model: str, device: str) -> Subject:
     from caloforge.timing import GFlashChain, RefinerChain, SurrogateChain
 
     if model == GFLASH:
-        return Subject(model, GFlashChain(), EnergyLaw.over(*GFLASH_RANGE), ELECTRON, BATCH_SIZES, bounded=False)
+        return Subject(
+            model,
+            GFlashChain(),
+            EnergyLaw.over(*GFLASH_RANGE),
+            ELECTRON,
+            BATCH_SIZES,
+            bounded=False,
+        )
     card = zoo.card(model)
     law = EnergyLaw.over(*card.energy_range)
     if makes_from_particles(card):
-        return Subject(model, SurrogateChain(model, device), law, card.pdg, SURROGATE_BATCH_SIZES, bounded=True)
+        return Subject(
+            model, SurrogateChain(model, device), law, card.pdg, SURROGATE_BATCH_SIZES, bounded=True
+        )
     return Subject(model, RefinerChain(model, device), law, card.pdg, BATCH_SIZES, bounded=True)
 
 
@@ -195,7 +250,9 @@ def _question(subject: Subject, energies: Energies) -> Question:
     from caloforge.showers import Particles
 
     if energies.like is not None and energies.energy is not None:
-        msg = "give either --energy or --like, not both, to say where the incident energies come from"
+        msg = (
+            "give either --energy or --like, not both, to say where the incident energies come from"
+        )
         raise OptionError(msg)
     if energies.like is not None:
         values, origin, reference = _like(energies.like)
@@ -225,7 +282,11 @@ def _reference(path: Path, file: "ShowerSource") -> dict[str, Any] | None:
 
     if not isinstance(file, CaloChallengeFile) or CPU_TIME not in file.columns:
         return None
-    return {"source": str(path), "column": CPU_TIME, "mean_ms": float(file.column(CPU_TIME).double().mean())}
+    return {
+        "source": str(path),
+        "column": CPU_TIME,
+        "mean_ms": float(file.column(CPU_TIME).double().mean()),
+    }
 
 
 def _tell_outside(subject: Subject, energies: "Tensor") -> None:
@@ -235,7 +296,8 @@ def _tell_outside(subject: Subject, energies: "Tensor") -> None:
     outside = int(((energies < low) | (energies > high)).sum())
     if outside:
         msg = (
-            f"{outside} of {len(energies)} incident energies lie outside the range of model '{subject.name}', "
+            f"{outside} of {len(energies)} incident energies lie outside the range of model "
+            f"'{subject.name}', "
             f"{format_energy(low)} to {format_energy(high)}: timed all the same"
         )
         warnings.warn(msg, EnergyRangeWarning, stacklevel=2)
@@ -243,10 +305,12 @@ def _tell_outside(subject: Subject, energies: "Tensor") -> None:
 
 def _remarks(result: "Benchmark") -> Iterator[str]:
     for skipped in result.skipped:
-        yield f"left out: {skipped.threads} threads, batches of {skipped.batch_size:,}: {skipped.reason}"
+        what = f"{skipped.threads} threads, batches of {skipped.batch_size:,}"
+        yield f"left out: {what}: {skipped.reason}"
     cores = int(result.machine["cores"])
     if result.load > BUSY * cores:
-        yield f"the machine was at work already (load {result.load:.1f} on {cores} cores): times may be too long"
+        load = f"load {result.load:.1f} on {cores} cores"
+        yield f"the machine was at work already ({load}): times may be too long"
 
 
 def _record(question: Question, result: "Benchmark") -> dict[str, Any]:
@@ -282,7 +346,9 @@ def _title(question: Question, result: "Benchmark") -> str:
 def _table(question: Question, result: "Benchmark") -> "Table":
     from rich.table import Table
 
-    table = Table("stage", title=_title(question, result), title_justify="left", box=None, pad_edge=False)
+    table = Table(
+        "stage", title=_title(question, result), title_justify="left", box=None, pad_edge=False
+    )
     for heading in (
         "threads",
         "batch",
@@ -295,7 +361,13 @@ def _table(question: Question, result: "Benchmark") -> "Table":
         table.add_column(heading, justify="right", no_wrap=True)
     for timing in result.timings:
         times = (f"{value:.3f}" for value in (timing.best, timing.median, timing.spread))
-        faster = () if question.reference is None else (f"{question.reference['mean_ms'] / timing.median:,.0f} x",)
+        faster = (
+            ()
+            if question.reference is None
+            else (f"{question.reference['mean_ms'] / timing.median:,.0f} x",)
+        )
         memory = f"{timing.peak_bytes / 1e9:.2f} GB"
-        table.add_row(timing.stage, str(timing.threads), f"{timing.batch_size:,}", *times, memory, *faster)
+        table.add_row(
+            timing.stage, str(timing.threads), f"{timing.batch_size:,}", *times, memory, *faster
+        )
     return table

@@ -12,8 +12,15 @@ from caloforge.cli._options import BatchSize, CalorimeterOption, Overwrite, read
 
 
 def convert(
-    source: Annotated[Path, typer.Argument(metavar="IN", help="The file to read: .h5 (CaloChallenge) or .npy (SQuIRELS).")],
-    output: Annotated[Path, typer.Argument(metavar="OUT", help="The file to write; its suffix says the format.")],
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="IN", help="The file to read: .h5 (CaloChallenge) or .npy (SQuIRELS)."
+        ),
+    ],
+    output: Annotated[
+        Path, typer.Argument(metavar="OUT", help="The file to write; its suffix says the format.")
+    ],
     calorimeter: CalorimeterOption = None,
     batch_size: BatchSize = 1000,
     overwrite: Overwrite = False,

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from caloforge.simulators.geant4.download import Archive
     from caloforge.simulators.geant4.physics import Physics
 
-data = typer.Typer(no_args_is_help=True, help="Look for the data of other programs, or download them.")
+data = typer.Typer(
+    no_args_is_help=True, help="Look for the data of other programs, or download them."
+)
 
 
 @data.callback()
@@ -32,20 +34,33 @@ def about() -> None:
 def geant4(
     folder: Annotated[
         Path | None,
-        typer.Argument(metavar="[DIR]", help="Where; GEANT4_DATA_DIR or ~/.geant4_pybind if not given.", show_default=False),
+        typer.Argument(
+            metavar="[DIR]",
+            help="Where; GEANT4_DATA_DIR or ~/.geant4_pybind if not given.",
+            show_default=False,
+        ),
     ] = None,
     physics: Annotated[
         list[str] | None,
-        typer.Option("--physics", metavar="NAME", help="For which physics, repeatable; to download, FTFP_BERT if not given."),
+        typer.Option(
+            "--physics",
+            metavar="NAME",
+            help="For which physics, repeatable; to download, FTFP_BERT if not given.",
+        ),
     ] = None,
     fetch: Annotated[bool, typer.Option("--fetch", help="Download what is missing.")] = False,
     mirror: Annotated[
-        str | None, typer.Option(metavar="URL", help="From where, if not from CERN: a folder with the archives.")
+        str | None,
+        typer.Option(
+            metavar="URL", help="From where, if not from CERN: a folder with the archives."
+        ),
     ] = None,
 ) -> None:
-    """Show which data sets of Geant4 are there, and what each list of physics lacks; with --fetch, download it.
+    """Show which data sets of Geant4 are there, and what each list of physics lacks; with --fetch,
+    download it.
 
-    Nothing is downloaded without --fetch. An interrupted download goes on where it was when the same command is given again.
+    Nothing is downloaded without --fetch. An interrupted download goes on where it was when the
+    same command is given again.
 
     \b
     Examples:
@@ -62,7 +77,12 @@ def geant4(
     if not fetch:
         _show(present_data(folder), [physics_of(name) for name in physics or PHYSICS])
         return
-    _fetch([physics_of(name) for name in physics or ["FTFP_BERT"]], folder, folder or own_folder(), mirror or MIRROR)
+    _fetch(
+        [physics_of(name) for name in physics or ["FTFP_BERT"]],
+        folder,
+        folder or own_folder(),
+        mirror or MIRROR,
+    )
 
 
 def _show(found: "DataSets", lists: "Sequence[Physics]") -> None:
@@ -79,7 +99,11 @@ def _data_sets(found: "DataSets", lists: "Iterable[Physics]") -> "Table":
     lacking = dict.fromkeys(lack for physics in lists for lack in found.lacks(physics))
     table = Table("data set", "state", "to download", box=None)
     for archive in ARCHIVES.values():
-        absent = [lack.removeprefix(f"{archive.folder}/") for lack in lacking if lack.startswith(archive.folder)]
+        absent = [
+            lack.removeprefix(f"{archive.folder}/")
+            for lack in lacking
+            if lack.startswith(archive.folder)
+        ]
         if archive.data_set not in found.folders:
             table.add_row(archive.folder, "missing", _size([archive]))
         elif absent:
@@ -100,7 +124,9 @@ def _lists(found: "DataSets", lists: "Iterable[Physics]") -> "Table":
     table = Table("physics", "lacks", "to download", box=None)
     for missing, names in sorted(alike.items(), key=lambda item: len(item[0])):
         archives = [ARCHIVES[name] for name in missing]
-        table.add_row(", ".join(names), ", ".join(a.folder for a in archives) or "nothing", _size(archives))
+        table.add_row(
+            ", ".join(names), ", ".join(a.folder for a in archives) or "nothing", _size(archives)
+        )
     return table
 
 
@@ -118,11 +144,17 @@ def _fetch(lists: "Sequence[Physics]", given: Path | None, folder: Path, mirror:
             _fetch_one(archive, folder, mirror)
         except (KeyboardInterrupt, CaloforgeError):
             if part_of(archive, folder).exists():
-                tell(f"what has come is kept in {part_of(archive, folder)}; the same command goes on from there")
+                tell(
+                    f"what has come is kept in {part_of(archive, folder)}; the same command goes "
+                    "on from there"
+                )
             raise
     say(f"{names}: all data sets are in {folder}")
     if any(present_data().missing(physics) for physics in lists):
-        tell(f"they are not looked for there: say so by --data {folder}, or by GEANT4_DATA_DIR={folder}")
+        tell(
+            f"they are not looked for there: say so by --data {folder}, or by "
+            f"GEANT4_DATA_DIR={folder}"
+        )
 
 
 def _fetch_one(archive: "Archive", folder: Path, mirror: str) -> None:

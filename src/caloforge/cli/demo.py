@@ -21,15 +21,21 @@ FULL, FAST, REFINED = "Geant4", "GFlash", "refined"
 
 
 def demo(
-    out: Annotated[Path, typer.Option(metavar="DIR", help="The folder for the showers and the report.")] = Path("demo-output"),
-    model: Annotated[str, typer.Option(metavar="MODEL", help="The model that refines.")] = "squirels-fast",
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="The folder for the showers and the report.")
+    ] = Path("demo-output"),
+    model: Annotated[
+        str, typer.Option(metavar="MODEL", help="The model that refines.")
+    ] = "squirels-fast",
     seed: Seed = 1,
     threads: Annotated[int, typer.Option(min=1, metavar="T", help="How many cores to use.")] = 1,
     overwrite: Overwrite = False,
 ) -> None:
-    """Simulate showers by GFlash, refine them to Geant4's quality, compare, and write a page about it.
+    """Simulate showers by GFlash, refine them to Geant4's quality, compare, and write a page about
+    it.
 
-    The full simulation is a sample of Geant4 showers that comes with the package; no model was trained on it.
+    The full simulation is a sample of Geant4 showers that comes with the package; no model was
+    trained on it.
 
     \b
     Examples:
@@ -46,15 +52,26 @@ def demo(
     full = zoo.bundled_showers("pbwo4-geant4")
     out.mkdir(parents=True, exist_ok=True)
     fast, refined = out / "gflash.h5", out / f"{refiner.card.name}.h5"
-    say(f"1. simulating {len(full):,} showers by GFlash, of the energies of {len(full):,} Geant4 showers")
+    say(
+        f"1. simulating {len(full):,} showers by GFlash, of the energies of {len(full):,} Geant4 "
+        "showers"
+    )
     times = full_times(FULL, full)
     energies = full[:].energies
     times[FAST] = write_gflash(
-        fast, energies, pbwo4_gflash(), seed=seed, batch_size=BATCH_SIZE, device="cpu", overwrite=overwrite
+        fast,
+        energies,
+        pbwo4_gflash(),
+        seed=seed,
+        batch_size=BATCH_SIZE,
+        device="cpu",
+        overwrite=overwrite,
     )
     say(f"2. refining them with {refiner.card.name}")
     bridge, source = Bridge(seed=seed), open_showers(fast)
-    times["refinement"] = write_refined(refined, refiner, source, bridge, batch_size=BATCH_SIZE, overwrite=overwrite)
+    times["refinement"] = write_refined(
+        refined, refiner, source, bridge, batch_size=BATCH_SIZE, overwrite=overwrite
+    )
     times[f"{FAST} + refinement"] = times[FAST] + times["refinement"]
     say("3. comparing GFlash, and the refined showers, with Geant4\n")
     with steps() as progress:
@@ -74,5 +91,9 @@ def _speeds(times: dict[str, float]) -> "Table":
     for heading in ("ms a shower", "faster than Geant4"):
         table.add_column(heading, justify="right")
     for stage, time in times.items():
-        table.add_row(f"  {stage}", f"{time:.3f}", f"{times[FULL] / time:,.0f} x" if FULL in times and stage != FULL else "")
+        table.add_row(
+            f"  {stage}",
+            f"{time:.3f}",
+            f"{times[FULL] / time:,.0f} x" if FULL in times and stage != FULL else "",
+        )
     return table

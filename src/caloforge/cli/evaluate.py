@@ -38,18 +38,39 @@ STYLES = {"FLOOR": "green", "CLOSE": "yellow", "APART": "red"}
 class Care:
     """How carefully to judge."""
 
-    seed: Annotated[int, typer.Option("--seed", metavar="S", help="The same seed gives the same numbers.")] = 0
-    classifier: Annotated[bool, typer.Option("--classifier/--no-classifier", help="Train classifiers on each candidate.")] = True
+    seed: Annotated[
+        int, typer.Option("--seed", metavar="S", help="The same seed gives the same numbers.")
+    ] = 0
+    classifier: Annotated[
+        bool,
+        typer.Option("--classifier/--no-classifier", help="Train classifiers on each candidate."),
+    ] = True
     classifiers: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Whose: caloforge, calochallenge, calodream, l2lflows.", show_default="the preset's"),
+        typer.Option(
+            metavar="NAME",
+            help="Whose: caloforge, calochallenge, calodream, l2lflows.",
+            show_default="the preset's",
+        ),
     ] = None
-    trainings: Annotated[int, typer.Option(min=2, metavar="T", help="Trainings of each classifier.")] = 5
-    seen: Annotated[int, typer.Option("--seen", min=50, metavar="N", help="Most showers of a sample for the classifiers.")] = 5000
-    paired: Annotated[
-        int, typer.Option("--paired", min=0, metavar="N", help="Most showers compared pair by pair; 0 for none.")
+    trainings: Annotated[
+        int, typer.Option(min=2, metavar="T", help="Trainings of each classifier.")
+    ] = 5
+    seen: Annotated[
+        int,
+        typer.Option(
+            "--seen", min=50, metavar="N", help="Most showers of a sample for the classifiers."
+        ),
     ] = 5000
-    device: Annotated[str, typer.Option(metavar="NAME", help="Where to train: cpu, cuda, cuda:1, mps.")] = "cpu"
+    paired: Annotated[
+        int,
+        typer.Option(
+            "--paired", min=0, metavar="N", help="Most showers compared pair by pair; 0 for none."
+        ),
+    ] = 5000
+    device: Annotated[
+        str, typer.Option(metavar="NAME", help="Where to train: cpu, cuda, cuda:1, mps.")
+    ] = "cpu"
     batch_size: BatchSize = 1000
 
     def settings(self, calorimeter: "Calorimeter", preset: "Preset | None") -> "Settings":
@@ -83,14 +104,24 @@ class Questions:
 
     preset: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Stand beside published results: calochallenge-1-photons, -1-pions, -2, -3."),
+        typer.Option(
+            metavar="NAME",
+            help="Stand beside published results: calochallenge-1-photons, -1-pions, -2, -3.",
+        ),
     ] = None
     training: Annotated[
         Path | None,
-        typer.Option(metavar="TRAIN.h5", help="The training showers: does a candidate know more than they do?"),
+        typer.Option(
+            metavar="TRAIN.h5",
+            help="The training showers: does a candidate know more than they do?",
+        ),
     ] = None
     left_out: Annotated[
-        str | None, typer.Option(metavar="LOW:HIGH", help="Energies left out of the training: does a candidate interpolate?")
+        str | None,
+        typer.Option(
+            metavar="LOW:HIGH",
+            help="Energies left out of the training: does a candidate interpolate?",
+        ),
     ] = None
 
     def benchmark(self) -> "Preset | None":
@@ -111,20 +142,32 @@ class Questions:
 
 @grouped
 def evaluate(
-    full: Annotated[Path, typer.Argument(metavar="FULL.h5", help="Showers of the full simulation.")],
-    candidates: Annotated[list[Path], typer.Argument(metavar="CANDIDATE.h5...", help="Showers to judge, the baseline first.")],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="The folder for the page, the figures and the numbers.")],
+    full: Annotated[
+        Path, typer.Argument(metavar="FULL.h5", help="Showers of the full simulation.")
+    ],
+    candidates: Annotated[
+        list[Path],
+        typer.Argument(metavar="CANDIDATE.h5...", help="Showers to judge, the baseline first."),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(metavar="DIR", help="The folder for the page, the figures and the numbers."),
+    ],
     care: Care,
     questions: Questions,
-    labels: Annotated[str | None, typer.Option(metavar="A,B,...", help="A name for each file, not the file's own.")] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(metavar="A,B,...", help="A name for each file, not the file's own."),
+    ] = None,
     calorimeter: CalorimeterOption = None,
     threads: Threads = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Say how far samples are from the full simulation, with uncertainties and with the floor, the full simulation's own.
+    """Say how far samples are from the full simulation, with uncertainties and with the floor, the
+    full simulation's own.
 
-    Prints the table, and writes a page with tables, figures, a display of showers, times, machine and versions, and the numbers
-    in metrics.json and metrics.csv.
+    Prints the table, and writes a page with tables, figures, a display of showers, times, machine
+    and versions, and the numbers in metrics.json and metrics.csv.
 
     \b
     Examples:
@@ -149,9 +192,14 @@ def evaluate(
             files,
             full_name=names[0],
             preset=benchmark,
-            training=None if questions.training is None else io.open_showers(questions.training, where),
+            training=None
+            if questions.training is None
+            else io.open_showers(questions.training, where),
             times=full_times(names[0], reference),
-            settings=replace(care.settings(reference.calorimeter, benchmark), left_out=questions.energies_left_out()),
+            settings=replace(
+                care.settings(reference.calorimeter, benchmark),
+                left_out=questions.energies_left_out(),
+            ),
             progress=progress,
         )
         page = report.write(evaluation, out, overwrite=overwrite)
@@ -173,31 +221,50 @@ def tell(evaluation: "Evaluation") -> None:
 
 
 def _table(evaluation: "Evaluation") -> Iterator[Text]:
-    """The rows of each observable under its name, in columns, coloured by how they stand to the floor."""
+    """The rows of each observable under its name, in columns, coloured by how they stand to the
+    floor.
+    """
     from caloforge.report import COLUMNS
     from caloforge.report.tables import rows
 
     table = rows(evaluation)
     shown = slice(1, COLUMNS.index("gain") + 1)
-    widths = [max(map(len, column)) + 2 for column in zip(COLUMNS, *(row.cells for row in table), strict=True)][shown]
+    widths = [
+        max(map(len, column)) + 2
+        for column in zip(COLUMNS, *(row.cells for row in table), strict=True)
+    ][shown]
     yield Text(_columns(COLUMNS[shown], widths), style="dim")
     for observable, group in groupby(table, key=lambda row: row.observable):
         yield Text(observable)
-        yield from (Text(_columns(row.cells[shown], widths), style=STYLES[row.level.name]) for row in group)
+        yield from (
+            Text(_columns(row.cells[shown], widths), style=STYLES[row.level.name]) for row in group
+        )
 
 
 def _columns(cells: Sequence[str], widths: Sequence[int]) -> str:
     first, *others = cells
-    return f"  {first:<{widths[0]}}" + "".join(f"{cell:>{width}}" for cell, width in zip(others, widths[1:], strict=True))
+    return f"  {first:<{widths[0]}}" + "".join(
+        f"{cell:>{width}}" for cell, width in zip(others, widths[1:], strict=True)
+    )
 
 
 def _names(paths: list[Path], labels: str | None) -> list[str]:
-    names = [path.stem for path in paths] if labels is None else [label.strip() for label in labels.split(",")]
+    names = (
+        [path.stem for path in paths]
+        if labels is None
+        else [label.strip() for label in labels.split(",")]
+    )
     if len(names) != len(paths):
-        msg = f"--labels '{labels}': {len(names)} names for {len(paths)} files, expected one for each, the full simulation first"
+        msg = (
+            f"--labels '{labels}': {len(names)} names for {len(paths)} files, expected one for "
+            "each, the full simulation first"
+        )
         raise OptionError(msg)
     if len(set(names)) < len(names) or not all(names):
-        msg = f"the samples' names are {', '.join(names)}, expected different ones: give them with --labels A,B,..."
+        msg = (
+            f"the samples' names are {', '.join(names)}, expected different ones: give them with "
+            "--labels A,B,..."
+        )
         raise OptionError(msg)
     return names
 

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 
 def models(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Show the card of this model.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="Show the card of this model.")
+    ] = None,
 ) -> None:
     """List the models that come with the package, or show the card of one.
 
@@ -42,7 +44,9 @@ def _listing(cards: "list[Card]") -> "Table":
 
     table = Table("model", "use it by", "calorimeter", "energies", "what it does", box=None)
     for card in cards:
-        table.add_row(card.name, _command(card), card.calorimeter["name"], _range(card), card.summary)
+        table.add_row(
+            card.name, _command(card), card.calorimeter["name"], _range(card), card.summary
+        )
     return table
 
 
@@ -50,7 +54,12 @@ def _details(card: "Card") -> "Table":
     from rich.table import Table
 
     table = Table(show_header=False, box=None)
-    fields = (("model", card.name), ("system", card.system), ("what it does", card.summary), ("energies", _range(card)))
+    fields = (
+        ("model", card.name),
+        ("system", card.system),
+        ("what it does", card.summary),
+        ("energies", _range(card)),
+    )
     origin = (
         ("trained on", card.data),
         ("licence", card.licence),
@@ -76,7 +85,9 @@ def _lines(values: Mapping[str, Any], indent: str = "") -> Iterator[str]:
             yield f"{indent}{key}:"
             yield from _lines(value, indent + "  ")
         else:
-            yield f"{indent}{key}: " + ", ".join(f"{name} {_short(part)}" for name, part in value.items() if part != "")
+            yield f"{indent}{key}: " + ", ".join(
+                f"{name} {_short(part)}" for name, part in value.items() if part != ""
+            )
 
 
 def _short(value: object) -> str:

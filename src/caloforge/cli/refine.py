@@ -21,15 +21,25 @@ if TYPE_CHECKING:
 class Bridge:
     """How to cross the bridge."""
 
-    steps: Annotated[int | None, typer.Option(min=1, metavar="K", show_default="the model's own", help="How many steps.")] = None
+    steps: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="K", show_default="the model's own", help="How many steps."),
+    ] = None
     seed: Seed = 0
-    reverse: Annotated[bool, typer.Option("--reverse", help="From full to fast simulation.")] = False
+    reverse: Annotated[bool, typer.Option("--reverse", help="From full to fast simulation.")] = (
+        False
+    )
     strict: Strict = False
 
 
 @grouped
 def refine(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A name from 'caloforge models', or a trained directory.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL", help="A name from 'caloforge models', or a trained directory."
+        ),
+    ],
     source: Annotated[Path, typer.Argument(metavar="IN.h5", help="The showers to refine.")],
     output: Annotated[Path, typer.Argument(metavar="OUT.h5", help="The file to write.")],
     bridge: Bridge,
@@ -58,7 +68,13 @@ def refine(
 
 
 def write_refined(
-    output: Path, refiner: "Refiner", showers: "ShowerSource", bridge: Bridge, *, batch_size: int, overwrite: bool
+    output: Path,
+    refiner: "Refiner",
+    showers: "ShowerSource",
+    bridge: Bridge,
+    *,
+    batch_size: int,
+    overwrite: bool,
 ) -> float:
     """Refine showers into a file.
 

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from caloforge.cli._console import say, tracked
-from caloforge.cli._options import BatchSize, CalorimeterOption, Input, OptionError, read_calorimeter
+from caloforge.cli._options import (
+    BatchSize,
+    CalorimeterOption,
+    Input,
+    OptionError,
+    read_calorimeter,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -19,7 +25,10 @@ if TYPE_CHECKING:
 
 def show(
     path: Input,
-    index: Annotated[int, typer.Option("--index", "-i", min=0, metavar="I", help="Which shower to draw, from 0 on.")] = 0,
+    index: Annotated[
+        int,
+        typer.Option("--index", "-i", min=0, metavar="I", help="Which shower to draw, from 0 on."),
+    ] = 0,
     calorimeter: CalorimeterOption = None,
     batch_size: BatchSize = 1000,
 ) -> None:
@@ -49,9 +58,14 @@ def _summary(showers: "ShowerSource", batch_size: int, title: str) -> "Table":
     from rich.table import Table
 
     calorimeter = showers.calorimeter
-    table = Table(title=title, title_justify="left", title_style="bold", show_header=False, box=None)
+    table = Table(
+        title=title, title_justify="left", title_style="bold", show_header=False, box=None
+    )
     table.add_row("showers", f"{len(showers):,}")
-    table.add_row("calorimeter", f"{calorimeter.name} ({calorimeter.n_cells} cells, {calorimeter.n_layers} layer(s))")
+    table.add_row(
+        "calorimeter",
+        f"{calorimeter.name} ({calorimeter.n_cells} cells, {calorimeter.n_layers} layer(s))",
+    )
     if len(showers) > 0:
         for label, text in _lines(*_measured(showers, batch_size)):
             table.add_row(label, text)
@@ -61,7 +75,8 @@ def _summary(showers: "ShowerSource", batch_size: int, title: str) -> "Table":
 def _measured(showers: "ShowerSource", batch_size: int) -> "Tensor":
     """Energy, response, hits and brightest cell of each shower, with shape (4, N).
 
-    One tensor for all: small ones kept from each batch would lie between the batches and keep their memory from being used again.
+    One tensor for all: small ones kept from each batch would lie between the batches and keep their
+    memory from being used again.
     """
     import torch
 
@@ -70,13 +85,19 @@ def _measured(showers: "ShowerSource", batch_size: int) -> "Tensor":
 
     measured = torch.empty(4, len(showers), dtype=torch.float64)
     with tracked("reading", showers) as watched:
-        for span, batch in zip(spans(len(showers), batch_size), watched.batches(batch_size), strict=True):
-            for row, values in enumerate((batch.energies, response(batch), n_hits(batch), max_energy(batch))):
+        for span, batch in zip(
+            spans(len(showers), batch_size), watched.batches(batch_size), strict=True
+        ):
+            for row, values in enumerate(
+                (batch.energies, response(batch), n_hits(batch), max_energy(batch))
+            ):
                 measured[row, span] = values.double()
     return measured
 
 
-def _lines(energy: "Tensor", response: "Tensor", hits: "Tensor", brightest: "Tensor") -> list[tuple[str, str]]:
+def _lines(
+    energy: "Tensor", response: "Tensor", hits: "Tensor", brightest: "Tensor"
+) -> list[tuple[str, str]]:
     from caloforge.units import format_energy
 
     values = (*energy.aminmax(), energy.mean(), brightest.mean(), brightest.max())
@@ -90,4 +111,6 @@ def _lines(energy: "Tensor", response: "Tensor", hits: "Tensor", brightest: "Ten
 
 
 def _spread(values: "Tensor", form: str) -> str:
-    return f"{values.mean():{form}} in the mean, {values.std(correction=0):{form}} standard deviation"
+    return (
+        f"{values.mean():{form}} in the mean, {values.std(correction=0):{form}} standard deviation"
+    )

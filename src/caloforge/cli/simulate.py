@@ -35,14 +35,26 @@ class FastSimulation:
 
     detector: Annotated[
         str | None,
-        typer.Option(metavar="NAME|FILE.yaml", show_default="pbwo4-10x10", help="A detector of the package, or a YAML file."),
+        typer.Option(
+            metavar="NAME|FILE.yaml",
+            show_default="pbwo4-10x10",
+            help="A detector of the package, or a YAML file.",
+        ),
     ] = None
     response: Annotated[
         float | None,
-        typer.Option(metavar="FACTOR", show_default="1", help="A factor on what is read, fitted to full showers."),
+        typer.Option(
+            metavar="FACTOR",
+            show_default="1",
+            help="A factor on what is read, fitted to full showers.",
+        ),
     ] = None
     tuned: Annotated[
-        Path | None, typer.Option(metavar="FILE.yaml", help="What 'caloforge tune gflash' wrote: detector, response, constants.")
+        Path | None,
+        typer.Option(
+            metavar="FILE.yaml",
+            help="What 'caloforge tune gflash' wrote: detector, response, constants.",
+        ),
     ] = None
 
     def simulator(self) -> "GFlash":
@@ -51,10 +63,15 @@ class FastSimulation:
         from caloforge.simulators import gflash_of, load_gflash
 
         if self.tuned is None:
-            found = gflash_of(load_detector("pbwo4-10x10" if self.detector is None else self.detector))
+            found = gflash_of(
+                load_detector("pbwo4-10x10" if self.detector is None else self.detector)
+            )
             return found if self.response is None else replace(found, response=self.response)
         if self.detector is not None or self.response is not None:
-            msg = f"--tuned {self.tuned.name}: the file says detector and response, leave out --detector and --response"
+            msg = (
+                f"--tuned {self.tuned.name}: the file says detector and response, leave out "
+                "--detector and --response"
+            )
             raise OptionError(msg)
         return load_gflash(self.tuned)
 
@@ -62,7 +79,9 @@ class FastSimulation:
 @simulate.command()
 @grouped
 def gflash(
-    output: Annotated[Path, typer.Argument(metavar="OUT.h5", help="The file to write, in CaloChallenge layout.")],
+    output: Annotated[
+        Path, typer.Argument(metavar="OUT.h5", help="The file to write, in CaloChallenge layout.")
+    ],
     seed: Seed,
     origin: Origin,
     machine: Machine,
@@ -72,8 +91,9 @@ def gflash(
 ) -> None:
     """Simulate electron showers by GFlash, the parametrisation of Grindhammer and Peters.
 
-    Shower i depends on the seed, on i and on its energy alone. With --like, -n takes the first energies of the file.
-    Detectors: calogan-3layer, ild-ecal-30, par04-highgran, par04-lowgran, pbwo4-10x10.
+    Shower i depends on the seed, on i and on its energy alone. With --like, -n takes the first
+    energies of the file. Detectors: calogan-3layer, ild-ecal-30, par04-highgran, par04-lowgran,
+    pbwo4-10x10.
 
     \b
     Examples:
@@ -81,17 +101,36 @@ def gflash(
       caloforge simulate gflash -n 10000 --energy 1GeV:1TeV:log --seed 1 fast.h5
       caloforge simulate gflash -n 2000 --energy 50GeV --seed 2 fast-50gev.h5
       caloforge simulate gflash --like geant4.h5 --seed 3 fast.h5
-      caloforge simulate gflash --detector par04-lowgran -n 1000 --energy 1GeV:100GeV:log --response 0.95 --seed 4 fast.h5
-      caloforge simulate gflash --like geant4.h5 --seed 3 --tuned tuned.yaml fast.h5
+      caloforge simulate gflash --detector par04-lowgran -n 1000 --energy 1GeV:100GeV:log --response
+      0.95 --seed 4 fast.h5 caloforge simulate gflash --like geant4.h5 --seed 3 --tuned tuned.yaml
+      fast.h5
     """
     device = machine.start()
     simulator = fast.simulator()
     energies = origin.energies(seed)
-    write_gflash(output, energies, simulator, seed=seed, device=device, batch_size=batch_size, overwrite=overwrite)
+    write_gflash(
+        output,
+        energies,
+        simulator,
+        seed=seed,
+        device=device,
+        batch_size=batch_size,
+        overwrite=overwrite,
+    )
     say(f"{output}: {len(energies):,} GFlash showers")
 
 
-_SPECIES = {"e-": 11, "e+": -11, "gamma": 22, "mu-": 13, "mu+": -13, "pi+": 211, "pi-": -211, "pi0": 111, "proton": 2212}
+_SPECIES = {
+    "e-": 11,
+    "e+": -11,
+    "gamma": 22,
+    "mu-": 13,
+    "mu+": -13,
+    "pi+": 211,
+    "pi-": -211,
+    "pi0": 111,
+    "proton": 2212,
+}
 
 
 @dataclass(frozen=True)
@@ -99,15 +138,32 @@ class FullSimulation:
     """How Geant4 shall work."""
 
     particle: Annotated[
-        str, typer.Option(metavar="NAME|PDG", help=f"The species: {', '.join(_SPECIES)}, or another by its PDG number.")
+        str,
+        typer.Option(
+            metavar="NAME|PDG",
+            help=f"The species: {', '.join(_SPECIES)}, or another by its PDG number.",
+        ),
     ] = "e-"
     physics: Annotated[
-        str, typer.Option(metavar="NAME", help="FTFP_BERT, FTFP_BERT_EMV, ..., or em-standard, em-option1, ... without hadrons.")
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="FTFP_BERT, FTFP_BERT_EMV, ..., or em-standard, em-option1, ... without hadrons.",
+        ),
     ] = "FTFP_BERT"
-    cut: Annotated[float, typer.Option(metavar="MM", help="Secondaries with a shorter range are not made.")] = 0.7
-    workers: Annotated[int, typer.Option(min=1, metavar="W", help="How many processes work; never changes the result.")] = 1
+    cut: Annotated[
+        float, typer.Option(metavar="MM", help="Secondaries with a shorter range are not made.")
+    ] = 0.7
+    workers: Annotated[
+        int,
+        typer.Option(min=1, metavar="W", help="How many processes work; never changes the result."),
+    ] = 1
     data: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Geant4's data sets; without it, GEANT4_DATA_DIR and the usual places.")
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Geant4's data sets; without it, GEANT4_DATA_DIR and the usual places.",
+        ),
     ] = None
 
     @property
@@ -118,31 +174,42 @@ class FullSimulation:
         try:
             return int(self.particle)
         except ValueError as error:
-            msg = f"--particle '{self.particle}': expected one of {', '.join(_SPECIES)}, or a PDG number"
+            msg = (
+                f"--particle '{self.particle}': expected one of {', '.join(_SPECIES)}, or a PDG "
+                "number"
+            )
             raise OptionError(msg) from error
 
 
 @simulate.command()
 @grouped
 def geant4(
-    detector: Annotated[str, typer.Argument(metavar="DETECTOR", help="A detector of the package, or a YAML file.")],
-    output: Annotated[Path, typer.Argument(metavar="OUT.h5", help="The file to write, in CaloChallenge layout.")],
+    detector: Annotated[
+        str, typer.Argument(metavar="DETECTOR", help="A detector of the package, or a YAML file.")
+    ],
+    output: Annotated[
+        Path, typer.Argument(metavar="OUT.h5", help="The file to write, in CaloChallenge layout.")
+    ],
     seed: Seed,
     origin: Origin,
     full: FullSimulation,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with an interrupted run.")
+    ] = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Simulate showers in a detector by Geant4, particle by particle.
 
-    Shower i depends on the seed, on i and on its energy alone. Finished showers of an interrupted run are kept, see --resume.
-    Detectors: calogan-3layer, ild-ecal-30, par04-highgran, par04-lowgran, pbwo4-10x10.
+    Shower i depends on the seed, on i and on its energy alone. Finished showers of an interrupted
+    run are kept, see --resume. Detectors: calogan-3layer, ild-ecal-30, par04-highgran,
+    par04-lowgran, pbwo4-10x10.
 
     \b
     Examples:
-      caloforge simulate geant4 pbwo4-10x10 -n 400 --energy 50GeV --physics em-option1 --seed 1 full.h5
-      caloforge simulate geant4 par04-lowgran -n 1000 --energy 1GeV:100GeV:log --workers 8 --seed 1 full.h5
-      caloforge simulate geant4 my-detector.yaml --particle gamma --like other.h5 --seed 2 --resume full.h5
+      caloforge simulate geant4 pbwo4-10x10 -n 400 --energy 50GeV --physics em-option1 --seed 1
+      full.h5 caloforge simulate geant4 par04-lowgran -n 1000 --energy 1GeV:100GeV:log --workers 8
+      --seed 1 full.h5 caloforge simulate geant4 my-detector.yaml --particle gamma --like other.h5
+      --seed 2 --resume full.h5
     """
     import torch
 
@@ -155,10 +222,21 @@ def geant4(
     particles = Particles(torch.as_tensor(energies[0 : len(energies)]), full.pdg)
     try:
         with bar("simulating", len(particles)) as advance:
-            before = record(simulator, particles, output, seed=seed, resume=resume, overwrite=overwrite, progress=advance)
+            before = record(
+                simulator,
+                particles,
+                output,
+                seed=seed,
+                resume=resume,
+                overwrite=overwrite,
+                progress=advance,
+            )
     except (KeyboardInterrupt, Geant4Error):
         if journal(output).exists():
-            tell(f"{output}: the finished showers are kept in {journal(output).name}; --resume goes on with them")
+            tell(
+                f"{output}: the finished showers are kept in {journal(output).name}; --resume "
+                "goes on with them"
+            )
         raise
     from_before = f", {before:,} of them from before" if before else ""
     say(f"{output}: {len(particles):,} Geant4 showers{from_before}")
@@ -190,7 +268,11 @@ def write_gflash(
         energies,
         make,
         doing="simulating",
-        made_by={"generator": "caloforge GFlash", "response": f"{float(simulator.response):g}", "seed": str(seed)},
+        made_by={
+            "generator": "caloforge GFlash",
+            "response": f"{float(simulator.response):g}",
+            "seed": str(seed),
+        },
         batch_size=batch_size,
         overwrite=overwrite,
     )

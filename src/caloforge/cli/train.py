@@ -22,10 +22,16 @@ if TYPE_CHECKING:
 class Samples:
     """Which showers to learn from."""
 
-    data: Annotated[Path | None, typer.Option(metavar="FILE.h5", help="For a surrogate: the showers to learn.")] = None
+    data: Annotated[
+        Path | None, typer.Option(metavar="FILE.h5", help="For a surrogate: the showers to learn.")
+    ] = None
     full: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.h5", show_default="the bundled Geant4 showers", help="For a refiner: the full simulation."),
+        typer.Option(
+            metavar="FILE.h5",
+            show_default="the bundled Geant4 showers",
+            help="For a refiner: the full simulation.",
+        ),
     ] = None
     fast: Annotated[
         Path | None,
@@ -42,7 +48,10 @@ class Samples:
         from caloforge.systems import FullShowers
 
         if self.data is None or self.full is not None or self.fast is not None:
-            msg = f"recipe {recipe} trains a surrogate, from one sample: give it by --data FILE.h5, without --full and --fast"
+            msg = (
+                f"recipe {recipe} trains a surrogate, from one sample: give it by --data FILE.h5, "
+                "without --full and --fast"
+            )
             raise OptionError(msg)
         showers = FullShowers.read(open_showers(self.data)).to(device)
         return showers, f"{self.data.name} ({len(showers.full):,} showers)"
@@ -50,7 +59,10 @@ class Samples:
     def for_refiner(self, recipe: str, device: "torch.device") -> "tuple[TrainingShowers, str]":
         """The showers, and where they come from in words."""
         if self.data is not None:
-            msg = f"recipe {recipe} trains a refiner, from two samples: give them by --full and --fast, without --data"
+            msg = (
+                f"recipe {recipe} trains a refiner, from two samples: give them by --full and "
+                "--fast, without --data"
+            )
             raise OptionError(msg)
         showers = _read(self.full, self.fast, device)
         names = (
@@ -58,25 +70,42 @@ class Samples:
             "GFlash of the same energies" if self.fast is None else self.fast.name,
         )
         sizes = len(showers.full), len(showers.fast)
-        return showers, " and ".join(f"{name} ({size:,} showers)" for name, size in zip(names, sizes, strict=True))
+        return showers, " and ".join(
+            f"{name} ({size:,} showers)" for name, size in zip(names, sizes, strict=True)
+        )
 
 
 @grouped
 def train(
-    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="Such as calodream-ds2 or squirels-fast, or a YAML file.")],
+    recipe: Annotated[
+        str,
+        typer.Argument(
+            metavar="RECIPE", help="Such as calodream-ds2 or squirels-fast, or a YAML file."
+        ),
+    ],
     out: Annotated[Path, typer.Option(metavar="DIR", help="The model's directory.")],
     samples: Samples,
     machine: Machine,
-    settings: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted training in DIR.")] = False,
-    half: Annotated[bool, typer.Option("--half", help="Mixed precision (bfloat16), for a GPU.")] = False,
-    compiled: Annotated[bool, typer.Option("--compile", help="Compile the networks with torch.compile.")] = False,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with an interrupted training in DIR.")
+    ] = False,
+    half: Annotated[
+        bool, typer.Option("--half", help="Mixed precision (bfloat16), for a GPU.")
+    ] = False,
+    compiled: Annotated[
+        bool, typer.Option("--compile", help="Compile the networks with torch.compile.")
+    ] = False,
 ) -> None:
-    """Train a surrogate, which makes showers like those of --data, or a refiner, which makes full showers from fast ones.
+    """Train a surrogate, which makes showers like those of --data, or a refiner, which makes full
+    showers from fast ones.
 
-    An interrupted training, resumed, comes to the same weights. Several GPUs train together under torchrun. Without files a
-    refiner trains on the showers that come with the package: enough to try, but the demo judges by the same showers, and the
-    package's own models have seen six times as many.
+    An interrupted training, resumed, comes to the same weights. Several GPUs train together under
+    torchrun. Without files a refiner trains on the showers that come with the package: enough to
+    try, but the demo judges by the same showers, and the package's own models have seen six times
+    as many.
 
     \b
     Examples:
@@ -92,11 +121,22 @@ def train(
     from caloforge.systems import train as run
 
     chosen = load_recipe(recipe, _overrides(settings or []))
-    read = samples.for_surrogate if SYSTEMS[chosen.system].data is FullShowers else samples.for_refiner
+    read = (
+        samples.for_surrogate if SYSTEMS[chosen.system].data is FullShowers else samples.for_refiner
+    )
     with joined(machine.start()) as (team, device), phases(told=team.leads) as progress:
         data, description = read(recipe, device)
         speed = Speed(half, compiled)
-        model = run(chosen, out, data, description=description, resume=resume, progress=progress, speed=speed, team=team)
+        model = run(
+            chosen,
+            out,
+            data,
+            description=description,
+            resume=resume,
+            progress=progress,
+            speed=speed,
+            team=team,
+        )
     if team.leads:
         say(f"{out}: trained; {_use(model, out)}")
 
@@ -105,7 +145,8 @@ def _use(model: "Model", out: Path) -> str:
     from caloforge.systems import Surrogate
 
     if isinstance(model, Surrogate):
-        return f"generate with: caloforge generate {out} -n 1000 --energy {EnergyLaw.over(*model.energy_range).option()} OUT.h5"
+        energy = EnergyLaw.over(*model.energy_range).option()
+        return f"generate with: caloforge generate {out} -n 1000 --energy {energy} OUT.h5"
     return f"refine with: caloforge refine {out} IN.h5 OUT.h5"
 
 
@@ -124,7 +165,9 @@ def _read(full: Path | None, fast: Path | None, device: "torch.device") -> "Trai
     from caloforge.simulators import pbwo4_gflash
     from caloforge.systems import TrainingShowers
 
-    full_showers = (zoo.bundled_showers("pbwo4-geant4") if full is None else open_showers(full))[:].to(device)
+    full_showers = (zoo.bundled_showers("pbwo4-geant4") if full is None else open_showers(full))[
+        :
+    ].to(device)
     if fast is not None:
         return TrainingShowers(full_showers, open_showers(fast)[:].to(device))
     simulator = pbwo4_gflash()

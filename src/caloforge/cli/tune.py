@@ -30,21 +30,33 @@ def about() -> None:
 @tune.command()
 def gflash(
     output: Annotated[Path, typer.Argument(metavar="OUT.yaml", help="The file to write.")],
-    to: Annotated[Path, typer.Option(metavar="FULL.h5", help="Full showers of electrons along the beam.")],
+    to: Annotated[
+        Path, typer.Option(metavar="FULL.h5", help="Full showers of electrons along the beam.")
+    ],
     detector: Annotated[
-        str | None, typer.Option(metavar="NAME|YAML", help="Their detector; not needed for the PbWO4 crystals.")
+        str | None,
+        typer.Option(
+            metavar="NAME|YAML", help="Their detector; not needed for the PbWO4 crystals."
+        ),
     ] = None,
-    check: Annotated[Path | None, typer.Option(metavar="FULL.h5", help="Compare with these full showers too.")] = None,
+    check: Annotated[
+        Path | None, typer.Option(metavar="FULL.h5", help="Compare with these full showers too.")
+    ] = None,
     constants: Annotated[
-        str | None, typer.Option(metavar="NAME,...", show_default="those that mean profiles determine", help="What to fit.")
+        str | None,
+        typer.Option(
+            metavar="NAME,...",
+            show_default="those that mean profiles determine",
+            help="What to fit.",
+        ),
     ] = None,
     threads: Threads = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Fit the constants of GFlash to the mean profiles of full showers.
 
-    The file is read by 'caloforge simulate gflash --tuned'. A profile's largest departure is that among the bins that hold 99 %
-    of its energy; the mean departure is weighted with the energy.
+    The file is read by 'caloforge simulate gflash --tuned'. A profile's largest departure is that
+    among the bins that hold 99 % of its energy; the mean departure is weighted with the energy.
 
     \b
     Examples:
@@ -54,7 +66,13 @@ def gflash(
       caloforge tune gflash --to full.h5 --constants core_1,core_3,tail_1,response tuned.yaml
     """
     from caloforge.io import NewFile, open_showers
-    from caloforge.simulators import DEFAULT_CONSTANTS, departures, fit_tuning, gflash_of, write_gflash
+    from caloforge.simulators import (
+        DEFAULT_CONSTANTS,
+        departures,
+        fit_tuning,
+        gflash_of,
+        write_gflash,
+    )
 
     use_threads(threads)
     NewFile(output, overwrite=overwrite)
@@ -64,18 +82,26 @@ def gflash(
     chosen = DEFAULT_CONSTANTS if constants is None else tuple(constants.split(","))
     with steps() as told:
         fitted = fit_tuning(
-            simulator, full, constants=chosen, progress=lambda n, loss: told(f"fitting: evaluation {n}, loss {loss:.5g}")
+            simulator,
+            full,
+            constants=chosen,
+            progress=lambda n, loss: told(f"fitting: evaluation {n}, loss {loss:.5g}"),
         )
         tables = [_table(f"{to.name}, fitted", fitted.before, fitted.after)]
         if check is not None:
             told("checking")
             other = open_showers(check)
-            tables.append(_table(check.name, departures(simulator, other), departures(fitted.simulator, other)))
+            tables.append(
+                _table(
+                    check.name, departures(simulator, other), departures(fitted.simulator, other)
+                )
+            )
     write_gflash(output, fitted.simulator, of, origin=_origin(to, fitted), overwrite=overwrite)
     for table in tables:
         say(table)
     say(
-        f"{output}: GFlash tuned to {fitted.showers:,} showers, misfit {fitted.misfit_before:.1f} before, {fitted.misfit:.1f} now"
+        f"{output}: GFlash tuned to {fitted.showers:,} showers, misfit {fitted.misfit_before:.1f} "
+        f"before, {fitted.misfit:.1f} now"
     )
 
 
@@ -86,7 +112,10 @@ def _detector(full: "ShowerSource", named: str | None) -> "Detector":
     if named is not None:
         return load_detector(named)
     if full.calorimeter != pbwo4_crystals():
-        msg = f"the full showers are of calorimeter '{full.calorimeter.name}': say by --detector what it is made of"
+        msg = (
+            f"the full showers are of calorimeter '{full.calorimeter.name}': say by --detector "
+            "what it is made of"
+        )
         raise OptionError(msg)
     return load_detector("pbwo4-10x10")
 
@@ -111,7 +140,13 @@ def _origin(full: Path, fitted: "Fitted") -> dict[str, str | int | float]:
 def _table(title: str, before: "Sequence[Departure]", after: "Sequence[Departure]") -> "Table":
     from rich.table import Table
 
-    table = Table("profile", title=f"Departures from {title}, in per cent", title_justify="left", box=None, pad_edge=False)
+    table = Table(
+        "profile",
+        title=f"Departures from {title}, in per cent",
+        title_justify="left",
+        box=None,
+        pad_edge=False,
+    )
     for heading in ("mean before", "after", "largest before", "after", "standard error there"):
         table.add_column(heading, justify="right")
     for old, new in zip(before, after, strict=True):

@@ -1,7 +1,8 @@
 """Showers in and out of files, streamed in batches and checked at the edge.
 
-One module a format: `calochallenge` (HDF5, any calorimeter), `squirels` (the .npy of the SQuIRELS release), `binning` (the XML of
-cylindrical calorimeters). `open_showers` and `convert` choose by the suffix of the path.
+One module a format: `calochallenge` (HDF5, any calorimeter), `squirels` (the .npy of the SQuIRELS
+release), `binning` (the XML of cylindrical calorimeters). `open_showers` and `convert` choose by
+the suffix of the path.
 """
 
 __all__ = [
@@ -51,14 +52,18 @@ def open_showers(path: Path | str, calorimeter: Calorimeter | None = None) -> Sh
     return file
 
 
-def convert(source: ShowerSource, path: Path | str, *, batch_size: int = 1000, overwrite: bool = False) -> None:
+def convert(
+    source: ShowerSource, path: Path | str, *, batch_size: int = 1000, overwrite: bool = False
+) -> None:
     """Write showers to a file, in the format of its suffix, a batch in memory at a time.
 
     Arguments:
-        source: The showers, in memory or in a file, with their weights. Extra columns of a file are not carried over.
+        source: The showers, in memory or in a file, with their weights. Extra columns of a file are
+            not carried over.
         path: The file to write: .h5 or .hdf5 (CaloChallenge) or .npy (SQuIRELS release).
         batch_size: How many showers are in memory at a time.
-        overwrite: Whether the file may take the place of one that is there, the source's own included.
+        overwrite: Whether the file may take the place of one that is there, the source's own
+            included.
 
     Raises:
         FileFormatError: The suffix is another, or the source is damaged.
@@ -80,5 +85,8 @@ def _format(path: Path | str) -> tuple[str, ...]:
     for suffixes in (_HDF5, _NPY):
         if suffix in suffixes:
             return suffixes
-    msg = f"{path}: suffix '{suffix}', expected one of {', '.join(_HDF5 + _NPY)}: rename the file or choose another format"
+    msg = (
+        f"{path}: suffix '{suffix}', expected one of {', '.join(_HDF5 + _NPY)}: rename the file "
+        "or choose another format"
+    )
     raise FileFormatError(msg)

@@ -6,9 +6,10 @@
       </Bin>
     </Bins>
 
-A layer with fewer than two edges has no cells (data set 1 has such layers); it is left out, and the others keep their ids.
-The published files do not hold the depth of a layer. Here an attribute ``thickness``, in mm, is written where it is not the
-default of `CylinderLayer`, and read where it is there; other readers pass over it.
+A layer with fewer than two edges has no cells (data set 1 has such layers); it is left out, and the
+others keep their ids. The published files do not hold the depth of a layer. Here an attribute
+``thickness``, in mm, is written where it is not the default of `CylinderLayer`, and read where it
+is there; other readers pass over it.
 """
 
 __all__ = ["read_binning", "write_binning"]
@@ -36,24 +37,29 @@ def read_binning(path: Path | str, particle: str, *, name: str | None = None) ->
         name: The name of the calorimeter; without it, that of the file and the particle.
 
     Raises:
-        FileFormatError: The file is missing or not such XML, the particle is not in it or not once, or a layer is impossible.
+        FileFormatError: The file is missing or not such XML, the particle is not in it or not once,
+            or a layer is impossible.
     """
     path = Path(path)
     layers = [_read_layer(path, layer) for layer in _entry(path, particle).findall("Layer")]
     try:
-        return CylinderGrid(name or f"{path.stem}-{particle}", tuple(layer for layer in layers if layer is not None))
+        return CylinderGrid(
+            name or f"{path.stem}-{particle}", tuple(layer for layer in layers if layer is not None)
+        )
     except GeometryError as error:
         msg = f"{path}: entry '{particle}': {error}"
         raise FileFormatError(msg) from error
 
 
-def write_binning(path: Path | str, calorimeters: Mapping[str, CylinderGrid], *, overwrite: bool = False) -> None:
+def write_binning(
+    path: Path | str, calorimeters: Mapping[str, CylinderGrid], *, overwrite: bool = False
+) -> None:
     """Write the calorimeters of some particles as a binning file.
 
     Arguments:
         path: The file.
-        calorimeters: The calorimeter of each particle, by the particle's name. Where the name is one of the challenge's
-            particles, its PDG number is written with it.
+        calorimeters: The calorimeter of each particle, by the particle's name. Where the name is
+            one of the challenge's particles, its PDG number is written with it.
         overwrite: Whether the file may take the place of one that is there.
 
     Raises:
@@ -80,7 +86,10 @@ def _entry(path: Path, particle: str) -> Element:
     fitting = [entry for entry in entries if entry.get("name") == particle]
     if len(fitting) != 1:
         names = ", ".join(f"'{entry.get('name')}'" for entry in entries) or "no <Bin> at all"
-        msg = f"{path}: {len(fitting)} entries for particle '{particle}', expected 1; the file has {names}: give one of these"
+        msg = (
+            f"{path}: {len(fitting)} entries for particle '{particle}', expected 1; the file has "
+            f"{names}: give one of these"
+        )
         raise FileFormatError(msg)
     return fitting[0]
 
@@ -93,7 +102,8 @@ def _read_layer(path: Path, element: Element) -> CylinderLayer | None:
         return CylinderLayer(edges, n_alpha, thickness, number) if len(edges) > 1 else None
     except (KeyError, ValueError, GeometryError) as error:
         found = ElementTree.tostring(element, encoding="unicode").strip()
-        msg = f'{path}: {found}: {error}; expected a layer such as <Layer id="0" r_edges="0,4.65,9.3" n_bin_alpha="16" />'
+        such = '<Layer id="0" r_edges="0,4.65,9.3" n_bin_alpha="16" />'
+        msg = f"{path}: {found}: {error}; expected a layer such as {such}"
         raise FileFormatError(msg) from error
 
 

@@ -1,22 +1,24 @@
 r"""CaloChallenge HDF5: showers of any calorimeter, one row a shower.
 
-========================= =========================== ==========================================================
+========================= =========================== ==============================================
 dataset                   shape                       contents
-========================= =========================== ==========================================================
-``showers``               :math:`(N, n_\text{cells})` deposits in MeV, cells in the calorimeter's flat order
+========================= =========================== ==============================================
+``showers``               :math:`(N, n_\text{cells})` deposits in MeV, cells in flat order
 ``incident_energies``     :math:`(N, 1)` or (N)       incident energies in MeV
-``incident_theta, _phi``  the same, optional          angles to the beam axis and around it, in radians
-``weights``               the same, optional          how often each shower counts, finite and at least 0; without it, once
+``incident_theta, _phi``  the same, optional          polar and azimuthal angles, in radians
+``weights``               the same, optional          finite and at least 0; 1 each without it
 any other                 the same, optional          a number a shower, such as ``cpu_time_ms``
-========================= =========================== ==========================================================
+========================= =========================== ==============================================
 
-The published files do not say which calorimeter they belong to. Files written here do, in the attribute ``calorimeter``: the JSON
-of `Calorimeter.describe`; the attribute ``pdg`` holds the species of the particles.
+The published files do not say which calorimeter they belong to. Files written here do, in the
+attribute ``calorimeter``: the JSON of `Calorimeter.describe`; the attribute ``pdg`` holds the
+species of the particles.
 
-Deposits are written as float32 in blocks of some 400 kB, shuffled and deflated at level 4. Measured on Geant4 showers in 100
-crystals: 17 microseconds a shower to write and 3 to read, at 77 % of the raw size; level 7 saves 1 % more and costs 2.5 times as
-much; in 6,480 voxels, most of them empty: 0.4 ms, 0.1 ms and 17 %; level 1 takes 0.26 ms and 10 % more space. A block fits the
-cache of the HDF5 library (1 MiB), so that reading showers one by one does not unpack it again for each.
+Deposits are written as float32 in blocks of some 400 kB, shuffled and deflated at level 4. Measured
+on Geant4 showers in 100 crystals: 17 microseconds a shower to write and 3 to read, at 77 % of the
+raw size; level 7 saves 1 % more and costs 2.5 times as much; in 6,480 voxels, most of them empty:
+0.4 ms, 0.1 ms and 17 %; level 1 takes 0.26 ms and 10 % more space. A block fits the cache of the
+HDF5 library (1 MiB), so that reading showers one by one does not unpack it again for each.
 """
 
 __all__ = ["CaloChallengeFile", "CaloChallengeWriter"]
@@ -44,7 +46,12 @@ from caloforge.showers import ELECTRON, Particles, Showers
 _BLOCK_BYTES = 400_000
 _BLOCK_ROWS = 4096
 _DEFLATE = {"compression": "gzip", "compression_opts": 4, "shuffle": True}
-_ENERGIES, _THETA, _PHI, _DEPOSITS = "incident_energies", "incident_theta", "incident_phi", "showers"
+_ENERGIES, _THETA, _PHI, _DEPOSITS = (
+    "incident_energies",
+    "incident_theta",
+    "incident_phi",
+    "showers",
+)
 _WEIGHTS = "weights"
 _RESERVED = (_ENERGIES, _THETA, _PHI, _WEIGHTS, _DEPOSITS)
 
@@ -54,17 +61,19 @@ class CaloChallengeFile(ShowerFile):
 
     Arguments:
         path: The file.
-        calorimeter: Where the cells are, for a file that does not say so itself. Without it, the one calorimeter of the
-            package that has as many cells, see `named_calorimeters`.
+        calorimeter: Where the cells are, for a file that does not say so itself. Without it, the
+            one calorimeter of the package that has as many cells, see `named_calorimeters`.
         pdg: The species of the particles, for a file that does not say so itself.
 
     Raises:
-        FileFormatError: The file is missing, truncated, not HDF5, lacks a dataset, or shapes do not fit each other or the
-            calorimeter, or no calorimeter is known.
+        FileFormatError: The file is missing, truncated, not HDF5, lacks a dataset, or shapes do not
+            fit each other or the calorimeter, or no calorimeter is known.
         GeometryMismatchError: The file says another calorimeter than the one given.
     """
 
-    def __init__(self, path: Path | str, calorimeter: Calorimeter | None = None, *, pdg: int = ELECTRON) -> None:
+    def __init__(
+        self, path: Path | str, calorimeter: Calorimeter | None = None, *, pdg: int = ELECTRON
+    ) -> None:
         super().__init__(path)
         with ExitStack() as on_error:
             self._file = on_error.enter_context(_opened(self.path))
@@ -82,7 +91,8 @@ class CaloChallengeFile(ShowerFile):
 
     @property
     def energies(self) -> Tensor:
-        """The incident energies of all showers, in MeV, with shape (N), read and checked without the deposits.
+        """The incident energies of all showers, in MeV, with shape (N), read and checked without
+        the deposits.
 
         Raises:
             ShowerValueError: An energy is not positive or not finite.
@@ -92,7 +102,8 @@ class CaloChallengeFile(ShowerFile):
 
     @property
     def weights(self) -> Tensor | None:
-        """The weights of all showers, with shape (N), read and checked without the deposits; None if the file has none.
+        """The weights of all showers, with shape (N), read and checked without the deposits; None
+        if the file has none.
 
         Raises:
             ShowerValueError: A weight is negative or not finite.
@@ -103,7 +114,11 @@ class CaloChallengeFile(ShowerFile):
     @property
     def columns(self) -> tuple[str, ...]:
         """The names of the datasets that hold one number a shower, in alphabetical order."""
-        return tuple(name for name in self._file if isinstance(self._file[name], h5py.Dataset) and self._is_column(name))
+        return tuple(
+            name
+            for name in self._file
+            if isinstance(self._file[name], h5py.Dataset) and self._is_column(name)
+        )
 
     @property
     def attributes(self) -> dict[str, str]:
@@ -117,7 +132,8 @@ class CaloChallengeFile(ShowerFile):
         """One number of every shower, such as ``cpu_time_ms``, in the type in which it is stored.
 
         Raises:
-            FileFormatError: There is no such dataset, its length is not that of the showers, or it is damaged.
+            FileFormatError: There is no such dataset, its length is not that of the showers, or it
+                is damaged.
         """
         self._require_column(name)
         return torch.from_numpy(self._values(name, range(len(self))))
@@ -129,7 +145,12 @@ class CaloChallengeFile(ShowerFile):
     def __enter__(self) -> "CaloChallengeFile":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.close()
 
     def _read(self, rows: range) -> Showers:
@@ -152,7 +173,10 @@ class CaloChallengeFile(ShowerFile):
 
     def _particles(self, rows: range) -> Particles:
         energies = self._read_energies(rows)
-        theta, phi = (_float32(self._values(name, rows)) if name in self._file else None for name in (_THETA, _PHI))
+        theta, phi = (
+            _float32(self._values(name, rows)) if name in self._file else None
+            for name in (_THETA, _PHI)
+        )
         return Particles(energies, self._pdg, theta, phi)
 
     def _values(self, name: str, rows: range) -> Shaped[np.ndarray, " showers"]:
@@ -166,7 +190,8 @@ class CaloChallengeFile(ShowerFile):
             what = "is missing" if found is None else f"is not a dataset of numbers but {found!r}"
             names = ", ".join(f"'{other}'" for other in self._file) or "none"
             msg = (
-                f"{self.path}: dataset '{name}' {what}; the file has {names}, expected at least '{_ENERGIES}' (N, 1) "
+                f"{self.path}: dataset '{name}' {what}; the file has {names}, expected at least "
+                f"'{_ENERGIES}' (N, 1) "
                 f"and '{_DEPOSITS}' (N, cells): rename the datasets or check the path"
             )
             raise FileFormatError(msg)
@@ -178,7 +203,10 @@ class CaloChallengeFile(ShowerFile):
 
     def _require_header(self) -> None:
         if self._deposits.ndim != 2:
-            msg = f"{self.path}: dataset '{_DEPOSITS}' has shape {self._deposits.shape}, expected (N, cells): flatten the cells"
+            msg = (
+                f"{self.path}: dataset '{_DEPOSITS}' has shape {self._deposits.shape}, expected "
+                "(N, cells): flatten the cells"
+            )
             raise FileFormatError(msg)
         self._require_column(_ENERGIES)
         for name in {_THETA, _PHI, _WEIGHTS} & set(self._file):
@@ -188,7 +216,8 @@ class CaloChallengeFile(ShowerFile):
         shape = self._dataset(name).shape
         if not self._is_column(name):
             msg = (
-                f"{self.path}: dataset '{name}' has shape {shape}, expected ({len(self)}, 1) or ({len(self)},), "
+                f"{self.path}: dataset '{name}' has shape {shape}, expected ({len(self)}, 1) or "
+                f"({len(self)},), "
                 f"one row for each of the {len(self)} rows of '{_DEPOSITS}': write the file again"
             )
             raise FileFormatError(msg)
@@ -207,19 +236,28 @@ class CaloChallengeFile(ShowerFile):
             return None
         try:
             description = json.loads(text)
-            return Calorimeter.from_description(description if isinstance(description, dict) else {})
+            return Calorimeter.from_description(
+                description if isinstance(description, dict) else {}
+            )
         except (TypeError, ValueError, GeometryError) as error:
-            msg = f"{self.path}: attribute 'calorimeter': {error}; expected JSON of Calorimeter.describe(): write the file again"
+            msg = (
+                f"{self.path}: attribute 'calorimeter': {error}; expected JSON of "
+                "Calorimeter.describe(): write the file again"
+            )
             raise FileFormatError(msg) from error
 
     def _calorimeter_by_size(self) -> Calorimeter:
         n_cells, known = self._deposits.shape[1], named_calorimeters()
         fitting = [calorimeter for calorimeter in known.values() if calorimeter.n_cells == n_cells]
         if len(fitting) != 1:
-            sizes = ", ".join(f"'{name}' ({calorimeter.n_cells} cells)" for name, calorimeter in known.items())
+            sizes = ", ".join(
+                f"'{name}' ({calorimeter.n_cells} cells)" for name, calorimeter in known.items()
+            )
             msg = (
-                f"{self.path}: dataset '{_DEPOSITS}' has {n_cells} cells, the file has no attribute 'calorimeter', "
-                f"and the number does not single out one of {sizes}: give the calorimeter, for instance from its binning XML"
+                f"{self.path}: dataset '{_DEPOSITS}' has {n_cells} cells, the file has no "
+                "attribute 'calorimeter', "
+                f"and the number does not single out one of {sizes}: give the calorimeter, for "
+                "instance from its binning XML"
             )
             raise FileFormatError(msg)
         return fitting[0]
@@ -228,14 +266,16 @@ class CaloChallengeFile(ShowerFile):
         found, expected = self._deposits.shape[1], self._calorimeter.n_cells
         if found != expected:
             msg = (
-                f"{self.path}: dataset '{_DEPOSITS}' has {found} cells, expected {expected} of calorimeter "
+                f"{self.path}: dataset '{_DEPOSITS}' has {found} cells, expected {expected} of "
+                "calorimeter "
                 f"'{self._calorimeter.name}': give the calorimeter that the showers were made with"
             )
             raise FileFormatError(msg)
 
 
 class CaloChallengeWriter:
-    """A CaloChallenge file to be written, as a context manager; it appears when all has gone well, whole or not at all.
+    """A CaloChallenge file to be written, as a context manager; it appears when all has gone well,
+    whole or not at all.
 
     Arguments:
         path: The file.
@@ -276,7 +316,12 @@ class CaloChallengeWriter:
             self._open = stack.pop_all()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._file = None
         self._open.__exit__(kind, error, trace)
 
@@ -289,7 +334,8 @@ class CaloChallengeWriter:
 
         Raises:
             GeometryMismatchError: The showers are of another calorimeter.
-            ShowerValueError: A value is not physical, or the species, the columns or a length are not what they were or must be.
+            ShowerValueError: A value is not physical, or the species, the columns or a length are
+                not what they were or must be.
             OutputError: The writer is not open, or some batches have weights and others have none.
         """
         file = self._require_open()
@@ -311,7 +357,11 @@ class CaloChallengeWriter:
 
     def _write_header(self, file: h5py.File) -> None:
         description = json.dumps(self.calorimeter.describe())
-        own = {"calorimeter": description, "units": "MeV", "software": f"caloforge {version('caloforge')}"}
+        own = {
+            "calorimeter": description,
+            "units": "MeV",
+            "software": f"caloforge {version('caloforge')}",
+        }
         file.attrs.update(self._attributes | own)
         _create(file, _DEPOSITS, self.calorimeter.n_cells, np.dtype(np.float32))
         _create(file, _ENERGIES, 1, np.dtype(np.float32))
@@ -327,28 +377,40 @@ class CaloChallengeWriter:
         for name, values in extra.items():
             if values.shape != (len(showers),) or name in _RESERVED:
                 msg = (
-                    f"{self.path}: extra column '{name}' has shape {tuple(values.shape)}, expected ({len(showers)},), "
+                    f"{self.path}: extra column '{name}' has shape {tuple(values.shape)}, "
+                    f"expected ({len(showers)},), "
                     f"one number a shower, under a name other than {', '.join(_RESERVED)}"
                 )
                 raise ShowerValueError(msg)
         particles = showers.particles
-        own = {_ENERGIES: particles.energies, _THETA: particles.theta, _PHI: particles.phi, _WEIGHTS: showers.weights}
-        return {name: values.to(torch.float32) for name, values in own.items() if values is not None} | dict(extra)
+        own = {
+            _ENERGIES: particles.energies,
+            _THETA: particles.theta,
+            _PHI: particles.phi,
+            _WEIGHTS: showers.weights,
+        }
+        return {
+            name: values.to(torch.float32) for name, values in own.items() if values is not None
+        } | dict(extra)
 
     def _require_same(self, file: h5py.File, pdg: int, columns: Mapping[str, Tensor]) -> None:
         if (_WEIGHTS in columns) != (_WEIGHTS in file):
             now, before = ("with", "without") if _WEIGHTS in columns else ("without", "with")
             msg = (
-                f"{self.path}: a batch {now} weights after batches {before}: a file is weighted as a whole or not at all: "
-                f"give the other showers weights of 1, or write different samples to different files"
+                f"{self.path}: a batch {now} weights after batches {before}: a file is weighted "
+                "as a whole or not at all: "
+                "give the other showers weights of 1, or write different samples to different "
+                "files"
             )
             raise OutputError(msg)
         expected = int(file.attrs["pdg"]), sorted(set(file) - {_DEPOSITS})
         found = pdg, sorted(columns)
         if found != expected:
             msg = (
-                f"{self.path}: a batch of species {found[0]} with columns {', '.join(found[1])}, expected species {expected[0]} "
-                f"with columns {', '.join(expected[1])} as in the batches before: write different samples to different files"
+                f"{self.path}: a batch of species {found[0]} with columns {', '.join(found[1])}, "
+                f"expected species {expected[0]} "
+                f"with columns {', '.join(expected[1])} as in the batches before: write different "
+                "samples to different files"
             )
             raise ShowerValueError(msg)
 
@@ -367,7 +429,8 @@ def _reading(path: Path, dataset: str | None = None) -> Iterator[None]:
         where = f"{path}: dataset '{dataset}'" if dataset else f"{path}"
         reason = " ".join(str(error).split())
         msg = (
-            f"{where}: not readable as HDF5, truncated or damaged ({reason}): expected a whole CaloChallenge file: copy it again"
+            f"{where}: not readable as HDF5, truncated or damaged ({reason}): expected a whole "
+            "CaloChallenge file: copy it again"
         )
         raise FileFormatError(msg) from error
 
@@ -380,7 +443,9 @@ def _float32(values: np.ndarray) -> Tensor:
 
 def _create(file: h5py.File, name: str, width: int, dtype: np.dtype[Any]) -> None:
     rows = max(1, min(_BLOCK_ROWS, _BLOCK_BYTES // (width * dtype.itemsize)))
-    file.create_dataset(name, (0, width), dtype, maxshape=(None, width), chunks=(rows, width), **_DEFLATE)
+    file.create_dataset(
+        name, (0, width), dtype, maxshape=(None, width), chunks=(rows, width), **_DEFLATE
+    )
 
 
 def _declare(file: h5py.File, pdg: int, columns: Mapping[str, Tensor]) -> None:

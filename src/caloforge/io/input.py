@@ -1,6 +1,15 @@
-"""What every file of showers has in common: it is read by slices, and no value leaves it unchecked."""
+"""What every file of showers has in common: it is read by slices, and no value leaves
+it unchecked.
+"""
 
-__all__ = ["ShowerFile", "checksum", "require_deposits", "require_energies", "require_file", "require_weights"]
+__all__ = [
+    "ShowerFile",
+    "checksum",
+    "require_deposits",
+    "require_energies",
+    "require_file",
+    "require_weights",
+]
 
 import hashlib
 from abc import ABC, abstractmethod
@@ -38,7 +47,8 @@ class ShowerFile(ABC):
     @property
     @abstractmethod
     def energies(self) -> Tensor:
-        """The incident energies of all showers, in MeV, with shape (N), read and checked without the deposits.
+        """The incident energies of all showers, in MeV, with shape (N), read and checked without
+        the deposits.
 
         Raises:
             ShowerValueError: An energy is not positive or not finite.
@@ -48,7 +58,8 @@ class ShowerFile(ABC):
     @property
     @abstractmethod
     def weights(self) -> Tensor | None:
-        """The weights of all showers, with shape (N), read and checked without the deposits; None for once each.
+        """The weights of all showers, with shape (N), read and checked without the deposits; None
+        for once each.
 
         Raises:
             ShowerValueError: A weight is negative or not finite.
@@ -66,8 +77,8 @@ class ShowerFile(ABC):
         """Read a slice, with a positive step.
 
         Raises:
-            ShowerValueError: A deposit or a weight is negative or not finite, an energy not positive or not finite, or the step
-                negative.
+            ShowerValueError: A deposit or a weight is negative or not finite, an energy not
+                positive or not finite, or the step negative.
             FileFormatError: The file is damaged there.
         """
         rows = range(len(self))[index]
@@ -102,7 +113,10 @@ def require_file(path: Path) -> None:
         FileFormatError: There is none, or it is a folder.
     """
     if not path.is_file():
-        msg = f"{path}: {'is a folder' if path.is_dir() else 'no such file'}, expected a file to read: check the path"
+        msg = (
+            f"{path}: {'is a folder' if path.is_dir() else 'no such file'}, expected a file to "
+            "read: check the path"
+        )
         raise FileFormatError(msg)
 
 
@@ -125,8 +139,10 @@ def require_deposits(deposits: Float[Tensor, "showers cells"], where: str, rows:
     kinds = _kinds(deposits)
     shower, cell = (int(i) for i in torch.stack(list(kinds.values())).any(0).nonzero()[0])
     msg = (
-        f"{where}: {_counts(kinds)} of the {deposits.numel()} deposits of showers {rows[0]} to {rows[-1]}, the first in shower "
-        f"{rows[shower]}, cell {cell} ({float(deposits[shower, cell]):g} MeV): expected finite deposits of at least 0 MeV"
+        f"{where}: {_counts(kinds)} of the {deposits.numel()} deposits of showers {rows[0]} to "
+        f"{rows[-1]}, the first in shower "
+        f"{rows[shower]}, cell {cell} ({float(deposits[shower, cell]):g} MeV): expected finite "
+        "deposits of at least 0 MeV"
     )
     raise ShowerValueError(msg)
 
@@ -146,8 +162,10 @@ def require_energies(energies: Float[Tensor, " showers"], where: str, rows: rang
     if bad.any():
         first = int(bad.nonzero()[0, 0])
         msg = (
-            f"{where}: {int(bad.sum())} of the {len(bad)} incident energies of showers {rows[0]} to {rows[-1]} are not positive "
-            f"and finite, the first that of shower {rows[first]} ({float(energies[first]):g} MeV): expected more than 0 MeV"
+            f"{where}: {int(bad.sum())} of the {len(bad)} incident energies of showers {rows[0]} "
+            f"to {rows[-1]} are not positive "
+            f"and finite, the first that of shower {rows[first]} ({float(energies[first]):g} "
+            "MeV): expected more than 0 MeV"
         )
         raise ShowerValueError(msg)
 
@@ -167,8 +185,10 @@ def require_weights(weights: Float[Tensor, " showers"], where: str, rows: range)
     if bad.any():
         first = int(bad.nonzero()[0, 0])
         msg = (
-            f"{where}: {int(bad.sum())} of the {len(bad)} weights of showers {rows[0]} to {rows[-1]} are not finite or below 0, "
-            f"the first that of shower {rows[first]} ({float(weights[first]):g}): expected finite weights of at least 0"
+            f"{where}: {int(bad.sum())} of the {len(bad)} weights of showers {rows[0]} to "
+            f"{rows[-1]} are not finite or below 0, "
+            f"the first that of shower {rows[first]} ({float(weights[first]):g}): expected finite "
+            "weights of at least 0"
         )
         raise ShowerValueError(msg)
 

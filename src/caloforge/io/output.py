@@ -1,7 +1,8 @@
 """An output appears whole or not at all.
 
-What is written goes to a hidden file beside the output and takes the output's name when all has gone well. Whatever goes wrong
-before, an interruption from the keyboard included, the hidden file is removed and what stood at the output's path stays.
+What is written goes to a hidden file beside the output and takes the output's name when all has
+gone well. Whatever goes wrong before, an interruption from the keyboard included, the hidden file
+is removed and what stood at the output's path stays.
 """
 
 __all__ = ["NewFile"]
@@ -22,8 +23,10 @@ class NewFile:
         overwrite: Whether it may take the place of a file that is there.
 
     Raises:
-        OutputExistsError: The path exists and may not be overwritten; asked when made and again before the file takes its name.
-        OutputError: The path is a folder, or the folder that shall hold the file is missing or closed to writing.
+        OutputExistsError: The path exists and may not be overwritten; asked when made and again
+            before the file takes its name.
+        OutputError: The path is a folder, or the folder that shall hold the file is missing or
+            closed to writing.
 
     Example:
         >>> with NewFile("notes.txt") as partial:  # doctest: +SKIP
@@ -40,7 +43,12 @@ class NewFile:
     def __enter__(self) -> Path:
         return self.partial
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         try:
             if kind is None:
                 self._require_free()
@@ -50,7 +58,9 @@ class NewFile:
 
     def _require_free(self) -> None:
         if self.path.exists() and not self._overwrite:
-            msg = f"{self.path}: exists already: choose another path, or ask for it to be overwritten"
+            msg = (
+                f"{self.path}: exists already: choose another path, or ask for it to be overwritten"
+            )
             raise OutputExistsError(msg)
 
 

@@ -1,11 +1,13 @@
-r"""The .npy of the SQuIRELS release (Zenodo 10.5281/zenodo.8275193): showers in the 10 x 10 crystals of `pbwo4_crystals`.
+r"""The .npy of the SQuIRELS release (Zenodo 10.5281/zenodo.8275193): showers in the 10 x 10
+crystals of `pbwo4_crystals`.
 
-One row a shower, at least 201 columns of floating-point numbers: 0 to 99 hold the deposits in GeV, 200 the incident energy in
-MeV; the others are not used here and written as zero. The species is the electron, along the axis. Showers with weights cannot
-be written so.
+One row a shower, at least 201 columns of floating-point numbers: 0 to 99 hold the deposits in GeV,
+200 the incident energy in MeV; the others are not used here and written as zero. The species is the
+electron, along the axis. Showers with weights cannot be written so.
 
-Reading maps the file into memory anew for each slice, so that what was read before takes no memory. Written rows are float64,
-with which float32 deposits survive the way from MeV to GeV and back bit for bit.
+Reading maps the file into memory anew for each slice, so that what was read before takes no memory.
+Written rows are float64, with which float32 deposits survive the way from MeV to GeV and back bit
+for bit.
 """
 
 __all__ = ["SquirelsFile", "write_squirels"]
@@ -31,13 +33,15 @@ _ROWS = 10_000
 
 
 class SquirelsFile(ShowerFile):
-    """A file in the layout of the SQuIRELS release; its header is checked when it is opened, its values when they are read.
+    """A file in the layout of the SQuIRELS release; its header is checked when it is opened, its
+    values when they are read.
 
     Arguments:
         path: The file.
 
     Raises:
-        FileFormatError: The file is missing, truncated, not .npy, or not a table of at least 201 columns of numbers.
+        FileFormatError: The file is missing, truncated, not .npy, or not a table of at least 201
+            columns of numbers.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -45,8 +49,10 @@ class SquirelsFile(ShowerFile):
         table = self._table()
         if table.ndim != 2 or table.shape[1] <= _ENERGY or table.dtype.kind != "f":
             msg = (
-                f"{self.path}: array of shape {table.shape} and type {table.dtype}, expected (N, at least {_ENERGY + 1}) "
-                f"floating-point numbers: {_CELLS} deposits in GeV first, the incident energy in MeV in column {_ENERGY}"
+                f"{self.path}: array of shape {table.shape} and type {table.dtype}, expected (N, "
+                f"at least {_ENERGY + 1}) "
+                f"floating-point numbers: {_CELLS} deposits in GeV first, the incident energy in "
+                f"MeV in column {_ENERGY}"
             )
             raise FileFormatError(msg)
         self._length = len(table)
@@ -60,7 +66,9 @@ class SquirelsFile(ShowerFile):
     def energies(self) -> Tensor:
         """The incident energies of all showers, in MeV, with shape (N)."""
         batches = [range(len(self))[span] for span in spans(len(self), _ROWS)]
-        return torch.cat([torch.empty(0), *(self._energies(self._table(), rows) for rows in batches)])
+        return torch.cat(
+            [torch.empty(0), *(self._energies(self._table(), rows) for rows in batches)]
+        )
 
     @property
     def weights(self) -> None:
@@ -75,7 +83,8 @@ class SquirelsFile(ShowerFile):
         except (ValueError, OSError) as error:
             reason = " ".join(str(error).split())
             msg = (
-                f"{self.path}: not readable as .npy, truncated or damaged ({reason}): expected an array of numbers: copy it again"
+                f"{self.path}: not readable as .npy, truncated or damaged ({reason}): expected an "
+                "array of numbers: copy it again"
             )
             raise FileFormatError(msg) from error
 
@@ -91,7 +100,9 @@ class SquirelsFile(ShowerFile):
         return energies
 
 
-def write_squirels(path: Path | str, source: ShowerSource, *, batch_size: int = 1000, overwrite: bool = False) -> None:
+def write_squirels(
+    path: Path | str, source: ShowerSource, *, batch_size: int = 1000, overwrite: bool = False
+) -> None:
     """Write showers in the layout of the SQuIRELS release.
 
     Arguments:

@@ -1,3 +1,5 @@
-"""Learned parts: representations, networks, processes and their training. Nothing outside imports them but systems and zoo."""
+"""Learned parts: representations, networks, processes and their training. Nothing outside imports
+them but systems and zoo.
+"""
 
 __all__: list[str] = []

@@ -1,11 +1,12 @@
 r"""Distributions that change with a condition, as tables of quantiles.
 
-The law of a number :math:`z` at condition :math:`q` is held as its quantile function of a standard normal number,
-:math:`z(y; q)` with :math:`P(z \le z(y; q)) = \Phi(y)`. At each of some nodes in q (`NODES` as a rule) a table holds it at
-some knots (`KNOTS` as a rule), equally spaced over the reach :math:`[y_-, y_+]` of the numbers seen there. Between knots and
-between nodes the tables are linear; beyond the reach they go on with the mean slope of the table. Both directions are exact
-inverses of each other: from y to z by index, from z to y by bisection of the interpolated table. Where a group has few
-numbers near a node, all of the group stand in for them.
+The law of a number :math:`z` at condition :math:`q` is held as its quantile function of a standard
+normal number, :math:`z(y; q)` with :math:`P(z \le z(y; q)) = \Phi(y)`. At each of some nodes in q
+(`NODES` as a rule) a table holds it at some knots (`KNOTS` as a rule), equally spaced over the
+reach :math:`[y_-, y_+]` of the numbers seen there. Between knots and between nodes the tables are
+linear; beyond the reach they go on with the mean slope of the table. Both directions are exact
+inverses of each other: from y to z by index, from z to y by bisection of the interpolated table.
+Where a group has few numbers near a node, all of the group stand in for them.
 """
 
 __all__ = ["KNOTS", "NODES", "QuantileTables"]
@@ -21,7 +22,9 @@ NODES = 9
 """Conditions at which there is a table."""
 
 _EDGE = 32
-"""Of so many knots one at either end is left out of the slope beyond the table, as they are few numbers' chance."""
+"""Of so many knots one at either end is left out of the slope beyond the table, as they are few
+numbers' chance.
+"""
 
 _FEWEST = 20
 
@@ -47,49 +50,78 @@ class QuantileTables(nn.Module):
         reach = torch.tensor([-6.0, 6.0], dtype=torch.float64)
         self.register_buffer("nodes", torch.linspace(-3, 3, nodes, dtype=torch.float64))
         self.register_buffer("reach", reach.repeat(nodes, groups, 1))
-        self.register_buffer("table", torch.linspace(-6, 6, knots, dtype=torch.float64).repeat(nodes, groups, 1))
+        self.register_buffer(
+            "table", torch.linspace(-6, 6, knots, dtype=torch.float64).repeat(nodes, groups, 1)
+        )
 
     def fit_nodes(self, q: Float[Tensor, " n"]) -> None:
-        """Place the nodes among the conditions seen, closer where they are low: the laws change with the log of the energy."""
+        """Place the nodes among the conditions seen, closer where they are low: the laws change
+        with the log of the energy.
+        """
         places = torch.linspace(0, 1, len(self.nodes), dtype=torch.float64, device=q.device) ** 1.5
         self.nodes.copy_(torch.quantile(q, places))
 
     def spread_nodes(self, q: Float[Tensor, " n"]) -> None:
-        """Place the first node at the least condition seen, the others evenly from a low quantile to the greatest."""
+        """Place the first node at the least condition seen, the others evenly from a low quantile
+        to the greatest.
+        """
         order = q.sort().values
         low = order[int(_LOW * (len(q) - 1))]
-        self.nodes.copy_(torch.cat([order[:1], torch.linspace(float(low), float(order[-1]), len(self.nodes) - 1).to(order)]))
+        self.nodes.copy_(
+            torch.cat(
+                [
+                    order[:1],
+                    torch.linspace(float(low), float(order[-1]), len(self.nodes) - 1).to(order),
+                ]
+            )
+        )
 
     def fit_group(self, group: int, q: Float[Tensor, " n"], z: Float[Tensor, " n"]) -> None:
-        """Make the tables of a group; a number counts for the nodes on either side of its condition, by nearness."""
+        """Make the tables of a group; a number counts for the nodes on either side of its
+        condition, by nearness.
+        """
         if len(z) < _FEWEST:
             return
         z, order = z.sort()
         for k, nearness in enumerate(self.nearness(q[order])):
             near = nearness > 0
             few = int(near.sum()) < _FEWEST
-            self._fit_table(k, group, *((z, torch.ones_like(z)) if few else (z[near], nearness[near])))
+            self._fit_table(
+                k, group, *((z, torch.ones_like(z)) if few else (z[near], nearness[near]))
+            )
 
     def nearness(self, q: Float[Tensor, " n"]) -> Float[Tensor, "nodes n"]:
-        """How much each condition counts for each node: its distance from the other node beside it, over their distance."""
+        """How much each condition counts for each node: its distance from the other node beside it,
+        over their distance.
+        """
         node, weight = self._place(q)
         nodes = torch.arange(len(self.nodes), device=q.device)[:, None]
-        return torch.where(node == nodes, 1 - weight, 0.0) + torch.where(node + 1 == nodes, weight, 0.0)
+        return torch.where(node == nodes, 1 - weight, 0.0) + torch.where(
+            node + 1 == nodes, weight, 0.0
+        )
 
-    def between(self, values: Float[Tensor, "nodes groups"], q: Float[Tensor, "n groups"]) -> Float[Tensor, "n groups"]:
-        """Numbers known at the nodes, one a group, interpolated to the condition of each row and group."""
+    def between(
+        self, values: Float[Tensor, "nodes groups"], q: Float[Tensor, "n groups"]
+    ) -> Float[Tensor, "n groups"]:
+        """Numbers known at the nodes, one a group, interpolated to the condition of each row and
+        group.
+        """
         node, weight = self._place(q)
         groups = torch.arange(values.shape[1], device=q.device)
         return torch.lerp(values[node, groups], values[node + 1, groups], weight)
 
-    def _fit_table(self, node: int, group: int, z: Float[Tensor, " n"], weights: Float[Tensor, " n"]) -> None:
+    def _fit_table(
+        self, node: int, group: int, z: Float[Tensor, " n"], weights: Float[Tensor, " n"]
+    ) -> None:
         below = weights.cumsum(0) - weights / 2
         y = torch.special.ndtri(below / weights.sum())
         knots = torch.linspace(y[0].item(), y[-1].item(), self.table.shape[-1]).to(y)
         self.reach[node, group] = y[[0, -1]]
         self.table[node, group] = _increasing(_interpolate(knots, y, z))
 
-    def _place(self, q: Float[Tensor, "*shape"]) -> tuple[Int[Tensor, "*shape"], Float[Tensor, "*shape"]]:
+    def _place(
+        self, q: Float[Tensor, "*shape"]
+    ) -> tuple[Int[Tensor, "*shape"], Float[Tensor, "*shape"]]:
         """The node below each condition, and how far on the way to the next."""
         node = torch.searchsorted(self.nodes, q, right=True).clamp(1, len(self.nodes) - 1) - 1
         left, right = self.nodes[node], self.nodes[node + 1]
@@ -123,11 +155,16 @@ class QuantileTables(nn.Module):
         inside = y.clamp(rows.low, rows.low + rows.intervals * rows.spacing)
         position = (inside - rows.low) / rows.spacing
         knot = position.floor().clamp(0, rows.intervals - 1).long()
-        return torch.lerp(rows.at(knot), rows.at(knot + 1), position - knot) + (y - inside) * rows.slope
+        return (
+            torch.lerp(rows.at(knot), rows.at(knot + 1), position - knot)
+            + (y - inside) * rows.slope
+        )
 
 
 class _Rows:
-    """The tables as each number sees them, interpolated to its condition, read at chosen knots only."""
+    """The tables as each number sees them, interpolated to its condition, read at chosen knots
+    only.
+    """
 
     def __init__(
         self,
@@ -140,9 +177,13 @@ class _Rows:
         self.intervals = knots - 1
         self._flat, self._next, self._weight = tables.table.flatten(), groups * knots, weight
         self._base = (node * groups + group) * knots
-        ends = torch.lerp(tables.reach[node, group], tables.reach[node + 1, group], weight[..., None])
+        ends = torch.lerp(
+            tables.reach[node, group], tables.reach[node + 1, group], weight[..., None]
+        )
         self.low, self.spacing = ends[..., 0], (ends[..., 1] - ends[..., 0]) / self.intervals
-        self.first, self.last = (self.at(torch.full_like(self._base, k)) for k in (0, self.intervals))
+        self.first, self.last = (
+            self.at(torch.full_like(self._base, k)) for k in (0, self.intervals)
+        )
         edge = self.intervals // _EDGE
         inner = [self.at(torch.full_like(self._base, k)) for k in (edge, self.intervals - edge)]
         self.slope = (inner[1] - inner[0]) / (self.spacing * (self.intervals - 2 * edge))
@@ -153,7 +194,9 @@ class _Rows:
         return torch.lerp(self._flat[place], self._flat[place + self._next], self._weight)
 
 
-def _interpolate(at: Float[Tensor, " k"], x: Float[Tensor, " n"], y: Float[Tensor, " n"]) -> Float[Tensor, " k"]:
+def _interpolate(
+    at: Float[Tensor, " k"], x: Float[Tensor, " n"], y: Float[Tensor, " n"]
+) -> Float[Tensor, " k"]:
     """Piecewise linear interpolation of increasing x, within their range."""
     upper = torch.searchsorted(x, at).clamp(1, len(x) - 1)
     fraction = ((at - x[upper - 1]) / (x[upper] - x[upper - 1])).clamp(0, 1)

@@ -1,13 +1,14 @@
 r"""The symmetry of a calorimeter as a network and a representation use it.
 
-A symmetry group :math:`G` of permutations :math:`\pi_g` of the cells splits the cells into *orbits*: cells that some
-symmetry maps onto each other. One cell of each orbit, its representative, stands for all. *Lifting* reads a shower
-:math:`x` along the group,
+A symmetry group :math:`G` of permutations :math:`\pi_g` of the cells splits the cells into
+*orbits*: cells that some symmetry maps onto each other. One cell of each orbit, its representative,
+stands for all. *Lifting* reads a shower :math:`x` along the group,
 
 .. math:: f_o(g) = x_{\pi_g(o)},
 
-so that a permuted shower :math:`x' = x \circ \pi_h` has :math:`f'(g) = f(h g)`: the group acts on lifted fields by translation,
-whatever the size of the orbit. *Lowering* goes back and averages over the group elements that meet in one cell.
+so that a permuted shower :math:`x' = x \circ \pi_h` has :math:`f'(g) = f(h g)`: the group acts on
+lifted fields by translation, whatever the size of the orbit. *Lowering* goes back and averages over
+the group elements that meet in one cell.
 """
 
 __all__ = ["Orbits"]

@@ -1,8 +1,9 @@
 """Several processes that train one model together, each with a device of its own.
 
-``torchrun`` starts them and tells each its rank and how many there are. All begin with the same weights; in a step each computes
-the gradient on a batch of its own, and all take the mean. So a step of n processes sees n batches, and a phase has an nth of its
-steps: to train as one process does, divide the batch size by n.
+``torchrun`` starts them and tells each its rank and how many there are. All begin with the same
+weights; in a step each computes the gradient on a batch of its own, and all take the mean. So a
+step of n processes sees n batches, and a phase has an nth of its steps: to train as one process
+does, divide the batch size by n.
 """
 
 __all__ = ["Team", "joined"]
@@ -47,7 +48,9 @@ class Team:
         return step * self.size + self.rank
 
     def average(self, tensors: Sequence[Tensor]) -> None:
-        """Put the means over all processes in the place of tensors, whose shapes are the same in each."""
+        """Put the means over all processes in the place of tensors, whose shapes are the same in
+        each.
+        """
         if self.size == 1:
             return
         flat = torch.cat([tensor.flatten() for tensor in tensors])
@@ -64,10 +67,12 @@ class Team:
 
 @contextmanager
 def joined(device: torch.device) -> Iterator[tuple[Team, torch.device]]:
-    """The team that torchrun has started, and this process's device; without torchrun a team of one.
+    """The team that torchrun has started, and this process's device; without torchrun a team of
+    one.
 
     Arguments:
-        device: The kind of device; of ``cuda``, each process of a machine takes the one with its own number.
+        device: The kind of device; of ``cuda``, each process of a machine takes the one with its
+            own number.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield Team(), device

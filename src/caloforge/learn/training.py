@@ -1,20 +1,22 @@
 r"""Training is a list of phases.
 
-A *phase* trains one network against one loss for a number of steps; the next phase may use what it left: half-bridge
-after half-bridge, student after teacher. Its loss is a function of the number of the step: what a step draws comes from
-a generator seeded by (seed, phase, step), so that a run that was interrupted and resumed goes on to the same weights as
-one that was not.
+A *phase* trains one network against one loss for a number of steps; the next phase may use what it
+left: half-bridge after half-bridge, student after teacher. Its loss is a function of the number of
+the step: what a step draws comes from a generator seeded by (seed, phase, step), so that a run that
+was interrupted and resumed goes on to the same weights as one that was not.
 
-Each phase starts a fresh Adam (decoupled weight decay) and keeps an exponential moving average of the weights after
-each step; at its end the average replaces the weights. Its network is in training mode, all others evaluate. The learning
-rate is warmed up over `WARM_UP` of the phase and follows a cosine to zero, or stays flat.
+Each phase starts a fresh Adam (decoupled weight decay) and keeps an exponential moving average of
+the weights after each step; at its end the average replaces the weights. Its network is in training
+mode, all others evaluate. The learning rate is warmed up over `WARM_UP` of the phase and follows a
+cosine to zero, or stays flat.
 
-Neighbouring phases that stand *apart*, such as those of one network a layer, need nothing of each other. Each has a folder of its
-own, they are dealt out to the processes of the team, and what they made is put together when all are done.
+Neighbouring phases that stand *apart*, such as those of one network a layer, need nothing of each
+other. Each has a folder of its own, they are dealt out to the processes of the team, and what they
+made is put together when all are done.
 
-Checkpoints are safetensors with the state of every network, of the optimiser and of the average, written to a temporary
-file and renamed. Lightning's trainer is not used: its checkpoints are pickles, and its loop owns the random numbers. Several
-devices train one model as a `Team`.
+Checkpoints are safetensors with the state of every network, of the optimiser and of the average,
+written to a temporary file and renamed. Lightning's trainer is not used: its checkpoints are
+pickles, and its loop owns the random numbers. Several devices train one model as a `Team`.
 """
 
 __all__ = ["WARM_UP", "Phase", "Progress", "Speed", "generator", "run"]
@@ -55,7 +57,8 @@ class Speed:
     """What to do for speed.
 
     Arguments:
-        half: Compute the loss in mixed precision (bfloat16); weights and their averages stay in single precision.
+        half: Compute the loss in mixed precision (bfloat16); weights and their averages stay in
+            single precision.
         compiled: Have torch.compile compile what a network computes when it is called.
     """
 
@@ -107,7 +110,9 @@ class Phase:
         return self.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * step / self.steps))
 
 
-def generator(seed: int, phase: int, step: int, device: torch.device | str = "cpu") -> torch.Generator:
+def generator(
+    seed: int, phase: int, step: int, device: torch.device | str = "cpu"
+) -> torch.Generator:
     """The random numbers of one training step."""
     return torch.Generator(device).manual_seed((seed * 1_000_003 + phase) * 10_000_019 + step)
 
@@ -115,8 +120,18 @@ def generator(seed: int, phase: int, step: int, device: torch.device | str = "cp
 class _Run:
     """The state of a run: where it is, and the current phase's optimiser and average."""
 
-    def __init__(self, phases: Sequence[Phase], networks: Mapping[str, nn.Module], out: Path, speed: Speed, team: Team) -> None:
-        self.phases = [phase if phase.apart else replace(phase, steps=team.steps(phase.steps)) for phase in phases]
+    def __init__(
+        self,
+        phases: Sequence[Phase],
+        networks: Mapping[str, nn.Module],
+        out: Path,
+        speed: Speed,
+        team: Team,
+    ) -> None:
+        self.phases = [
+            phase if phase.apart else replace(phase, steps=team.steps(phase.steps))
+            for phase in phases
+        ]
         self.networks, self.out, self.speed, self.team = networks, out, speed, team
         self.history: list[tuple[str, int, float, float]] = []
         self._enter(0)
@@ -130,7 +145,10 @@ class _Run:
             phase.network.train()
             self.average = copy.deepcopy(phase.network).requires_grad_(False)
             self.optimiser = torch.optim.AdamW(
-                phase.network.parameters(), lr=phase.learning_rate, weight_decay=phase.weight_decay, foreach=True
+                phase.network.parameters(),
+                lr=phase.learning_rate,
+                weight_decay=phase.weight_decay,
+                foreach=True,
             )
             if self.speed.compiled:
                 phase.network.compile()
@@ -148,7 +166,9 @@ class _Run:
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         loss = loss.detach()
-        self.team.average([loss, *(p.grad for p in phase.network.parameters() if p.grad is not None)])
+        self.team.average(
+            [loss, *(p.grad for p in phase.network.parameters() if p.grad is not None)]
+        )
         norm = nn.utils.clip_grad_norm_(phase.network.parameters(), phase.clip)
         if not (loss + norm).isfinite():
             raise TrainingError(self._lost(loss.item(), norm.item()))
@@ -159,14 +179,25 @@ class _Run:
 
     def _lost(self, loss: float, norm: float) -> str:
         """What to say of a loss or a gradient that is not finite."""
-        wrong = f"the norm of the gradient is {norm}" if math.isfinite(loss) else f"the loss is {loss}"
-        kept = f"the last good state is in {self.out / _CHECKPOINT}: lower the learning rate and resume"
-        advice = kept if (self.out / _CHECKPOINT).exists() else "nothing is kept yet: lower the learning rate and begin again"
+        wrong = (
+            f"the norm of the gradient is {norm}" if math.isfinite(loss) else f"the loss is {loss}"
+        )
+        kept = (
+            f"the last good state is in {self.out / _CHECKPOINT}: lower the learning rate and "
+            "resume"
+        )
+        advice = (
+            kept
+            if (self.out / _CHECKPOINT).exists()
+            else "nothing is kept yet: lower the learning rate and begin again"
+        )
         return f"phase {self.phase.name}, step {self.step}: {wrong}; {advice}"
 
     @torch.no_grad()
     def _follow(self, decay: float) -> None:
-        torch._foreach_lerp_(list(self.average.parameters()), list(self.phase.network.parameters()), 1 - decay)
+        torch._foreach_lerp_(
+            list(self.average.parameters()), list(self.phase.network.parameters()), 1 - decay
+        )
         for kept, buffer in zip(self.average.buffers(), self.phase.network.buffers(), strict=True):
             kept.copy_(buffer)
 
@@ -176,16 +207,23 @@ class _Run:
         self._enter(self.index + 1)
 
     def join(self, phases: int) -> None:
-        """Go on to what comes after so many phases that were trained apart, with their histories."""
+        """Go on to what comes after so many phases that were trained apart, with
+        their histories.
+        """
         for phase in self.phases[self.index : self.index + phases]:
             with (self.out / phase.name / _HISTORY).open(newline="") as file:
                 rows = list(csv.reader(file))[1:]
-            self.history += [(name, int(step), float(loss), float(validation)) for name, step, loss, validation in rows]
+            self.history += [
+                (name, int(step), float(loss), float(validation))
+                for name, step, loss, validation in rows
+            ]
         self._enter(self.index + phases)
 
     def record(self, loss: float) -> None:
         """Add a line to the history, with the averaged network's loss on held-out showers."""
-        validation = math.nan if self.phase.validation is None else self._validate(self.phase.validation)
+        validation = (
+            math.nan if self.phase.validation is None else self._validate(self.phase.validation)
+        )
         self.history.append((self.phase.name, self.step, loss, validation))
 
     def _validate(self, validation: Callable[[], float]) -> float:
@@ -199,14 +237,26 @@ class _Run:
         """Write checkpoint and history, if this process leads."""
         if not self.team.leads:
             return
-        tensors = {f"networks.{n}.{k}": v for n, net in self.networks.items() for k, v in net.state_dict().items()}
+        tensors = {
+            f"networks.{n}.{k}": v
+            for n, net in self.networks.items()
+            for k, v in net.state_dict().items()
+        }
         if self.index < len(self.phases):
             tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
             states = self.optimiser.state_dict()["state"]
-            tensors |= {f"optimiser.{i}.{k}": v for i, state in states.items() for k, v in state.items()}
-        metadata = {"phase": str(self.index), "step": str(self.step), "history": json.dumps(self.history)}
+            tensors |= {
+                f"optimiser.{i}.{k}": v for i, state in states.items() for k, v in state.items()
+            }
+        metadata = {
+            "phase": str(self.index),
+            "step": str(self.step),
+            "history": json.dumps(self.history),
+        }
         with NewFile(self.out / _CHECKPOINT, overwrite=True) as partial:
-            save_file({k: v.detach().clone().contiguous() for k, v in tensors.items()}, partial, metadata)
+            save_file(
+                {k: v.detach().clone().contiguous() for k, v in tensors.items()}, partial, metadata
+            )
         with (self.out / _HISTORY).open("w", newline="") as file:
             csv.writer(file).writerows([("phase", "step", "loss", "validation"), *self.history])
 
@@ -233,7 +283,10 @@ class _Run:
         for name, network in self.networks.items():
             network.load_state_dict(_under(tensors, f"networks.{name}."))
         self._enter(int(metadata["phase"]))
-        self.step, self.history = int(metadata["step"]), [tuple(line) for line in json.loads(metadata["history"])]
+        self.step, self.history = (
+            int(metadata["step"]),
+            [tuple(line) for line in json.loads(metadata["history"])],
+        )
         if self.index < len(self.phases):
             self.average.load_state_dict(_under(tensors, "average."))
             self._load_optimiser(_under(tensors, "optimiser."))
@@ -247,7 +300,9 @@ class _Run:
 
 
 def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+    return {
+        key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)
+    }
 
 
 def run(
@@ -274,7 +329,8 @@ def run(
         team: The processes that train together; each calls this with the same phases.
 
     Raises:
-        TrainingError: The loss or its gradient is not finite, or the checkpoint is not of these networks.
+        TrainingError: The loss or its gradient is not finite, or the checkpoint is not of these
+            networks.
     """
     out.mkdir(parents=True, exist_ok=True)
     state = _Run(phases, networks, out, speed, team)
@@ -290,12 +346,22 @@ def run(
 
 
 def _run_apart(state: _Run, checkpoint_every: int, progress: Progress | None) -> None:
-    """Train the neighbouring phases that stand apart, this process its share of them, and put together what all made."""
+    """Train the neighbouring phases that stand apart, this process its share of them, and put
+    together what all made.
+    """
     group = list(takewhile(lambda phase: phase.apart, state.phases[state.index :]))
     for phase in group[state.team.rank :: state.team.size]:
         alone = [replace(phase, apart=False)]
         out = state.out / phase.name
-        run(alone, _only(phase), out, resume=True, checkpoint_every=checkpoint_every, progress=progress, speed=state.speed)
+        run(
+            alone,
+            _only(phase),
+            out,
+            resume=True,
+            checkpoint_every=checkpoint_every,
+            progress=progress,
+            speed=state.speed,
+        )
     state.team.wait()
     for phase in group:
         _Run([], _only(phase), state.out / phase.name, state.speed, Team()).load()

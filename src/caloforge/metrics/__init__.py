@@ -1,8 +1,9 @@
 """Distances between samples of showers, each with its uncertainty and its full-simulation floor.
 
-`compare_points` and `compare_lines` compare two samples in one distribution, in the resamplings that `resampling` draws; vectors
-of features have the `frechet_distance` and the `kernel_distance`, whole showers their `neighbours`; `judge` asks a trained
-classifier; `amplification` asks whether a generated sample knows more than its training showers.
+`compare_points` and `compare_lines` compare two samples in one distribution, in the resamplings
+that `resampling` draws; vectors of features have the `frechet_distance` and the `kernel_distance`,
+whole showers their `neighbours`; `judge` asks a trained classifier; `amplification` asks whether a
+generated sample knows more than its training showers.
 """
 
 __all__ = [
@@ -44,7 +45,15 @@ __all__ = [
 
 from caloforge.metrics.amplification import Amplification, amplification
 from caloforge.metrics.binning import Bins
-from caloforge.metrics.classifiers import DEFAULT_JUDGES, JUDGES, Judge, Judgement, area, judge, judges_for
+from caloforge.metrics.classifiers import (
+    DEFAULT_JUDGES,
+    JUDGES,
+    Judge,
+    Judgement,
+    area,
+    judge,
+    judges_for,
+)
 from caloforge.metrics.correlations import correlation_distance, layer_correlation
 from caloforge.metrics.distances import (
     Batched,

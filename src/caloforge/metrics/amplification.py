@@ -1,38 +1,44 @@
-r"""Statistical amplification: do many generated showers know more than the few real ones that the generator was trained on?
+r"""Statistical amplification: do many generated showers know more than the few real ones that the
+generator was trained on?
 
-The question and the method are those of Butter et al., 'GANplifying event samples' (SciPost Phys. 10 (2021) 139,
-arXiv:2008.06545), for one observable. A large sample of the full simulation, *independent* of the training sample, stands for the
-truth: T showers cut into q bins of equal content, with contents :math:`t_j` (1/q each, but for ties). A sample of n showers with
-contents :math:`m_j` is away from it by
+The question and the method are those of Butter et al., 'GANplifying event samples' (SciPost Phys.
+10 (2021) 139, arXiv:2008.06545), for one observable. A large sample of the full simulation,
+*independent* of the training sample, stands for the truth: T showers cut into q bins of equal
+content, with contents :math:`t_j` (1/q each, but for ties). A sample of n showers with contents
+:math:`m_j` is away from it by
 
 .. math:: D = \sum_j \frac{(m_j - t_j)^2}{t_j} - \frac{q - 1}{T}, \qquad
           \mathrm E\,D = \Delta + \frac1n \sum_j \frac{g_j (1 - g_j)}{t_j}, \quad
           \Delta = \sum_j \frac{(g_j - p_j)^2}{t_j},
 
-for a law with contents :math:`g_j` where the truth has :math:`p_j`: of :math:`m_j` and of :math:`t_j` one expects the variances
-:math:`g_j (1 - g_j) / n` and :math:`p_j (1 - p_j) / T`, and the last, :math:`(q - 1) / T` in the sum, is subtracted. (With equal
-bins D is q times the sum of squares of the paper.) For real showers :math:`\Delta = 0` and :math:`\mathrm E\,D = (q - 1) / n`.
+for a law with contents :math:`g_j` where the truth has :math:`p_j`: of :math:`m_j` and of
+:math:`t_j` one expects the variances :math:`g_j (1 - g_j) / n` and :math:`p_j (1 - p_j) / T`, and
+the last, :math:`(q - 1) / T` in the sum, is subtracted. (With equal bins D is q times the sum of
+squares of the paper.) For real showers :math:`\Delta = 0` and :math:`\mathrm E\,D = (q - 1) / n`.
 So a sample at D is worth
 
 .. math:: N_\mathrm{eq} = \frac{q - 1}{D}
 
-real showers, and the *amplification factor* is :math:`N_\mathrm{eq} / N_\mathrm{train}`. Of M generated showers, the mean of D
-over all subsamples of n is, without drawing any,
+real showers, and the *amplification factor* is :math:`N_\mathrm{eq} / N_\mathrm{train}`. Of M
+generated showers, the mean of D over all subsamples of n is, without drawing any,
 
 .. math:: D(n) = D(M) + \frac{1}{M - 1} \Big(\frac Mn - 1\Big) \sum_j \frac{m_j (1 - m_j)}{t_j} ,
 
-which falls to an unbiased estimate of :math:`\Delta` for :math:`n \to \infty`: the generator's own error, which no number of
-generated showers mends. There the factor has its *plateau*.
+which falls to an unbiased estimate of :math:`\Delta` for :math:`n \to \infty`: the generator's own
+error, which no number of generated showers mends. There the factor has its *plateau*.
 
-Errors are standard deviations over replicas of both samples, drawn from the contents :math:`t_j` and :math:`t_j + s (m_j - t_j)`,
-where :math:`s^2` is the share of D(M) that is not noise: drawn from :math:`m_j` themselves they would count the noise twice.
-Weights enter by the effective sizes :math:`(\sum w)^2 / \sum w^2`.
+Errors are standard deviations over replicas of both samples, drawn from the contents :math:`t_j`
+and :math:`t_j + s (m_j - t_j)`, where :math:`s^2` is the share of D(M) that is not noise: drawn
+from :math:`m_j` themselves they would count the noise twice. Weights enter by the effective sizes
+:math:`(\sum w)^2 / \sum w^2`.
 
-What the number does not mean: it holds for this observable in these bins, not for tails within a bin, nor for correlations. A
-factor above 1 is no information out of nothing: smoothness and symmetries put into the generator stand in for data. It says
-nothing about a generator's systematic error where the training sample, too, is wrong. One D of n real showers scatters by
-:math:`\sqrt{2 / (q - 1)}`, a third for q = 20, and so does the factor of a single training. And samples that share their incident
-energies are no independent samples: a part of the noise is missing in D then, and the factor is too large.
+What the number does not mean: it holds for this observable in these bins, not for tails within a
+bin, nor for correlations. A factor above 1 is no information out of nothing: smoothness and
+symmetries put into the generator stand in for data. It says nothing about a generator's systematic
+error where the training sample, too, is wrong. One D of n real showers scatters by
+:math:`\sqrt{2 / (q - 1)}`, a third for q = 20, and so does the factor of a single training. And
+samples that share their incident energies are no independent samples: a part of the noise is
+missing in D then, and the factor is too large.
 """
 
 __all__ = ["Amplification", "amplification"]
@@ -61,13 +67,16 @@ class Amplification:
         sizes: The numbers n of generated showers, with shape (K); the last is that of all.
         distance: D(n), the noise of the truth subtracted, with shape (K).
         distance_error: Its standard deviation.
-        equivalent: The number of real showers at that distance, with shape (K); a lower bound where ``bounded``.
+        equivalent: The number of real showers at that distance, with shape (K); a lower bound where
+            ``bounded``.
         equivalent_error: Its standard deviation; 0 where it is a bound.
-        bounded: Whether D(n) is less than its error, so that the truth is too small to tell more than a bound, with shape (K).
+        bounded: Whether D(n) is less than its error, so that the truth is too small to tell more
+            than a bound, with shape (K).
         training_size: The effective number of training showers.
         training_distance: D of the training sample.
         training_distance_error: Its standard deviation, that of one sample of so many real showers.
-        plateau: The factor of infinitely many generated showers; None if the generator's own error cannot be told from 0.
+        plateau: The factor of infinitely many generated showers; None if the generator's own error
+            cannot be told from 0.
         plateau_error: Its standard deviation; None with it.
     """
 
@@ -134,22 +143,27 @@ def amplification(
     """Compare generated showers with real ones by one observable.
 
     Arguments:
-        truth: The values of a large sample of the full simulation that the training did not see, with shape (T).
+        truth: The values of a large sample of the full simulation that the training did not see,
+            with shape (T).
         training: The values of the training sample, with shape (N).
         generated: The values of the generated showers, with shape (M).
         weights: The weights of truth, training and generated showers, at least 0; None for 1 each.
         quantiles: The number q of bins, at least 2.
-        sizes: Numbers n of generated showers, from 1 to M; None for ten from a tenth of the training sample. M itself is
-            always added.
+        sizes: Numbers n of generated showers, from 1 to M; None for ten from a tenth of the
+            training sample. M itself is always added.
         replicas: The number of replicas for the errors, at least 2.
         seed: The seed; the same seed gives the same errors.
 
     Raises:
-        ShowerValueError: A sample has fewer than 2 values or one that is not finite, the truth is one value only or smaller than
-            the number of bins, weights do not fit or sum to 0, or a number is out of range.
+        ShowerValueError: A sample has fewer than 2 values or one that is not finite, the truth is
+            one value only or smaller than the number of bins, weights do not fit or sum to 0, or a
+            number is out of range.
     """
     samples = {"truth": truth, "training": training, "generated": generated}
-    weighted = {name: _weights(name, values, given) for (name, values), given in zip(samples.items(), weights, strict=True)}
+    weighted = {
+        name: _weights(name, values, given)
+        for (name, values), given in zip(samples.items(), weights, strict=True)
+    }
     _check(samples, quantiles, replicas)
     edges = _edges(truth, weighted["truth"], quantiles)
     real, known, made = (_binned(values, weighted[name], edges) for name, values in samples.items())
@@ -158,7 +172,12 @@ def amplification(
 
 
 def _compared(
-    truth: _Binned, training: _Binned, made: _Binned, sizes: np.ndarray, rng: np.random.Generator, replicas: int
+    truth: _Binned,
+    training: _Binned,
+    made: _Binned,
+    sizes: np.ndarray,
+    rng: np.random.Generator,
+    replicas: int,
 ) -> Amplification:
     distance, error = _distances(truth, made, np.append(sizes, np.inf), rng, replicas)
     own, own_error = _distances(truth, training, np.array([float(training.n)]), rng, replicas)
@@ -180,13 +199,18 @@ def _compared(
     )
 
 
-def _weights(name: str, values: np.ndarray, given: Sequence[float] | np.ndarray | None) -> Float[np.ndarray, " n"]:
+def _weights(
+    name: str, values: np.ndarray, given: Sequence[float] | np.ndarray | None
+) -> Float[np.ndarray, " n"]:
     if given is None:
         return np.ones(len(values))
     weights = np.asarray(given, dtype=np.float64)
-    if weights.shape != values.shape or not (np.isfinite(weights).all() and (weights >= 0).all() and weights.sum() > 0):
+    if weights.shape != values.shape or not (
+        np.isfinite(weights).all() and (weights >= 0).all() and weights.sum() > 0
+    ):
         msg = (
-            f"amplification: the weights of the {name} sample have shape {weights.shape}: expected {values.shape} finite numbers "
+            f"amplification: the weights of the {name} sample have shape {weights.shape}: "
+            f"expected {values.shape} finite numbers "
             f"of at least 0 with a positive sum"
         )
         raise ShowerValueError(msg)
@@ -197,11 +221,15 @@ def _check(samples: dict[str, np.ndarray], quantiles: int, replicas: int) -> Non
     for name, values in samples.items():
         bad = int((~np.isfinite(values)).sum())
         if len(values) < 2 or bad:
-            msg = f"amplification: {len(values)} values of the {name} sample, {bad} not finite: expected at least 2, all finite"
+            msg = (
+                f"amplification: {len(values)} values of the {name} sample, {bad} not finite: "
+                "expected at least 2, all finite"
+            )
             raise ShowerValueError(msg)
     if not 2 <= quantiles <= len(samples["truth"]) or replicas < 2:
         msg = (
-            f"amplification: {quantiles} quantiles and {replicas} replicas for {len(samples['truth'])} showers of the truth: "
+            f"amplification: {quantiles} quantiles and {replicas} replicas for "
+            f"{len(samples['truth'])} showers of the truth: "
             f"expected at least 2 of each, and no more quantiles than showers"
         )
         raise ShowerValueError(msg)
@@ -215,7 +243,10 @@ def _edges(truth: np.ndarray, weights: Float[np.ndarray, " truth"], quantiles: i
     edges: np.ndarray = np.unique(truth[order][np.searchsorted(share, wanted * (1 - 1e-12))])
     edges = edges[edges < truth[weights > 0].max()]
     if len(edges) == 0:
-        msg = f"amplification: all {len(truth)} values of the truth fall into one bin: expected an observable that varies"
+        msg = (
+            f"amplification: all {len(truth)} values of the truth fall into one bin: expected an "
+            "observable that varies"
+        )
         raise ShowerValueError(msg)
     return edges
 
@@ -228,23 +259,40 @@ def _binned(values: np.ndarray, weights: Float[np.ndarray, " n"], edges: np.ndar
 
 def _sizes(asked: Sequence[int] | None, training: int, generated: int) -> Int[np.ndarray, " sizes"]:
     if asked is None:
-        asked = np.geomspace(max(1, min(training, generated) // 10), generated, _SIZES).round().astype(int).tolist()
+        asked = (
+            np.geomspace(max(1, min(training, generated) // 10), generated, _SIZES)
+            .round()
+            .astype(int)
+            .tolist()
+        )
     if min(asked, default=1) < 1 or max(asked, default=1) > generated:
-        msg = f"amplification: sizes from {min(asked)} to {max(asked)}, expected from 1 to the {generated} generated showers"
+        msg = (
+            f"amplification: sizes from {min(asked)} to {max(asked)}, expected from 1 to the "
+            f"{generated} generated showers"
+        )
         raise ShowerValueError(msg)
     return np.unique([*asked, generated])
 
 
 def _distances(
-    truth: _Binned, sample: _Binned, sizes: Float[np.ndarray, " sizes"], rng: np.random.Generator, replicas: int
+    truth: _Binned,
+    sample: _Binned,
+    sizes: Float[np.ndarray, " sizes"],
+    rng: np.random.Generator,
+    replicas: int,
 ) -> tuple[Float[np.ndarray, " sizes"], Float[np.ndarray, " sizes"]]:
     """D(n) for each n, infinity included, and its standard deviation."""
     t, m, noise = truth.contents, sample.contents, (len(truth.contents) - 1) / truth.effective
-    scale = (np.concatenate([sizes, [sample.n, np.inf]]) ** -1 * sample.n - 1) / max(sample.effective - 1, 1.0)
+    scale = (np.concatenate([sizes, [sample.n, np.inf]]) ** -1 * sample.n - 1) / max(
+        sample.effective - 1, 1.0
+    )
     found = _curve(m[None], t[None], t, scale)[0] - noise
     whole, own = found[-2] + noise, found[-1]
     share = np.clip(own / whole, 0, 1) if whole > 0 else 0.0
-    replica = _drawn(rng, t + np.sqrt(share) * (m - t), sample, replicas), _drawn(rng, t, truth, replicas)
+    replica = (
+        _drawn(rng, t + np.sqrt(share) * (m - t), sample, replicas),
+        _drawn(rng, t, truth, replicas),
+    )
     return found[:-2], np.std(_curve(*replica, t, scale[:-2]), axis=0, ddof=1)
 
 

@@ -1,4 +1,6 @@
-"""Bins for histograms: where they lie is decided on the full simulation alone, by a *rule* from its values to bins."""
+"""Bins for histograms: where they lie is decided on the full simulation alone, by a *rule* from its
+values to bins.
+"""
 
 __all__ = ["Bins", "Rule", "each_position", "equal_bins", "up_to_largest"]
 
@@ -42,7 +44,9 @@ Rule = Callable[[Real[np.ndarray, " n"]], Bins]
 
 
 def equal_bins(values: Real[np.ndarray, " n"]) -> Bins:
-    """50 bins of equal width that hold 99.8 % of the values, or one a whole number where that is fewer; and two beyond them."""
+    """50 bins of equal width that hold 99.8 % of the values, or one a whole number where that is
+    fewer; and two beyond them.
+    """
     low, high = map(float, np.quantile(values, [_TAIL, 1 - _TAIL]))
     if np.issubdtype(values.dtype, np.integer):
         width = -(-int(high - low + 1) // BINS)
@@ -52,8 +56,12 @@ def equal_bins(values: Real[np.ndarray, " n"]) -> Bins:
     return Bins(np.linspace(low, high, BINS + 1))
 
 
-def up_to_largest(low: float, values: Real[np.ndarray, " n"], edges: int) -> Float[np.ndarray, " edges"]:
-    """Edges of equal ratio from a positive low one to the largest value, which the last bin holds whatever the rounding."""
+def up_to_largest(
+    low: float, values: Real[np.ndarray, " n"], edges: int
+) -> Float[np.ndarray, " edges"]:
+    """Edges of equal ratio from a positive low one to the largest value, which the last bin holds
+    whatever the rounding.
+    """
     high = max(float(values.max()), np.nextafter(low, np.inf))
     made = np.logspace(np.log10(low), np.log10(high), edges)
     return np.append(made[:-1], max(made[-1], high)).astype(np.float64)

@@ -1,14 +1,16 @@
-r"""Linear correlations between the layers of a shower: does a candidate share its energy among them as the full simulation does?
+r"""Linear correlations between the layers of a shower: does a candidate share its energy among them
+as the full simulation does?
 
-Of a sample of showers with values :math:`v_{il}` (the energy of layer l in shower i, say) and weights :math:`w_i`, the matrix of
-Pearson's coefficients is
+Of a sample of showers with values :math:`v_{il}` (the energy of layer l in shower i, say) and
+weights :math:`w_i`, the matrix of Pearson's coefficients is
 
 .. math:: C_{lm} = \frac{\sum_i w_i (v_{il} - \bar v_l)(v_{im} - \bar v_m)}
           {\sqrt{\sum_i w_i (v_{il} - \bar v_l)^2 \sum_i w_i (v_{im} - \bar v_m)^2}} ,
 
-with weighted means :math:`\bar v`. A layer that does not vary, an empty one for instance, has no correlation: its coefficients
-are set to 0, and to 1 with itself. Two samples are :math:`\frac{2}{L (L - 1)} \sum_{l<m} |C_{lm} - C'_{lm}|` apart, the mean
-difference over the pairs of L layers. For equal laws it falls as the root of the inverse sample size: order 1/2.
+with weighted means :math:`\bar v`. A layer that does not vary, an empty one for instance, has no
+correlation: its coefficients are set to 0, and to 1 with itself. Two samples are
+:math:`\frac{2}{L (L - 1)} \sum_{l<m} |C_{lm} - C'_{lm}|` apart, the mean difference over the pairs
+of L layers. For equal laws it falls as the root of the inverse sample size: order 1/2.
 """
 
 __all__ = ["correlation_distance", "layer_correlation"]
@@ -27,7 +29,9 @@ CONSTANT = 1e-12
 Values = Float[np.ndarray, "showers layers"]
 
 
-def layer_correlation(values: Values, weights: Float[np.ndarray, " showers"]) -> Float[np.ndarray, "layers layers"]:
+def layer_correlation(
+    values: Values, weights: Float[np.ndarray, " showers"]
+) -> Float[np.ndarray, "layers layers"]:
     """The matrix of weighted correlations C of the module's head, with shape (L, L), in [-1, 1].
 
     Arguments:
@@ -45,18 +49,21 @@ def layer_correlation(values: Values, weights: Float[np.ndarray, " showers"]) ->
 
 
 def correlation_distance(
-    full: Float[np.ndarray, "n layers"], candidate: Float[np.ndarray, "m layers"], resampling: Resampling
+    full: Float[np.ndarray, "n layers"],
+    candidate: Float[np.ndarray, "m layers"],
+    resampling: Resampling,
 ) -> Score:
     """The mean absolute difference of the correlations between two layers, of order 1/2, in [0, 2].
 
     Arguments:
-        full: The values of the layers in the full simulation, finite, with shape (N, L), L at least 2.
+        full: The values of the layers in the full simulation, finite, with shape (N, L), L at least
+            2.
         candidate: Those in the candidate, with shape (M, L).
         resampling: The weights of both samples.
 
     Raises:
-        ShowerValueError: There are fewer than two layers, a value is not finite, or a sample has not as many rows as the
-            resampling has showers.
+        ShowerValueError: There are fewer than two layers, a value is not finite, or a sample has
+            not as many rows as the resampling has showers.
     """
     require_rows(full, candidate, resampling)
     _check(full, candidate)
@@ -76,11 +83,15 @@ def _check(full: Float[np.ndarray, "n layers"], candidate: Float[np.ndarray, "m 
         raise ShowerValueError(msg)
 
 
-def _upper(values: Values, weights: Float[np.ndarray, "times showers"]) -> Float[np.ndarray, "times pairs"]:
+def _upper(
+    values: Values, weights: Float[np.ndarray, "times showers"]
+) -> Float[np.ndarray, "times pairs"]:
     """The coefficients of the pairs l < m, for each set of weights."""
     pairs = np.triu_indices(values.shape[1], 1)
     return np.stack([layer_correlation(values, w)[pairs] for w in weights])
 
 
-def _distances(a: Float[np.ndarray, "times pairs"], b: Float[np.ndarray, "times pairs"]) -> Float[np.ndarray, " times"]:
+def _distances(
+    a: Float[np.ndarray, "times pairs"], b: Float[np.ndarray, "times pairs"]
+) -> Float[np.ndarray, " times"]:
     return np.asarray(np.abs(a - b).mean(axis=1))

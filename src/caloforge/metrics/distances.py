@@ -1,25 +1,29 @@
 r"""Statistics between two samples on one line: distances and tests of their distributions.
 
-Two laws on a line have distribution functions F and G and, in bins b, shares :math:`f_b` and :math:`g_b`, each summing to 1.
+Two laws on a line have distribution functions F and G and, in bins b, shares :math:`f_b` and
+:math:`g_b`, each summing to 1.
 
 - *Wasserstein distance* of order 1 (earth mover's distance),
 
   .. math:: W = \int |F(x) - G(x)| \, dx ,
 
-  in the unit of the line: the shift that would turn one sample into the other. *Standardised*, it is divided by the standard
-  deviation of the full simulation. `batched_wasserstein` is the protocol of arXiv:2405.20407, figure 9: mean and spread of the
-  standardised distance over disjoint batches.
+  in the unit of the line: the shift that would turn one sample into the other. *Standardised*, it
+  is divided by the standard deviation of the full simulation. `batched_wasserstein` is the protocol
+  of arXiv:2405.20407, figure 9: mean and spread of the standardised distance over disjoint batches.
 - *Separation power* (triangular discrimination), between 0 and 1 for disjoint laws,
 
   .. math:: S = \frac12 \sum_b \frac{(f_b - g_b)^2}{f_b + g_b} ,
 
-  as the CaloChallenge defines it (arXiv:2410.21611). For equal laws its expectation is :math:`\frac{B - 1}{4}(1/N + 1/M)` where
-  the B bins are well populated: the floor; `Score.excess` subtracts it.
-- *Kolmogorov-Smirnov* and :math:`\chi^2` tests: the probability that two samples of one law differ at least so much. The first is
-  that of :math:`\max |F - G|`, for weighted samples with their effective sizes; the second that of
-  :math:`\sum_b (f_b - g_b)^2 / (\sigma^2_{f_b} + \sigma^2_{g_b})` over neighbouring bins joined until each holds ten showers of
-  both samples together. Both hold for independent showers with one value each: where the samples share their incident energies,
-  p-values of energy-like observables are too large, and cells of one shower or profiles have none.
+  as the CaloChallenge defines it (arXiv:2410.21611). For equal laws its expectation is
+  :math:`\frac{B - 1}{4}(1/N + 1/M)` where the B bins are well populated: the floor; `Score.excess`
+  subtracts it.
+- *Kolmogorov-Smirnov* and :math:`\chi^2` tests: the probability that two samples of one law differ
+  at least so much. The first is that of :math:`\max |F - G|`, for weighted samples with their
+  effective sizes; the second that of
+  :math:`\sum_b (f_b - g_b)^2 / (\sigma^2_{f_b} + \sigma^2_{g_b})` over neighbouring bins joined
+  until each holds ten showers of both samples together. Both hold for independent showers with one
+  value each: where the samples share their incident energies, p-values of energy-like observables
+  are too large, and cells of one shower or profiles have none.
 
 Errors and floors come from `caloforge.metrics.resampling`; W has order 1/2, S order 1.
 """
@@ -82,7 +86,8 @@ class Comparison:
         ks: The probability of the Kolmogorov-Smirnov test; None where it does not apply.
         chi2: The probability of the chi2 test; None where it does not apply.
         batched: The standardised distance in batches; None where it does not apply.
-        parts: For an observable with several distributions, of which this is the mean, the comparison at each label.
+        parts: For an observable with several distributions, of which this is the mean, the
+            comparison at each label.
     """
 
     distance: Score
@@ -96,7 +101,9 @@ class Comparison:
 
 @dataclass(frozen=True, eq=False)
 class Trio:
-    """The statistics of a `Comparison` before they are summed up, so that those of several distributions can be averaged."""
+    """The statistics of a `Comparison` before they are summed up, so that those of several
+    distributions can be averaged.
+    """
 
     distance: Trials
     standardised: Trials
@@ -107,11 +114,15 @@ class Trio:
     @property
     def comparison(self) -> Comparison:
         """The scores."""
-        return Comparison(self.distance.score, self.standardised.score, self.separation.score, self.ks, self.chi2)
+        return Comparison(
+            self.distance.score, self.standardised.score, self.separation.score, self.ks, self.chi2
+        )
 
     @staticmethod
     def mean(parts: "Sequence[Trio]") -> "Trio":
-        """The mean over several distributions; of the probabilities the least, times their number."""
+        """The mean over several distributions; of the probabilities the least, times
+        their number.
+        """
         return Trio(
             distance=Trials.mean([part.distance for part in parts]),
             standardised=Trials.mean([part.standardised for part in parts]),
@@ -144,7 +155,10 @@ def wasserstein(
     Raises:
         ShowerValueError: The weights of a sample sum to 0.
     """
-    u, v = (np.ones(len(x)) if w is None else w.astype(np.float64) for x, w in ((a, a_weights), (b, b_weights)))
+    u, v = (
+        np.ones(len(x)) if w is None else w.astype(np.float64)
+        for x, w in ((a, a_weights), (b, b_weights))
+    )
     if not min(float(u.sum()), float(v.sum())) > 0:
         msg = "the weights of a sample sum to 0: no distance can be taken"
         raise ShowerValueError(msg)
@@ -156,8 +170,11 @@ def _integral(line: Ranked, difference: Float[np.ndarray, " values"]) -> float:
     return float(np.abs(difference[:-1]) @ np.diff(line.values))
 
 
-def separation_power(full: Real[np.ndarray, "..."], candidate: Real[np.ndarray, "..."]) -> Real[np.ndarray, "..."]:
-    """Separation power of histograms, which need not be normalised, over their last axis; 1 if just one of them is empty.
+def separation_power(
+    full: Real[np.ndarray, "..."], candidate: Real[np.ndarray, "..."]
+) -> Real[np.ndarray, "..."]:
+    """Separation power of histograms, which need not be normalised, over their last axis; 1 if just
+    one of them is empty.
 
     Arguments:
         full: The contents of the bins, at least 0, of the full simulation.
@@ -165,7 +182,9 @@ def separation_power(full: Real[np.ndarray, "..."], candidate: Real[np.ndarray, 
     """
     f, g = _normalised(full), _normalised(candidate)
     both = f + g
-    power = 0.5 * np.divide((f - g) ** 2, both, out=np.zeros_like(both), where=both > 0).sum(axis=-1)
+    power = 0.5 * np.divide((f - g) ** 2, both, out=np.zeros_like(both), where=both > 0).sum(
+        axis=-1
+    )
     return np.where((f.sum(axis=-1) > 0) == (g.sum(axis=-1) > 0), power, 1.0)
 
 
@@ -175,7 +194,8 @@ def ks_probability(
     full_weights: Float[np.ndarray, " n"],
     candidate_weights: Float[np.ndarray, " m"],
 ) -> float:
-    """Probability of the two-sample Kolmogorov-Smirnov test with effective sizes, to some 0.002 (Stephens's approximation).
+    """Probability of the two-sample Kolmogorov-Smirnov test with effective sizes, to some 0.002
+    (Stephens's approximation).
 
     Arguments:
         full: The values of the full simulation, with shape (n).
@@ -220,7 +240,9 @@ def chi2_probability(
 
 
 def _joined(counts: Int[np.ndarray, " _"]) -> Int[np.ndarray, " _"]:
-    """For each bin the number of the joined bin it belongs to; the rest at the end joins the last full one."""
+    """For each bin the number of the joined bin it belongs to; the rest at the end joins the last
+    full one.
+    """
     numbers, number, held = np.zeros(len(counts), dtype=np.int64), 0, 0
     for k, count in enumerate(counts):
         numbers[k] = number
@@ -235,17 +257,26 @@ def _shares(
 ) -> tuple[Float[np.ndarray, " _"], Float[np.ndarray, " _"]]:
     """The share of the weight in each bin, and its variance."""
     total = float(weights.sum())
-    return np.bincount(bins, weights, n_bins) / total, np.bincount(bins, weights**2, n_bins) / total**2
+    return np.bincount(bins, weights, n_bins) / total, np.bincount(
+        bins, weights**2, n_bins
+    ) / total**2
 
 
 def _normalised(masses: Real[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
     """Masses that sum to 1 over the last axis; all 0 if there are none."""
     total = masses.sum(axis=-1, keepdims=True)
-    normalised: Float[np.ndarray, ...] = np.divide(masses, total, out=np.zeros(masses.shape), where=total > 0)
+    normalised: Float[np.ndarray, ...] = np.divide(
+        masses, total, out=np.zeros(masses.shape), where=total > 0
+    )
     return normalised
 
 
-def compare_points(full: Real[np.ndarray, " n"], candidate: Real[np.ndarray, " m"], resampling: Resampling, bins: Bins) -> Trio:
+def compare_points(
+    full: Real[np.ndarray, " n"],
+    candidate: Real[np.ndarray, " m"],
+    resampling: Resampling,
+    bins: Bins,
+) -> Trio:
     """Compare two samples with one value a shower.
 
     Arguments:
@@ -280,7 +311,9 @@ def compare_lines(line: Line, resampling: Resampling, bins: Bins) -> Trio:
         bins: The bins of the separation power, on the line.
     """
     distance, index = _wasserstein(line, resampling), bins.index(line.positions)
-    [contents], [of_candidate] = (histograms(masses, (index, len(bins))) for masses in (line.full, line.candidate))
+    [contents], [of_candidate] = (
+        histograms(masses, (index, len(bins))) for masses in (line.full, line.candidate)
+    )
     return Trio(
         distance=distance,
         standardised=_standardised(distance, _deviation(line.positions, line.full[0])),
@@ -301,7 +334,9 @@ def _wasserstein(line: Line, resampling: Resampling) -> Trials:
 
 
 def _standardised(distance: Trials, deviation: float) -> Trials:
-    """A distance in standard deviations; where the full simulation does not vary at all, in the unit of the line."""
+    """A distance in standard deviations; where the full simulation does not vary at all, in the
+    unit of the line.
+    """
     scale = deviation if deviation > 0 else 1.0
     return Trials(distance.value / scale, distance.replicas / scale, distance.cuts / scale)
 
@@ -319,17 +354,22 @@ def batched_wasserstein(
     *,
     batches: int = 10,
 ) -> Batched:
-    """Standardised Wasserstein distance over disjoint batches, as arXiv:2405.20407, figure 9, with 10 batches of 10,000.
+    """Standardised Wasserstein distance over disjoint batches, as arXiv:2405.20407, figure 9, with
+    10 batches of 10,000.
 
     Arguments:
         full: The values of the full simulation, with shape (n).
         candidate: The values of the candidate, with shape (m).
         full_weights: The weights, with shape (n).
         candidate_weights: The weights, with shape (m).
-        batches: The number of batches, at least 2, at most the number of showers of the smaller sample.
+        batches: The number of batches, at least 2, at most the number of showers of the smaller
+            sample.
     """
     size = min(len(full), len(candidate)) // batches
     scale = _deviation(full.astype(np.float64), full_weights) or 1.0
     parts = [slice(k * size, (k + 1) * size) for k in range(batches)]
-    found = [wasserstein(full[p], candidate[p], full_weights[p], candidate_weights[p]) / scale for p in parts]
+    found = [
+        wasserstein(full[p], candidate[p], full_weights[p], candidate_weights[p]) / scale
+        for p in parts
+    ]
     return Batched(float(np.mean(found)), float(np.std(found, ddof=1)), batches, size)

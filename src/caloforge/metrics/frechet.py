@@ -1,20 +1,26 @@
-r"""The Fréchet physics distance (FPD): how far two samples are in the means and covariances of their features.
+r"""The Fréchet physics distance (FPD): how far two samples are in the means and covariances of
+their features.
 
-The features x of a shower, for the CaloChallenge its high-level ones, are divided by the largest :math:`|x|` in the full
-simulation (by 1 where that is 0). With mean :math:`\mu` and covariance C of each sample, all showers counted with their weights,
+The features x of a shower, for the CaloChallenge its high-level ones, are divided by the largest
+:math:`|x|` in the full simulation (by 1 where that is 0). With mean :math:`\mu` and covariance C of
+each sample, all showers counted with their weights,
 
-.. math:: d^2 = |\mu - \mu'|^2 + \mathrm{tr}\,C + \mathrm{tr}\,C' - 2\,\mathrm{tr}\,(C^{1/2} C' C^{1/2})^{1/2} ,
+.. math:: d^2 = |\mu - \mu'|^2 + \mathrm{tr}\,C + \mathrm{tr}\,C' - 2\,\mathrm{tr}\,(C^{1/2} C'
+          C^{1/2})^{1/2} ,
 
-the squared Wasserstein distance of order 2 between Gaussians of these moments (Kansal et al., arXiv:2211.10295, eq. 2). With any
-factors :math:`C = L L^T`, :math:`C' = L' L'^T` the last trace is the sum of the singular values of :math:`L^T L'`, which needs no
-inverse and no root of a product: constant features and samples with fewer showers than features are as good as others.
+the squared Wasserstein distance of order 2 between Gaussians of these moments (Kansal et al.,
+arXiv:2211.10295, eq. 2). With any factors :math:`C = L L^T`, :math:`C' = L' L'^T` the last trace is
+the sum of the singular values of :math:`L^T L'`, which needs no inverse and no root of a product:
+constant features and samples with fewer showers than features are as good as others.
 
-*The published protocol* (jetnet 0.2.5) draws batches of m showers with replacement, m from 10,000 to 50,000 in the challenge, and
-extrapolates the distance linearly in 1/m to infinite m. There the moments of a batch are those of the sample it is drawn from, so
-the limit is the distance above of the two samples as they are; `frechet_distance` takes it at once and without the noise of the
-batches, `extrapolated_frechet_distance` draws the batches of the protocol one by one. Neither removes the noise of a
-finite sample: equal laws are a distance of order (1/N + 1/M) apart, which is the floor. The replicas of the bootstrap carry that
-noise twice and lie above the value; only their spread is used.
+*The published protocol* (jetnet 0.2.5) draws batches of m showers with replacement, m from 10,000
+to 50,000 in the challenge, and extrapolates the distance linearly in 1/m to infinite m. There the
+moments of a batch are those of the sample it is drawn from, so the limit is the distance above of
+the two samples as they are; `frechet_distance` takes it at once and without the noise of the
+batches, `extrapolated_frechet_distance` draws the batches of the protocol one by one. Neither
+removes the noise of a finite sample: equal laws are a distance of order (1/N + 1/M) apart, which is
+the floor. The replicas of the bootstrap carry that noise twice and lie above the value; only their
+spread is used.
 """
 
 __all__ = ["extrapolated_frechet_distance", "frechet_distance", "normalised"]
@@ -42,7 +48,9 @@ Weights = Float[np.ndarray, " showers"]
 
 
 def frechet_distance(
-    full: Float[np.ndarray, "n features"], candidate: Float[np.ndarray, "m features"], resampling: Resampling
+    full: Float[np.ndarray, "n features"],
+    candidate: Float[np.ndarray, "m features"],
+    resampling: Resampling,
 ) -> Score:
     """The Fréchet physics distance, squared as is the custom, of order 1.
 
@@ -55,12 +63,15 @@ def frechet_distance(
         The distance d^2 of the module's head, without unit.
 
     Raises:
-        ShowerValueError: A feature is not finite, or a sample has not as many rows as the resampling has showers.
+        ShowerValueError: A feature is not finite, or a sample has not as many rows as the
+            resampling has showers.
     """
     require_rows(full, candidate, resampling)
     x, y = normalised(full, candidate)
     few = resampling.first(TIMES)
-    return few.score(lambda a, b: _distances(x, a, y, b), lambda a, b: _distances(x, a, x, b), order=1)
+    return few.score(
+        lambda a, b: _distances(x, a, y, b), lambda a, b: _distances(x, a, x, b), order=1
+    )
 
 
 def extrapolated_frechet_distance(
@@ -73,9 +84,11 @@ def extrapolated_frechet_distance(
     batches: int = 20,
     seed: int = 42,
 ) -> tuple[float, float]:
-    """The published protocol to the letter: growing batches, extrapolated; the same seed draws the batches of jetnet 0.2.5.
+    """The published protocol to the letter: growing batches, extrapolated; the same seed draws the
+    batches of jetnet 0.2.5.
 
-    It serves to compare with published numbers; `frechet_distance` is its limit, without the noise of the batches.
+    It serves to compare with published numbers; `frechet_distance` is its limit, without the noise
+    of the batches.
 
     Arguments:
         full: The features of the full simulation, finite, with shape (N, F).
@@ -95,15 +108,21 @@ def extrapolated_frechet_distance(
     x, y = normalised(full, candidate)
     rng = np.random.default_rng(seed)
     sizes = (1 / np.linspace(1 / least, 1 / most, points)).astype(np.int32)
-    means = [np.mean([_batch_distance(rng, x, y, size) for _ in range(batches)]) for size in sizes.tolist()]
-    (limit, _), covariance = curve_fit(lambda x, a, b: a + b * x, 1 / sizes, means, bounds=([0, 0], [np.inf, np.inf]))
+    means = [
+        np.mean([_batch_distance(rng, x, y, size) for _ in range(batches)])
+        for size in sizes.tolist()
+    ]
+    (limit, _), covariance = curve_fit(
+        lambda x, a, b: a + b * x, 1 / sizes, means, bounds=([0, 0], [np.inf, np.inf])
+    )
     return float(limit), float(np.sqrt(covariance[0, 0]))
 
 
 def normalised(
     full: Float[np.ndarray, "n features"], candidate: Float[np.ndarray, "m features"]
 ) -> tuple[Float[np.ndarray, "n features"], Float[np.ndarray, "m features"]]:
-    """Both samples divided by the largest absolute value of each feature in the full simulation, by 1 where that is 0.
+    """Both samples divided by the largest absolute value of each feature in the full simulation, by
+    1 where that is 0.
 
     Raises:
         ShowerValueError: A feature is not finite.
@@ -111,7 +130,10 @@ def normalised(
     for name, sample in (("full simulation", full), ("candidate", candidate)):
         bad = ~np.isfinite(sample).all(axis=0)
         if bad.any():
-            msg = f"feature {int(np.argmax(bad))} of the {name} is not finite in some shower: expected finite numbers"
+            msg = (
+                f"feature {int(np.argmax(bad))} of the {name} is not finite in some shower: "
+                "expected finite numbers"
+            )
             raise ShowerValueError(msg)
     largest = np.abs(full).max(axis=0)
     scale = np.where(largest > 0, largest, 1.0)
@@ -119,7 +141,9 @@ def normalised(
 
 
 def require_rows(
-    full: Float[np.ndarray, "n features"], candidate: Float[np.ndarray, "m features"], resampling: Resampling
+    full: Float[np.ndarray, "n features"],
+    candidate: Float[np.ndarray, "m features"],
+    resampling: Resampling,
 ) -> None:
     """Require one row for each shower of a resampling.
 
@@ -128,13 +152,18 @@ def require_rows(
     """
     expected = (resampling.full.shape[1], resampling.candidate.shape[1])
     if (len(full), len(candidate)) != expected:
-        msg = f"{len(full)} and {len(candidate)} rows of features for {expected[0]} and {expected[1]} showers: expected as many"
+        msg = (
+            f"{len(full)} and {len(candidate)} rows of features for {expected[0]} and "
+            f"{expected[1]} showers: expected as many"
+        )
         raise ShowerValueError(msg)
 
 
 @dataclass(frozen=True, eq=False)
 class _Moments:
-    """Mean, with shape (F); a factor L of the covariance L L^T, with shape (F, F); and the covariance's trace."""
+    """Mean, with shape (F); a factor L of the covariance L L^T, with shape (F, F); and the
+    covariance's trace.
+    """
 
     mean: Float[np.ndarray, " features"]
     factor: Float[np.ndarray, "features features"]
@@ -142,15 +171,27 @@ class _Moments:
 
 
 def _distances(
-    x: Features, x_weights: Float[np.ndarray, "times showers"], y: Others, y_weights: Float[np.ndarray, "times others"]
+    x: Features,
+    x_weights: Float[np.ndarray, "times showers"],
+    y: Others,
+    y_weights: Float[np.ndarray, "times others"],
 ) -> Float[np.ndarray, " times"]:
-    return np.array([_distance(_moments(x, a), _moments(y, b)) for a, b in zip(x_weights, y_weights, strict=True)])
+    return np.array(
+        [
+            _distance(_moments(x, a), _moments(y, b))
+            for a, b in zip(x_weights, y_weights, strict=True)
+        ]
+    )
 
 
 def _batch_distance(rng: np.random.Generator, x: Features, y: Others, size: int) -> float:
     """The distance between two batches, with covariances of divisor size - 1."""
-    counts = [np.bincount(rng.choice(len(z), size=size), minlength=len(z)).astype(float) for z in (x, y)]
-    return _distance(*(_moments(z, c, size / (size - 1)) for z, c in zip((x, y), counts, strict=True)))
+    counts = [
+        np.bincount(rng.choice(len(z), size=size), minlength=len(z)).astype(float) for z in (x, y)
+    ]
+    return _distance(
+        *(_moments(z, c, size / (size - 1)) for z, c in zip((x, y), counts, strict=True))
+    )
 
 
 def _distance(a: _Moments, b: _Moments) -> float:

@@ -1,27 +1,36 @@
-r"""The kernel physics distance (KPD): the squared maximum mean discrepancy of two samples for a polynomial kernel.
+r"""The kernel physics distance (KPD): the squared maximum mean discrepancy of two samples for a
+polynomial kernel.
 
-On the F features of a shower, scaled as in `caloforge.metrics.frechet`, the kernel and the discrepancy of two laws P and Q are
+On the F features of a shower, scaled as in `caloforge.metrics.frechet`, the kernel and the
+discrepancy of two laws P and Q are
 
-.. math:: k(x, y) = (x \cdot y / F + 1)^4 , \qquad \mathrm{MMD}^2 = E\,k(x, x') + E\,k(y, y') - 2\,E\,k(x, y) ,
+.. math:: k(x, y) = (x \cdot y / F + 1)^4 , \qquad
+          \mathrm{MMD}^2 = E\,k(x, x') + E\,k(y, y') - 2\,E\,k(x, y) ,
 
-x, x' from P and y, y' from Q, all independent: it sees all moments up to the fourth (Kansal et al., arXiv:2211.10295, eq. 4).
+x, x' from P and y, y' from Q, all independent: it sees all moments up to the fourth (Kansal et al.,
+arXiv:2211.10295, eq. 4).
 
-*The published protocol* (jetnet 0.2.5) draws 10 batches of m showers with replacement from each sample, m = 10,000 in the
-challenge, takes the unbiased estimate over the pairs of different rows of each batch, and reports the median of the batches and
-half of the width between their 16.275 % and 83.725 % quantiles as error. A batch that draws shower i :math:`a_i` times from one
-sample and shower j :math:`b_j` times from the other has, with the kernel matrices K of the samples,
+*The published protocol* (jetnet 0.2.5) draws 10 batches of m showers with replacement from each
+sample, m = 10,000 in the challenge, takes the unbiased estimate over the pairs of different rows of
+each batch, and reports the median of the batches and half of the width between their 16.275 % and
+83.725 % quantiles as error. A batch that draws shower i :math:`a_i` times from one sample and
+shower j :math:`b_j` times from the other has, with the kernel matrices K of the samples,
 
-.. math:: \frac{a^T K_{xx} a - \sum_i a_i K_{ii}}{m (m - 1)} + \frac{b^T K_{yy} b - \sum_j b_j K_{jj}}{m (m - 1)}
+.. math:: \frac{a^T K_{xx} a - \sum_i a_i K_{ii}}{m (m - 1)} + \frac{b^T K_{yy} b - \sum_j b_j
+          K_{jj}}{m (m - 1)}
           - \frac{2 a^T K_{xy} b}{m^2} ,
 
-so that each matrix is computed once, in blocks, for all batches. Value and error are those of the protocol to rounding; the same
-seed draws the same batches. Showers with weights are drawn with probabilities in proportion to them.
+so that each matrix is computed once, in blocks, for all batches. Value and error are those of the
+protocol to rounding; the same seed draws the same batches. Showers with weights are drawn with
+probabilities in proportion to them.
 
-*Floor.* A batch's expectation is the discrepancy :math:`V = (p - q)^T K (p - q)` of the samples themselves, p and q the shares
-of their showers: not 0 for equal laws, but of order :math:`1/N + 1/M`. The batches add noise that depends on m alone. For halves
-of the full simulation, V is scaled to the sizes of the samples, while the noise, the protocol's median less V, is taken as it is:
-the floor is the mean of their sum over the cuts, its error their standard deviations in quadrature. The protocol's error is that
-of the batches only: for samples of fewer than m showers the statistical error of the samples is larger.
+*Floor.* A batch's expectation is the discrepancy :math:`V = (p - q)^T K (p - q)` of the samples
+themselves, p and q the shares of their showers: not 0 for equal laws, but of order
+:math:`1/N + 1/M`. The batches add noise that depends on m alone. For halves of the full simulation,
+V is scaled to the sizes of the samples, while the noise, the protocol's median less V, is taken as
+it is: the floor is the mean of their sum over the cuts, its error their standard deviations in
+quadrature. The protocol's error is that of the batches only: for samples of fewer than m showers
+the statistical error of the samples is larger.
 """
 
 __all__ = ["kernel_distance"]
@@ -61,7 +70,8 @@ def kernel_distance(
     batch_size: int = 10_000,
     seed: int = 42,
 ) -> Score:
-    """The kernel physics distance by the published protocol, with a floor of order 1; it can be negative.
+    """The kernel physics distance by the published protocol, with a floor of order 1; it can be
+    negative.
 
     Arguments:
         full: The features of the full simulation, finite, with shape (N, F).
@@ -74,13 +84,18 @@ def kernel_distance(
         The median over the batches, without unit, with the error of the protocol.
 
     Raises:
-        ShowerValueError: A feature is not finite, or a sample has not as many rows as the resampling has showers.
+        ShowerValueError: A feature is not finite, or a sample has not as many rows as the
+            resampling has showers.
     """
     require_rows(full, candidate, resampling)
     x, y = normalised(full, candidate)
-    batches = _discrepancies(x, y, *_batches(resampling.full[0], resampling.candidate[0], batch_size, seed), batch_size)
+    batches = _discrepancies(
+        x, y, *_batches(resampling.full[0], resampling.candidate[0], batch_size, seed), batch_size
+    )
     floor, floor_error = _floor(x, resampling, batch_size, seed)
-    return Score(float(np.median(batches)), float(iqr(batches, rng=QUANTILES) / 2), floor, floor_error)
+    return Score(
+        float(np.median(batches)), float(iqr(batches, rng=QUANTILES) / 2), floor, floor_error
+    )
 
 
 def _batches(
@@ -95,14 +110,18 @@ def _batches(
     return first, second
 
 
-def _draw(rng: np.random.Generator, weights: Float[np.ndarray, " rows"], size: int) -> Float[np.ndarray, " rows"]:
+def _draw(
+    rng: np.random.Generator, weights: Float[np.ndarray, " rows"], size: int
+) -> Float[np.ndarray, " rows"]:
     """Counts of the showers drawn; equal weights draw the numbers that the published code draws."""
     equal = bool((weights == weights[0]).all())
     chosen = rng.choice(len(weights), size=size, p=None if equal else weights / weights.sum())
     return np.bincount(chosen, minlength=len(weights)).astype(np.float64)
 
 
-def _discrepancies(x: Rows, y: Others, a: Counts, b: OtherCounts, size: int) -> Float[np.ndarray, " times"]:
+def _discrepancies(
+    x: Rows, y: Others, a: Counts, b: OtherCounts, size: int
+) -> Float[np.ndarray, " times"]:
     """The unbiased squared discrepancy of each batch."""
     within = _pairs(x, a) + _pairs(y, b)
     return np.asarray(within / (size * (size - 1)) - 2 * _mixed_form(x, y, a, b) / size**2)
@@ -114,7 +133,9 @@ def _pairs(x: Rows, a: Counts) -> Float[np.ndarray, " times"]:
 
 
 def _form(x: Rows, a: Counts) -> Float[np.ndarray, " times"]:
-    """The quadratic forms a^T K a, from the blocks on and right of the diagonal of the symmetric K."""
+    """The quadratic forms a^T K a, from the blocks on and right of the diagonal of the
+    symmetric K.
+    """
     total = np.zeros(len(a))
     for start, stop in _blocks(len(x), len(x)):
         k = _kernel(x[start:stop], x[start:])
@@ -126,7 +147,10 @@ def _form(x: Rows, a: Counts) -> Float[np.ndarray, " times"]:
 
 def _mixed_form(x: Rows, y: Others, a: Counts, b: OtherCounts) -> Float[np.ndarray, " times"]:
     """The forms a^T K b."""
-    parts = (np.einsum("ti,it->t", a[:, i:j], _kernel(x[i:j], y) @ b.T) for i, j in _blocks(len(x), len(y)))
+    parts = (
+        np.einsum("ti,it->t", a[:, i:j], _kernel(x[i:j], y) @ b.T)
+        for i, j in _blocks(len(x), len(y))
+    )
     return np.asarray(np.sum(list(parts), axis=0))
 
 
@@ -149,7 +173,9 @@ def _blocks(rows: int, columns: int) -> list[tuple[int, int]]:
 
 
 def _floor(x: Rows, resampling: Resampling, size: int, seed: int) -> tuple[float, float]:
-    """Mean and standard deviation of the statistic of two samples of the full simulation, of the sizes of both samples."""
+    """Mean and standard deviation of the statistic of two samples of the full simulation, of the
+    sizes of both samples.
+    """
     rng = np.random.default_rng(seed)
     rows = rng.permutation(len(x))[:THIN] if len(x) > THIN else np.arange(len(x))
     halves = [h[:CUTS, rows] for h in resampling.halves]
@@ -165,8 +191,13 @@ def _halves(
 ) -> tuple[Float[np.ndarray, " cuts"], Float[np.ndarray, " cuts"]]:
     """The discrepancy of the halves of each cut, and what the batches of the protocol add to it."""
     p, q = (h / h.sum(axis=1, keepdims=True) for h in halves)
-    a, b = (rng.multinomial(size, np.repeat(share, BATCHES, axis=0)).astype(np.float64) for share in (p, q))
-    aa, bb, difference, limits = np.split(_form(x, np.concatenate([a, b, a - b, p - q])), np.cumsum([len(a)] * 3))
+    a, b = (
+        rng.multinomial(size, np.repeat(share, BATCHES, axis=0)).astype(np.float64)
+        for share in (p, q)
+    )
+    aa, bb, difference, limits = np.split(
+        _form(x, np.concatenate([a, b, a - b, p - q])), np.cumsum([len(a)] * 3)
+    )
     within = (aa + bb - (a + b) @ _diagonal(x)) / (size * (size - 1))
     batches = within - (aa + bb - difference) / size**2
     return limits, np.median(batches.reshape(-1, BATCHES), axis=1) - limits

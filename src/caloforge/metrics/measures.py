@@ -1,21 +1,25 @@
 r"""Samples as masses on a line: what distances between distributions are taken of.
 
-A *line* is an increasing list of positions :math:`x_p` that two samples have in common; a sample puts mass on each. For T sets of
-weights of its showers at once (`caloforge.metrics.resampling`), with :math:`c_{ip} \ge 0` what shower i puts on position p,
+A *line* is an increasing list of positions :math:`x_p` that two samples have in common; a sample
+puts mass on each. For T sets of weights of its showers at once (`caloforge.metrics.resampling`),
+with :math:`c_{ip} \ge 0` what shower i puts on position p,
 
 .. math:: m_{tp} = \sum_i w_{ti} c_{ip} ,
 
 so that the cells of one shower stay together in every resampling, and nothing needs sorting again.
 
-- One value a shower: the shower puts 1 on its value. There is one position for each distinct value if there are at most
-  `MOST_POSITIONS` of them; else neighbours in rank are lumped, and the positions are the ends of the lumps, at random: the
-  distribution functions are exact there, and the integral of their difference is unbiased.
-- One value a cell: energies are counted in 16 bits (`encode`), while showers are read. Sign and range of exponents aside
-  such a code is a float with 10 bits of mantissa: from :math:`2^{-20}` MeV (1 eV) up, each energy is rounded to the nearest
-  of 1024 steps an octave, a relative change of at most :math:`2^{-11}` (0.05 %); less than 1 eV counts as 0. A distance moves by
-  at most 0.05 % of the two mean energies, or by :math:`4 \times 10^{-4}` decades, and by much less where both samples are smooth,
-  since both are rounded alike.
-- An energy at each position: the positions are given and the energies are the masses, of both samples.
+- One value a shower: the shower puts 1 on its value. There is one position for each distinct value
+  if there are at most `MOST_POSITIONS` of them; else neighbours in rank are lumped, and the
+  positions are the ends of the lumps, at random: the distribution functions are exact there, and
+  the integral of their difference is unbiased.
+- One value a cell: energies are counted in 16 bits (`encode`), while showers are read. Sign and
+  range of exponents aside such a code is a float with 10 bits of mantissa: from :math:`2^{-20}` MeV
+  (1 eV) up, each energy is rounded to the nearest of 1024 steps an octave, a relative change of at
+  most :math:`2^{-11}` (0.05 %); less than 1 eV counts as 0. A distance moves by at most 0.05 % of
+  the two mean energies, or by :math:`4 \times 10^{-4}` decades, and by much less where both samples
+  are smooth, since both are rounded alike.
+- An energy at each position: the positions are given and the energies are the masses, of both
+  samples.
 """
 
 __all__ = [
@@ -82,8 +86,10 @@ class Line:
 
     Arguments:
         positions: The positions, increasing, with shape (P).
-        full: The masses of the full simulation, for each row of `Resampling.full_rows`, with shape (1 + R + 2 C, P).
-        candidate: The masses of the candidate, for each row of `Resampling.candidate_rows`, with shape (1 + R, P).
+        full: The masses of the full simulation, for each row of `Resampling.full_rows`, with shape
+            (1 + R + 2 C, P).
+        candidate: The masses of the candidate, for each row of `Resampling.candidate_rows`, with
+            shape (1 + R, P).
     """
 
     positions: Float[np.ndarray, " positions"]
@@ -110,7 +116,8 @@ class CellCounts:
 
     Arguments:
         rows: The weights of its showers, with shape (T, N).
-        bins: The bins in which to count, one after the other from 1 on, with all that lies in none in 0; None for the codes.
+        bins: The bins in which to count, one after the other from 1 on, with all that lies in none
+            in 0; None for the codes.
     """
 
     def __init__(self, rows: Rows, bins: Bins | None = None) -> None:
@@ -124,13 +131,17 @@ class CellCounts:
         weights = self._rows[:, self._seen : self._seen + len(codes)]
         lit = codes > 0
         starts = np.concatenate([[0], lit.sum(axis=1).cumsum()])
-        counts = sparse.csr_matrix((np.ones(starts[-1]), codes[lit], starts), (len(codes), self.masses.shape[1]))
+        counts = sparse.csr_matrix(
+            (np.ones(starts[-1]), codes[lit], starts), (len(codes), self.masses.shape[1])
+        )
         self.masses += (counts.T @ weights.T).T
         self.masses[:, 0] += weights @ (~lit).sum(axis=1)
         self._seen += len(codes)
 
 
-def _numbered(bins: Bins, deposits: Float[Tensor, "showers cells"]) -> Integer[np.ndarray, "showers cells"]:
+def _numbered(
+    bins: Bins, deposits: Float[Tensor, "showers cells"]
+) -> Integer[np.ndarray, "showers cells"]:
     """The number of each cell's bin, from 1 on; 0 for no bin."""
     energies = deposits.detach().cpu().double().numpy()
     numbers = np.zeros(energies.shape, dtype=np.int32)
@@ -154,13 +165,17 @@ class Ranked:
     candidate: Int[np.ndarray, " m"]
 
     def difference(self, full: Weights, candidate: Weights) -> Float[np.ndarray, " values"]:
-        """F - G, the difference of the distribution functions at each value, for the weights of the showers, exact."""
+        """F - G, the difference of the distribution functions at each value, for the weights of the
+        showers, exact.
+        """
         shares = ((self.full, full / full.sum()), (self.candidate, candidate / candidate.sum()))
         f, g = (np.bincount(ranks, weights, len(self.values)) for ranks, weights in shares)
         return np.cumsum(f - g)
 
     def lumped(self) -> "Ranked":
-        """The same with neighbours in rank lumped until there are at most `MOST_POSITIONS` values, the largest of each lump."""
+        """The same with neighbours in rank lumped until there are at most `MOST_POSITIONS` values,
+        the largest of each lump.
+        """
         ends = _ends(len(self.values))
         lump = np.searchsorted(ends, np.arange(len(self.values)))
         return Ranked(self.values[ends], lump[self.full], lump[self.candidate])
@@ -174,7 +189,9 @@ def ranked(full: Real[np.ndarray, " _"], candidate: Real[np.ndarray, " _"]) -> R
 
 
 def _ends(n: int) -> Int[np.ndarray, " lumps"]:
-    """The last of each lump of neighbours in rank; at random, lest the lumps keep step with pairs of showers of like energy."""
+    """The last of each lump of neighbours in rank; at random, lest the lumps keep step with pairs
+    of showers of like energy.
+    """
     lump = -(-n // MOST_POSITIONS)
     starts = np.arange(0, n, lump)
     within = np.random.default_rng(n).integers(lump, size=len(starts))
@@ -186,17 +203,21 @@ def histograms(rows: Rows, *binnings: tuple[Integer[np.ndarray, " _"], int]) -> 
 
     Arguments:
         rows: The weights of the showers, with shape (T, N).
-        binnings: The bin of each shower, at least 0, with shape (N), and the number n of bins; a shower whose bin is n or more is
-            left out.
+        binnings: The bin of each shower, at least 0, with shape (N), and the number n of bins; a
+            shower whose bin is n or more is left out.
 
     Returns:
         For each binning the contents, with shape (T, n).
     """
     starts = np.concatenate([[0], np.cumsum([n for _, n in binnings])])
     inside = np.stack([bins < n for bins, n in binnings], axis=1)
-    columns = np.stack([bins + start for (bins, _), start in zip(binnings, starts[:-1], strict=True)], axis=1)
+    columns = np.stack(
+        [bins + start for (bins, _), start in zip(binnings, starts[:-1], strict=True)], axis=1
+    )
     ends = np.concatenate([[0], inside.sum(axis=1).cumsum()])
-    chosen = sparse.csr_matrix((np.ones(ends[-1]), columns[inside], ends), (len(inside), starts[-1]))
+    chosen = sparse.csr_matrix(
+        (np.ones(ends[-1]), columns[inside], ends), (len(inside), starts[-1])
+    )
     contents = chosen.T @ rows.T
     return [np.ascontiguousarray(part.T) for part in np.split(contents, starts[1:-1])]
 
@@ -215,4 +236,8 @@ def of_profiles(
     candidate_rows: Rows,
 ) -> Line:
     """The line of two samples with an energy at each position."""
-    return Line(positions, full_rows @ full.astype(np.float64), candidate_rows @ candidate.astype(np.float64))
+    return Line(
+        positions,
+        full_rows @ full.astype(np.float64),
+        candidate_rows @ candidate.astype(np.float64),
+    )

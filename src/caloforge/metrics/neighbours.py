@@ -1,42 +1,55 @@
-r"""Precision, recall, density and coverage: do two samples of showers lie in the same places of the space of all voxels?
+r"""Precision, recall, density and coverage: do two samples of showers lie in the same places of the
+space of all voxels?
 
-Each of N showers :math:`x_i` of the full simulation has a ball that reaches to, but does not include, its k-th nearest neighbour
-in its own sample, and each of M showers :math:`y_j` of the candidate likewise. With :math:`b_{ij} = 1` where :math:`y_j` is in
-the ball of :math:`x_i`, and weights :math:`\sum_i w_i = \sum_j v_j = 1` of the showers,
+Each of N showers :math:`x_i` of the full simulation has a ball that reaches to, but does not
+include, its k-th nearest neighbour in its own sample, and each of M showers :math:`y_j` of the
+candidate likewise. With :math:`b_{ij} = 1` where :math:`y_j` is in the ball of :math:`x_i`, and
+weights :math:`\sum_i w_i = \sum_j v_j = 1` of the showers,
 
-* precision :math:`\sum_j v_j \max_i b_{ij}`: the share of the candidate that lies in a ball of the full simulation;
-* recall, the other way round: the share of the full simulation that lies in a ball of the candidate;
-* density :math:`\frac{N}{k} \sum_{ij} w_i v_j b_{ij}`: how many balls of the full simulation hold a shower of the candidate,
-  over k;
-* coverage :math:`\sum_i w_i \max_j b_{ij}`: the share of balls of the full simulation with a shower of the candidate in them
+* precision :math:`\sum_j v_j \max_i b_{ij}`: the share of the candidate that lies in a ball of the
+  full simulation;
+* recall, the other way round: the share of the full simulation that lies in a ball of the
+  candidate;
+* density :math:`\frac{N}{k} \sum_{ij} w_i v_j b_{ij}`: how many balls of the full simulation hold a
+  shower of the candidate, over k;
+* coverage :math:`\sum_i w_i \max_j b_{ij}`: the share of balls of the full simulation with a shower
+  of the candidate in them
 
-(Kynkäänniemi et al., arXiv:1904.06991; Naeem et al., arXiv:2002.09797, eqs. 1-4). The radii count showers, without weights.
+(Kynkäänniemi et al., arXiv:1904.06991; Naeem et al., arXiv:2002.09797, eqs. 1-4). The radii count
+showers, without weights.
 
-*What to expect.* All four depend on the sizes of the samples and on the law, none is best at 1, and a candidate may lie on either
-side of what a second sample of the full simulation would give. That is known from the full simulation alone:
+*What to expect.* All four depend on the sizes of the samples and on the law, none is best at 1, and
+a candidate may lie on either side of what a second sample of the full simulation would give. That
+is known from the full simulation alone:
 
-* precision: leave :math:`x_l` out and ask whether it is in a ball of the others. Without it the ball of :math:`x_i` reaches to
-  the (k+1)-th neighbour if :math:`x_l` is among the first k, and else does not hold it: so :math:`x_l` lies in a ball if it is
-  among the k nearest neighbours of any other shower. The share of such showers is the expected precision, without bias;
+* precision: leave :math:`x_l` out and ask whether it is in a ball of the others. Without it the
+  ball of :math:`x_i` reaches to the (k+1)-th neighbour if :math:`x_l` is among the first k, and
+  else does not hold it: so :math:`x_l` lies in a ball if it is among the k nearest neighbours of
+  any other shower. The share of such showers is the expected precision, without bias;
 * recall: the same among M + 1 showers of the full simulation, or all N where there are not so many;
-* density: 1, as a ball holds k of its own sample; with weights the sum above over the neighbours left out one by one;
-* coverage: of the N - 1 + M other showers the k nearest to :math:`x_i` are with equal probability any k, so a ball is empty with
-  probability :math:`\prod_{l=0}^{k-1} \frac{N - 1 - l}{N + M - 1 - l}`, whatever the law. A ball of radius 0, around a shower
-  with k copies, is empty always.
+* density: 1, as a ball holds k of its own sample; with weights the sum above over the neighbours
+  left out one by one;
+* coverage: of the N - 1 + M other showers the k nearest to :math:`x_i` are with equal probability
+  any k, so a ball is empty with probability
+  :math:`\prod_{l=0}^{k-1} \frac{N - 1 - l}{N + M - 1 - l}`, whatever the law. A ball of radius 0,
+  around a shower with k copies, is empty always.
 
-*Errors.* Showers cannot be drawn twice without making balls of radius 0, so halves are drawn instead. A number is to first order
-a mean over showers, and the means over random halves scatter as much as those over new samples of the whole size: the error is
-the standard deviation over the cuts of the number for a half of each sample. The error of the expected number is how far a
-perfect candidate would scatter about it: in each cut the number for the two halves of the full simulation (one of them made
-smaller, to the ratio N : M), less what these let expect, scaled to the sizes of the samples with order 1/2 as in
-`caloforge.metrics.resampling`. Of larger samples 1,500 random showers are cut, and the errors scaled from them. Balls in a half
-are larger than in the whole, so errors are right to some tens of percent, not better. No share p is given an error below that
-of independent showers, :math:`\sqrt{p (1 - p) / n}` with the effective number n of the showers it is a share of: where
-few are missed, no cut may have seen one.
+*Errors.* Showers cannot be drawn twice without making balls of radius 0, so halves are drawn
+instead. A number is to first order a mean over showers, and the means over random halves scatter as
+much as those over new samples of the whole size: the error is the standard deviation over the cuts
+of the number for a half of each sample. The error of the expected number is how far a perfect
+candidate would scatter about it: in each cut the number for the two halves of the full simulation
+(one of them made smaller, to the ratio N : M), less what these let expect, scaled to the sizes of
+the samples with order 1/2 as in `caloforge.metrics.resampling`. Of larger samples 1,500 random
+showers are cut, and the errors scaled from them. Balls in a half are larger than in the whole, so
+errors are right to some tens of percent, not better. No share p is given an error below that of
+independent showers, :math:`\sqrt{p (1 - p) / n}` with the effective number n of the showers it is a
+share of: where few are missed, no cut may have seen one.
 
-*Exact.* Squared distances are taken in blocks, :math:`|x|^2 + |y|^2 - 2 x \cdot y` about the mean of the full simulation, in
-single precision. All that decides is taken anew from the differences: the nearest neighbours, and the pairs whose distance is as
-close to a radius as rounding could matter.
+*Exact.* Squared distances are taken in blocks, :math:`|x|^2 + |y|^2 - 2 x \cdot y` about the mean
+of the full simulation, in single precision. All that decides is taken anew from the differences:
+the nearest neighbours, and the pairs whose distance is as close to a radius as rounding could
+matter.
 """
 
 __all__ = ["Neighbours", "Share", "log_voxels", "neighbours"]
@@ -61,10 +74,14 @@ SPREAD = 1000
 """The most showers of a sample that are cut in halves."""
 
 SPARE = 2
-"""Showers beyond the nearest that are measured in double precision, lest rounding has changed the order."""
+"""Showers beyond the nearest that are measured in double precision, lest rounding has changed the
+order.
+"""
 
 ROUNDING = 2.0**-16
-"""A bound of the rounding of a squared distance, in units of the sum of the squared norms; measured: 2**-19."""
+"""A bound of the rounding of a squared distance, in units of the sum of the squared norms;
+measured: 2**-19.
+"""
 
 BLOCK = 8 * 2**20
 """Bytes of a block of distances."""
@@ -78,12 +95,14 @@ Rows = Int[np.ndarray, " _"]
 
 @dataclass(frozen=True)
 class Share:
-    """A number that neither large nor small values make good, beside what a second sample of the full simulation would give.
+    """A number that neither large nor small values make good, beside what a second sample of the
+    full simulation would give.
 
     Arguments:
         value: The number for all showers of both samples.
         error: Its standard deviation.
-        expected: The mean of this number for a candidate of the law of the full simulation and of the candidate's size.
+        expected: The mean of this number for a candidate of the law of the full simulation and of
+            the candidate's size.
         expected_error: How far *one* such number would scatter about that.
     """
 
@@ -99,13 +118,17 @@ class Share:
 
     @property
     def resolved(self) -> bool:
-        """Whether the value is farther from the one expected, on either side, than chance makes it."""
+        """Whether the value is farther from the one expected, on either side, than chance
+        makes it.
+        """
         return abs(self.difference) > SIGMAS * self.expected_error
 
 
 @dataclass(frozen=True)
 class Neighbours:
-    """Precision, recall, density and coverage, from the k nearest neighbours; see the module's head."""
+    """Precision, recall, density and coverage, from the k nearest neighbours; see the module's
+    head.
+    """
 
     precision: Share
     recall: Share
@@ -114,8 +137,11 @@ class Neighbours:
     k: int
 
 
-def log_voxels(deposits: Float[Tensor, "showers voxels"], floor: float = 0.1 * MeV) -> Float[Tensor, "showers voxels"]:
-    """The decimal logarithms of deposits in MeV, empty voxels set to the floor, with shape (showers, voxels).
+def log_voxels(
+    deposits: Float[Tensor, "showers voxels"], floor: float = 0.1 * MeV
+) -> Float[Tensor, "showers voxels"]:
+    """The decimal logarithms of deposits in MeV, empty voxels set to the floor, with shape
+    (showers, voxels).
 
     Arguments:
         deposits: Energies of the voxels, at least 0, in MeV, with shape (showers, voxels).
@@ -125,25 +151,33 @@ def log_voxels(deposits: Float[Tensor, "showers voxels"], floor: float = 0.1 * M
 
 
 def neighbours(
-    full: Float[Tensor, "n features"], candidate: Float[Tensor, "m features"], resampling: Resampling, k: int = 5
+    full: Float[Tensor, "n features"],
+    candidate: Float[Tensor, "m features"],
+    resampling: Resampling,
+    k: int = 5,
 ) -> Neighbours:
     """Precision, recall, density and coverage of two samples in Euclidean distance.
 
-    The distances are held a block at a time: 10,000 showers against 10,000 take less memory than a copy of both samples.
+    The distances are held a block at a time: 10,000 showers against 10,000 take less memory than a
+    copy of both samples.
 
     Arguments:
         full: The vectors of the full simulation, finite, with shape (N, F).
         candidate: The vectors of the candidate, with shape (M, F).
-        resampling: The weights of both samples, of which those with weight 0 are left out; the first 20 cuts are used.
+        resampling: The weights of both samples, of which those with weight 0 are left out; the
+            first 20 cuts are used.
         k: The number of neighbours, at least 1.
 
     Raises:
-        ShowerValueError: A sample has not as many rows as the resampling has showers, or fewer than 2 k + 4 with a weight, or a
-            feature is not finite.
+        ShowerValueError: A sample has not as many rows as the resampling has showers, or fewer than
+            2 k + 4 with a weight, or a feature is not finite.
     """
     pair = _pair(full, candidate, resampling, k)
     values, expected = _whole(pair, k)
-    errors, expected_errors = (np.maximum(s, _least(pair, q)) for s, q in zip(_spread(pair, k), (values, expected), strict=True))
+    errors, expected_errors = (
+        np.maximum(s, _least(pair, q))
+        for s, q in zip(_spread(pair, k), (values, expected), strict=True)
+    )
     rows = zip(values, errors, expected, expected_errors, strict=True)
     precision, recall, density, coverage = (Share(*map(float, row)) for row in rows)
     return Neighbours(precision, recall, density, coverage, k)
@@ -152,7 +186,12 @@ def neighbours(
 class _Points:
     """Vectors, a copy of them about a centre in single precision, and their weights."""
 
-    def __init__(self, x: Float[Tensor, "rows features"], centre: Float[Tensor, " features"], weights: np.ndarray) -> None:
+    def __init__(
+        self,
+        x: Float[Tensor, "rows features"],
+        centre: Float[Tensor, " features"],
+        weights: np.ndarray,
+    ) -> None:
         self.x, self.centre, self.weights = x, centre, weights
         self.centred = (x - centre).float()
         self.norms = torch.linalg.vector_norm(self.centred, dim=1).square()
@@ -161,7 +200,9 @@ class _Points:
         return len(self.x)
 
     def __getitem__(self, rows: Int[np.ndarray, " rows"]) -> "_Points":
-        return _Points(self.x[torch.from_numpy(rows).to(self.x.device)], self.centre, self.weights[rows])
+        return _Points(
+            self.x[torch.from_numpy(rows).to(self.x.device)], self.centre, self.weights[rows]
+        )
 
     @property
     def shares(self) -> Float[np.ndarray, " rows"]:
@@ -171,7 +212,9 @@ class _Points:
 
 @dataclass(frozen=True, eq=False)
 class _Pair:
-    """The showers of both samples that count, and which of the full simulation are in each half of each cut."""
+    """The showers of both samples that count, and which of the full simulation are in each half of
+    each cut.
+    """
 
     full: _Points
     candidate: _Points
@@ -180,12 +223,14 @@ class _Pair:
 
 @dataclass(frozen=True, eq=False)
 class _Graph:
-    """The nearest neighbours within a sample: squared radii of the balls, and who is in a ball that left it out.
+    """The nearest neighbours within a sample: squared radii of the balls, and who is in a ball that
+    left it out.
 
     Arguments:
         radii: Squared distances to the k-th neighbour, with shape (N).
         rows: The neighbours in increasing distance, with shape (N, at least k).
-        inside: Whether these are in the ball once it is made without them, with shape (N, at least k).
+        inside: Whether these are in the ball once it is made without them, with shape (N, at least
+            k).
     """
 
     radii: Float[Tensor, " n"]
@@ -200,21 +245,41 @@ def _shares(weights: Float[np.ndarray, " rows"]) -> Float[np.ndarray, " rows"]:
 def _pair(full: Tensor, candidate: Tensor, resampling: Resampling, k: int) -> _Pair:
     weights = [resampling.full[0], resampling.candidate[0]]
     if [len(full), len(candidate)] != [len(w) for w in weights]:
-        msg = f"{len(full)} and {len(candidate)} vectors for {len(weights[0])} and {len(weights[1])} showers: expected as many"
+        msg = (
+            f"{len(full)} and {len(candidate)} vectors for {len(weights[0])} and "
+            f"{len(weights[1])} showers: expected as many"
+        )
         raise ShowerValueError(msg)
     kept = [np.flatnonzero(w) for w in weights]
     if min(map(len, kept)) < 2 * k + 4:
-        msg = f"{len(kept[0])} and {len(kept[1])} showers with a weight: {k} neighbours need at least {2 * k + 4}"
+        msg = (
+            f"{len(kept[0])} and {len(kept[1])} showers with a weight: {k} neighbours need at "
+            f"least {2 * k + 4}"
+        )
         raise ShowerValueError(msg)
     centre = full.mean(dim=0)
-    points = [_points(x, centre, w, rows) for x, w, rows in zip((full, candidate), weights, kept, strict=True)]
-    return _Pair(points[0], points[1], (resampling.halves[0][:CUTS, kept[0]] > 0, resampling.halves[1][:CUTS, kept[0]] > 0))
+    points = [
+        _points(x, centre, w, rows)
+        for x, w, rows in zip((full, candidate), weights, kept, strict=True)
+    ]
+    return _Pair(
+        points[0],
+        points[1],
+        (resampling.halves[0][:CUTS, kept[0]] > 0, resampling.halves[1][:CUTS, kept[0]] > 0),
+    )
 
 
-def _points(x: Tensor, centre: Tensor, weights: np.ndarray, rows: Int[np.ndarray, " rows"]) -> _Points:
-    points = _Points(x if len(rows) == len(x) else x[torch.from_numpy(rows).to(x.device)], centre, weights[rows])
+def _points(
+    x: Tensor, centre: Tensor, weights: np.ndarray, rows: Int[np.ndarray, " rows"]
+) -> _Points:
+    points = _Points(
+        x if len(rows) == len(x) else x[torch.from_numpy(rows).to(x.device)], centre, weights[rows]
+    )
     if not bool(torch.isfinite(points.norms).all()):
-        msg = f"the vector of shower {int(rows[int((~torch.isfinite(points.norms)).nonzero()[0])])} is not finite"
+        msg = (
+            f"the vector of shower {int(rows[int((~torch.isfinite(points.norms)).nonzero()[0])])} "
+            "is not finite"
+        )
         raise ShowerValueError(msg)
     return points
 
@@ -228,7 +293,9 @@ def _whole(pair: _Pair, k: int) -> tuple[Quantities, Quantities]:
     for start in range(0, len(full), step):
         rows = slice(start, start + step)
         tally.add(rows, *_inside(full, candidate, rows, own.radii, other.radii))
-    return tally.quantities, _expected(own, full.shares, len(candidate), _recalled(full, own, len(candidate), k), k)
+    return tally.quantities, _expected(
+        own, full.shares, len(candidate), _recalled(full, own, len(candidate), k), k
+    )
 
 
 def _recalled(full: _Points, own: _Graph, size: int, k: int) -> float:
@@ -239,13 +306,22 @@ def _recalled(full: _Points, own: _Graph, size: int, k: int) -> float:
     return _left_out_hit(_graph(few, k), few.shares)
 
 
-def _expected(graph: _Graph, shares: Float[np.ndarray, " n"], size: int, recall: float, k: int) -> Quantities:
+def _expected(
+    graph: _Graph, shares: Float[np.ndarray, " n"], size: int, recall: float, k: int
+) -> Quantities:
     """What to expect of a perfect candidate of some size, by the module's head."""
     n = len(shares)
     empty = math.prod((n - 1 - i) / (n + size - 1 - i) for i in range(k))
     there = _numpy(graph.radii > 0)
     held = (shares[_numpy(graph.rows)] * _numpy(graph.inside)).sum(axis=1)
-    return np.array([_left_out_hit(graph, shares), recall, n / k * (shares @ held), (1 - empty) * (shares @ there)])
+    return np.array(
+        [
+            _left_out_hit(graph, shares),
+            recall,
+            n / k * (shares @ held),
+            (1 - empty) * (shares @ there),
+        ]
+    )
 
 
 def _left_out_hit(graph: _Graph, shares: Float[np.ndarray, " n"]) -> float:
@@ -256,15 +332,22 @@ def _left_out_hit(graph: _Graph, shares: Float[np.ndarray, " n"]) -> float:
 class _Tally:
     """Counts who is in whose ball, a block of the full simulation at a time."""
 
-    def __init__(self, full: Float[np.ndarray, " n"], candidate: Float[np.ndarray, " m"], k: int) -> None:
+    def __init__(
+        self, full: Float[np.ndarray, " n"], candidate: Float[np.ndarray, " m"], k: int
+    ) -> None:
         self.full, self.candidate, self.k = full, candidate, k
         self.hit = np.zeros(len(candidate), dtype=bool)
         self.recall = self.density = self.coverage = 0.0
 
-    def add(self, rows: slice, in_full: Bool[Tensor, "rows m"], in_candidate: Bool[Tensor, "rows m"]) -> None:
+    def add(
+        self, rows: slice, in_full: Bool[Tensor, "rows m"], in_candidate: Bool[Tensor, "rows m"]
+    ) -> None:
         """Count some showers of the full simulation against all of the candidate."""
         shares, m = self.full[rows], len(self.candidate)
-        held = _numpy(in_full.double() @ torch.as_tensor(self.candidate * m, device=in_full.device)) / m
+        held = (
+            _numpy(in_full.double() @ torch.as_tensor(self.candidate * m, device=in_full.device))
+            / m
+        )
         self.hit |= _numpy(in_full.any(dim=0))
         self.recall += float(shares @ _numpy(in_candidate.any(dim=1)))
         self.density += float(shares @ held) * len(self.full) / self.k
@@ -320,17 +403,25 @@ class _Nearest:
         count = self.rows.shape[1]
         new = squared.topk(min(count, squared.shape[1]), largest=False)
         rows = torch.cat([self.rows[lists], new.indices + start], dim=1)
-        self.squared[lists], order = torch.cat([self.squared[lists], new.values], dim=1).topk(count, largest=False)
+        self.squared[lists], order = torch.cat([self.squared[lists], new.values], dim=1).topk(
+            count, largest=False
+        )
         self.rows[lists] = rows.gather(1, order)
 
 
-def _closest(squared: Float[Tensor, "n c"], rows: Int[Tensor, "n c"], k: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Radii, neighbours and whether they are in the ball without them, from the squared distances to some others."""
+def _closest(
+    squared: Float[Tensor, "n c"], rows: Int[Tensor, "n c"], k: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Radii, neighbours and whether they are in the ball without them, from the squared distances
+    to some others.
+    """
     squared, order = squared.sort(dim=1, stable=True)
     return squared[:, k - 1], rows.gather(1, order)[:, :k], squared[:, :k] < squared[:, k, None]
 
 
-def _exact(a: _Points, b: _Points, i: Int[Tensor, " pairs"], j: Int[Tensor, " pairs"]) -> Float[Tensor, " pairs"]:
+def _exact(
+    a: _Points, b: _Points, i: Int[Tensor, " pairs"], j: Int[Tensor, " pairs"]
+) -> Float[Tensor, " pairs"]:
     """Squared distances of pairs, from their differences in double precision."""
     squared = i.new_zeros(len(i), dtype=torch.float64)
     for start in range(0, len(i), PAIRS):
@@ -341,9 +432,15 @@ def _exact(a: _Points, b: _Points, i: Int[Tensor, " pairs"], j: Int[Tensor, " pa
 
 
 def _inside(
-    full: _Points, candidate: _Points, rows: slice, full_radii: Float[Tensor, " n"], candidate_radii: Float[Tensor, " m"]
+    full: _Points,
+    candidate: _Points,
+    rows: slice,
+    full_radii: Float[Tensor, " n"],
+    candidate_radii: Float[Tensor, " m"],
 ) -> tuple[Bool[Tensor, "rows m"], Bool[Tensor, "rows m"]]:
-    """Who of the candidate is in the balls of some of the full simulation, and these in the balls of the candidate."""
+    """Who of the candidate is in the balls of some of the full simulation, and these in the balls
+    of the candidate.
+    """
     squared = _squared(full, candidate, rows, slice(None))
     rounding = ROUNDING * (full.norms[rows, None] + candidate.norms)
     bounds = full_radii[rows, None], candidate_radii[None]
@@ -353,14 +450,17 @@ def _inside(
         within = squared < single
         i, j = (((squared - single).abs_() <= rounding) & (single > 0)).nonzero(as_tuple=True)
         within &= single > 0
-        within[i, j] = _exact(full, candidate, i + rows.start, j) < bound.expand(squared.shape)[i, j]
+        within[i, j] = (
+            _exact(full, candidate, i + rows.start, j) < bound.expand(squared.shape)[i, j]
+        )
         inside.append(within)
     return inside[0], inside[1]
 
 
 @dataclass(frozen=True, eq=False)
 class _Few:
-    """Some showers of both samples with all their squared distances, 0 where that is rounding, infinite to themselves.
+    """Some showers of both samples with all their squared distances, 0 where that is rounding,
+    infinite to themselves.
 
     Arguments:
         full: Their weights in the full simulation, with shape (n).
@@ -384,7 +484,8 @@ class _Cut:
     Arguments:
         full: A half of the full simulation.
         candidate: A half of the candidate.
-        own: A half of the full simulation, or so many of it that `own` and `other` are in the ratio of the samples' sizes.
+        own: A half of the full simulation, or so many of it that `own` and `other` are in the ratio
+            of the samples' sizes.
         other: Of the other half of the full simulation.
     """
 
@@ -401,7 +502,9 @@ def _spread(pair: _Pair, k: int) -> tuple[Quantities, Quantities]:
     misses = [_miss(few, cut, k) for cut in cuts]
     whole = _inverse_size(pair.full.weights) + _inverse_size(pair.candidate.weights)
     size = _inverse_size(few.full) + _inverse_size(few.candidate)
-    parts = np.mean([_inverse_size(few.full[cut.own]) + _inverse_size(few.full[cut.other]) for cut in cuts])
+    parts = np.mean(
+        [_inverse_size(few.full[cut.own]) + _inverse_size(few.full[cut.other]) for cut in cuts]
+    )
     error, scatter = (np.std(numbers, axis=0, ddof=1) for numbers in (values, misses))
     return error * math.sqrt(whole / size), scatter * math.sqrt(whole / parts)
 
@@ -418,7 +521,9 @@ def _inverse_size(weights: Float[np.ndarray, " n"]) -> float:
 
 
 def _few(pair: _Pair, k: int) -> tuple[_Few, list[_Cut]]:
-    """Random showers of both samples in the ratio of their sizes, the same rows where there are as many of each, and cuts."""
+    """Random showers of both samples in the ratio of their sizes, the same rows where there are as
+    many of each, and cuts.
+    """
     rng = np.random.default_rng(len(pair.full))
     n, m = len(pair.full), len(pair.candidate)
     part = min(1.0, SPREAD / max(n, m))
@@ -430,12 +535,17 @@ def _few(pair: _Pair, k: int) -> tuple[_Few, list[_Cut]]:
     return few, _cuts(rng, [half[:, rows] for half in pair.halves], len(others), k)
 
 
-def _cuts(rng: np.random.Generator, halves: list[Bool[np.ndarray, "cuts n"]], m: int, k: int) -> list[_Cut]:
+def _cuts(
+    rng: np.random.Generator, halves: list[Bool[np.ndarray, "cuts n"]], m: int, k: int
+) -> list[_Cut]:
     """Which showers are in the halves, given m showers of the candidate."""
     n = halves[0].shape[1]
     size = min(int(half.sum(axis=1).min()) for half in halves)
     if size < k + 2:
-        msg = f"a half of the full simulation has {size} showers with a weight: {k} neighbours need at least {k + 2}"
+        msg = (
+            f"a half of the full simulation has {size} showers with a weight: {k} neighbours need "
+            f"at least {k + 2}"
+        )
         raise ShowerValueError(msg)
     own, other = (max(k + 2, round(size * min(1.0, ratio))) for ratio in (n / m, m / n))
     cuts = []
@@ -478,7 +588,12 @@ def _near(squared: Float[Tensor, "n n"], k: int) -> _Graph:
 
 
 def _quantities(
-    squared: Tensor, own: _Graph, other: _Graph, full: Float[np.ndarray, " n"], candidate: Float[np.ndarray, " m"], k: int
+    squared: Tensor,
+    own: _Graph,
+    other: _Graph,
+    full: Float[np.ndarray, " n"],
+    candidate: Float[np.ndarray, " m"],
+    k: int,
 ) -> Quantities:
     """The four numbers from all squared distances at once."""
     tally = _Tally(full, candidate, k)

@@ -1,26 +1,31 @@
 r"""Resampling by whole showers: the one source of the errors and floors of all statistics.
 
-A statistic T compares a sample of N showers of the full simulation, shower i counted with weight :math:`w_i \ge 0`, with one of M
-showers of a candidate, weights :math:`v_j`. Weights are 1 unless the samples carry some; a sample's *effective size* is
+A statistic T compares a sample of N showers of the full simulation, shower i counted with weight
+:math:`w_i \ge 0`, with one of M showers of a candidate, weights :math:`v_j`. Weights are 1 unless
+the samples carry some; a sample's *effective size* is
 
 .. math:: N_\mathrm{eff} = \frac{(\sum_i w_i)^2}{\sum_i w_i^2} \le N .
 
-*Error.* Both samples are drawn anew by showers, with replacement, the cells of one shower staying together; shower i is then
-counted :math:`n_i w_i` times. The error is the standard deviation of T over these replicas. Where shower i of both samples has
-the same incident energy the two belong together, and both samples draw the same rows.
+*Error.* Both samples are drawn anew by showers, with replacement, the cells of one shower staying
+together; shower i is then counted :math:`n_i w_i` times. The error is the standard deviation of T
+over these replicas. Where shower i of both samples has the same incident energy the two belong
+together, and both samples draw the same rows.
 
-*Floor.* Two samples of the same law differ, too: no candidate can be told from the full simulation below that. Only one sample of
-the full simulation is at hand, so it is cut at random into two halves of h = floor(N/2) showers, many times. A statistic of
-*order* p (1/2 for a distance between distribution functions, whose difference has variance :math:`F(1-F)(1/N + 1/M)`; 1 for a
-squared distance) is expected to scale as :math:`(1/N + 1/M)^p`, so that of the halves times
+*Floor.* Two samples of the same law differ, too: no candidate can be told from the full simulation
+below that. Only one sample of the full simulation is at hand, so it is cut at random into two
+halves of h = floor(N/2) showers, many times. A statistic of *order* p (1/2 for a distance between
+distribution functions, whose difference has variance :math:`F(1-F)(1/N + 1/M)`; 1 for a squared
+distance) is expected to scale as :math:`(1/N + 1/M)^p`, so that of the halves times
 
-.. math:: s^p, \quad s = \frac{1/N_\mathrm{eff} + 1/M_\mathrm{eff}}{1/h_1 + 1/h_2} \qquad (= 1/2 \text{ for } M = N)
+.. math:: s^p, \quad s = \frac{1/N_\mathrm{eff} + 1/M_\mathrm{eff}}{1/h_1 + 1/h_2} \qquad
+          (= 1/2 \text{ for } M = N)
 
-is that of two independent samples of these sizes. The floor is the mean over the cuts, its error the standard deviation of *one*
-cut: how far the statistic of a perfect candidate would scatter about the floor. Where the samples share their incident energies
-a perfect candidate would share them, too, and so the halves do: showers are put in pairs of neighbouring energy, and each pair is
-split at random. Neighbours differ a little in energy: where showers are so few that this difference exceeds the resolution, such
-a floor is too high.
+is that of two independent samples of these sizes. The floor is the mean over the cuts, its error
+the standard deviation of *one* cut: how far the statistic of a perfect candidate would scatter
+about the floor. Where the samples share their incident energies a perfect candidate would share
+them, too, and so the halves do: showers are put in pairs of neighbouring energy, and each pair is
+split at random. Neighbours differ a little in energy: where showers are so few that this difference
+exceeds the resolution, such a floor is too high.
 """
 
 __all__ = ["LEAST_FULL", "Resampling", "Trials", "effective_size", "resampling"]
@@ -44,7 +49,8 @@ Statistic = Callable[[Rows, Rows], Float[np.ndarray, " _"]]
 
 @dataclass(frozen=True, eq=False)
 class Trials:
-    """A statistic of two samples, of their replicas, and of the halves of the full simulation, scaled to the samples' sizes.
+    """A statistic of two samples, of their replicas, and of the halves of the full simulation,
+    scaled to the samples' sizes.
 
     Arguments:
         value: The statistic of the samples.
@@ -64,7 +70,9 @@ class Trials:
 
     @staticmethod
     def mean(parts: "Sequence[Trials]") -> "Trials":
-        """The mean of several statistics of the same resamplings, with the correlations between them."""
+        """The mean of several statistics of the same resamplings, with the correlations between
+        them.
+        """
         return Trials(
             value=float(np.mean([part.value for part in parts])),
             replicas=np.mean([part.replicas for part in parts], axis=0),
@@ -77,9 +85,10 @@ class Resampling:
     """How often each shower counts, in the samples as they are and in every resampling of them.
 
     Arguments:
-        full_rows: The weights of the full simulation: as it is, of R replicas, of the first and of the second halves of C cuts,
-            with shape (1 + R + 2 C, N).
-        candidate_rows: The weights of the candidate: as it is, and of its replicas, with shape (1 + R, M).
+        full_rows: The weights of the full simulation: as it is, of R replicas, of the first and of
+            the second halves of C cuts, with shape (1 + R + 2 C, N).
+        candidate_rows: The weights of the candidate: as it is, and of its replicas, with shape (1 +
+            R, M).
         scale: The ratio s of the module's head, of these sizes to the halves.
     """
 
@@ -104,7 +113,9 @@ class Resampling:
 
     @property
     def halves(self) -> tuple[Rows, Rows]:
-        """The weights of the full simulation in the first and in the second half of each cut, with shapes (C, N)."""
+        """The weights of the full simulation in the first and in the second half of each cut, with
+        shapes (C, N).
+        """
         first, second = np.split(self.full_rows[len(self.candidate_rows) :], 2)
         return first, second
 
@@ -118,12 +129,17 @@ class Resampling:
         """The score of a statistic.
 
         Arguments:
-            between: The statistic for weights of the full simulation, (T, N), and of the candidate, (T, M), with shape (T).
-            within: The same statistic for two sets of weights of the full simulation, (T, N) each, with shape (T).
-            order: The power of the inverse sample size with which the statistic of equal laws falls: 1/2 or 1.
+            between: The statistic for weights of the full simulation, (T, N), and of the candidate,
+                (T, M), with shape (T).
+            within: The same statistic for two sets of weights of the full simulation, (T, N) each,
+                with shape (T).
+            order: The power of the inverse sample size with which the statistic of equal laws
+                falls: 1/2 or 1.
         """
         value = float(between(self.full, self.candidate)[0])
-        return Trials(value, between(*self.replicas), within(*self.halves) * self.scale**order).score
+        return Trials(
+            value, between(*self.replicas), within(*self.halves) * self.scale**order
+        ).score
 
     def trials(self, statistic: Statistic, full: Rows, candidate: Rows, order: float) -> Trials:
         """A statistic of what each resampling makes of the samples, such as their masses on a line.
@@ -132,7 +148,8 @@ class Resampling:
             statistic: From T rows of each of two samples to T numbers, with shape (T).
             full: What each row of `full_rows` gives, with shape (1 + R + 2 C, ...).
             candidate: What each row of `candidate_rows` gives, with shape (1 + R, ...).
-            order: The power of the inverse sample size with which the statistic of equal laws falls: 1/2 or 1.
+            order: The power of the inverse sample size with which the statistic of equal laws
+                falls: 1/2 or 1.
         """
         n = len(candidate)
         samples, (first, second) = statistic(full[:n], candidate), np.split(full[n:], 2)
@@ -158,22 +175,33 @@ def resampling(
     Arguments:
         full: The weights of the N showers of the full simulation, at least 0, with shape (N).
         candidate: The weights of the M showers of the candidate, at least 0, with shape (M).
-        energies: The incident energies, in MeV, with shape (N), if they are those of both samples row by row; else None.
+        energies: The incident energies, in MeV, with shape (N), if they are those of both samples
+            row by row; else None.
         replicas: Number of bootstrap replicas, at least 2.
         cuts: Number of cuts of the full simulation in halves, at least 2.
-        seed: The seed; the same seed gives the same numbers, and the same replicas of the full simulation for every candidate.
+        seed: The seed; the same seed gives the same numbers, and the same replicas of the full
+            simulation for every candidate.
 
     Raises:
-        ShowerValueError: There are fewer than 4 showers of the full simulation or 2 of the candidate, the weights of a sample sum
-            to 0, or the sizes differ although the incident energies are said to be shared.
+        ShowerValueError: There are fewer than 4 showers of the full simulation or 2 of the
+            candidate, the weights of a sample sum to 0, or the sizes differ although the incident
+            energies are said to be shared.
     """
     _check(full, candidate, energies)
-    of_full, of_candidate, of_cuts = (np.random.default_rng([seed % 2**64, stream]) for stream in range(3))
+    of_full, of_candidate, of_cuts = (
+        np.random.default_rng([seed % 2**64, stream]) for stream in range(3)
+    )
     drawn = [_counts(of_full, len(full)) for _ in range(replicas)]
-    others = drawn if energies is not None else [_counts(of_candidate, len(candidate)) for _ in range(replicas)]
+    others = (
+        drawn
+        if energies is not None
+        else [_counts(of_candidate, len(candidate)) for _ in range(replicas)]
+    )
     halves = [_halves(of_cuts, full, energies) for _ in range(cuts)]
     first, second = (np.stack(part) * full for part in zip(*halves, strict=True))
-    per_half = np.mean([1 / effective_size(a) + 1 / effective_size(b) for a, b in zip(first, second, strict=True)])
+    per_half = np.mean(
+        [1 / effective_size(a) + 1 / effective_size(b) for a, b in zip(first, second, strict=True)]
+    )
     return Resampling(
         full_rows=_rows(full[None], np.stack(drawn) * full, first, second),
         candidate_rows=_rows(candidate[None], np.stack(others) * candidate),
@@ -182,21 +210,27 @@ def resampling(
 
 
 def _rows(*parts: Rows) -> Rows:
-    """Rows one below the other, with the numbers of each shower side by side, as sums over showers want them."""
+    """Rows one below the other, with the numbers of each shower side by side, as sums over showers
+    want them.
+    """
     return np.asfortranarray(np.concatenate(parts))
 
 
 def _check(full: Weights, candidate: Weights, energies: Real[np.ndarray, " _"] | None) -> None:
     if len(full) < LEAST_FULL or len(candidate) < 2:
         msg = (
-            f"{len(full)} showers of the full simulation, {len(candidate)} of the candidate: expected at least {LEAST_FULL} and 2"
+            f"{len(full)} showers of the full simulation, {len(candidate)} of the candidate: "
+            f"expected at least {LEAST_FULL} and 2"
         )
         raise ShowerValueError(msg)
     if not min(full.sum(), candidate.sum()) > 0:
         msg = "the weights of a sample sum to 0: expected some showers with a positive weight"
         raise ShowerValueError(msg)
     if energies is not None and not len(energies) == len(full) == len(candidate):
-        msg = f"{len(energies)} shared incident energies for {len(full)} and {len(candidate)} showers: expected as many of each"
+        msg = (
+            f"{len(energies)} shared incident energies for {len(full)} and {len(candidate)} "
+            "showers: expected as many of each"
+        )
         raise ShowerValueError(msg)
 
 
@@ -214,7 +248,9 @@ def _halves(
     return np.bincount(first, minlength=len(full)), np.bincount(second, minlength=len(full))
 
 
-def _pairs(rng: np.random.Generator, n: int, energies: Real[np.ndarray, " _"] | None) -> Int[np.ndarray, "half 2"]:
+def _pairs(
+    rng: np.random.Generator, n: int, energies: Real[np.ndarray, " _"] | None
+) -> Int[np.ndarray, "half 2"]:
     """Showers in random pairs, or in pairs of neighbouring energy; an odd one is left out."""
     order = rng.permutation(n)
     order = order if energies is None else order[np.argsort(energies[order], kind="stable")]

@@ -1,4 +1,6 @@
-"""The number that every metric gives: a value, its error, and the floor below which nothing can be resolved."""
+"""The number that every metric gives: a value, its error, and the floor below which nothing can be
+resolved.
+"""
 
 __all__ = ["Score"]
 
@@ -11,12 +13,14 @@ SIGMAS = 3.0
 
 @dataclass(frozen=True)
 class Score:
-    """How far a candidate is from the full simulation, by one statistic that is 0 or least for equal laws.
+    """How far a candidate is from the full simulation, by one statistic that is 0 or least for
+    equal laws.
 
     Arguments:
         value: The statistic between the two samples.
         error: Its standard deviation over bootstrap replicas of both samples.
-        floor: The expected statistic between two independent samples of the full simulation of these sizes.
+        floor: The expected statistic between two independent samples of the full simulation of
+            these sizes.
         floor_error: The standard deviation of *one* such statistic.
     """
 
@@ -34,7 +38,9 @@ class Score:
 
     @property
     def excess(self) -> float:
-        """The value less the floor: what is left of it when the noise of two finite samples is subtracted."""
+        """The value less the floor: what is left of it when the noise of two finite samples is
+        subtracted.
+        """
         return self.value - self.floor
 
     @property

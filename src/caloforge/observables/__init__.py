@@ -1,18 +1,21 @@
 r"""Physics of a shower: what is measured on it, one function each, with its unit.
 
-Shower :math:`i` has incident energy :math:`E_i` and deposits :math:`e_{ic} \ge 0` in the cells :math:`c`, all in MeV; lengths are
-in mm. Sums are taken in double precision, and nothing is ever undefined: where there is no energy, ratios, centres and widths are
+Shower :math:`i` has incident energy :math:`E_i` and deposits :math:`e_{ic} \ge 0` in the cells
+:math:`c`, all in MeV; lengths are in mm. Sums are taken in double precision, and nothing is ever
+undefined: where there is no energy, ratios, centres and widths are
 0. The groups, each with its definitions:
 
 - `caloforge.observables.energies`: total, response, energies and shares of layers, ratios u;
 - `caloforge.observables.cells`: hits, occupancy, sparsity, brightest cells, cell spectrum;
-- `caloforge.observables.shapes`: centres and widths of the shower and of its layers, radial moments;
+- `caloforge.observables.shapes`: centres and widths of the shower and of its layers, radial
+  moments;
 - `caloforge.observables.profiles`: profiles in x, y, r and depth, the depth of rings and sectors;
 - `caloforge.observables.features`: the numbers that classifiers and Fréchet distances take.
 
-An `Observable` names such a function, says in which unit and on which scale its values are compared, and how many values a shower
-has (`Entry`): one, one a cell, an energy at each of several positions, or one at each of several labels. `catalogue` lists those
-that a calorimeter allows; `SQUIRELS` is the set of arXiv:2308.12339, figures 1 to 5. All observables of one batch of showers
+An `Observable` names such a function, says in which unit and on which scale its values are
+compared, and how many values a shower has (`Entry`): one, one a cell, an energy at each of several
+positions, or one at each of several labels. `catalogue` lists those that a calorimeter allows;
+`SQUIRELS` is the set of arXiv:2308.12339, figures 1 to 5. All observables of one batch of showers
 share one pass over its deposits.
 """
 

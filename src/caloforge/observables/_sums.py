@@ -4,16 +4,29 @@ For layer :math:`l` with the cells :math:`c \in l` these are the moments
 
 .. math:: \sum_{c \in l} e_{ic} \, (1, x_c, y_c, x_c^2, y_c^2, r_c, r_c^2) ,
 
-and for each *slice* :math:`s` of the calorimeter that is cut along the beam (a ring in r, a sector in alpha, a column of equal x,
-a row of equal y) the energies :math:`\sum_{c \in s} e_{ic}` and :math:`\sum_{c \in s} l_c e_{ic}`. Both are matrix products with
-the same matrix for all layers that are alike. They are taken in double precision, over as many showers at a time as stay in the
-cache of a processor: for 1000 showers of 6,480 voxels that takes 23 ms on one core of an EPYC (Zen 4), where one sum of all cells
-in double precision takes 44 ms by itself, and all observables together 56 ms.
+and for each *slice* :math:`s` of the calorimeter that is cut along the beam (a ring in r, a sector
+in alpha, a column of equal x, a row of equal y) the energies :math:`\sum_{c \in s} e_{ic}` and
+:math:`\sum_{c \in s} l_c e_{ic}`. Both are matrix products with the same matrix for all layers that
+are alike. They are taken in double precision, over as many showers at a time as stay in the cache
+of a processor: for 1000 showers of 6,480 voxels that takes 23 ms on one core of an EPYC (Zen 4),
+where one sum of all cells in double precision takes 44 ms by itself, and all observables together
+56 ms.
 
-The sums of a batch are kept for as long as the batch lives, so that all observables of a batch share one pass.
+The sums of a batch are kept for as long as the batch lives, so that all observables of a batch
+share one pass.
 """
 
-__all__ = ["MOMENTS", "Slices", "Sums", "azimuthal_layers", "hits", "radial_edges", "remembered", "sums", "turns"]
+__all__ = [
+    "MOMENTS",
+    "Slices",
+    "Sums",
+    "azimuthal_layers",
+    "hits",
+    "radial_edges",
+    "remembered",
+    "sums",
+    "turns",
+]
 
 import math
 from collections.abc import Callable, Mapping
@@ -56,7 +69,8 @@ class Sums:
     Arguments:
         moments: Each of `MOMENTS`, by layer.
         slices: The energy in each slice, and the energy times the number of its layer.
-        families: Which slices are the rings, the sectors, and so on; empty where the calorimeter has none.
+        families: Which slices are the rings, the sectors, and so on; empty where the calorimeter
+            has none.
     """
 
     moments: Mapping[str, Float[Tensor, "showers layers"]]
@@ -97,8 +111,12 @@ class _Plan:
     families: Mapping[Slices, slice]
 
 
-def remembered(function: Callable[Concatenate[Showers, P], T]) -> Callable[Concatenate[Showers, P], T]:
-    """Keep what a function of showers gives for as long as the showers live and their deposits are not written to."""
+def remembered(
+    function: Callable[Concatenate[Showers, P], T],
+) -> Callable[Concatenate[Showers, P], T]:
+    """Keep what a function of showers gives for as long as the showers live and their deposits are
+    not written to.
+    """
     memory: WeakKeyDictionary[Showers, dict[object, T]] = WeakKeyDictionary()
 
     @wraps(function)
@@ -122,7 +140,9 @@ def sums(showers: Showers) -> Sums:
     plan = _plan(showers.calorimeter, showers.deposits.device)
     parts = [_chunk_sums(plan, deposits) for deposits in _chunks(showers)]
     moments, slices = (torch.cat(part) for part in zip(*parts, strict=True))
-    return Sums(dict(zip(MOMENTS, moments.movedim(-1, 0).contiguous(), strict=True)), slices, plan.families)
+    return Sums(
+        dict(zip(MOMENTS, moments.movedim(-1, 0).contiguous(), strict=True)), slices, plan.families
+    )
 
 
 @remembered
@@ -145,11 +165,15 @@ def _chunk_sums(plan: _Plan, deposits: Float[Tensor, "showers cells"]) -> tuple[
 
 
 def _run_sums(run: _Run, cells: Float[Tensor, "showers cells"]) -> tuple[Tensor, Tensor]:
-    """The energies are summed apart: a matrix product may round in an order that depends on the number of showers."""
+    """The energies are summed apart: a matrix product may round in an order that depends on the
+    number of showers.
+    """
     n_layers = run.depths.shape[1]
     layers = cells.reshape(len(cells), n_layers, len(run.moments))
     moments = (layers.flatten(0, 1) @ run.moments).view(len(cells), n_layers, run.moments.shape[1])
-    return torch.cat([layers.sum(dim=-1, keepdim=True), moments], dim=-1), run.depths @ layers @ run.slices
+    return torch.cat(
+        [layers.sum(dim=-1, keepdim=True), moments], dim=-1
+    ), run.depths @ layers @ run.slices
 
 
 def _chunk_hits(plan: _Plan, deposits: Float[Tensor, "showers cells"], threshold: float) -> Tensor:
@@ -163,14 +187,19 @@ def _chunk_hits(plan: _Plan, deposits: Float[Tensor, "showers cells"], threshold
 def _plan(calorimeter: Calorimeter, device: torch.device) -> _Plan:
     groups = _groups(calorimeter)
     ends = torch.tensor([n for _, n in groups.values()]).cumsum(0).tolist()
-    families = {family: slice(end - n, end) for (family, (_, n)), end in zip(groups.items(), ends, strict=True)}
+    families = {
+        family: slice(end - n, end)
+        for (family, (_, n)), end in zip(groups.items(), ends, strict=True)
+    }
     order = calorimeter.layers.argsort(stable=True)
     weights = _weights(calorimeter, groups)[order].to(device)
     in_order = torch.equal(order, torch.arange(calorimeter.n_cells))
     return _Plan(None if in_order else order.to(device), _runs(calorimeter, weights), families)
 
 
-def _weights(calorimeter: Calorimeter, groups: Mapping[Slices, tuple[Tensor, int]]) -> Float[Tensor, "cells sums"]:
+def _weights(
+    calorimeter: Calorimeter, groups: Mapping[Slices, tuple[Tensor, int]]
+) -> Float[Tensor, "cells sums"]:
     """What a cell adds to each sum, per MeV."""
     x, y, _ = calorimeter.centres.unbind(-1)
     r = torch.hypot(x, y)
@@ -190,7 +219,11 @@ def _runs(calorimeter: Calorimeter, weights: Float[Tensor, "cells sums"]) -> tup
         depths = torch.tensor(list(run), dtype=torch.float64, device=weights.device)
         stop = start + len(depths) * sizes[begin]
         moments, slices = layers[begin][:, 1 : len(MOMENTS)], layers[begin][:, len(MOMENTS) :]
-        runs.append(_Run(slice(start, stop), moments, slices, torch.stack([torch.ones_like(depths), depths])))
+        runs.append(
+            _Run(
+                slice(start, stop), moments, slices, torch.stack([torch.ones_like(depths), depths])
+            )
+        )
         start = stop
     return tuple(runs)
 
@@ -215,17 +248,26 @@ def _rings(calorimeter: Calorimeter) -> tuple[Tensor, int]:
 def _sectors(calorimeter: CylinderGrid) -> tuple[Tensor, int]:
     n = turns(calorimeter)
     sector = ((calorimeter.r_alpha[:, 1] / (2 * math.pi) + 0.5) * n).floor().long()
-    binned = torch.tensor([layer.n_alpha > 1 for layer in calorimeter.cylinder_layers])[calorimeter.layers]
+    binned = torch.tensor([layer.n_alpha > 1 for layer in calorimeter.cylinder_layers])[
+        calorimeter.layers
+    ]
     return torch.where(binned, sector, -1), n
 
 
 def turns(calorimeter: CylinderGrid) -> int:
-    """The largest number of equal sectors that cut no voxel of a layer with bins in alpha; 1 if no layer has any."""
-    return math.gcd(*(layer.n_alpha for layer in calorimeter.cylinder_layers if layer.n_alpha > 1)) or 1
+    """The largest number of equal sectors that cut no voxel of a layer with bins in alpha; 1 if no
+    layer has any.
+    """
+    return (
+        math.gcd(*(layer.n_alpha for layer in calorimeter.cylinder_layers if layer.n_alpha > 1))
+        or 1
+    )
 
 
 def azimuthal_layers(calorimeter: Calorimeter) -> tuple[int, ...]:
-    """The positions of the layers whose cells tell x and y: on a cylinder, those with more than one bin in alpha."""
+    """The positions of the layers whose cells tell x and y: on a cylinder, those with more than one
+    bin in alpha.
+    """
     if isinstance(calorimeter, CylinderGrid):
         return tuple(k for k, layer in enumerate(calorimeter.cylinder_layers) if layer.n_alpha > 1)
     return tuple(range(calorimeter.n_layers))
@@ -233,10 +275,19 @@ def azimuthal_layers(calorimeter: Calorimeter) -> tuple[int, ...]:
 
 @lru_cache(maxsize=16)
 def radial_edges(calorimeter: Calorimeter) -> Float[Tensor, " edges"]:
-    """The edges of the rings, in mm: on a cylinder, the finest that no voxel straddles; else steps of the larger cell size."""
+    """The edges of the rings, in mm: on a cylinder, the finest that no voxel straddles; else steps
+    of the larger cell size.
+    """
     if isinstance(calorimeter, CylinderGrid):
         layers = [layer.r_edges for layer in calorimeter.cylinder_layers]
-        edges = sorted({r for layer in layers for r in layer if not any(_straddled(r, other) for other in layers)})
+        edges = sorted(
+            {
+                r
+                for layer in layers
+                for r in layer
+                if not any(_straddled(r, other) for other in layers)
+            }
+        )
         return torch.tensor(edges, dtype=torch.float64)
     step = _step(calorimeter)
     reach = float(calorimeter.centres[:, :2].norm(dim=1).max())

@@ -23,7 +23,14 @@ from caloforge.observables.cells import (
     occupancy,
     sparsity,
 )
-from caloforge.observables.energies import ENERGY_SUM, LAYER_ENERGY, LAYER_FRACTION, LAYERS, RESPONSE, U_RATIOS
+from caloforge.observables.energies import (
+    ENERGY_SUM,
+    LAYER_ENERGY,
+    LAYER_FRACTION,
+    LAYERS,
+    RESPONSE,
+    U_RATIOS,
+)
 from caloforge.observables.profiles import DEPTH_ALPHA, DEPTH_R, PROFILE_R, PROFILE_X, PROFILE_Y
 from caloforge.observables.records import Observable
 from caloforge.observables.shapes import (
@@ -58,17 +65,21 @@ SQUIRELS: tuple[Observable, ...] = (
     PROFILE_X,
     PROFILE_Y,
 )
-"""The observables of arXiv:2308.12339, figures 1 to 5, and two shares of the incident energy beside them."""
+"""The observables of arXiv:2308.12339, figures 1 to 5, and two shares of the incident energy beside
+them.
+"""
 
 
 def catalogue(calorimeter: Calorimeter, threshold: float = THRESHOLD) -> tuple[Observable, ...]:
-    """The observables that a calorimeter allows, `SQUIRELS` first, from the whole shower to the details.
+    """The observables that a calorimeter allows, `SQUIRELS` first, from the whole shower to the
+    details.
 
     Arguments:
-        calorimeter: Where the cells are. What it cannot tell is left out: depth in one layer, x and y where there are no bins in
-            alpha, and so on.
-        threshold: The energy above which a cell counts, for hits, occupancy, sparsity and the logarithmic cell spectrum, in MeV;
-            with the standard one, `THRESHOLD`, the spectrum goes on down to 1 keV.
+        calorimeter: Where the cells are. What it cannot tell is left out: depth in one layer, x and
+            y where there are no bins in alpha, and so on.
+        threshold: The energy above which a cell counts, for hits, occupancy, sparsity and the
+            logarithmic cell spectrum, in MeV; with the standard one, `THRESHOLD`, the spectrum goes
+            on down to 1 keV.
     """
     allowed = tuple(o for o, allows in _CATALOGUE.items() if allows(calorimeter))
     return allowed if threshold == THRESHOLD else tuple(_above(o, threshold) for o in allowed)
@@ -76,7 +87,9 @@ def catalogue(calorimeter: Calorimeter, threshold: float = THRESHOLD) -> tuple[O
 
 @dataclass(frozen=True)
 class _Above:
-    """A function of showers and a threshold at one threshold; two are equal when both are, unlike functools.partial."""
+    """A function of showers and a threshold at one threshold; two are equal when both are, unlike
+    functools.partial.
+    """
 
     function: Callable[[Showers, float], Tensor]
     threshold: float
@@ -88,7 +101,9 @@ class _Above:
 def _above(observable: Observable, threshold: float) -> Observable:
     energy = format_energy(float(f"{threshold:.4g}"))
     if observable == LOG_SPECTRUM:
-        return replace(observable, title=f"Cell energies above {energy}, log10", threshold=threshold)
+        return replace(
+            observable, title=f"Cell energies above {energy}, log10", threshold=threshold
+        )
     if observable not in _THRESHOLDED:
         return observable
     title = observable.title.replace("1 MeV", energy)
@@ -138,7 +153,11 @@ def _has_deep_rings(calorimeter: Calorimeter) -> bool:
 
 
 def _has_deep_sectors(calorimeter: Calorimeter) -> bool:
-    return len(azimuthal_layers(calorimeter)) > 1 and isinstance(calorimeter, CylinderGrid) and turns(calorimeter) > 1
+    return (
+        len(azimuthal_layers(calorimeter)) > 1
+        and isinstance(calorimeter, CylinderGrid)
+        and turns(calorimeter) > 1
+    )
 
 
 _CATALOGUE: dict[Observable, _Allows] = (
@@ -156,4 +175,8 @@ _CATALOGUE: dict[Observable, _Allows] = (
     | {LAYER_WIDTH_R: _tells_r_by_layer, DEPTH_R: _has_deep_rings, DEPTH_ALPHA: _has_deep_sectors}
 )
 
-_THRESHOLDED: dict[Observable, Callable[[Showers, float], Tensor]] = {N_HITS: n_hits, OCCUPANCY: occupancy, SPARSITY: sparsity}
+_THRESHOLDED: dict[Observable, Callable[[Showers, float], Tensor]] = {
+    N_HITS: n_hits,
+    OCCUPANCY: occupancy,
+    SPARSITY: sparsity,
+}

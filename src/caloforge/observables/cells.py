@@ -1,14 +1,19 @@
 r"""Cells of a shower: how many are lit, how the energy is spread over them.
 
-With deposits :math:`e_{ic}` in the cells :math:`c` and a threshold :math:`\epsilon`, 1 MeV unless told:
+With deposits :math:`e_{ic}` in the cells :math:`c` and a threshold :math:`\epsilon`, 1 MeV unless
+told:
 
-- hits :math:`N_\mathrm{hit} = |\{c : e_{ic} > \epsilon\}|`, occupancy :math:`N_\mathrm{hit} / N_\mathrm{cells}`, and sparsity,
-  the share of the cells of a layer at or below :math:`\epsilon`;
-- brightest cell :math:`E_\mathrm{max} = \max_c e_{ic}` and its share :math:`E_\mathrm{max} / E` of the incident energy;
-- brightest fractions: the share of :math:`E_\mathrm{sum}` in the 1, 2, 5, 10, 20, 50 brightest cells;
+- hits :math:`N_\mathrm{hit} = |\{c : e_{ic} > \epsilon\}|`, occupancy
+  :math:`N_\mathrm{hit} / N_\mathrm{cells}`, and sparsity, the share of the cells of a layer at or
+  below :math:`\epsilon`;
+- brightest cell :math:`E_\mathrm{max} = \max_c e_{ic}` and its share :math:`E_\mathrm{max} / E` of
+  the incident energy;
+- brightest fractions: the share of :math:`E_\mathrm{sum}` in the 1, 2, 5, 10, 20, 50 brightest
+  cells;
 - cell spectrum: the :math:`e_{ic}` themselves, of all cells of all showers.
 
-The thresholds of the CaloChallenge are 1 MeV in dataset 1 and 0.5 keV / 0.033 = 15.15 keV in datasets 2 and 3.
+The thresholds of the CaloChallenge are 1 MeV in dataset 1 and 0.5 keV / 0.033 = 15.15 keV in
+datasets 2 and 3.
 """
 
 __all__ = [
@@ -71,7 +76,8 @@ def occupancy(showers: Showers, threshold: float = THRESHOLD) -> Float[Tensor, "
 
 
 def sparsity(showers: Showers, threshold: float = THRESHOLD) -> Float[Tensor, "showers layers"]:
-    r"""Share of the cells of each layer at or below the threshold, in [0, 1], with shape (N, layers).
+    r"""Share of the cells of each layer at or below the threshold, in [0, 1], with shape (N,
+    layers).
 
     Arguments:
         showers: The showers.
@@ -87,12 +93,16 @@ def max_energy(showers: Showers) -> Float[Tensor, " showers"]:
 
 
 def max_fraction(showers: Showers) -> Float[Tensor, " showers"]:
-    r"""Energy of the brightest cell over incident energy, :math:`E_\mathrm{max} / E`, with shape (N)."""
+    r"""Energy of the brightest cell over incident energy, :math:`E_\mathrm{max} / E`, with shape
+    (N).
+    """
     return max_energy(showers) / showers.energies.double()
 
 
 def brightest_fractions(showers: Showers) -> Float[Tensor, "showers numbers"]:
-    r"""Share of :math:`E_\mathrm{sum}` in the brightest 1, 2, 5, 10, 20, 50 cells, as far as there are as many, in [0, 1]."""
+    r"""Share of :math:`E_\mathrm{sum}` in the brightest 1, 2, 5, 10, 20, 50 cells, as far as there
+    are as many, in [0, 1].
+    """
     numbers = torch.tensor(_numbers(showers.calorimeter), device=showers.deposits.device)
     brightest = _brightest(showers.deposits, int(numbers[-1])).double().cumsum(dim=1)
     return brightest[:, numbers - 1] / (total_energy(showers)[:, None] + EMPTY)
@@ -118,7 +128,9 @@ def _numbers(calorimeter: Calorimeter) -> list[int]:
 
 
 def _brightest(deposits: Float[Tensor, "showers cells"], k: int) -> Float[Tensor, "showers k"]:
-    """The k largest deposits, in falling order: they lie in the k columns of largest maximum, to which the search is confined."""
+    """The k largest deposits, in falling order: they lie in the k columns of largest maximum, to
+    which the search is confined.
+    """
     n, n_cells = deposits.shape
     rows = max(n for n in range(1, math.isqrt(n_cells // k) + 1) if n_cells % n == 0)
     columns = deposits.reshape(n, rows, n_cells // rows)
@@ -130,7 +142,9 @@ def _brightest_labels(calorimeter: Calorimeter) -> tuple[str, ...]:
     return tuple(f"{n} cell{'s' if n > 1 else ''}" for n in _numbers(calorimeter))
 
 
-SPECTRUM = Observable("cell_energy", "Cell energies", r"E_\mathrm{cell}", "MeV", cell_energies, Entry.CELL)
+SPECTRUM = Observable(
+    "cell_energy", "Cell energies", r"E_\mathrm{cell}", "MeV", cell_energies, Entry.CELL
+)
 LOG_SPECTRUM = Observable(
     name="cell_energy_log",
     title="Cell energies above 1 keV, log10",
@@ -142,7 +156,9 @@ LOG_SPECTRUM = Observable(
     threshold=1 * keV,
 )
 N_HITS = Observable("n_hits", "Hits above 1 MeV", r"N_\mathrm{hit}", "", n_hits)
-OCCUPANCY = Observable("occupancy", "Share of cells above 1 MeV", r"N_\mathrm{hit}/N_\mathrm{cells}", "", occupancy)
+OCCUPANCY = Observable(
+    "occupancy", "Share of cells above 1 MeV", r"N_\mathrm{hit}/N_\mathrm{cells}", "", occupancy
+)
 SPARSITY = Observable(
     name="sparsity",
     title="Share of a layer's cells up to 1 MeV",
@@ -153,7 +169,9 @@ SPARSITY = Observable(
     labels=layer_labels,
 )
 MAX_ENERGY = Observable("max_energy", "Brightest cell", r"E_\mathrm{max}", "MeV", max_energy)
-MAX_FRACTION = Observable("max_fraction", "Brightest cell's share", r"E_\mathrm{max}/E", "", max_fraction)
+MAX_FRACTION = Observable(
+    "max_fraction", "Brightest cell's share", r"E_\mathrm{max}/E", "", max_fraction
+)
 BRIGHTEST = Observable(
     name="brightest_fractions",
     title="Share of the brightest cells",

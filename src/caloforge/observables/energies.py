@@ -1,13 +1,17 @@
 r"""Energies of a shower: in all, by layer, and ratios of them.
 
-With :math:`E_l` the energy in layer :math:`l = 0, \dots, L - 1`, front to back, and :math:`E` that of the incident particle:
+With :math:`E_l` the energy in layer :math:`l = 0, \dots, L - 1`, front to back, and :math:`E` that
+of the incident particle:
 
-- total energy :math:`E_\mathrm{sum} = \sum_l E_l`, response :math:`E_\mathrm{sum} / E`, fractions :math:`E_l / E_\mathrm{sum}`;
-- energy ratios, CaloDREAM (arXiv:2405.09629) eq. 2 with :math:`f = 1`: :math:`u_0 = E_\mathrm{sum} / E` and, for
-  :math:`i = 1, \dots, L - 1`, the share :math:`u_i = E_{i-1} / \sum_{j \ge i-1} E_j` that the :math:`i`-th layer takes of what
-  has reached it.
+- total energy :math:`E_\mathrm{sum} = \sum_l E_l`, response :math:`E_\mathrm{sum} / E`, fractions
+  :math:`E_l / E_\mathrm{sum}`;
+- energy ratios, CaloDREAM (arXiv:2405.09629) eq. 2 with :math:`f = 1`:
+  :math:`u_0 = E_\mathrm{sum} / E` and, for :math:`i = 1, \dots, L - 1`, the share
+  :math:`u_i = E_{i-1} / \sum_{j \ge i-1} E_j` that the :math:`i`-th layer takes of what has reached
+  it.
 
-A ratio to no energy is 0: as in the CaloChallenge, :math:`10^{-16}` MeV is added to energies that are divided by.
+A ratio to no energy is 0: as in the CaloChallenge, :math:`10^{-16}` MeV is added to energies that
+are divided by.
 """
 
 __all__ = [
@@ -55,18 +59,24 @@ def layer_energies(showers: Showers) -> Float[Tensor, "showers layers"]:
 
 
 def layer_fractions(showers: Showers) -> Float[Tensor, "showers layers"]:
-    r"""Share of each layer in the total energy, :math:`E_l / E_\mathrm{sum}`, in [0, 1], with shape (N, layers)."""
+    r"""Share of each layer in the total energy, :math:`E_l / E_\mathrm{sum}`, in [0, 1], with shape
+    (N, layers).
+    """
     energies = sums(showers).energies
     return energies / (energies.sum(dim=1, keepdim=True) + EMPTY)
 
 
 def energy_ratios(
-    energies: Float[Tensor, "showers layers"], incident: Float[Tensor, " showers"], scale: float = 1.0
+    energies: Float[Tensor, "showers layers"],
+    incident: Float[Tensor, " showers"],
+    scale: float = 1.0,
 ) -> Float[Tensor, "showers ratios"]:
-    r"""Energy ratios :math:`u_0, \dots, u_{L-1}` (CaloDREAM, arXiv:2405.09629, eq. 2), in double precision.
+    r"""Energy ratios :math:`u_0, \dots, u_{L-1}` (CaloDREAM, arXiv:2405.09629, eq. 2), in double
+    precision.
 
-    The first is the total energy over :math:`f` times the incident energy, each further one the share of a layer, from the
-    front on, in what it and those behind it hold; the share of the last layer is always 1 and left out.
+    The first is the total energy over :math:`f` times the incident energy, each further one the
+    share of a layer, from the front on, in what it and those behind it hold; the share of the last
+    layer is always 1 and left out.
 
     Arguments:
         energies: The energy in each layer, front to back, in MeV.
@@ -99,10 +109,32 @@ def _layer_positions(calorimeter: Calorimeter) -> Tensor:
 ENERGY_SUM = Observable("energy_sum", "Total energy", r"E_\mathrm{sum}", "MeV", total_energy)
 RESPONSE = Observable("response", "Response", r"E_\mathrm{sum}/E", "", response)
 LAYERS = Observable(
-    "layer_energies", "Profile in depth", r"\mathrm{layer}", "layers", layer_energies, Entry.POSITION, positions=_layer_positions
+    "layer_energies",
+    "Profile in depth",
+    r"\mathrm{layer}",
+    "layers",
+    layer_energies,
+    Entry.POSITION,
+    positions=_layer_positions,
 )
-LAYER_ENERGY = Observable("layer_energy", "Energy of a layer", "E_l", "MeV", layer_energies, Entry.SERIES, labels=layer_labels)
+LAYER_ENERGY = Observable(
+    "layer_energy",
+    "Energy of a layer",
+    "E_l",
+    "MeV",
+    layer_energies,
+    Entry.SERIES,
+    labels=layer_labels,
+)
 LAYER_FRACTION = Observable(
-    "layer_fraction", "Share of a layer", r"E_l/E_\mathrm{sum}", "", layer_fractions, Entry.SERIES, labels=layer_labels
+    "layer_fraction",
+    "Share of a layer",
+    r"E_l/E_\mathrm{sum}",
+    "",
+    layer_fractions,
+    Entry.SERIES,
+    labels=layer_labels,
 )
-U_RATIOS = Observable("u_ratios", "Energy ratios", "u_i", "", u_ratios, Entry.SERIES, labels=_ratio_labels)
+U_RATIOS = Observable(
+    "u_ratios", "Energy ratios", "u_i", "", u_ratios, Entry.SERIES, labels=_ratio_labels
+)

@@ -1,14 +1,18 @@
-r"""Profiles of a shower: its energy in slices along the beam, and how deep the energy in each slice lies.
+r"""Profiles of a shower: its energy in slices along the beam, and how deep the energy in each slice
+lies.
 
-A slice :math:`s` is a column of cells of equal x, a row of equal y, a ring in r or a sector in :math:`\alpha`:
+A slice :math:`s` is a column of cells of equal x, a row of equal y, a ring in r or a sector in
+:math:`\alpha`:
 
 - profile: the energies :math:`E_s = \sum_{c \in s} e_{ic}`;
-- depth of a slice, CaloDREAM (arXiv:2405.09629) eq. 19: :math:`d_s = \sum_l l\, E_{l,s} / (E_s + 10^{-16}\,\mathrm{MeV})`, with
-  the layers counted from 0 at the front; 0 for a slice without energy.
+- depth of a slice, CaloDREAM (arXiv:2405.09629) eq. 19:
+  :math:`d_s = \sum_l l\, E_{l,s} / (E_s + 10^{-16}\,\mathrm{MeV})`, with the layers counted from 0
+  at the front; 0 for a slice without energy.
 
-Rings are the bins in r where all layers have the same; else the finest rings that no voxel straddles, so that every voxel lies in
-one. In a regular grid they are as wide as the larger side of a cell, and a cell belongs to the ring of its centre. Sectors are
-the bins in :math:`\alpha` that all layers with more than one have in common; energy in layers with one bin is in no sector.
+Rings are the bins in r where all layers have the same; else the finest rings that no voxel
+straddles, so that every voxel lies in one. In a regular grid they are as wide as the larger side of
+a cell, and a cell belongs to the ring of its centre. Sectors are the bins in :math:`\alpha` that
+all layers with more than one have in common; energy in layers with one bin is in no sector.
 """
 
 __all__ = [
@@ -64,19 +68,25 @@ def profile_r(showers: Showers) -> Float[Tensor, "showers rings"]:
 
 
 def depth_r(showers: Showers) -> Float[Tensor, "showers rings"]:
-    """Mean layer of the energy in each ring, CaloDREAM eq. 19, in [0, layers - 1], with shape (N, rings)."""
+    """Mean layer of the energy in each ring, CaloDREAM eq. 19, in [0, layers - 1], with shape (N,
+    rings).
+    """
     return _depth(showers, Slices.RINGS)
 
 
 def depth_alpha(showers: Showers) -> Float[Tensor, "showers sectors"]:
-    """Mean layer of the energy in each sector, as CaloDREAM eq. 19, in [0, layers - 1], with shape (N, sectors).
+    """Mean layer of the energy in each sector, as CaloDREAM eq. 19, in [0, layers - 1], with shape
+    (N, sectors).
 
     Raises:
         GeometryError: The calorimeter has no sectors.
     """
     calorimeter = showers.calorimeter
     if not isinstance(calorimeter, CylinderGrid) or turns(calorimeter) == 1:
-        msg = f"calorimeter '{calorimeter.name}' of kind '{calorimeter.kind}': the layers have no bins in alpha in common"
+        msg = (
+            f"calorimeter '{calorimeter.name}' of kind '{calorimeter.kind}': the layers have no "
+            "bins in alpha in common"
+        )
         raise GeometryError(msg)
     return _depth(showers, Slices.SECTORS)
 
@@ -88,7 +98,10 @@ def _depth(showers: Showers, family: Slices) -> Float[Tensor, "showers slices"]:
 
 def _regular(calorimeter: Calorimeter) -> RegularGrid:
     if not isinstance(calorimeter, RegularGrid):
-        msg = f"calorimeter '{calorimeter.name}' is of kind '{calorimeter.kind}': x and y profiles need a regular grid"
+        msg = (
+            f"calorimeter '{calorimeter.name}' is of kind '{calorimeter.kind}': x and y profiles "
+            "need a regular grid"
+        )
         raise GeometryError(msg)
     return calorimeter
 
@@ -119,13 +132,29 @@ def _ring_labels(calorimeter: Calorimeter) -> tuple[str, ...]:
 
 def _sector_labels(calorimeter: Calorimeter) -> tuple[str, ...]:
     n = turns(calorimeter) if isinstance(calorimeter, CylinderGrid) else 0
-    return tuple(f"alpha {360 * k / n - 180:.5g} to {360 * (k + 1) / n - 180:.5g} deg" for k in range(n))
+    return tuple(
+        f"alpha {360 * k / n - 180:.5g} to {360 * (k + 1) / n - 180:.5g} deg" for k in range(n)
+    )
 
 
-PROFILE_X = Observable("profile_x", "Profile in x", "x", "mm", profile_x, Entry.POSITION, positions=_x_centres)
-PROFILE_Y = Observable("profile_y", "Profile in y", "y", "mm", profile_y, Entry.POSITION, positions=_y_centres)
-PROFILE_R = Observable("profile_r", "Profile in r", "r", "mm", profile_r, Entry.POSITION, positions=_ring_centres)
-DEPTH_R = Observable("depth_r", "Depth of a ring", "d_r", "layers", depth_r, Entry.SERIES, labels=_ring_labels)
+PROFILE_X = Observable(
+    "profile_x", "Profile in x", "x", "mm", profile_x, Entry.POSITION, positions=_x_centres
+)
+PROFILE_Y = Observable(
+    "profile_y", "Profile in y", "y", "mm", profile_y, Entry.POSITION, positions=_y_centres
+)
+PROFILE_R = Observable(
+    "profile_r", "Profile in r", "r", "mm", profile_r, Entry.POSITION, positions=_ring_centres
+)
+DEPTH_R = Observable(
+    "depth_r", "Depth of a ring", "d_r", "layers", depth_r, Entry.SERIES, labels=_ring_labels
+)
 DEPTH_ALPHA = Observable(
-    "depth_alpha", "Depth of a sector", r"d_\alpha", "layers", depth_alpha, Entry.SERIES, labels=_sector_labels
+    "depth_alpha",
+    "Depth of a sector",
+    r"d_\alpha",
+    "layers",
+    depth_alpha,
+    Entry.SERIES,
+    labels=_sector_labels,
 )

@@ -1,9 +1,11 @@
-r"""What an observable is: a named function of showers, with its unit, its scale and how many values a shower has.
+r"""What an observable is: a named function of showers, with its unit, its scale and how many values
+a shower has.
 
-The *line* of an observable is where its values lie and where distances are taken: the value itself on a linear scale;
-:math:`\log_{10}` of the value, for values above the observable's threshold alone, on a logarithmic one; the position for a
-profile, with the energies as weights. A distance on a logarithmic scale is therefore in decades. A series is several observables
-under one name, one a label (a layer, a ring, ...), each with a line of its own.
+The *line* of an observable is where its values lie and where distances are taken: the value itself
+on a linear scale; :math:`\log_{10}` of the value, for values above the observable's threshold
+alone, on a logarithmic one; the position for a profile, with the energies as weights. A distance on
+a logarithmic scale is therefore in decades. A series is several observables under one name, one a
+label (a layer, a ring, ...), each with a line of its own.
 """
 
 __all__ = ["Entry", "Observable", "Scale"]
@@ -45,12 +47,15 @@ class Observable:
         title: The name in words, for tables.
         symbol: The symbol, as TeX mathematics without the dollar signs.
         unit: The unit of the value (of the position, for a profile); empty if it has none.
-        function: From N showers to values of shape (N), (N, cells), (N, positions) or (N, labels), as ``entry`` says.
+        function: From N showers to values of shape (N), (N, cells), (N, positions) or (N, labels),
+            as ``entry`` says.
         entry: How many values a shower has.
         scale: Whether values are compared as they are or by :math:`\log_{10}`.
-        threshold: On a logarithmic scale, the value that an entry must exceed to be counted, in the unit.
+        threshold: On a logarithmic scale, the value that an entry must exceed to be counted, in the
+            unit.
         positions: For a profile, the increasing positions in a calorimeter, in the unit; else None.
-        labels: For a series, what tells its columns apart in a calorimeter, such as "layer 3"; else None.
+        labels: For a series, what tells its columns apart in a calorimeter, such as "layer 3"; else
+            None.
     """
 
     name: str
@@ -65,8 +70,12 @@ class Observable:
     labels: Callable[[Calorimeter], tuple[str, ...]] | None = None
 
     def positions_of(self, calorimeter: Calorimeter) -> Float[np.ndarray, " positions"]:
-        """The positions of a profile in a calorimeter, in the unit; none for any other observable."""
-        return np.empty(0) if self.positions is None else self.positions(calorimeter).double().numpy()
+        """The positions of a profile in a calorimeter, in the unit; none for any
+        other observable.
+        """
+        return (
+            np.empty(0) if self.positions is None else self.positions(calorimeter).double().numpy()
+        )
 
     def labels_of(self, calorimeter: Calorimeter) -> tuple[str, ...]:
         """The labels of a series in a calorimeter; none for any other observable."""

@@ -1,15 +1,20 @@
-r"""Shapes of a shower: where its energy is centred and how wide it is, as a whole and layer by layer.
+r"""Shapes of a shower: where its energy is centred and how wide it is, as a whole and layer by
+layer.
 
-With the centre :math:`(x_c, y_c, z_c)` of cell :math:`c`, in mm, :math:`r_c = (x_c^2 + y_c^2)^{1/2}`, and
-:math:`\langle q \rangle = \sum_c q_c e_{ic} / (\sum_c e_{ic} + 10^{-16}\,\mathrm{MeV})` over the cells of the shower or a layer:
+With the centre :math:`(x_c, y_c, z_c)` of cell :math:`c`, in mm,
+:math:`r_c = (x_c^2 + y_c^2)^{1/2}`, and
+:math:`\langle q \rangle = \sum_c q_c e_{ic} / (\sum_c e_{ic} + 10^{-16}\,\mathrm{MeV})` over the
+cells of the shower or a layer:
 
-- centre of energy :math:`\langle q \rangle` and width :math:`(\max(\langle q^2 \rangle - \langle q \rangle^2, 0))^{1/2}` for
-  q = x, y, z, r;
-- radial moments of the whole shower: mean radius :math:`\langle r \rangle`, and :math:`\langle r^2 \rangle^{1/2}`.
+- centre of energy :math:`\langle q \rangle` and width
+  :math:`(\max(\langle q^2 \rangle - \langle q \rangle^2, 0))^{1/2}` for q = x, y, z, r;
+- radial moments of the whole shower: mean radius :math:`\langle r \rangle`, and
+  :math:`\langle r^2 \rangle^{1/2}`.
 
-Those of layers are the CaloChallenge's high-level features (its eta is x, its phi is y, CaloDREAM arXiv:2405.09629 eq. 18), those
-of the whole shower L2LFlows' (arXiv:2405.20407, section 4.1). Without energy all of them are 0, never undefined, as the challenge
-has it. On a cylinder the sums in x and y run over the layers with more than one bin in alpha; the others do not tell x and y.
+Those of layers are the CaloChallenge's high-level features (its eta is x, its phi is y, CaloDREAM
+arXiv:2405.09629 eq. 18), those of the whole shower L2LFlows' (arXiv:2405.20407, section 4.1).
+Without energy all of them are 0, never undefined, as the challenge has it. On a cylinder the sums
+in x and y run over the layers with more than one bin in alpha; the others do not tell x and y.
 """
 
 __all__ = [
@@ -69,7 +74,9 @@ def centre_y(showers: Showers) -> Float[Tensor, " showers"]:
 
 
 def centre_z(showers: Showers) -> Float[Tensor, " showers"]:
-    """Mean depth of the energy, from the front face to the middles of the cells, in mm, with shape (N)."""
+    """Mean depth of the energy, from the front face to the middles of the cells, in mm, with shape
+    (N).
+    """
     return _depth_mean(showers, 1)
 
 
@@ -89,12 +96,16 @@ def width_z(showers: Showers) -> Float[Tensor, " showers"]:
 
 
 def radius_mean(showers: Showers) -> Float[Tensor, " showers"]:
-    r"""Mean distance of the energy from the axis, :math:`\langle r \rangle`, in mm, with shape (N)."""
+    r"""Mean distance of the energy from the axis, :math:`\langle r \rangle`, in mm, with
+    shape (N).
+    """
     return _mean(_whole(sums(showers).moments), "r")
 
 
 def radius_rms(showers: Showers) -> Float[Tensor, " showers"]:
-    r"""Root of the mean square of that distance, :math:`\langle r^2 \rangle^{1/2}`, in mm, with shape (N)."""
+    r"""Root of the mean square of that distance, :math:`\langle r^2 \rangle^{1/2}`, in mm, with
+    shape (N).
+    """
     return _mean(_whole(sums(showers).moments), "r2").sqrt()
 
 
@@ -114,17 +125,23 @@ def layer_centre_r(showers: Showers) -> Float[Tensor, "showers layers"]:
 
 
 def layer_width_x(showers: Showers) -> Float[Tensor, "showers layers"]:
-    """Standard deviation of the energy in x in each layer that tells x, in mm, with shape (N, layers)."""
+    """Standard deviation of the energy in x in each layer that tells x, in mm, with shape (N,
+    layers).
+    """
     return _width(_transverse(showers), "x")
 
 
 def layer_width_y(showers: Showers) -> Float[Tensor, "showers layers"]:
-    """Standard deviation of the energy in y in each layer that tells y, in mm, with shape (N, layers)."""
+    """Standard deviation of the energy in y in each layer that tells y, in mm, with shape (N,
+    layers).
+    """
     return _width(_transverse(showers), "y")
 
 
 def layer_width_r(showers: Showers) -> Float[Tensor, "showers layers"]:
-    """Standard deviation of the distance from the axis in each layer, in mm, with shape (N, layers)."""
+    """Standard deviation of the distance from the axis in each layer, in mm, with shape (N,
+    layers).
+    """
     return _width(sums(showers).moments, "r")
 
 
@@ -148,7 +165,9 @@ def _width(moments: Moments, of: str) -> Float[Tensor, "*any"]:
     return _deviation(_mean(moments, of), _mean(moments, f"{of}2"))
 
 
-def _deviation(mean: Float[Tensor, "*any"], mean_square: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
+def _deviation(
+    mean: Float[Tensor, "*any"], mean_square: Float[Tensor, "*any"]
+) -> Float[Tensor, "*any"]:
     return (mean_square - mean.square()).clamp(min=0).sqrt()
 
 
@@ -170,7 +189,9 @@ def _azimuthal_labels(calorimeter: Calorimeter) -> tuple[str, ...]:
     return tuple(labels[k] for k in azimuthal_layers(calorimeter))
 
 
-def _by_layer(name: str, title: str, symbol: str, function: Callable[[Showers], Tensor]) -> Observable:
+def _by_layer(
+    name: str, title: str, symbol: str, function: Callable[[Showers], Tensor]
+) -> Observable:
     labels = layer_labels if name.endswith("r") else _azimuthal_labels
     return Observable(name, title, symbol, "mm", function, Entry.SERIES, labels=labels)
 
@@ -182,10 +203,28 @@ WIDTH_X = Observable("width_x", "Width in x", r"\sigma_x", "mm", width_x)
 WIDTH_Y = Observable("width_y", "Width in y", r"\sigma_y", "mm", width_y)
 WIDTH_Z = Observable("width_z", "Width in depth", r"\sigma_z", "mm", width_z)
 RADIUS_MEAN = Observable("radius_mean", "Mean radius", r"\langle r\rangle", "mm", radius_mean)
-RADIUS_RMS = Observable("radius_rms", "Root mean square radius", r"\langle r^2\rangle^{1/2}", "mm", radius_rms)
-LAYER_CENTRE_X = _by_layer("layer_centre_x", "Centre of a layer in x (CaloChallenge: eta)", r"\langle x\rangle_l", layer_centre_x)
-LAYER_CENTRE_Y = _by_layer("layer_centre_y", "Centre of a layer in y (CaloChallenge: phi)", r"\langle y\rangle_l", layer_centre_y)
-LAYER_CENTRE_R = _by_layer("layer_centre_r", "Mean radius of a layer", r"\langle r\rangle_l", layer_centre_r)
-LAYER_WIDTH_X = _by_layer("layer_width_x", "Width of a layer in x (CaloChallenge: eta)", r"\sigma_{x,l}", layer_width_x)
-LAYER_WIDTH_Y = _by_layer("layer_width_y", "Width of a layer in y (CaloChallenge: phi)", r"\sigma_{y,l}", layer_width_y)
+RADIUS_RMS = Observable(
+    "radius_rms", "Root mean square radius", r"\langle r^2\rangle^{1/2}", "mm", radius_rms
+)
+LAYER_CENTRE_X = _by_layer(
+    "layer_centre_x",
+    "Centre of a layer in x (CaloChallenge: eta)",
+    r"\langle x\rangle_l",
+    layer_centre_x,
+)
+LAYER_CENTRE_Y = _by_layer(
+    "layer_centre_y",
+    "Centre of a layer in y (CaloChallenge: phi)",
+    r"\langle y\rangle_l",
+    layer_centre_y,
+)
+LAYER_CENTRE_R = _by_layer(
+    "layer_centre_r", "Mean radius of a layer", r"\langle r\rangle_l", layer_centre_r
+)
+LAYER_WIDTH_X = _by_layer(
+    "layer_width_x", "Width of a layer in x (CaloChallenge: eta)", r"\sigma_{x,l}", layer_width_x
+)
+LAYER_WIDTH_Y = _by_layer(
+    "layer_width_y", "Width of a layer in y (CaloChallenge: phi)", r"\sigma_{y,l}", layer_width_y
+)
 LAYER_WIDTH_R = _by_layer("layer_width_r", "Width of a layer in r", r"\sigma_{r,l}", layer_width_r)

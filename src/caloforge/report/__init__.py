@@ -1,7 +1,7 @@
 """How far samples of showers are from the full simulation: numbers, words, figures and one page.
 
-`evaluate` judges any number of candidates, `table` gives the numbers as text, `verdict` says what they mean, and `write` makes
-the report on disk. `PRESETS` are the community's benchmarks.
+`evaluate` judges any number of candidates, `table` gives the numbers as text, `verdict` says what
+they mean, and `write` makes the report on disk. `PRESETS` are the community's benchmarks.
 """
 
 __all__ = [

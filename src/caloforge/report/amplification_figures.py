@@ -1,4 +1,6 @@
-"""Figures of amplification: what a number of generated showers is worth in real ones, a panel each observable."""
+"""Figures of amplification: what a number of generated showers is worth in real ones, a panel each
+observable.
+"""
 
 __all__ = ["amplification_drawings"]
 
@@ -10,7 +12,17 @@ from matplotlib.ticker import NullFormatter
 
 from caloforge.metrics.amplification import Amplification
 from caloforge.observables import Observable
-from caloforge.report.drawing import INK, Drawing, Group, colour, dash, errors, literal, panels, panels_legend
+from caloforge.report.drawing import (
+    INK,
+    Drawing,
+    Group,
+    colour,
+    dash,
+    errors,
+    literal,
+    panels,
+    panels_legend,
+)
 from caloforge.report.records import Evaluation
 from caloforge.report.words import title
 
@@ -20,7 +32,11 @@ _RANGE = 1000.0
 
 def amplification_drawings(evaluation: Evaluation) -> Iterator[Drawing]:
     """One figure, if the training sample was given."""
-    known = [o for o in evaluation.observables if any(o.name in of for of in evaluation.amplifications.values())]
+    known = [
+        o
+        for o in evaluation.observables
+        if any(o.name in of for of in evaluation.amplifications.values())
+    ]
     if known:
         yield _curves(evaluation, known[:_MOST_PANELS])
 
@@ -28,13 +44,22 @@ def amplification_drawings(evaluation: Evaluation) -> Iterator[Drawing]:
 def _curves(evaluation: Evaluation, observables: Sequence[Observable]) -> Drawing:
     across, up = "generated showers / training showers", "worth in real showers / training showers"
     figure, axes = panels(len(observables), literal(title(evaluation)), across, up)
-    limits = _limits([of[o.name] for of in evaluation.amplifications.values() for o in observables if o.name in of])
+    limits = _limits(
+        [
+            of[o.name]
+            for of in evaluation.amplifications.values()
+            for o in observables
+            if o.name in of
+        ]
+    )
     for ax, observable in zip(axes, observables, strict=True):
         _panel(ax, evaluation, observable, *limits)
     panels_legend(figure, [candidate.name for candidate in evaluation.candidates])
     caption = (
-        "How many showers of the full simulation would know an observable as well as so many generated ones, both in units of "
-        "the training sample. On the dotted line, generated showers are worth as much as real ones; above 1 the candidate knows "
+        "How many showers of the full simulation would know an observable as well as so many "
+        "generated ones, both in units of "
+        "the training sample. On the dotted line, generated showers are worth as much as real "
+        "ones; above 1 the candidate knows "
         "more than it was trained on; a level stretch is its plateau. Triangles are lower bounds."
     )
     return Drawing("amplification", caption, figure, Group.AMPLIFICATION, wide=True)
@@ -46,11 +71,18 @@ def _limits(found: Sequence[Amplification]) -> tuple[tuple[float, float], tuple[
     factors = np.concatenate([one.factors for one in found])
     factors = np.clip(factors[np.isfinite(factors) & (factors > 0)], 1 / _RANGE, _RANGE)
     low, high = factors.min(initial=1.0), factors.max(initial=1.0)
-    return (float(sizes.min()) / 1.3, float(sizes.max()) * 1.3), (float(low) / 1.5, 1.5 * float(high))
+    return (float(sizes.min()) / 1.3, float(sizes.max()) * 1.3), (
+        float(low) / 1.5,
+        1.5 * float(high),
+    )
 
 
 def _panel(
-    ax: Axes, evaluation: Evaluation, observable: Observable, across: tuple[float, float], up: tuple[float, float]
+    ax: Axes,
+    evaluation: Evaluation,
+    observable: Observable,
+    across: tuple[float, float],
+    up: tuple[float, float],
 ) -> None:
     ax.set(xscale="log", yscale="log")
     for k, candidate in enumerate(evaluation.candidates):

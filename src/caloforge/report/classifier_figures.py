@@ -1,4 +1,6 @@
-"""Figures of the classifiers: ROC curves, the distribution of the weights w = C / (1 - C), and how well C is calibrated."""
+"""Figures of the classifiers: ROC curves, the distribution of the weights w = C / (1 - C), and how
+well C is calibrated.
+"""
 
 __all__ = ["classifier_drawings"]
 
@@ -36,21 +38,35 @@ def _classifier(evaluation: Evaluation, name: str, judged: Mapping[str, Judgemen
     figure = Figure(figsize=(10.4, 3.9))
     roc, weights, calibration = figure.subplots(1, 3, width_ratios=(1, 1.35, 1))
     figure.subplots_adjust(left=0.06, right=0.985, bottom=0.14, top=0.86, wspace=0.24)
-    lines = [_Line(k, c.name, judged[c.name]) for k, c in enumerate(evaluation.candidates) if c.name in judged]
+    lines = [
+        _Line(k, c.name, judged[c.name])
+        for k, c in enumerate(evaluation.candidates)
+        if c.name in judged
+    ]
     _roc(roc, lines, evaluation.full.name)
     _weights(weights, lines)
     _calibration(calibration, lines, evaluation.full.name)
     heading = lines[0].judgement.title[:1].upper() + lines[0].judgement.title[1:]
     figure.suptitle(literal(f"{heading}: {title(evaluation)}"), x=0.06, ha="left", fontsize=10)
-    return Drawing(f"classifier_{_key(name)}", _caption(heading, evaluation.full.name), figure, Group.CLASSIFIERS, wide=True)
+    return Drawing(
+        f"classifier_{_key(name)}",
+        _caption(heading, evaluation.full.name),
+        figure,
+        Group.CLASSIFIERS,
+        wide=True,
+    )
 
 
 def _caption(heading: str, full: str) -> str:
     return (
-        f"{heading}. Left: share of {full} above a score against the share of the candidate above it; the diagonal is chance, "
-        f"the band the spread of the trainings. Middle: the weights w = C/(1-C) of the candidate's showers (lines) and of those "
-        f"of {full} (filled): a candidate's shower far to the left has hardly a counterpart in {full}, one of {full} far to the "
-        "right hardly one in the candidate. Right: how often C is right (crosses: before calibration)."
+        f"{heading}. Left: share of {full} above a score against the share of the candidate above "
+        "it; the diagonal is chance, "
+        "the band the spread of the trainings. Middle: the weights w = C/(1-C) of the "
+        "candidate's showers (lines) and of those "
+        f"of {full} (filled): a candidate's shower far to the left has hardly a counterpart in "
+        f"{full}, one of {full} far to the "
+        "right hardly one in the candidate. Right: how often C is right (crosses: before "
+        "calibration)."
     )
 
 
@@ -65,7 +81,13 @@ def _roc(ax: Axes, lines: Sequence[_Line], full: str) -> None:
         low, high = roc.true_positive - roc.spread, roc.true_positive + roc.spread
         ax.fill_between(roc.false_positive, low, high, color=colour(line.k), alpha=0.3, lw=0)
         label = f"{literal(line.name)}: {auc.value:.3f} ± {auc.error:.3f}"
-        ax.plot(roc.false_positive, roc.true_positive, color=colour(line.k), ls=dash(line.k), label=label)
+        ax.plot(
+            roc.false_positive,
+            roc.true_positive,
+            color=colour(line.k),
+            ls=dash(line.k),
+            label=label,
+        )
     ax.set(xlabel="share of the candidate", ylabel=f"share of {literal(full)}")
     ax.legend(loc="lower right", title="AUC", alignment="left")
 
@@ -74,12 +96,30 @@ def _weights(ax: Axes, lines: Sequence[_Line]) -> None:
     found = [line.judgement.weights_histogram() for line in lines]
     for line, w in zip(lines, found, strict=True):
         band(ax, w.edges, np.zeros_like(w.full), w.full, shade=colour(line.k), alpha=0.25)
-        steps(ax, w.edges, w.candidate, color=colour(line.k), ls=dash(line.k), label=literal(line.name))
-        band(ax, w.edges, w.candidate - w.candidate_error, w.candidate + w.candidate_error, shade=colour(line.k))
+        steps(
+            ax,
+            w.edges,
+            w.candidate,
+            color=colour(line.k),
+            ls=dash(line.k),
+            label=literal(line.name),
+        )
+        band(
+            ax,
+            w.edges,
+            w.candidate - w.candidate_error,
+            w.candidate + w.candidate_error,
+            shade=colour(line.k),
+        )
     reach = max(w.edges[-1] for w in found)
     top = max(float(max(w.full.max(), w.candidate.max())) for w in found)
     ax.axvline(0, color=INK, lw=0.8)
-    ax.set(xlabel="log10 w", ylabel="share of showers", xlim=(-reach, reach), ylim=(0, top / (1 - 0.09 * (len(lines) + 1))))
+    ax.set(
+        xlabel="log10 w",
+        ylabel="share of showers",
+        xlim=(-reach, reach),
+        ylim=(0, top / (1 - 0.09 * (len(lines) + 1))),
+    )
     legend(ax)
 
 
@@ -88,7 +128,9 @@ def _calibration(ax: Axes, lines: Sequence[_Line], full: str) -> None:
     for line in lines:
         before, after = line.judgement.before, line.judgement.after
         ax.plot(before.predicted, before.observed, "x", ms=4, color=colour(line.k), alpha=0.6)
-        ax.plot(after.predicted, after.observed, "o", ms=4, ls=dash(line.k), lw=1, color=colour(line.k))
+        ax.plot(
+            after.predicted, after.observed, "o", ms=4, ls=dash(line.k), lw=1, color=colour(line.k)
+        )
     ax.set(xlabel="C", ylabel=f"share of {literal(full)}")
 
 

@@ -1,7 +1,9 @@
-"""Reading a sample once, a batch at a time: all that distances and figures need, in memory that does not grow with its cells.
+"""Reading a sample once, a batch at a time: all that distances and figures need, in memory that
+does not grow with its cells.
 
-Of a shower are kept its observables and high-level features, some hundred numbers; cell energies are counted by energy in the
-sample and in each of its resamplings at once (`caloforge.metrics.measures.CellCounts`), whatever the number of cells.
+Of a shower are kept its observables and high-level features, some hundred numbers; cell energies
+are counted by energy in the sample and in each of its resamplings at once
+(`caloforge.metrics.measures.CellCounts`), whatever the number of cells.
 """
 
 __all__ = ["Collected", "Plan", "collect", "example", "weights_of"]
@@ -31,7 +33,8 @@ class Plan:
 
     Arguments:
         observables: The observables.
-        threshold: The energy at or below which a cell counts as empty in the high-level features, in MeV.
+        threshold: The energy at or below which a cell counts as empty in the high-level features,
+            in MeV.
         cell_bins: The exact bins in which cell energies are counted, too; None for none.
         batch_size: Number of showers read at a time.
     """
@@ -43,7 +46,9 @@ class Plan:
 
 
 class _Columns:
-    """What is kept of each of n showers, filled in batch by batch, so that nothing is held twice."""
+    """What is kept of each of n showers, filled in batch by batch, so that nothing is
+    held twice.
+    """
 
     def __init__(self, n: int) -> None:
         self._n = n
@@ -64,7 +69,8 @@ class Collected:
     Arguments:
         sample: What the evaluation keeps.
         cells: The cells by code, for each of the given sets of weights.
-        binned: The cells in the plan's bins, for each of the given sets of weights; empty without such bins.
+        binned: The cells in the plan's bins, for each of the given sets of weights; empty without
+            such bins.
     """
 
     sample: Sample
@@ -79,7 +85,12 @@ def weights_of(source: ShowerSource) -> Float[np.ndarray, " showers"]:
 
 
 def collect(
-    name: str, source: ShowerSource, plan: Plan, rows: Sequence[Rows], kept: int, like: Sample | None = None
+    name: str,
+    source: ShowerSource,
+    plan: Plan,
+    rows: Sequence[Rows],
+    kept: int,
+    like: Sample | None = None,
 ) -> Collected:
     """Read a sample.
 
@@ -95,9 +106,17 @@ def collect(
         ShowerValueError: A deposit is not finite and at least 0.
     """
     counts = [CellCounts(weights) for weights in rows]
-    binned = [] if plan.cell_bins is None else [CellCounts(weights, plan.cell_bins) for weights in rows]
-    total, kept_of_showers, weights = np.zeros(source.calorimeter.n_cells), _Columns(len(source)), weights_of(source)
-    for span, batch in zip(spans(len(source), plan.batch_size), source.batches(plan.batch_size), strict=True):
+    binned = (
+        [] if plan.cell_bins is None else [CellCounts(weights, plan.cell_bins) for weights in rows]
+    )
+    total, kept_of_showers, weights = (
+        np.zeros(source.calorimeter.n_cells),
+        _Columns(len(source)),
+        weights_of(source),
+    )
+    for span, batch in zip(
+        spans(len(source), plan.batch_size), source.batches(plan.batch_size), strict=True
+    ):
         require_deposits(batch.deposits, f"sample '{name}'", range(span.start, span.stop))
         for count in (*counts, *binned):
             count.add(batch.deposits)
@@ -125,13 +144,19 @@ def collect(
     return Collected(sample, tuple(c.masses for c in counts), tuple(b.masses for b in binned))
 
 
-def _example_rows(energies: Float[np.ndarray, " showers"], like: Sample | None) -> Int[np.ndarray, " examples"]:
-    """Showers at fixed quantiles of the energy; for a candidate the same rows, or else those nearest in energy."""
+def _example_rows(
+    energies: Float[np.ndarray, " showers"], like: Sample | None
+) -> Int[np.ndarray, " examples"]:
+    """Showers at fixed quantiles of the energy; for a candidate the same rows, or else those
+    nearest in energy.
+    """
     if like is None:
         return np.argsort(energies, kind="stable")[[int(q * len(energies)) for q in _EXAMPLES_AT]]
     if same_energies(energies, like.energies):
         return np.array([example.row for example in like.examples])
-    return np.array([int(np.argmin(np.abs(energies - example.energy))) for example in like.examples])
+    return np.array(
+        [int(np.argmin(np.abs(energies - example.energy))) for example in like.examples]
+    )
 
 
 def example(source: ShowerSource, row: int) -> Example:

@@ -31,7 +31,12 @@ Values = Real[np.ndarray, " _"]
 
 
 def compare(
-    observable: Observable, full: Collected, candidate: Collected, mode: int, resampling: Resampling, preset: Preset | None
+    observable: Observable,
+    full: Collected,
+    candidate: Collected,
+    mode: int,
+    resampling: Resampling,
+    preset: Preset | None,
 ) -> Comparison:
     """Compare a candidate with the full simulation in one observable.
 
@@ -44,7 +49,8 @@ def compare(
         preset: The benchmark whose bins are taken where it has some; None for the standard ones.
 
     Raises:
-        ShowerValueError: One of the samples has nothing on the line of the observable; the message says which.
+        ShowerValueError: One of the samples has nothing on the line of the observable; the message
+            says which.
     """
     if observable.entry is Entry.SERIES:
         return _series(observable, full, candidate, resampling, preset)
@@ -62,17 +68,26 @@ def compare(
 
 
 def _series(
-    observable: Observable, full: Collected, candidate: Collected, resampling: Resampling, preset: Preset | None
+    observable: Observable,
+    full: Collected,
+    candidate: Collected,
+    resampling: Resampling,
+    preset: Preset | None,
 ) -> Comparison:
     labels = observable.labels_of(full.sample.calorimeter)
     columns = full.sample.values[observable.name].T, candidate.sample.values[observable.name].T
 
-    trios = [_points(f, g, resampling, preset, observable.name, label) for label, f, g in zip(labels, *columns, strict=True)]
+    trios = [
+        _points(f, g, resampling, preset, observable.name, label)
+        for label, f, g in zip(labels, *columns, strict=True)
+    ]
     parts = {label: trio.comparison for label, trio in zip(labels, trios, strict=True)}
     return replace(Trio.mean(trios).comparison, parts=parts)
 
 
-def _points(f: Values, g: Values, resampling: Resampling, preset: Preset | None, name: str, label: str = "") -> Trio:
+def _points(
+    f: Values, g: Values, resampling: Resampling, preset: Preset | None, name: str, label: str = ""
+) -> Trio:
     rule = None if preset is None else preset.rule(name, label)
     return compare_points(f, g, resampling, (rule or equal_bins)(f))
 
@@ -83,7 +98,9 @@ def _batched(f: Values, g: Values, resampling: Resampling) -> Batched | None:
     return batched_wasserstein(f, g, resampling.full[0], resampling.candidate[0], batches=_BATCHES)
 
 
-def _line(observable: Observable, full: Collected, candidate: Collected, mode: int, resampling: Resampling) -> Line:
+def _line(
+    observable: Observable, full: Collected, candidate: Collected, mode: int, resampling: Resampling
+) -> Line:
     if observable.entry is Entry.CELL:
         return of_cells(full.cells[mode], candidate.cells[0])
     f, g = (c.sample.values[observable.name] for c in (full, candidate))
@@ -102,13 +119,25 @@ def _of_points(f: Values, g: Values, resampling: Resampling) -> Line:
 
 
 def _on_scale(observable: Observable, line: Line) -> Line:
-    return line if observable.scale is Scale.LINEAR else line.above(observable.threshold).in_decades()
+    return (
+        line if observable.scale is Scale.LINEAR else line.above(observable.threshold).in_decades()
+    )
 
 
-def _require_entries(observable: Observable, line: Line, full: Collected, candidate: Collected) -> None:
+def _require_entries(
+    observable: Observable, line: Line, full: Collected, candidate: Collected
+) -> None:
     if line.empty:
-        empty = [c.sample.name for c, masses in ((full, line.full), (candidate, line.candidate)) if not masses[0].sum() > 0]
-        above = f" above {observable.threshold:g} {observable.unit}" if observable.scale is Scale.LOG else ""
+        empty = [
+            c.sample.name
+            for c, masses in ((full, line.full), (candidate, line.candidate))
+            if not masses[0].sum() > 0
+        ]
+        above = (
+            f" above {observable.threshold:g} {observable.unit}"
+            if observable.scale is Scale.LOG
+            else ""
+        )
         msg = f"{' and '.join(empty)}: nothing{above}, so nothing to compare"
         raise ShowerValueError(msg)
 

@@ -1,8 +1,9 @@
 """The event display: example showers as points in space, that can be turned and filtered by energy.
 
-The drawing is done in the reader's browser by plotly.js, which comes in the plotly package and is put into the page whole; this
-module prepares what it draws. A shower is the numbers and energies of its cells with energy, to four digits; the centres of the
-cells are listed once. The beam goes from left to right: axes are named (depth, x, y).
+The drawing is done in the reader's browser by plotly.js, which comes in the plotly package and is
+put into the page whole; this module prepares what it draws. A shower is the numbers and energies of
+its cells with energy, to four digits; the centres of the cells are listed once. The beam goes from
+left to right: axes are named (depth, x, y).
 """
 
 __all__ = ["Scene", "Shower", "library", "payload", "place", "scene", "script"]
@@ -54,8 +55,8 @@ class Scene:
     Arguments:
         title: What was judged.
         samples: The names of the samples, the full simulation first.
-        showers: Those of each sample: first the examples, of increasing energy, of which the k-th of all samples belong
-            together; then its own outliers.
+        showers: Those of each sample: first the examples, of increasing energy, of which the k-th
+            of all samples belong together; then its own outliers.
         examples: The number of examples.
         centres: The coordinates (depth, x, y) of the cells, in mm, as three lists.
         ranges: The ends of the three axes, in mm.
@@ -80,7 +81,9 @@ def scene(evaluation: Evaluation, title: str) -> Scene:
         evaluation: The evaluation.
         title: What was judged, in words.
     """
-    shown = {s.name: [_brightest(e) for e in (*s.examples, *s.outliers)] for s in evaluation.samples}
+    shown = {
+        s.name: [_brightest(e) for e in (*s.examples, *s.outliers)] for s in evaluation.samples
+    }
     used = np.unique(np.concatenate([e.cells for group in shown.values() for e in group]))
     centres = _centres(evaluation.full.calorimeter)[used]
     ranges = _ranges(centres)
@@ -99,7 +102,9 @@ def scene(evaluation: Evaluation, title: str) -> Scene:
 
 
 def _ranges(centres: Float[np.ndarray, "cells 3"]) -> Float[np.ndarray, "3 2"]:
-    """The ends of the axes: all cells with some room about them, and the beam axis in the middle of x and y."""
+    """The ends of the axes: all cells with some room about them, and the beam axis in the middle of
+    x and y.
+    """
     low, high = centres.min(axis=0, initial=0.0), centres.max(axis=0, initial=0.0)
     half = max(float(-low[1:].min()), float(high[1:].max()))
     low, high = np.array([low[0], -half, -half]), np.array([high[0], half, half])
@@ -135,7 +140,9 @@ def _rounded(numbers: Float[np.ndarray, " n"]) -> list[float]:
 
 def payload(scenes: Sequence[Scene]) -> str:
     """The scenes as JSON that is safe inside a script element."""
-    text = json.dumps([asdict(one) for one in scenes], ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    text = json.dumps(
+        [asdict(one) for one in scenes], ensure_ascii=False, allow_nan=False, separators=(",", ":")
+    )
     return text.replace("<", "\\u003c")
 
 
@@ -151,6 +158,8 @@ def script() -> str:
 
 
 def place(sample: Sample, row: int) -> int | None:
-    """The place of a shower, by its row, among those of its sample that are shown; None if it is not among them."""
+    """The place of a shower, by its row, among those of its sample that are shown; None if it is
+    not among them.
+    """
     shown = (*sample.examples, *sample.outliers)
     return next((k for k, example in enumerate(shown) if example.row == row), None)

@@ -1,7 +1,9 @@
-"""How figures look: one ink, one grey for the full simulation, a colour and a dash for each candidate.
+"""How figures look: one ink, one grey for the full simulation, a colour and a dash for each
+candidate.
 
-Everything that is ink, not data, is drawn in the one colour `INK`, so that a page can give it the colour of its text. Lines and
-bands go into the axes without a word to them about limits: every figure sets its own, and asking would be most of the time.
+Everything that is ink, not data, is drawn in the one colour `INK`, so that a page can give it the
+colour of its text. Lines and bands go into the axes without a word to them about limits: every
+figure sets its own, and asking would be most of the time.
 """
 
 __all__ = [
@@ -131,7 +133,9 @@ class Drawing:
         """The figure as PNG, on white, 120 dots an inch."""
         buffer = BytesIO()
         with mpl.rc_context(STYLE):
-            self.figure.savefig(buffer, format="png", dpi=120, facecolor="white", pil_kwargs={"compress_level": 1})
+            self.figure.savefig(
+                buffer, format="png", dpi=120, facecolor="white", pil_kwargs={"compress_level": 1}
+            )
         return buffer.getvalue()
 
     @cached_property
@@ -139,12 +143,16 @@ class Drawing:
         """The figure as an SVG element without a background."""
         buffer = StringIO()
         with mpl.rc_context(STYLE):
-            self.figure.savefig(buffer, format="svg", dpi=150, metadata={"Date": None, "Creator": None})
+            self.figure.savefig(
+                buffer, format="svg", dpi=150, metadata={"Date": None, "Creator": None}
+            )
         return buffer.getvalue()[buffer.getvalue().index("<svg") :]
 
 
 def settle(figure: Figure) -> None:
-    """Lay the figure out once, not again each time it is saved, with few ticks and no minor ones: these are most of the time."""
+    """Lay the figure out once, not again each time it is saved, with few ticks and no minor ones:
+    these are most of the time.
+    """
     for axis in (axis for ax in figure.axes for axis in (ax.xaxis, ax.yaxis)):
         axis.minorticks_off()
         if isinstance(axis.get_major_locator(), AutoLocator):
@@ -156,7 +164,9 @@ def settle(figure: Figure) -> None:
 
 
 def lighten(figure: Figure) -> None:
-    """Draw ticks and names of axes as a few lines and texts in place of matplotlib's own, which take most of a figure's time."""
+    """Draw ticks and names of axes as a few lines and texts in place of matplotlib's own, which
+    take most of a figure's time.
+    """
     for ax in (ax for ax in figure.axes if ax.get_visible()):
         for axis in (ax.xaxis, ax.yaxis):
             if axis.get_visible():
@@ -170,9 +180,15 @@ def _lighten(ax: Axes, axis: Axis) -> None:
     data = ax.get_xaxis_transform() if across else ax.get_yaxis_transform()
     ends = (places, np.zeros(len(places))) if across else (np.zeros(len(places)), places)
     marker = _INWARD[0] if across else _INWARD[1]
-    ax.add_artist(Line2D(*ends, transform=data, marker=marker, ls="", ms=_TICK, mew=0.8, color=INK, clip_on=False))
+    ax.add_artist(
+        Line2D(
+            *ends, transform=data, marker=marker, ls="", ms=_TICK, mew=0.8, color=INK, clip_on=False
+        )
+    )
     named = axis.get_major_ticks(1)[0].label1.get_visible()
-    reach = _TICK + (_LETTER * (1.6 if across else max(map(_letters, labels), default=0)) if named else 0)
+    reach = _TICK + (
+        _LETTER * (1.6 if across else max(map(_letters, labels), default=0)) if named else 0
+    )
     for x, y, label in zip(*ends, labels if named else (), strict=False):
         _beside(ax, across, x, y, label, data, _TICK)
     offset = axis.get_major_formatter().get_offset()
@@ -196,7 +212,9 @@ def _letters(label: str) -> int:
     return len(re.sub(r"\\[a-z]+|[${}^]", "", label))
 
 
-def _beside(ax: Axes, below: bool, x: float, y: float, label: str, data: Transform, points: float) -> Text:
+def _beside(
+    ax: Axes, below: bool, x: float, y: float, label: str, data: Transform, points: float
+) -> Text:
     """Write below a point, or to the left of it, so many points away."""
     shift = (0.0, -points / 72) if below else (-points / 72, 0.0)
     place = data + ScaledTranslation(*shift, ax.figure.dpi_scale_trans)
@@ -205,8 +223,14 @@ def _beside(ax: Axes, below: bool, x: float, y: float, label: str, data: Transfo
 
 
 def literal(name: str) -> str:
-    """A name as matplotlib takes it literally: no mathematics, and not hidden from legends by a leading underscore."""
-    return name.replace("$", r"\$").replace("_", " _", 1) if name.startswith("_") else name.replace("$", r"\$")
+    """A name as matplotlib takes it literally: no mathematics, and not hidden from legends by a
+    leading underscore.
+    """
+    return (
+        name.replace("$", r"\$").replace("_", " _", 1)
+        if name.startswith("_")
+        else name.replace("$", r"\$")
+    )
 
 
 def colour(k: int) -> str:
@@ -224,7 +248,9 @@ def over(a: Real[np.ndarray, "*shape"], b: Real[np.ndarray, "*shape"]) -> Values
     return np.where(b > 0, a, np.nan) / np.where(b > 0, b, 1)
 
 
-def steps(ax: Axes, edges: Float[np.ndarray, " edges"], heights: Float[np.ndarray, " bins"], **look: Any) -> Line2D:
+def steps(
+    ax: Axes, edges: Float[np.ndarray, " edges"], heights: Float[np.ndarray, " bins"], **look: Any
+) -> Line2D:
     """Draw the contents of bins as a line of steps; the limits of the axes stay as they are."""
     line = Line2D(np.repeat(edges, 2)[1:-1], np.repeat(heights, 2), **look)
     ax.add_artist(line)
@@ -241,22 +267,35 @@ def band(
     alpha: float = 0.3,
     label: str = "",
 ) -> None:
-    """Fill the space between the contents of two sets of bins; a stretch of bins without a number is left out."""
+    """Fill the space between the contents of two sets of bins; a stretch of bins without a number
+    is left out.
+    """
     known = np.isfinite(low) & np.isfinite(high)
     starts = np.flatnonzero(np.diff(np.concatenate([[False], known, [False]]).astype(int)))
     outlines = [_outline(edges[a : b + 1], low[a:b], high[a:b]) for a, b in starts.reshape(-1, 2)]
-    ax.add_collection(PolyCollection(outlines, facecolor=shade, alpha=alpha, linewidth=0, label=label), autolim=False)
+    ax.add_collection(
+        PolyCollection(outlines, facecolor=shade, alpha=alpha, linewidth=0, label=label),
+        autolim=False,
+    )
 
 
 def _outline(
-    edges: Float[np.ndarray, " edges"], low: Float[np.ndarray, " bins"], high: Float[np.ndarray, " bins"]
+    edges: Float[np.ndarray, " edges"],
+    low: Float[np.ndarray, " bins"],
+    high: Float[np.ndarray, " bins"],
 ) -> Float[np.ndarray, "points 2"]:
     x = np.repeat(edges, 2)[1:-1]
-    return np.column_stack([np.concatenate([x, x[::-1]]), np.concatenate([np.repeat(low, 2), np.repeat(high, 2)[::-1]])])
+    return np.column_stack(
+        [
+            np.concatenate([x, x[::-1]]),
+            np.concatenate([np.repeat(low, 2), np.repeat(high, 2)[::-1]]),
+        ]
+    )
 
 
 def floors_axis(ax: Axes, axis: Axis, highest: float) -> None:
-    """Dress a logarithmic axis for distances in floors: grey below the floor, dotted where a distance is no longer close.
+    """Dress a logarithmic axis for distances in floors: grey below the floor, dotted where a
+    distance is no longer close.
 
     Arguments:
         ax: The axes.
@@ -265,7 +304,9 @@ def floors_axis(ax: Axes, axis: Axis, highest: float) -> None:
     """
     across = axis is ax.yaxis
     span, line, scale, limit = (
-        (ax.axhspan, ax.axhline, ax.set_yscale, ax.set_ylim) if across else (ax.axvspan, ax.axvline, ax.set_xscale, ax.set_xlim)
+        (ax.axhspan, ax.axhline, ax.set_yscale, ax.set_ylim)
+        if across
+        else (ax.axvspan, ax.axvline, ax.set_xscale, ax.set_xlim)
     )
     scale("log")
     span(LEAST_FLOORS, 1, color=FULL, alpha=0.25, lw=0)
@@ -290,23 +331,45 @@ def panels(n: int, heading: str, across: str, up: str) -> tuple[Figure, list[Axe
     rows, columns = -(-n // _COLUMNS), min(_COLUMNS, n)
     width, height = max(5.2, 2.6 * columns), 1.1 + 1.9 * rows
     figure = Figure(figsize=(width, height))
-    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()[: rows * columns].tolist()
-    figure.subplots_adjust(0.7 / width, 0.55 / height, 1 - 0.15 / width, 1 - 0.8 / height, wspace=0.06, hspace=0.2)
+    axes = (
+        figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+        .ravel()[: rows * columns]
+        .tolist()
+    )
+    figure.subplots_adjust(
+        0.7 / width, 0.55 / height, 1 - 0.15 / width, 1 - 0.8 / height, wspace=0.06, hspace=0.2
+    )
     for k, ax in enumerate(axes):
         ax.set_visible(k < n)
         ax.tick_params(labelbottom=k + columns >= n)
-    figure.text(0.5, 0.12 / height, across, ha="center", va="bottom", fontsize=STYLE["axes.labelsize"])
-    figure.text(0.1 / width, 0.5, up, ha="left", va="center", rotation=90, fontsize=STYLE["axes.labelsize"])
-    figure.text(0.7 / width, 1 - 0.12 / height, heading, ha="left", va="top", fontsize=STYLE["axes.titlesize"])
+    figure.text(
+        0.5, 0.12 / height, across, ha="center", va="bottom", fontsize=STYLE["axes.labelsize"]
+    )
+    figure.text(
+        0.1 / width, 0.5, up, ha="left", va="center", rotation=90, fontsize=STYLE["axes.labelsize"]
+    )
+    figure.text(
+        0.7 / width,
+        1 - 0.12 / height,
+        heading,
+        ha="left",
+        va="top",
+        fontsize=STYLE["axes.titlesize"],
+    )
     return figure, axes[:n]
 
 
 def panels_legend(figure: Figure, names: Sequence[str]) -> None:
     """Name the candidates in a row below the heading of `panels`."""
-    handles = [Line2D([], [], color=colour(k), ls=dash(k), label=literal(name)) for k, name in enumerate(names)]
+    handles = [
+        Line2D([], [], color=colour(k), ls=dash(k), label=literal(name))
+        for k, name in enumerate(names)
+    ]
     width, height = figure.get_size_inches()
     place = (0.62 / width, 1 - 0.25 / height)
-    figure.legend(handles=handles, loc="upper left", bbox_to_anchor=place, ncols=_COLUMNS, borderaxespad=0.2)
+    figure.legend(
+        handles=handles, loc="upper left", bbox_to_anchor=place, ncols=_COLUMNS, borderaxespad=0.2
+    )
 
 
 def errors(
@@ -320,25 +383,37 @@ def errors(
 ) -> None:
     """Draw bars from low to high at each point, upright or level."""
     ends = np.stack([np.column_stack([x, low]), np.column_stack([x, high])], axis=1)
-    ax.add_collection(LineCollection(list(ends if upright else ends[..., ::-1]), colors=shade, lw=1.2), autolim=False)
+    ax.add_collection(
+        LineCollection(list(ends if upright else ends[..., ::-1]), colors=shade, lw=1.2),
+        autolim=False,
+    )
 
 
 def legend(ax: Axes) -> None:
-    """Name the bands and steps that have labels, above the data, where figures leave room; matplotlib's own takes far longer."""
+    """Name the bands and steps that have labels, above the data, where figures leave room;
+    matplotlib's own takes far longer.
+    """
     named = [artist for artist in (*ax.collections, *ax.lines) if artist.get_label()]
-    for k, artist in enumerate(handle for handle in named if not str(handle.get_label()).startswith("_")):
+    for k, artist in enumerate(
+        handle for handle in named if not str(handle.get_label()).startswith("_")
+    ):
         height = _FIRST_LINE - k * _LINE
-        sample = Line2D([0.91, 0.97], [height, height], transform=ax.transAxes, solid_capstyle="butt")
+        sample = Line2D(
+            [0.91, 0.97], [height, height], transform=ax.transAxes, solid_capstyle="butt"
+        )
         if isinstance(artist, Line2D):
             sample.set(color=artist.get_color(), linestyle=artist.get_linestyle())
         elif isinstance(artist, PolyCollection):
             sample.set(color=artist.get_facecolor()[0], linewidth=_THICK)
         ax.add_artist(sample)
-        ax.text(0.89, height, str(artist.get_label()), transform=ax.transAxes, ha="right", va="center")
+        ax.text(
+            0.89, height, str(artist.get_label()), transform=ax.transAxes, ha="right", va="center"
+        )
 
 
 def symmetric_about_one(full_error: Values, ratios: Iterable[Values]) -> tuple[float, float]:
-    """Limits for ratios to the full simulation: as wide as they are where known well, between 10 % and 100 % about 1.
+    """Limits for ratios to the full simulation: as wide as they are where known well, between 10 %
+    and 100 % about 1.
 
     Arguments:
         full_error: The relative error of the full simulation in each bin; NaN where it has nothing.

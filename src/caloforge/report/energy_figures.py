@@ -1,4 +1,6 @@
-"""Figures of what depends on the energy: distances in slices of the incident energy, a panel each observable."""
+"""Figures of what depends on the energy: distances in slices of the incident energy, a panel each
+observable.
+"""
 
 __all__ = ["slice_drawings"]
 
@@ -37,29 +39,45 @@ def slice_drawings(evaluation: Evaluation) -> Iterator[Drawing]:
     sliced = [s for of in evaluation.slices.values() for s in of]
     names = [o for o in evaluation.observables if any(o.name in s.scores for s in sliced)]
     if names:
-        yield _slices(evaluation, sorted(names, key=lambda o: -_worst(evaluation, o))[:_MOST_PANELS], len(names))
+        yield _slices(
+            evaluation,
+            sorted(names, key=lambda o: -_worst(evaluation, o))[:_MOST_PANELS],
+            len(names),
+        )
 
 
 def _worst(evaluation: Evaluation, observable: Observable) -> float:
     return max(
-        s.scores[observable.name].ratio_to_floor for of in evaluation.slices.values() for s in of if observable.name in s.scores
+        s.scores[observable.name].ratio_to_floor
+        for of in evaluation.slices.values()
+        for s in of
+        if observable.name in s.scores
     )
 
 
 def _slices(evaluation: Evaluation, observables: list[Observable], n_known: int) -> Drawing:
-    figure, axes = panels(len(observables), literal(title(evaluation)), "incident energy [GeV]", "distance / floor")
+    figure, axes = panels(
+        len(observables), literal(title(evaluation)), "incident energy [GeV]", "distance / floor"
+    )
     for ax, observable in zip(axes, observables, strict=True):
         _panel(ax, evaluation, observable, _worst(evaluation, observables[0]))
     panels_legend(figure, [candidate.name for candidate in evaluation.candidates])
-    return Drawing("slices", _caption(evaluation, observables, n_known), figure, Group.ENERGY, wide=True)
+    return Drawing(
+        "slices", _caption(evaluation, observables, n_known), figure, Group.ENERGY, wide=True
+    )
 
 
 def _caption(evaluation: Evaluation, observables: list[Observable], n_known: int) -> str:
-    chosen = f"The {len(observables)} of {n_known} observables with the largest distances. " if len(observables) < n_known else ""
+    chosen = (
+        f"The {len(observables)} of {n_known} observables with the largest distances. "
+        if len(observables) < n_known
+        else ""
+    )
     left_out = any(s.left_out for of in evaluation.slices.values() for s in of)
     marked = " Orange: the energies that were left out of the training." if left_out else ""
     return (
-        "Distances, in units of their floors, among showers of similar incident energy; bars span the slice, and show the "
+        "Distances, in units of their floors, among showers of similar incident energy; bars span "
+        "the slice, and show the "
         f"standard error. {chosen}Grey: below the floor; dotted: {CLOSE:g} times it.{marked}"
     )
 
@@ -67,7 +85,9 @@ def _caption(evaluation: Evaluation, observables: list[Observable], n_known: int
 def _panel(ax: Axes, evaluation: Evaluation, observable: Observable, highest: float) -> None:
     for k, candidate in enumerate(evaluation.candidates):
         _points(ax, evaluation.slices.get(candidate.name, ()), observable, k)
-    for low, high in {(s.low, s.high) for of in evaluation.slices.values() for s in of if s.left_out}:
+    for low, high in {
+        (s.low, s.high) for of in evaluation.slices.values() for s in of if s.left_out
+    }:
         ax.axvspan(_BEFORE * low / GeV, high / _BEFORE / GeV, color=_LEFT_OUT, alpha=0.25, lw=0)
     floors_axis(ax, ax.yaxis, min(highest, _MOST_FLOORS))
     ax.set_title(observable.title)
@@ -85,11 +105,22 @@ def _energy_axis(ax: Axes, evaluation: Evaluation) -> None:
 
 
 def _points(ax: Axes, slices: tuple[Slice, ...], observable: Observable, k: int) -> None:
-    known = [s for s in slices if observable.name in s.scores and math.isfinite(s.scores[observable.name].ratio_to_floor)]
+    known = [
+        s
+        for s in slices
+        if observable.name in s.scores and math.isfinite(s.scores[observable.name].ratio_to_floor)
+    ]
     low, high = np.array([s.low for s in known]) / GeV, np.array([s.high for s in known]) / GeV
     scores = [s.scores[observable.name] for s in known]
     ratios = np.array([max(score.ratio_to_floor, LEAST_FLOORS) for score in scores])
     half = np.array([score.error / score.floor if score.floor > 0 else 0.0 for score in scores])
     ax.plot(np.sqrt(low * high), ratios, marker="o", ms=4, ls=dash(k), lw=1, color=colour(k))
-    errors(ax, np.sqrt(low * high), np.maximum(ratios - half, LEAST_FLOORS), ratios + half, upright=True, shade=colour(k))
+    errors(
+        ax,
+        np.sqrt(low * high),
+        np.maximum(ratios - half, LEAST_FLOORS),
+        ratios + half,
+        upright=True,
+        shade=colour(k),
+    )
     errors(ax, ratios, low, high, upright=False, shade=colour(k))

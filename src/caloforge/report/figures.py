@@ -11,7 +11,17 @@ from matplotlib.figure import Figure
 from caloforge.metrics.scores import Score
 from caloforge.report.amplification_figures import amplification_drawings
 from caloforge.report.classifier_figures import classifier_drawings
-from caloforge.report.drawing import LEAST_FLOORS, STYLE, Drawing, Group, colour, floors_axis, lighten, literal, settle
+from caloforge.report.drawing import (
+    LEAST_FLOORS,
+    STYLE,
+    Drawing,
+    Group,
+    colour,
+    floors_axis,
+    lighten,
+    literal,
+    settle,
+)
 from caloforge.report.energy_figures import slice_drawings
 from caloforge.report.observable_figures import drawn, observable_drawing
 from caloforge.report.records import Evaluation
@@ -44,7 +54,11 @@ def drawings(evaluation: Evaluation) -> list[Drawing]:
 
 def _summary(evaluation: Evaluation) -> list[Drawing]:
     """Every distance in floors on one axis."""
-    known = [o for o in evaluation.observables if any(o.name in of for of in evaluation.comparisons.values())]
+    known = [
+        o
+        for o in evaluation.observables
+        if any(o.name in of for of in evaluation.comparisons.values())
+    ]
     if not known:
         return []
     figure = Figure(figsize=(7.2, 1.1 + 0.27 * len(known)), layout="constrained")
@@ -54,7 +68,15 @@ def _summary(evaluation: Evaluation) -> list[Drawing]:
         of = evaluation.comparisons[candidate.name]
         ratios, errors = _in_floors([of[o.name].distance if o.name in of else None for o in known])
         shift = 0.5 * ((k + 0.5) / len(evaluation.candidates) - 0.5)
-        ax.errorbar(ratios, heights + shift, xerr=errors, fmt="o", ms=5, color=colour(k), label=literal(candidate.name))
+        ax.errorbar(
+            ratios,
+            heights + shift,
+            xerr=errors,
+            fmt="o",
+            ms=5,
+            color=colour(k),
+            label=literal(candidate.name),
+        )
     ax.set(xlabel=f"distance to {literal(evaluation.full.name)} / floor", yticks=heights)
     floors_axis(ax, ax.xaxis, ax.get_xlim()[1] / 1.5)
     ax.set_yticklabels([o.title for o in known])
@@ -62,7 +84,8 @@ def _summary(evaluation: Evaluation) -> list[Drawing]:
     figure.suptitle(literal(title(evaluation)), fontsize=STYLE["axes.titlesize"])
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4)
     caption = (
-        f"Each distance in units of the floor, which two samples of {evaluation.full.name} of these sizes would show (grey: "
+        f"Each distance in units of the floor, which two samples of {evaluation.full.name} of "
+        "these sizes would show (grey: "
         f"below it; dotted: {CLOSE:g} times it)."
     )
     return [Drawing("summary", caption, figure, Group.OVERVIEW, wide=True)]

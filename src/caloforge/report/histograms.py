@@ -1,15 +1,17 @@
 r"""Binning samples for figures.
 
-All observables are drawn as the mean content that a shower puts into a bin: the share of showers (one value a shower), the number
-of cells (one value a cell), or the energy (profiles). With :math:`c_{ib}` the content of bin b in shower i of weight
-:math:`w_i`, a bin shows the mean over the showers and its standard error,
+All observables are drawn as the mean content that a shower puts into a bin: the share of showers
+(one value a shower), the number of cells (one value a cell), or the energy (profiles). With
+:math:`c_{ib}` the content of bin b in shower i of weight :math:`w_i`, a bin shows the mean over the
+showers and its standard error,
 
 .. math:: \bar c_b = \frac{\sum_i w_i c_{ib}}{\sum_i w_i}, \quad
           \sigma_b = \frac{\sqrt{\sum_i w_i^2 (c_{ib} - \bar c_b)^2}}{\sum_i w_i} ,
 
-which knows that the cells of one shower belong together. Cells are counted while showers are read, in the sample and in its
-bootstrap replicas: there the error is the spread of the replicas. Observables with one value at each of several labels are shown
-by their means (`means`), or at one label as a histogram of showers.
+which knows that the cells of one shower belong together. Cells are counted while showers are read,
+in the sample and in its bootstrap replicas: there the error is the spread of the replicas.
+Observables with one value at each of several labels are shown by their means (`means`), or at one
+label as a histogram of showers.
 """
 
 __all__ = ["Binned", "Means", "binned", "means"]
@@ -83,7 +85,9 @@ def means(values: Real[np.ndarray, "showers labels"], weights: Weights) -> Means
     return Means(mean, np.sqrt(np.square(weights) @ np.square(values - mean)) / weights.sum())
 
 
-def binned(observable: Observable, samples: Sequence[Sample], column: int | None = None) -> list[Binned]:
+def binned(
+    observable: Observable, samples: Sequence[Sample], column: int | None = None
+) -> list[Binned]:
     """Samples of one observable in common bins.
 
     Arguments:
@@ -96,13 +100,20 @@ def binned(observable: Observable, samples: Sequence[Sample], column: int | None
         return [_of_cells(edges, sample.cells, sample.calorimeter.n_cells) for sample in samples]
     if observable.entry is Entry.POSITION:
         edges = _position_edges(observable, samples[0].calorimeter)
-        return [_of_profile(edges, sample.values[observable.name], sample.weights) for sample in samples]
-    values = [s.values[observable.name] if column is None else s.values[observable.name][:, column] for s in samples]
+        return [
+            _of_profile(edges, sample.values[observable.name], sample.weights) for sample in samples
+        ]
+    values = [
+        s.values[observable.name] if column is None else s.values[observable.name][:, column]
+        for s in samples
+    ]
     edges = _shower_edges(observable, values)
     return [_of_showers(edges, v, s.weights) for v, s in zip(values, samples, strict=True)]
 
 
-def _made(edges: Float[np.ndarray, " edges"], mean: Values, error: Values, outside: float = 0.0) -> Binned:
+def _made(
+    edges: Float[np.ndarray, " edges"], mean: Values, error: Values, outside: float = 0.0
+) -> Binned:
     histogram = hist.Hist(hist.axis.Variable(edges), storage=hist.storage.Weight())
     histogram.view().value = mean
     histogram.view().variance = error**2
@@ -113,7 +124,9 @@ def _of_showers(edges: Float[np.ndarray, " edges"], values: Values, weights: Wei
     bins, n, total = _bins(edges, values), len(edges) - 1, weights.sum()
     mean = np.bincount(bins, weights, n + 1)[:n] / total
     inside = np.bincount(bins, weights**2, n + 1)[:n]
-    error = np.sqrt(inside * (1 - mean) ** 2 + (np.square(weights).sum() - inside) * mean**2) / total
+    error = (
+        np.sqrt(inside * (1 - mean) ** 2 + (np.square(weights).sum() - inside) * mean**2) / total
+    )
     return _made(edges, mean, error, outside=max(0.0, 1 - float(mean.sum())))
 
 
@@ -122,8 +135,12 @@ def _of_profile(edges: Float[np.ndarray, " edges"], values: Values, weights: Wei
     return _made(edges, summed.mean, summed.error)
 
 
-def _of_cells(edges: Float[np.ndarray, " edges"], masses: Float[np.ndarray, "times codes"], n_cells: int) -> Binned:
-    """Cells a shower: as every cell of a shower is counted with its weight, all masses together are n_cells times the weights."""
+def _of_cells(
+    edges: Float[np.ndarray, " edges"], masses: Float[np.ndarray, "times codes"], n_cells: int
+) -> Binned:
+    """Cells a shower: as every cell of a shower is counted with its weight, all masses together are
+    n_cells times the weights.
+    """
     n, n_codes = len(edges) - 1, 1 + int(np.flatnonzero(masses.any(axis=0))[-1])
     bins = _bins(edges, decode(np.arange(n_codes)))
     held = np.stack([np.bincount(bins, row[:n_codes], n + 1)[:n] for row in masses])
@@ -131,7 +148,9 @@ def _of_cells(edges: Float[np.ndarray, " edges"], masses: Float[np.ndarray, "tim
     return _made(edges, sample, np.std(replicas, axis=0, ddof=1))
 
 
-def _bins(edges: Float[np.ndarray, " edges"], values: Real[np.ndarray, " n"]) -> Integer[np.ndarray, " n"]:
+def _bins(
+    edges: Float[np.ndarray, " edges"], values: Real[np.ndarray, " n"]
+) -> Integer[np.ndarray, " n"]:
     """The bin of each value; what lies beyond the edges gets the number of bins."""
     bins = np.searchsorted(edges, values, side="right") - 1
     return np.where(bins < 0, len(edges) - 1, bins)
@@ -144,7 +163,9 @@ def _shower_edges(observable: Observable, samples: Sequence[Values]) -> Float[np
         width = math.ceil((high - low + 1) / _MOST_BINS)
         return np.arange(math.floor(low) - 0.5, math.ceil(high) + 0.5 + width, width)
     if observable.scale is Scale.LOG:
-        return np.geomspace(max(low, observable.threshold, 1e-9), max(high, 1e-8) * 1.001, _MOST_BINS + 1)
+        return np.geomspace(
+            max(low, observable.threshold, 1e-9), max(high, 1e-8) * 1.001, _MOST_BINS + 1
+        )
     n = int(np.clip(math.sqrt(min(map(len, samples))), _FEWEST_BINS, _MOST_BINS))
     margin = 0.05 * (high - low) or 0.5 * abs(high) or 0.5
     start = 0.0 if 0 <= low < margin < high else low - margin
@@ -159,7 +180,11 @@ def _cell_edges(observable: Observable, samples: Sequence[Sample]) -> Float[np.n
     return np.linspace(0.0, top, _MOST_BINS + 1)
 
 
-def _position_edges(observable: Observable, calorimeter: Calorimeter) -> Float[np.ndarray, " edges"]:
+def _position_edges(
+    observable: Observable, calorimeter: Calorimeter
+) -> Float[np.ndarray, " edges"]:
     centres = observable.positions_of(calorimeter)
     half = float(np.diff(centres).mean()) / 2 if len(centres) > 1 else 0.5
-    return np.concatenate([[centres[0] - half], (centres[1:] + centres[:-1]) / 2, [centres[-1] + half]])
+    return np.concatenate(
+        [[centres[0] - half], (centres[1:] + centres[:-1]) / 2, [centres[-1] + half]]
+    )

@@ -8,30 +8,36 @@ r"""The evaluation as plain numbers, for other programs.
 
   - ``title``: what was judged, in words; ``preset``: the name of the benchmark, or null
   - ``calorimeter``: name and number of cells; ``pdg``: the species
-  - ``full`` and each of ``candidates``: ``name``, ``showers``, ``effective_showers``, ``energy_min`` and ``energy_max`` in MeV
-  - ``comparisons``: candidate to observable to a *comparison*, with ``unit`` and ``gain`` over the first candidate
+  - ``full`` and each of ``candidates``: ``name``, ``showers``, ``effective_showers``,
+    ``energy_min`` and ``energy_max`` in MeV
+  - ``comparisons``: candidate to observable to a *comparison*, with ``unit`` and ``gain`` over the
+    first candidate
   - ``gaps``: candidate to observable to the reason why there is no comparison
-  - ``features``: candidate to ``fpd``, ``kpd``, ``correlation`` (*scores*; the last null with a single layer) and ``precision``,
-    ``recall``, ``density``, ``coverage``: ``value``, ``error``, ``expected`` (what a second sample of the full simulation would
-    give), ``expected_error``
-  - ``classifiers``: candidate to classifier to ``auc``, ``jsd`` (*scores*; the floor of the first is chance), ``aucs`` of the
-    trainings
-  - ``slices``: candidate to a list of ``energy_min``, ``energy_max`` in MeV, ``left_out``, ``n_full``, ``n_candidate`` and
-    ``scores``: observable to the *score* of the standardised distance
-  - ``amplification``: candidate to observable to ``factor``, ``factor_error``, ``plateau``, ``sizes``, ``equivalent`` and
-    ``bounded``
+  - ``features``: candidate to ``fpd``, ``kpd``, ``correlation`` (*scores*; the last null with a
+    single layer) and ``precision``, ``recall``, ``density``, ``coverage``: ``value``, ``error``,
+    ``expected`` (what a second sample of the full simulation would give), ``expected_error``
+  - ``classifiers``: candidate to classifier to ``auc``, ``jsd`` (*scores*; the floor of the first
+    is chance), ``aucs`` of the trainings
+  - ``slices``: candidate to a list of ``energy_min``, ``energy_max`` in MeV, ``left_out``,
+    ``n_full``, ``n_candidate`` and ``scores``: observable to the *score* of the standardised
+    distance
+  - ``amplification``: candidate to observable to ``factor``, ``factor_error``, ``plateau``,
+    ``sizes``, ``equivalent`` and ``bounded``
   - ``correlations``: sample to the matrix of correlations of layer energies
   - ``times``: stage to ms a shower
-  - ``settings``: ``seed``, ``replicas``, ``cuts``, ``trainings``, ``classifier_showers``, ``neighbour_showers``
+  - ``settings``: ``seed``, ``replicas``, ``cuts``, ``trainings``, ``classifier_showers``,
+    ``neighbour_showers``
   - ``remarks``: a list of sentences
 
-A *score* has ``value``, ``error``, ``floor``, ``floor_error``, ``ratio_to_floor`` and ``excess`` (value less floor: the noise of
-finite samples subtracted). A *comparison* has the scores ``distance`` (in its unit), ``standardised`` and ``separation``; the
-probabilities ``ks`` and ``chi2``; ``batched`` with ``mean``, ``spread``, ``batches`` and ``size``; and for an observable with a
-distribution at each of several labels, of which these are the mean, ``parts``: label to comparison. Numbers are finite or null.
+A *score* has ``value``, ``error``, ``floor``, ``floor_error``, ``ratio_to_floor`` and ``excess``
+(value less floor: the noise of finite samples subtracted). A *comparison* has the scores
+``distance`` (in its unit), ``standardised`` and ``separation``; the probabilities ``ks`` and
+``chi2``; ``batched`` with ``mean``, ``spread``, ``batches`` and ``size``; and for an observable
+with a distribution at each of several labels, of which these are the mean, ``parts``: label to
+comparison. Numbers are finite or null.
 
-``metrics.csv`` holds the scores of all comparisons, feature metrics and classifiers, one a row, in the columns of `CSV_COLUMNS`.
-The definitions are those of `caloforge.metrics`.
+``metrics.csv`` holds the scores of all comparisons, feature metrics and classifiers, one a row, in
+the columns of `CSV_COLUMNS`. The definitions are those of `caloforge.metrics`.
 """
 
 __all__ = ["CSV_COLUMNS", "csv_rows", "numbers"]
@@ -51,7 +57,18 @@ from caloforge.report.words import remarks, title
 
 SCHEMA = 2
 
-CSV_COLUMNS = ("evaluation", "candidate", "quantity", "label", "statistic", "unit", "value", "error", "floor", "floor_error")
+CSV_COLUMNS = (
+    "evaluation",
+    "candidate",
+    "quantity",
+    "label",
+    "statistic",
+    "unit",
+    "value",
+    "error",
+    "floor",
+    "floor_error",
+)
 
 
 def numbers(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
@@ -89,9 +106,12 @@ def _evaluation(evaluation: Evaluation) -> dict[str, Any]:
             name: {key: _judgement(judgement) for key, judgement in judgements.items()}
             for name, judgements in evaluation.judgements.items()
         },
-        "slices": {name: [_slice(one) for one in slices] for name, slices in evaluation.slices.items()},
+        "slices": {
+            name: [_slice(one) for one in slices] for name, slices in evaluation.slices.items()
+        },
         "amplification": {
-            name: {key: _amplification(one) for key, one in found.items()} for name, found in evaluation.amplifications.items()
+            name: {key: _amplification(one) for key, one in found.items()}
+            for name, found in evaluation.amplifications.items()
         },
         "correlations": {sample.name: sample.correlation.tolist() for sample in evaluation.samples},
         "times": dict(evaluation.times),
@@ -116,7 +136,11 @@ def _sample(sample: Sample) -> dict[str, Any]:
 def _comparisons(evaluation: Evaluation, candidate: Sample) -> dict[str, Any]:
     known = evaluation.comparisons[candidate.name]
     return {
-        o.name: {"unit": o.distance_unit, "gain": evaluation.gain(candidate, o), **_comparison(known[o.name])}
+        o.name: {
+            "unit": o.distance_unit,
+            "gain": evaluation.gain(candidate, o),
+            **_comparison(known[o.name]),
+        }
         for o in evaluation.observables
         if o.name in known
     }
@@ -130,7 +154,11 @@ def _comparison(comparison: Comparison) -> dict[str, Any]:
         "ks": comparison.ks,
         "chi2": comparison.chi2,
         "batched": None if comparison.batched is None else asdict(comparison.batched),
-        **({"parts": {label: _comparison(part) for label, part in comparison.parts.items()}} if comparison.parts else {}),
+        **(
+            {"parts": {label: _comparison(part) for label, part in comparison.parts.items()}}
+            if comparison.parts
+            else {}
+        ),
     }
 
 
@@ -149,7 +177,11 @@ def _features(features: Features) -> dict[str, Any]:
 
 
 def _judgement(judgement: Judgement) -> dict[str, Any]:
-    return {"auc": _score(judgement.auc), "jsd": _score(judgement.jsd), "aucs": list(judgement.areas.values)}
+    return {
+        "auc": _score(judgement.auc),
+        "jsd": _score(judgement.jsd),
+        "aucs": list(judgement.areas.values),
+    }
 
 
 def _slice(one: Slice) -> dict[str, Any]:
@@ -178,7 +210,9 @@ def csv_rows(evaluations: Sequence[Evaluation]) -> Iterator[tuple[str | float, .
                 yield (*key, score.value, score.error, score.floor, score.floor_error)
 
 
-def _scores(evaluation: Evaluation, candidate: Sample) -> Iterator[tuple[str, str, str, str, Score]]:
+def _scores(
+    evaluation: Evaluation, candidate: Sample
+) -> Iterator[tuple[str, str, str, str, Score]]:
     units = {o.name: o.distance_unit for o in evaluation.observables}
     for name, comparison in evaluation.comparisons[candidate.name].items():
         for label, part in {"": comparison, **comparison.parts}.items():

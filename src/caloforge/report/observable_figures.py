@@ -1,8 +1,10 @@
-"""Figures of observables: a histogram with the ratio to the full simulation below it, after figures 1 to 5 of arXiv:2308.12339.
+"""Figures of observables: a histogram with the ratio to the full simulation below it, after figures
+1 to 5 of arXiv:2308.12339.
 
-The full simulation is a filled grey histogram, candidates are coloured lines; bands are standard errors over showers. Of an
-observable with one value at each of several labels (layers, rings) stand the means over the showers at each label, their ratios,
-and each label's distance in units of its floor; beside them the histogram at the label that is worst.
+The full simulation is a filled grey histogram, candidates are coloured lines; bands are standard
+errors over showers. Of an observable with one value at each of several labels (layers, rings) stand
+the means over the showers at each label, their ratios, and each label's distance in units of its
+floor; beside them the histogram at the label that is worst.
 """
 
 __all__ = ["axis_unit", "drawn", "observable_drawing"]
@@ -41,7 +43,11 @@ from caloforge.report.tables import CLOSE, number
 from caloforge.report.words import title
 from caloforge.units import GeV
 
-_CONTENT = {Entry.SHOWER: "share of showers", Entry.SERIES: "share of showers", Entry.CELL: "cells a shower"}
+_CONTENT = {
+    Entry.SHOWER: "share of showers",
+    Entry.SERIES: "share of showers",
+    Entry.CELL: "cells a shower",
+}
 _CONTENT |= {Entry.POSITION: "mean energy [MeV]"}
 _MARGINS = {"left": 0.13, "right": 0.97, "bottom": 0.11, "top": 0.93, "hspace": 0.08}
 _MOST_TICKS = 10
@@ -52,14 +58,24 @@ _ROOM = 0.09
 def drawn(evaluation: Evaluation) -> list[Observable]:
     """The observables that can be drawn, less those that would show the same histogram twice."""
     energies = evaluation.full.energies
-    repeated = {SPECTRUM.name} | ({RESPONSE.name, MAX_FRACTION.name} if energies.min() == energies.max() else set())
-    known = [o for o in evaluation.observables if any(o.name in of for of in evaluation.comparisons.values())]
+    repeated = {SPECTRUM.name} | (
+        {RESPONSE.name, MAX_FRACTION.name} if energies.min() == energies.max() else set()
+    )
+    known = [
+        o
+        for o in evaluation.observables
+        if any(o.name in of for of in evaluation.comparisons.values())
+    ]
     return [o for o in known if o.name not in repeated] or known
 
 
 def observable_drawing(evaluation: Evaluation, observable: Observable) -> Drawing:
     """The figure of one observable."""
-    return _series(evaluation, observable) if observable.entry is Entry.SERIES else _whole(evaluation, observable)
+    return (
+        _series(evaluation, observable)
+        if observable.entry is Entry.SERIES
+        else _whole(evaluation, observable)
+    )
 
 
 def axis_unit(axes: Sequence[Axis], observable: Observable, high: float) -> str:
@@ -77,16 +93,27 @@ def _whole(evaluation: Evaluation, observable: Observable) -> Drawing:
     bins = _histogram(main, ratio, evaluation, observable, None)
     main.set_title(literal(title(evaluation)), loc="left")
     caption = (
-        f"{observable.title}: {_CONTENT[observable.entry]}, and its ratio to {evaluation.full.name}.{_tail(evaluation, bins)}"
+        f"{observable.title}: {_CONTENT[observable.entry]}, and its ratio to "
+        f"{evaluation.full.name}.{_tail(evaluation, bins)}"
     )
     return Drawing(observable.name, caption, figure, Group.OBSERVABLES)
 
 
-def _histogram(main: Axes, ratio: Axes, evaluation: Evaluation, observable: Observable, column: int | None) -> list[Binned]:
+def _histogram(
+    main: Axes, ratio: Axes, evaluation: Evaluation, observable: Observable, column: int | None
+) -> list[Binned]:
     """Draw a histogram of all samples and the ratios to the full simulation."""
     bins = full, *candidates = binned(observable, evaluation.samples, column)
     relative = over(full.error, full.mean)
-    band(main, full.edges, np.zeros_like(full.mean), full.mean, shade=FULL, alpha=0.5, label=literal(evaluation.full.name))
+    band(
+        main,
+        full.edges,
+        np.zeros_like(full.mean),
+        full.mean,
+        shade=FULL,
+        alpha=0.5,
+        label=literal(evaluation.full.name),
+    )
     band(ratio, full.edges, 1 - relative, 1 + relative, shade=FULL)
     ratio.axhline(1, color=INK, lw=0.8)
     for k, (sample, content) in enumerate(zip(evaluation.candidates, candidates, strict=True)):
@@ -97,7 +124,9 @@ def _histogram(main: Axes, ratio: Axes, evaluation: Evaluation, observable: Obse
     return list(bins)
 
 
-def _draw_candidate(axes: tuple[Axes, Axes], full: Binned, bins: Binned, k: int, label: str) -> None:
+def _draw_candidate(
+    axes: tuple[Axes, Axes], full: Binned, bins: Binned, k: int, label: str
+) -> None:
     main, ratio = axes
     share, error = over(bins.mean, full.mean), over(bins.error, full.mean)
     steps(main, bins.edges, bins.mean, color=colour(k), ls=dash(k), label=label)
@@ -106,7 +135,9 @@ def _draw_candidate(axes: tuple[Axes, Axes], full: Binned, bins: Binned, k: int,
     band(ratio, bins.edges, share - error, share + error, shade=colour(k))
 
 
-def _ratio(evaluation: Evaluation, candidate: Sample, observable: Observable, column: int | None) -> float | None:
+def _ratio(
+    evaluation: Evaluation, candidate: Sample, observable: Observable, column: int | None
+) -> float | None:
     """The distance in units of its floor; None if it is not known."""
     comparison = evaluation.comparisons[candidate.name].get(observable.name)
     if comparison is None:
@@ -122,17 +153,28 @@ def _in_words(floors: float | None) -> str:
 
 def _dress(main: Axes, ratio: Axes, observable: Observable, bins: Sequence[Binned]) -> None:
     edges = bins[0].edges
-    main.set(xlabel="", xscale="log" if observable.scale is Scale.LOG else "linear", xlim=(edges[0], edges[-1]))
+    main.set(
+        xlabel="",
+        xscale="log" if observable.scale is Scale.LOG else "linear",
+        xlim=(edges[0], edges[-1]),
+    )
     main.set_ylabel(_CONTENT[observable.entry])
     _set_heights(main, observable, [b.mean for b in bins])
     legend(main)
-    ratio.set(ylabel="ratio", xlabel=f"${observable.symbol}$" + axis_unit((ratio.xaxis,), observable, edges[-1]))
+    ratio.set(
+        ylabel="ratio",
+        xlabel=f"${observable.symbol}$" + axis_unit((ratio.xaxis,), observable, edges[-1]),
+    )
     for ax in (main, ratio):
         ax.tick_params(top=False, right=False)
 
 
-def _set_heights(main: Axes, observable: Observable, contents: Sequence[Float[np.ndarray, " bins"]]) -> None:
-    """Room for the legend; a logarithmic axis, where there are orders of magnitude, begins below the least content."""
+def _set_heights(
+    main: Axes, observable: Observable, contents: Sequence[Float[np.ndarray, " bins"]]
+) -> None:
+    """Room for the legend; a logarithmic axis, where there are orders of magnitude, begins below
+    the least content.
+    """
     shown = np.concatenate(contents)
     top = float(shown.max()) or 1.0
     room = _ROOM * (len(contents) + 1)
@@ -144,7 +186,11 @@ def _set_heights(main: Axes, observable: Observable, contents: Sequence[Float[np
 
 
 def _tail(evaluation: Evaluation, bins: Sequence[Binned]) -> str:
-    beyond = [f"{s.name} {100 * b.outside:.2g} %" for s, b in zip(evaluation.samples, bins, strict=True) if b.outside > 1e-9]
+    beyond = [
+        f"{s.name} {100 * b.outside:.2g} %"
+        for s, b in zip(evaluation.samples, bins, strict=True)
+        if b.outside > 1e-9
+    ]
     return f" Beyond the axis: {', '.join(beyond)} of the showers." if beyond else ""
 
 
@@ -152,8 +198,12 @@ def _series(evaluation: Evaluation, observable: Observable) -> Drawing:
     labels = observable.labels_of(evaluation.full.calorimeter)
     worst = _worst(evaluation, observable, len(labels))
     figure = Figure(figsize=(10.4, 4.8))
-    left = figure.add_gridspec(3, 1, height_ratios=(2, 1, 1.2), left=0.07, right=0.5, bottom=0.11, top=0.93, hspace=0.1)
-    right = figure.add_gridspec(2, 1, height_ratios=(3, 1), left=0.58, right=0.985, bottom=0.11, top=0.93, hspace=0.08)
+    left = figure.add_gridspec(
+        3, 1, height_ratios=(2, 1, 1.2), left=0.07, right=0.5, bottom=0.11, top=0.93, hspace=0.1
+    )
+    right = figure.add_gridspec(
+        2, 1, height_ratios=(3, 1), left=0.58, right=0.985, bottom=0.11, top=0.93, hspace=0.08
+    )
     main, ratio, floors = _stacked(figure, left, 3)
     _profile(main, ratio, evaluation, observable)
     _distances(floors, evaluation, observable, len(labels))
@@ -163,8 +213,10 @@ def _series(evaluation: Evaluation, observable: Observable) -> Drawing:
     bins = _histogram(top, bottom, evaluation, observable, worst)
     top.set_title(f"{labels[worst]}, the worst of {len(labels)}", loc="left")
     caption = (
-        f"{observable.title}. Left: mean over the showers, its ratio to {evaluation.full.name}, and the distance in units of its "
-        f"floor (grey: below it; dotted: {CLOSE:g} times it), each at {len(labels)} labels. Right: showers at the label with the "
+        f"{observable.title}. Left: mean over the showers, its ratio to {evaluation.full.name}, "
+        "and the distance in units of its "
+        f"floor (grey: below it; dotted: {CLOSE:g} times it), each at {len(labels)} labels. "
+        "Right: showers at the label with the "
         f"largest distance in floors.{_tail(evaluation, bins)}"
     )
     return Drawing(observable.name, caption, figure, Group.SERIES, wide=True)
@@ -181,17 +233,29 @@ def _stacked(figure: Figure, grid: GridSpec, n: int) -> list[Axes]:
 
 def _worst(evaluation: Evaluation, observable: Observable, n: int) -> int:
     """The label with the largest distance, in floors, of any candidate."""
-    floors = [[_ratio(evaluation, c, observable, k) for c in evaluation.candidates] for k in range(n)]
+    floors = [
+        [_ratio(evaluation, c, observable, k) for c in evaluation.candidates] for k in range(n)
+    ]
     return int(np.argmax([max((r for r in row if r is not None), default=0.0) for row in floors]))
 
 
 def _profile(main: Axes, ratio: Axes, evaluation: Evaluation, observable: Observable) -> None:
-    found = [means(s.values[observable.name].astype(np.float64), s.weights) for s in evaluation.samples]
+    found = [
+        means(s.values[observable.name].astype(np.float64), s.weights) for s in evaluation.samples
+    ]
     full, *candidates = found
     edges = np.arange(len(full.mean) + 1) - 0.5
     size = np.abs(full.mean)
     relative = over(full.error, size)
-    band(main, edges, np.minimum(full.mean, 0), np.maximum(full.mean, 0), shade=FULL, alpha=0.5, label="_")
+    band(
+        main,
+        edges,
+        np.minimum(full.mean, 0),
+        np.maximum(full.mean, 0),
+        shade=FULL,
+        alpha=0.5,
+        label="_",
+    )
     band(ratio, edges, 1 - relative, 1 + relative, shade=FULL)
     ratio.axhline(1, color=INK, lw=0.8)
     shares = [1 + over(c.mean - full.mean, size) for c in candidates]
@@ -201,12 +265,17 @@ def _profile(main: Axes, ratio: Axes, evaluation: Evaluation, observable: Observ
         steps(ratio, edges, share, color=colour(k), ls=dash(k))
         band(ratio, edges, share - error, share + error, shade=colour(k))
     main.set(xlim=(edges[0], edges[-1]), ylim=_around([m.mean for m in found]))
-    main.set_ylabel(f"mean ${observable.symbol}$" + axis_unit((main.yaxis,), observable, float(size.max())))
+    main.set_ylabel(
+        f"mean ${observable.symbol}$" + axis_unit((main.yaxis,), observable, float(size.max()))
+    )
     ratio.set(ylabel="ratio", ylim=symmetric_about_one(relative, shares))
 
 
 def _around(contents: Sequence[Float[np.ndarray, " labels"]]) -> tuple[float, float]:
-    low, high = min(0.0, *(float(c.min()) for c in contents)), max(0.0, *(float(c.max()) for c in contents))
+    low, high = (
+        min(0.0, *(float(c.min()) for c in contents)),
+        max(0.0, *(float(c.max()) for c in contents)),
+    )
     margin = 0.08 * (high - low) or 1.0
     return low - margin * (low < 0), high + margin
 
@@ -215,7 +284,9 @@ def _distances(ax: Axes, evaluation: Evaluation, observable: Observable, n: int)
     """The distance at each label in units of its floor."""
     edges, highest = np.arange(n + 1) - 0.5, 0.0
     for k, candidate in enumerate(evaluation.candidates):
-        ratios = np.array([_ratio(evaluation, candidate, observable, i) or np.nan for i in range(n)])
+        ratios = np.array(
+            [_ratio(evaluation, candidate, observable, i) or np.nan for i in range(n)]
+        )
         ratios = np.where(np.isfinite(ratios), np.maximum(ratios, LEAST_FLOORS), np.nan)
         steps(ax, edges, ratios, color=colour(k), ls=dash(k))
         highest = max(highest, float(np.nanmax(ratios, initial=0.0)))
@@ -224,7 +295,9 @@ def _distances(ax: Axes, evaluation: Evaluation, observable: Observable, n: int)
 
 
 def _name_labels(ax: Axes, labels: Sequence[str]) -> None:
-    """What the labels have in common names the axis; what tells them apart, at most ten of them, its ticks."""
+    """What the labels have in common names the axis; what tells them apart, at most ten of them,
+    its ticks.
+    """
     common, unit, short = _shortened(labels)
     every = -(-len(labels) // (_MOST_TICKS if max(map(len, short)) <= 3 else _MOST_TICKS // 2))
     ax.xaxis.set_major_locator(FixedLocator(list(range(0, len(labels), every))))
@@ -245,4 +318,8 @@ def _shortened(labels: Sequence[str]) -> tuple[str, str, list[str]]:
 
 def _alike(words: Sequence[Sequence[str]]) -> int:
     """How many words several labels begin with alike; none for a single label."""
-    return sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, zip(*words, strict=False))) if len(words) > 1 else 0
+    return (
+        sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, zip(*words, strict=False)))
+        if len(words) > 1
+        else 0
+    )

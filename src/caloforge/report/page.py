@@ -1,8 +1,9 @@
 """The report on disk: one self-contained HTML page, the figures, and the plain numbers.
 
-A folder gets ``report.html``, ``metrics.json`` and ``metrics.csv`` (see `caloforge.report.numbers`) and ``figures/*.png`` and
-``*.svg``. The page holds everything it shows and loads nothing, which its content security policy enforces. It follows the
-reader's choice of light or dark, prints, and reads without scripts, too: only the event display needs them.
+A folder gets ``report.html``, ``metrics.json`` and ``metrics.csv`` (see `caloforge.report.numbers`)
+and ``figures/*.png`` and ``*.svg``. The page holds everything it shows and loads nothing, which its
+content security policy enforces. It follows the reader's choice of light or dark, prints, and reads
+without scripts, too: only the event display needs them.
 """
 
 __all__ = ["require_free", "write"]
@@ -56,11 +57,16 @@ def require_free(directory: Path | str, *, overwrite: bool = False) -> None:
         raise OutputError(msg)
     taken = [name for name in (PAGE, METRICS, TABLE, FIGURES) if (folder / name).exists()]
     if taken and not overwrite:
-        msg = f"{folder}: holds {', '.join(taken)} already: choose another folder, or ask for the report to be overwritten"
+        msg = (
+            f"{folder}: holds {', '.join(taken)} already: choose another folder, or ask for the "
+            "report to be overwritten"
+        )
         raise OutputExistsError(msg)
 
 
-def write(evaluation: Evaluation | Sequence[Evaluation], directory: Path | str, *, overwrite: bool = False) -> Path:
+def write(
+    evaluation: Evaluation | Sequence[Evaluation], directory: Path | str, *, overwrite: bool = False
+) -> Path:
     """Write the report of one evaluation, or of several on one page.
 
     Each file appears whole or not at all, the page last.
@@ -98,7 +104,9 @@ def _make(folder: Path) -> None:
 
 
 def _json(evaluations: Sequence[Evaluation]) -> bytes:
-    return (json.dumps(numbers(evaluations), indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    return (
+        json.dumps(numbers(evaluations), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    ).encode()
 
 
 def _csv(evaluations: Sequence[Evaluation]) -> bytes:
@@ -108,13 +116,17 @@ def _csv(evaluations: Sequence[Evaluation]) -> bytes:
 
 
 def _figure_files(figures: Sequence[Sequence[Drawing]]) -> dict[str, bytes]:
-    """The figures' names and contents; with several evaluations, the names begin with the number of theirs."""
+    """The figures' names and contents; with several evaluations, the names begin with the number of
+    theirs.
+    """
     files = {}
     for k, group in enumerate(figures, start=1):
         prefix = f"{FIGURES}/{k}-" if len(figures) > 1 else f"{FIGURES}/"
         for drawing in group:
             files[f"{prefix}{drawing.name}.png"] = drawing.png
-            files[f"{prefix}{drawing.name}.svg"] = drawing.svg.replace("<svg ", '<svg style="background: white" ', 1).encode()
+            files[f"{prefix}{drawing.name}.svg"] = drawing.svg.replace(
+                "<svg ", '<svg style="background: white" ', 1
+            ).encode()
     return files
 
 
@@ -128,7 +140,10 @@ def _html(evaluations: Sequence[Evaluation], figures: Sequence[Sequence[Drawing]
     )
     scenes = [scene(e, title(e)) for e in evaluations]
     return environment.get_template("page.html.j2").render(
-        sections=[_section(k, e, group) for k, (e, group) in enumerate(zip(evaluations, figures, strict=True))],
+        sections=[
+            _section(k, e, group)
+            for k, (e, group) in enumerate(zip(evaluations, figures, strict=True))
+        ],
         scenes=scenes,
         showers=Markup(payload(scenes)),
         plotly=Markup(library()),
@@ -148,7 +163,9 @@ def _section(part: int, evaluation: Evaluation, figures: Sequence[Drawing]) -> d
         "samples": [_sample(s) for s in evaluation.samples],
         "verdicts": [_verdict(evaluation, candidate) for candidate in evaluation.candidates],
         "remarks": remarks(evaluation),
-        "groups": [list(group) for _, group in groupby(rows(evaluation), key=lambda row: row.observable)],
+        "groups": [
+            list(group) for _, group in groupby(rows(evaluation), key=lambda row: row.observable)
+        ],
         "figures": _figure_groups(figures),
         "tails": _tails(part, evaluation),
         "published": _published(evaluation),
@@ -159,24 +176,45 @@ def _section(part: int, evaluation: Evaluation, figures: Sequence[Drawing]) -> d
 
 def _sample(sample: Sample) -> dict[str, str]:
     weighted = f" (weighted, worth {sample.effective_size:,.0f})" if sample.weighted else ""
-    return {"name": sample.name, "text": f"{len(sample):,} showers{weighted}, {energy_range(sample)}"}
+    return {
+        "name": sample.name,
+        "text": f"{len(sample):,} showers{weighted}, {energy_range(sample)}",
+    }
 
 
 def _verdict(evaluation: Evaluation, candidate: Sample) -> dict[str, Any]:
-    return {"name": candidate.name, "level": overall(evaluation, candidate), "text": verdict(evaluation, candidate)}
+    return {
+        "name": candidate.name,
+        "level": overall(evaluation, candidate),
+        "text": verdict(evaluation, candidate),
+    }
 
 
 def _figure_groups(figures: Sequence[Drawing]) -> list[dict[str, Any]]:
     """The figures, group by group."""
     held = {group: [_figure(d) for d in figures if d.group is group] for group in Group}
-    return [{"key": group.name.lower(), "title": group.value, "figures": shown} for group, shown in held.items() if shown]
+    return [
+        {"key": group.name.lower(), "title": group.value, "figures": shown}
+        for group, shown in held.items()
+        if shown
+    ]
 
 
 def _figure(drawing: Drawing) -> dict[str, Any]:
-    """A figure in the colours of the page's text; its own text is drawn as paths and needs no font."""
-    svg = _NAMED_PART.sub("<g", drawing.svg.replace(INK, "currentColor")).replace("<svg ", '<svg role="img" ', 1)
+    """A figure in the colours of the page's text; its own text is drawn as paths and needs
+    no font.
+    """
+    svg = _NAMED_PART.sub("<g", drawing.svg.replace(INK, "currentColor")).replace(
+        "<svg ", '<svg role="img" ', 1
+    )
     inches = drawing.figure.get_figwidth()
-    return {"svg": Markup(svg), "caption": drawing.caption, "wide": drawing.wide, "name": drawing.name, "inches": inches}
+    return {
+        "svg": Markup(svg),
+        "caption": drawing.caption,
+        "wide": drawing.wide,
+        "name": drawing.name,
+        "inches": inches,
+    }
 
 
 def _tails(part: int, evaluation: Evaluation) -> list[dict[str, Any]]:
@@ -187,7 +225,14 @@ def _tails(part: int, evaluation: Evaluation) -> list[dict[str, Any]]:
             tails = judgement.tails(IN_TAILS)
             spurious = _showers(part, place_of, candidate, tails.spurious)
             missed = _showers(part, 0, evaluation.full, tails.missed)
-            listed.append({"candidate": candidate.name, "classifier": judgement.title, "spurious": spurious, "missed": missed})
+            listed.append(
+                {
+                    "candidate": candidate.name,
+                    "classifier": judgement.title,
+                    "spurious": spurious,
+                    "missed": missed,
+                }
+            )
     return listed
 
 
@@ -204,25 +249,38 @@ def _showers(part: int, of: int, sample: Sample, weighed: Weighed) -> list[dict[
 
 
 def _published(evaluation: Evaluation) -> dict[str, Any] | None:
-    """What the benchmark published, and where the candidates would stand; None without a benchmark."""
+    """What the benchmark published, and where the candidates would stand; None without
+    a benchmark.
+    """
     preset = evaluation.preset
     if preset is None or not preset.published:
         return None
     return {
         "title": preset.title,
         "source": preset.source,
-        "standings": [_standing(standing(evaluation, candidate.name)) for candidate in evaluation.candidates],
+        "standings": [
+            _standing(standing(evaluation, candidate.name)) for candidate in evaluation.candidates
+        ],
         "table": _full_table(published_rows(preset)),
     }
 
 
 def _standing(found: Standing) -> dict[str, Any]:
-    return {"candidate": found.candidate, "rows": [_standing_row(row) for row in found.rows if row.own is not None]}
+    return {
+        "candidate": found.candidate,
+        "rows": [_standing_row(row) for row in found.rows if row.own is not None],
+    }
 
 
 def _standing_row(row: StandingRow) -> dict[str, Any]:
     own = row.own
-    value = "" if own is None else f"{own.value:.4g}" if own.error is None else with_error(own.value, own.error)
+    value = (
+        ""
+        if own is None
+        else f"{own.value:.4g}"
+        if own.error is None
+        else with_error(own.value, own.error)
+    )
     return {
         "title": row.title,
         "own": value,
@@ -235,14 +293,23 @@ def _standing_row(row: StandingRow) -> dict[str, Any]:
 
 
 def _full_table(published: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
-    columns = list(dict.fromkeys(title for numbers_of in published.values() for title in numbers_of))
-    lines = [[name, *(f"{of[c]:.4g}" if c in of else "" for c in columns)] for name, of in published.items()]
+    columns = list(
+        dict.fromkeys(title for numbers_of in published.values() for title in numbers_of)
+    )
+    lines = [
+        [name, *(f"{of[c]:.4g}" if c in of else "" for c in columns)]
+        for name, of in published.items()
+    ]
     return {"columns": columns, "lines": lines}
 
 
 def _times(evaluation: Evaluation) -> list[dict[str, str]]:
     reference = evaluation.times.get(evaluation.full.name)
     return [
-        {"stage": stage, "time": f"{time:.3g}", "factor": "" if reference is None else f"{number(reference / time)}"}
+        {
+            "stage": stage,
+            "time": f"{time:.3g}",
+            "factor": "" if reference is None else f"{number(reference / time)}",
+        }
         for stage, time in evaluation.times.items()
     ]

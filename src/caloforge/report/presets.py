@@ -1,7 +1,9 @@
-r"""The community's benchmarks: which showers, which bins, which classifiers, and what was published.
+r"""The community's benchmarks: which showers, which bins, which classifiers, and what was
+published.
 
-The four of the Fast Calorimeter Simulation Challenge 2022 (arXiv:2410.21611) are here by name, see `PRESETS`. Its separation
-powers are those of histograms with fixed bins; a value in none of them is dropped, and what is left is normalised to 1:
+The four of the Fast Calorimeter Simulation Challenge 2022 (arXiv:2410.21611) are here by name, see
+`PRESETS`. Its separation powers are those of histograms with fixed bins; a value in none of them is
+dropped, and what is left is normalised to 1:
 
 =================================  ====================  ==========================================
 distribution                       bins                  from, to
@@ -17,14 +19,16 @@ width in r                         100                   0, 20 mm; 0, 100 mm; 0,
 share of empty voxels              20                    0, 1
 =================================  ====================  ==========================================
 
-Two things are not those of its public code, CaloChallenge/homepage. First, the last edge of a logarithmic axis is meant to be the
-largest value, but computed as :math:`10^{\log_{10} x}` it comes out below x by rounding in some layers, and the largest shower is
-dropped there; here the last bin holds it. Among 1,200 showers that one is worth up to 5 % of the separation power of a layer's
-energy, among 100,000 nothing. Second, the bins of the last three rows are not in that code. Their numbers are inferred from the
-published floors, which for B well populated bins are :math:`\frac{B}{4}(1/N + 1/M)`; their ranges are a choice, as wide as the
-calorimeter for datasets 2 and 3, those of the values in eta for dataset 1. (The published floors of the layer energies
-would fit 49 bins better than the code's 39.) The separation powers of the total at each single energy of dataset 1 are left out:
-they were not published.
+Two things are not those of its public code, CaloChallenge/homepage. First, the last edge of a
+logarithmic axis is meant to be the largest value, but computed as :math:`10^{\log_{10} x}` it comes
+out below x by rounding in some layers, and the largest shower is dropped there; here the last bin
+holds it. Among 1,200 showers that one is worth up to 5 % of the separation power of a layer's
+energy, among 100,000 nothing. Second, the bins of the last three rows are not in that code. Their
+numbers are inferred from the published floors, which for B well populated bins are
+:math:`\frac{B}{4}(1/N + 1/M)`; their ranges are a choice, as wide as the calorimeter for datasets 2
+and 3, those of the values in eta for dataset 1. (The published floors of the layer energies would
+fit 49 bins better than the code's 39.) The separation powers of the total at each single energy of
+dataset 1 are left out: they were not published.
 """
 
 __all__ = ["PRESETS", "Preset", "Published", "geant4_correlation"]
@@ -69,7 +73,8 @@ class Preset:
         showers: The number of showers of each sample behind the published numbers.
         threshold: The energy at or below which a voxel counts as empty, in MeV.
         judges: The name of the classifiers' preset, see `caloforge.metrics.classifiers.JUDGES`.
-        rules: For each observable's name, or its name and a label joined by a colon, the bins of its separation power.
+        rules: For each observable's name, or its name and a label joined by a colon, the bins of
+            its separation power.
         published: The published results, the full simulation first.
         source: Where they are from.
     """
@@ -87,13 +92,17 @@ class Preset:
     source: str
 
     def rule(self, observable: str, label: str = "") -> Rule | None:
-        """The bins for an observable, or for one of its labels; None where the benchmark has none."""
+        """The bins for an observable, or for one of its labels; None where the benchmark
+        has none.
+        """
         return self.rules.get(f"{observable}:{label}", self.rules.get(observable))
 
 
 @dataclass(frozen=True)
 class _Reach:
-    """How far the bins of a layer reach, in mm: centre along x and y to both sides, widths along x and y, and both in r."""
+    """How far the bins of a layer reach, in mm: centre along x and y to both sides, widths along x
+    and y, and both in r.
+    """
 
     centre: float
     width: float

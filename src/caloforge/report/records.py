@@ -1,10 +1,20 @@
 r"""What an evaluation is: plain frozen records.
 
-Two samples *share their incident energies* if they have one size and shower i has the same energy in both, as showers of a
-candidate do that were made for the particles of the full simulation.
+Two samples *share their incident energies* if they have one size and shower i has the same energy
+in both, as showers of a candidate do that were made for the particles of the full simulation.
 """
 
-__all__ = ["IN_TAILS", "Evaluation", "Example", "Features", "Sample", "Settings", "Slice", "same_energies", "shares_energies"]
+__all__ = [
+    "IN_TAILS",
+    "Evaluation",
+    "Example",
+    "Features",
+    "Sample",
+    "Settings",
+    "Slice",
+    "same_energies",
+    "shares_energies",
+]
 
 import math
 from collections.abc import Mapping
@@ -32,17 +42,19 @@ class Settings:
     """How carefully to judge.
 
     Arguments:
-        seed: The seed of all resampling and training; the same seed gives the same evaluation on one machine.
+        seed: The seed of all resampling and training; the same seed gives the same evaluation on
+            one machine.
         replicas: Number of bootstrap replicas behind each error, at least 2.
         cuts: Number of cuts in halves behind each floor, at least 2.
         judges: The classifiers; none for no classifier.
         trainings: Number of trainings of each classifier, at least 2.
         classifier_showers: Most showers of a sample that the classifiers see, from the first on.
-        neighbour_showers: Most showers of a sample that are compared pair by pair (precision and its kin, kernel distance),
-            from the first on; 0 for no metrics of feature vectors at all.
+        neighbour_showers: Most showers of a sample that are compared pair by pair (precision and
+            its kin, kernel distance), from the first on; 0 for no metrics of feature vectors at
+            all.
         slices: Most slices in incident energy in which the whole-shower observables are compared.
-        left_out: Incident energies, in MeV, from and up to which candidates were trained without showers, to test whether they
-            interpolate: a slice of its own; None for none.
+        left_out: Incident energies, in MeV, from and up to which candidates were trained without
+            showers, to test whether they interpolate: a slice of its own; None for none.
         device: Where classifiers are trained and neighbours looked for.
         batch_size: Number of showers read at a time.
     """
@@ -94,9 +106,11 @@ class Sample:
         energies: The incident energies, in MeV, with shape (N).
         weights: The weights of the showers, with shape (N); 1 each where the sample carries none.
         weighted: Whether the sample carries weights.
-        values: For each observable's name its values: one a shower with shape (N), one at each label with shape (N, labels), or
-            energies, in MeV, with shape (N, positions); cell energies are in ``cells``.
-        cells: The cells by code of `caloforge.metrics.measures.encode`, in the sample and in its replicas, (1 + R, codes).
+        values: For each observable's name its values: one a shower with shape (N), one at each
+            label with shape (N, labels), or energies, in MeV, with shape (N, positions); cell
+            energies are in ``cells``.
+        cells: The cells by code of `caloforge.metrics.measures.encode`, in the sample and in its
+            replicas, (1 + R, codes).
         features: The high-level features of each shower, with shape (N, features).
         correlation: The correlation matrix of the layer energies, with shape (layers, layers).
         mean: The mean energy of each cell, in MeV, with shape (cells).
@@ -140,7 +154,8 @@ class Features:
         frechet: The Frechet distance of the high-level features (FPD).
         kernel: Their kernel distance (KPD).
         neighbours: Precision, recall, density and coverage of the logarithms of the voxels.
-        correlation: The mean difference of the correlations of layer energies; None with a single layer.
+        correlation: The mean difference of the correlations of layer energies; None with a single
+            layer.
         showers: The most showers of a sample in the kernel distance and among neighbours.
     """
 
@@ -180,14 +195,17 @@ class Evaluation:
         full: The full simulation.
         candidates: The candidates, in the order given; gains are relative to the first.
         observables: The observables, in the order of tables.
-        comparisons: For each candidate's name and each observable's name the comparison; an observable that is empty in one of
-            the two samples is missing, and ``gaps`` says why.
+        comparisons: For each candidate's name and each observable's name the comparison; an
+            observable that is empty in one of the two samples is missing, and ``gaps`` says why.
         gaps: For each candidate's name and each missing observable's name the reason, in words.
-        features: For each candidate's name the metrics on feature vectors; none if they were not asked for.
-        judgements: For each candidate's name and each classifier's name its judgement; a candidate too small for it is missing.
-        slices: For each candidate's name the slices in incident energy; none if it does not vary or there are few showers.
-        amplifications: For each candidate's name and each whole-shower observable's name the amplification; empty unless the
-            training sample was given.
+        features: For each candidate's name the metrics on feature vectors; none if they were not
+            asked for.
+        judgements: For each candidate's name and each classifier's name its judgement; a candidate
+            too small for it is missing.
+        slices: For each candidate's name the slices in incident energy; none if it does not vary or
+            there are few showers.
+        amplifications: For each candidate's name and each whole-shower observable's name the
+            amplification; empty unless the training sample was given.
         times: For each stage that was timed its time, in ms a shower.
         settings: How the numbers were made.
         preset: The community's benchmark with whose published results these stand; None for none.
@@ -212,8 +230,12 @@ class Evaluation:
         return (self.full, *self.candidates)
 
     def gain(self, candidate: Sample, observable: Observable) -> float | None:
-        """How many times smaller a candidate's distance is than the first's; 1 if both are 0, None if one is not known."""
-        pair = [self.comparisons[c.name].get(observable.name) for c in (candidate, self.candidates[0])]
+        """How many times smaller a candidate's distance is than the first's; 1 if both are 0, None
+        if one is not known.
+        """
+        pair = [
+            self.comparisons[c.name].get(observable.name) for c in (candidate, self.candidates[0])
+        ]
         if pair[0] is None or pair[1] is None:
             return None
         value, first = (comparison.distance.value for comparison in pair if comparison is not None)

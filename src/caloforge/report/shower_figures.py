@@ -1,4 +1,6 @@
-"""Figures of showers themselves: images of one shower and of the mean one, shower-by-shower scatter, correlations of layers."""
+"""Figures of showers themselves: images of one shower and of the mean one, shower-by-shower
+scatter, correlations of layers.
+"""
 
 __all__ = ["correlations", "images", "scatters"]
 
@@ -14,7 +16,17 @@ from matplotlib.ticker import MaxNLocator
 
 from caloforge.calorimeter import RegularGrid
 from caloforge.observables import ENERGY_SUM, RESPONSE, Observable
-from caloforge.report.drawing import ENERGY_COLOURS, INK, RATIO_COLOURS, STYLE, Drawing, Group, colour, literal, over
+from caloforge.report.drawing import (
+    ENERGY_COLOURS,
+    INK,
+    RATIO_COLOURS,
+    STYLE,
+    Drawing,
+    Group,
+    colour,
+    literal,
+    over,
+)
 from caloforge.report.observable_figures import axis_unit, drawn
 from caloforge.report.records import Evaluation, Sample, shares_energies
 from caloforge.report.words import title
@@ -28,7 +40,9 @@ _LEAST_DIFFERENCE = 0.02
 
 
 def scatters(evaluation: Evaluation) -> Iterator[Drawing]:
-    """Shower by shower, the other candidates against the first, where they were made for the same particles."""
+    """Shower by shower, the other candidates against the first, where they were made for the same
+    particles.
+    """
     first, *others = evaluation.candidates
     partners = [c for c in others if shares_energies(first, c)]
     wanted = [o for o in (ENERGY_SUM, RESPONSE) if o.name in [x.name for x in drawn(evaluation)]]
@@ -41,13 +55,25 @@ def scatters(evaluation: Evaluation) -> Iterator[Drawing]:
 
 def _scatter(first: Sample, panels: Sequence[tuple[Observable, Sample]]) -> Drawing:
     figure = Figure(figsize=(3.8 * len(panels), 4.0), layout="constrained")
-    for ax, (observable, partner) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+    for ax, (observable, partner) in zip(
+        figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True
+    ):
         x, y = first.values[observable.name], partner.values[observable.name]
         low, high = np.quantile(np.concatenate([x, y]), [0.002, 0.998])
         margin = 0.1 * (high - low) or 1.0
-        ax.plot(x[:_MOST_POINTS], y[:_MOST_POINTS], ".", ms=3, alpha=0.35, color=colour(1), rasterized=True)
+        ax.plot(
+            x[:_MOST_POINTS],
+            y[:_MOST_POINTS],
+            ".",
+            ms=3,
+            alpha=0.35,
+            color=colour(1),
+            rasterized=True,
+        )
         ax.plot([low, high], [low, high], color=INK, lw=0.8)
-        ax.set(xlim=(low - margin, high + margin), ylim=(low - margin, high + margin), aspect="equal")
+        ax.set(
+            xlim=(low - margin, high + margin), ylim=(low - margin, high + margin), aspect="equal"
+        )
         ax.set_title(f"correlation {_correlation(x, y):.2f}")
         unit = axis_unit((ax.xaxis, ax.yaxis), observable, high)
         ax.set(xlabel=_of(observable, unit, first), ylabel=_of(observable, unit, partner))
@@ -73,7 +99,9 @@ def images(evaluation: Evaluation) -> Iterator[Drawing]:
 
 
 def _image_rows(evaluation: Evaluation, grid: RegularGrid) -> Drawing:
-    """Above one shower of each sample; below the mean shower of the full simulation and each candidate's ratio to it."""
+    """Above one shower of each sample; below the mean shower of the full simulation and each
+    candidate's ratio to it.
+    """
     samples = evaluation.samples[:_MOST_COLUMNS]
     figure = Figure(figsize=(1.0 + 2.3 * len(samples), 4.9), layout="constrained")
     axes = figure.subplots(2, len(samples), sharex=True, sharey=True)
@@ -87,7 +115,9 @@ def _image_rows(evaluation: Evaluation, grid: RegularGrid) -> Drawing:
         if sample is evaluation.full:
             _draw_image(column[1], grid, _above(mean), norm, ENERGY_COLOURS)
         else:
-            _draw_image(column[1], grid, over(_image(grid, sample.mean), mean), ratio, RATIO_COLOURS)
+            _draw_image(
+                column[1], grid, over(_image(grid, sample.mean), mean), ratio, RATIO_COLOURS
+            )
     figure.suptitle(literal(title(evaluation)), fontsize=STYLE["axes.titlesize"])
     axes[0, 0].set_ylabel("one shower\ny [mm]")
     axes[1, 0].set_ylabel("mean; ratio to it\ny [mm]")
@@ -95,22 +125,30 @@ def _image_rows(evaluation: Evaluation, grid: RegularGrid) -> Drawing:
         ax.set_xlabel("x [mm]")
         ax.xaxis.set_major_locator(MaxNLocator(4))
     figure.colorbar(ScalarMappable(norm, ENERGY_COLOURS), ax=axes[0, :], label="cell energy [MeV]")
-    bar = figure.colorbar(ScalarMappable(ratio, RATIO_COLOURS), ax=axes[1, :], label="ratio", ticks=[0.5, 1, 2])
+    bar = figure.colorbar(
+        ScalarMappable(ratio, RATIO_COLOURS), ax=axes[1, :], label="ratio", ticks=[0.5, 1, 2]
+    )
     bar.ax.set_yticklabels(["0.5", "1", "2"])
     return Drawing("shower", _image_caption(evaluation), figure, Group.SHOWERS, wide=True)
 
 
 def _image_caption(evaluation: Evaluation) -> str:
     full, example = evaluation.full, evaluation.full.example
-    energies = {format_energy(float(f"{s.example.energy:.3g}")) for s in evaluation.samples[:_MOST_COLUMNS]}
+    energies = {
+        format_energy(float(f"{s.example.energy:.3g}")) for s in evaluation.samples[:_MOST_COLUMNS]
+    }
     return (
-        f"Above: shower {example.row} of each sample that has the incident energies of {full.name}, or else the one nearest "
-        f"in energy ({', '.join(sorted(energies))}); cells below 1 keV are left blank. Below: the mean shower of {full.name}, "
+        f"Above: shower {example.row} of each sample that has the incident energies of "
+        f"{full.name}, or else the one nearest "
+        f"in energy ({', '.join(sorted(energies))}); cells below 1 keV are left blank. Below: the "
+        f"mean shower of {full.name}, "
         "and the ratio of each candidate's mean shower to it."
     )
 
 
-def _image(grid: RegularGrid, cells: Float[np.ndarray, " cells"]) -> Float[np.ndarray, "columns rows"]:
+def _image(
+    grid: RegularGrid, cells: Float[np.ndarray, " cells"]
+) -> Float[np.ndarray, "columns rows"]:
     """Energies summed over the depth, with shape (n_x, n_y)."""
     image = np.zeros(grid.shape[:2])
     ix, iy, _ = grid.indices.numpy().T
@@ -122,14 +160,25 @@ def _above(image: Float[np.ndarray, "columns rows"]) -> Float[np.ndarray, "colum
     return np.where(image > _SHOWN_ABOVE, image, np.nan)
 
 
-def _draw_image(ax: Axes, grid: RegularGrid, image: Float[np.ndarray, "columns rows"], norm: LogNorm, colours: str) -> None:
-    x, y = ((np.arange(n + 1) - n / 2) * size for n, size in zip(grid.shape[:2], grid.cell_size[:2], strict=True))
+def _draw_image(
+    ax: Axes,
+    grid: RegularGrid,
+    image: Float[np.ndarray, "columns rows"],
+    norm: LogNorm,
+    colours: str,
+) -> None:
+    x, y = (
+        (np.arange(n + 1) - n / 2) * size
+        for n, size in zip(grid.shape[:2], grid.cell_size[:2], strict=True)
+    )
     ax.pcolormesh(x, y, np.ma.masked_invalid(image.T), norm=norm, cmap=colours, rasterized=True)
     ax.set_aspect("equal")
 
 
 def correlations(evaluation: Evaluation) -> Iterator[Drawing]:
-    """The correlation matrices of the layer energies: those of all samples above, their differences to the full one below."""
+    """The correlation matrices of the layer energies: those of all samples above, their differences
+    to the full one below.
+    """
     if len(evaluation.full.correlation) > 1:
         yield _matrices(evaluation)
 
@@ -157,7 +206,8 @@ def _matrices(evaluation: Evaluation) -> Drawing:
     figure.colorbar(ScalarMappable(part, RATIO_COLOURS), ax=axes[1, :], label="difference")
     figure.suptitle(literal(title(evaluation)), fontsize=STYLE["axes.titlesize"])
     caption = (
-        "Correlations of the energies of the layers, counted from the front; below, those of each candidate less those of "
+        "Correlations of the energies of the layers, counted from the front; below, those of each "
+        "candidate less those of "
         f"{full.name}."
     )
     return Drawing("correlations", caption, figure, Group.CORRELATIONS, wide=True)

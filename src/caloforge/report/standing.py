@@ -1,18 +1,33 @@
-r"""Where a candidate stands among the published results of a benchmark, and why the comparison may not hold.
+r"""Where a candidate stands among the published results of a benchmark, and why the comparison may
+not hold.
 
-Each published quantity has an *aim*, by which results are ranked: the least value (AUC, times); the least value above the floor
-(separation powers, FPD); the least distance from zero (KPD, which has no floor and scatters about 0); the least distance from
-the floor (precision, recall, density, coverage, which have a value of their own between two samples of the full simulation). The
-floor of the published results is their row GEANT4, that of ours the expectation between two samples of the full simulation of our
-size. The rank is that which the value would have if it joined the table, 1 for the best.
+Each published quantity has an *aim*, by which results are ranked: the least value (AUC, times); the
+least value above the floor (separation powers, FPD); the least distance from zero (KPD, which has
+no floor and scatters about 0); the least distance from the floor (precision, recall, density,
+coverage, which have a value of their own between two samples of the full simulation). The floor of
+the published results is their row GEANT4, that of ours the expectation between two samples of the
+full simulation of our size. The rank is that which the value would have if it joined the table, 1
+for the best.
 
-A published *floor* is that of some 100,000 showers. Separation powers and FPD of equal laws fall as :math:`1/N`, so that those of
-few showers are far larger, and only what exceeds the floor can be compared; neighbours and classifiers depend on the number of
-showers, too, and in no simple way: few showers teach a classifier little, and its AUC comes out too good. KPD has the same
-expectation at any size.
+A published *floor* is that of some 100,000 showers. Separation powers and FPD of equal laws fall as
+:math:`1/N`, so that those of few showers are far larger, and only what exceeds the floor can be
+compared; neighbours and classifiers depend on the number of showers, too, and in no simple way: few
+showers teach a classifier little, and its AUC comes out too good. KPD has the same expectation at
+any size.
 """
 
-__all__ = ["QUANTITIES", "Aim", "Depends", "Own", "Quantity", "Standing", "StandingRow", "caveats", "published_rows", "standing"]
+__all__ = [
+    "QUANTITIES",
+    "Aim",
+    "Depends",
+    "Own",
+    "Quantity",
+    "Standing",
+    "StandingRow",
+    "caveats",
+    "published_rows",
+    "standing",
+]
 
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -33,7 +48,10 @@ _MISMATCH = 0.52
 """A published AUC between two samples of Geant4 above this says that they are not of one law."""
 
 
-_INFERRED = "The bins of the centres and widths in r and of the sparsity are not in the published code; ours are a choice."
+_INFERRED = (
+    "The bins of the centres and widths in r and of the sparsity are not in the published code; "
+    "ours are a choice."
+)
 
 
 class Aim(Enum):
@@ -69,8 +87,10 @@ class Own:
     Arguments:
         value: The value.
         error: Its error; None where it has none.
-        floor: What two samples of the full simulation of this size are expected to give; None where there is no floor.
-        showers: The number of showers of each sample behind it, the effective number where showers carry weights.
+        floor: What two samples of the full simulation of this size are expected to give; None where
+            there is no floor.
+        showers: The number of showers of each sample behind it, the effective number where showers
+            carry weights.
         benchmark: Whether it was found as the benchmark asks.
     """
 
@@ -134,7 +154,8 @@ class StandingRow:
     Arguments:
         quantity: The quantity; all numbers are as it is shown.
         own: What the candidate scored; None where this is not known.
-        geant4: What Geant4 scored against itself, the published floor; None where this was not published.
+        geant4: What Geant4 scored against itself, the published floor; None where this was not
+            published.
         geant4_error: Its error; None where this was not published.
         best: The best published value.
         best_name: The submission that scored it.
@@ -177,7 +198,11 @@ def _separation(observable: str) -> Find:
 
     def find(evaluation: Evaluation, candidate: str) -> Own | None:
         comparison = evaluation.comparisons[candidate].get(observable)
-        return None if comparison is None else _of_score(comparison.separation, _size(evaluation, candidate))
+        return (
+            None
+            if comparison is None
+            else _of_score(comparison.separation, _size(evaluation, candidate))
+        )
 
     return find
 
@@ -213,7 +238,12 @@ def _neighbours(choose: Callable[[Neighbours], Share]) -> Find:
         if features is None:
             return None
         share = choose(features.neighbours)
-        return Own(share.value, share.error, share.expected, min(features.showers, _size(evaluation, candidate)))
+        return Own(
+            share.value,
+            share.error,
+            share.expected,
+            min(features.showers, _size(evaluation, candidate)),
+        )
 
     return find
 
@@ -234,10 +264,16 @@ def _size(evaluation: Evaluation, candidate: str) -> float:
 
 
 def _is_benchmarks(evaluation: Evaluation, name: str) -> bool:
-    """Whether the judge of this name is built and trained as the benchmark's, whatever its threshold."""
+    """Whether the judge of this name is built and trained as the benchmark's, whatever its
+    threshold.
+    """
     expected = () if evaluation.preset is None else JUDGES[evaluation.preset.judges]
     protocols = [(judge.architecture, judge.training) for judge in expected if judge.name == name]
-    return any((judge.architecture, judge.training) in protocols for judge in evaluation.settings.judges if judge.name == name)
+    return any(
+        (judge.architecture, judge.training) in protocols
+        for judge in evaluation.settings.judges
+        if judge.name == name
+    )
 
 
 def _powers(title: str, column: str, observable: str) -> Quantity:
@@ -246,15 +282,59 @@ def _powers(title: str, column: str, observable: str) -> Quantity:
 
 
 QUANTITIES: tuple[Quantity, ...] = (
-    Quantity("AUC, low-level", "binary cls low", 1, 1, Aim.LEAST, Depends.SHOWERS, _classifier("low-level")),
-    Quantity("AUC, high-level", "binary cls high", 1, 1, Aim.LEAST, Depends.SHOWERS, _classifier("high-level")),
-    Quantity("AUC, ResNet", "binary cls cnn", 1, 1, Aim.LEAST, Depends.SHOWERS, _classifier("resnet")),
+    Quantity(
+        "AUC, low-level",
+        "binary cls low",
+        1,
+        1,
+        Aim.LEAST,
+        Depends.SHOWERS,
+        _classifier("low-level"),
+    ),
+    Quantity(
+        "AUC, high-level",
+        "binary cls high",
+        1,
+        1,
+        Aim.LEAST,
+        Depends.SHOWERS,
+        _classifier("high-level"),
+    ),
+    Quantity(
+        "AUC, ResNet", "binary cls cnn", 1, 1, Aim.LEAST, Depends.SHOWERS, _classifier("resnet")
+    ),
     Quantity("FPD (10⁻³)", "FPD * 1e3", 1, 1e3, Aim.LEAST_EXCESS, Depends.SHOWERS, _frechet),
     Quantity("KPD (10⁻³)", "KPD * 1e3", 1, 1e3, Aim.NEAR_ZERO, Depends.NOTHING, _kernel),
-    Quantity("Precision", "precision", 1, 1, Aim.NEAR_FLOOR, Depends.SHOWERS, _neighbours(lambda n: n.precision)),
-    Quantity("Recall", "recall", 1, 1, Aim.NEAR_FLOOR, Depends.SHOWERS, _neighbours(lambda n: n.recall)),
-    Quantity("Density", "density", 1, 1, Aim.NEAR_FLOOR, Depends.SHOWERS, _neighbours(lambda n: n.density)),
-    Quantity("Coverage", "coverage", 1, 1, Aim.NEAR_FLOOR, Depends.SHOWERS, _neighbours(lambda n: n.coverage)),
+    Quantity(
+        "Precision",
+        "precision",
+        1,
+        1,
+        Aim.NEAR_FLOOR,
+        Depends.SHOWERS,
+        _neighbours(lambda n: n.precision),
+    ),
+    Quantity(
+        "Recall", "recall", 1, 1, Aim.NEAR_FLOOR, Depends.SHOWERS, _neighbours(lambda n: n.recall)
+    ),
+    Quantity(
+        "Density",
+        "density",
+        1,
+        1,
+        Aim.NEAR_FLOOR,
+        Depends.SHOWERS,
+        _neighbours(lambda n: n.density),
+    ),
+    Quantity(
+        "Coverage",
+        "coverage",
+        1,
+        1,
+        Aim.NEAR_FLOOR,
+        Depends.SHOWERS,
+        _neighbours(lambda n: n.coverage),
+    ),
     _powers("Separation power, total over incident energy", "sep E total", "response"),
     _powers("Separation power, layer energies", "sep E layer", "layer_energy"),
     _powers("Separation power, voxel energies", "sep cell", "cell_energy_log"),
@@ -265,7 +345,15 @@ QUANTITIES: tuple[Quantity, ...] = (
     _powers("Separation power, widths in φ", "sep EC phi std", "layer_width_y"),
     _powers("Separation power, widths in r", "sep EC r std", "layer_width_r"),
     _powers("Separation power, sparsity", "sep sparsity", "sparsity"),
-    Quantity("Time on CPU, batches of 100 (ms a shower)", "time CPU 100", 1, 1, Aim.LEAST, Depends.MACHINE, _time),
+    Quantity(
+        "Time on CPU, batches of 100 (ms a shower)",
+        "time CPU 100",
+        1,
+        1,
+        Aim.LEAST,
+        Depends.MACHINE,
+        _time,
+    ),
 )
 """What was published of each submission, in the order of tables."""
 
@@ -282,12 +370,18 @@ def standing(evaluation: Evaluation, candidate: str) -> Standing:
         return Standing(candidate, ())
     same = not _showers_differ(evaluation, preset)
     owns = {quantity: quantity.own(evaluation, candidate) for quantity in _quantities(preset)}
-    return Standing(candidate, tuple(_row(quantity, own, preset, same=same) for quantity, own in owns.items()))
+    return Standing(
+        candidate, tuple(_row(quantity, own, preset, same=same) for quantity, own in owns.items())
+    )
 
 
 def _quantities(preset: Preset) -> list[Quantity]:
     """The quantities that some submission has."""
-    return [q for q in QUANTITIES if any(q.published(submission) is not None for submission in preset.published[1:])]
+    return [
+        q
+        for q in QUANTITIES
+        if any(q.published(submission) is not None for submission in preset.published[1:])
+    ]
 
 
 def _row(quantity: Quantity, own: Own | None, preset: Preset, *, same: bool) -> StandingRow:
@@ -303,7 +397,9 @@ def _row(quantity: Quantity, own: Own | None, preset: Preset, *, same: bool) -> 
         geant4_error=quantity.published_error(geant4),
         best=values[best],
         best_name=best,
-        rank=None if own is None else _rank(quantity.aim.gap(own.value, own.floor or 0.0), gaps.values()),
+        rank=None
+        if own is None
+        else _rank(quantity.aim.gap(own.value, own.floor or 0.0), gaps.values()),
         submissions=len(values),
         comparable=own is not None and same and _comparable(quantity, own, preset),
     )
@@ -315,22 +411,32 @@ def _rank(gap: float, others: Iterable[float]) -> int:
 
 
 def _comparable(quantity: Quantity, own: Own, preset: Preset) -> bool:
-    """Whether a value from the benchmark's showers can be compared: found as it asks, from as many showers as it takes."""
+    """Whether a value from the benchmark's showers can be compared: found as it asks, from as many
+    showers as it takes.
+    """
     if quantity.depends is Depends.MACHINE or not own.benchmark:
         return False
     return quantity.depends is Depends.NOTHING or _alike(own.showers, preset.showers)
 
 
 def published_rows(preset: Preset) -> Mapping[str, Mapping[str, float]]:
-    """The published table as shown: for each submission, Geant4 first, and each quantity's title its number, where it has one."""
+    """The published table as shown: for each submission, Geant4 first, and each quantity's title
+    its number, where it has one.
+    """
     return {
-        submission.name: {q.title: number for q in _quantities(preset) if (number := q.published(submission)) is not None}
+        submission.name: {
+            q.title: number
+            for q in _quantities(preset)
+            if (number := q.published(submission)) is not None
+        }
         for submission in preset.published
     }
 
 
 def caveats(evaluation: Evaluation) -> list[str]:
-    """Why the numbers may not be comparable with those of the evaluation's preset, in plain sentences; none without a preset."""
+    """Why the numbers may not be comparable with those of the evaluation's preset, in plain
+    sentences; none without a preset.
+    """
     preset = evaluation.preset
     if preset is None:
         return []
@@ -353,13 +459,22 @@ def _showers_differ(evaluation: Evaluation, preset: Preset) -> list[str]:
     """In what the showers are not those of the benchmark."""
     full, found = evaluation.full, []
     if full.calorimeter != named_calorimeters()[preset.calorimeter]:
-        found.append(f"The calorimeter is '{full.calorimeter.name}', that of the published results is '{preset.calorimeter}'.")
-    if full.pdg != preset.pdg:
-        found.append(f"The incident particles have the PDG code {full.pdg}, those of the published results {preset.pdg}.")
-    here = float(full.energies.min()), float(full.energies.max())
-    if not all(_alike(energy, published) for energy, published in zip(here, preset.energies, strict=True)):
         found.append(
-            f"The incident energies are {_range(here)}, those of the published results {_range(preset.energies)}: "
+            f"The calorimeter is '{full.calorimeter.name}', that of the published results is "
+            f"'{preset.calorimeter}'."
+        )
+    if full.pdg != preset.pdg:
+        found.append(
+            f"The incident particles have the PDG code {full.pdg}, those of the published results "
+            f"{preset.pdg}."
+        )
+    here = float(full.energies.min()), float(full.energies.max())
+    if not all(
+        _alike(energy, published) for energy, published in zip(here, preset.energies, strict=True)
+    ):
+        found.append(
+            f"The incident energies are {_range(here)}, those of the published results "
+            f"{_range(preset.energies)}: "
             "no number can be compared."
         )
     return found
@@ -375,33 +490,45 @@ def _sizes_differ(evaluation: Evaluation, preset: Preset) -> list[str]:
     if all(_alike(size, preset.showers) for size in sizes):
         return []
     return [
-        f"There are {min(sizes):,.0f} showers in the smallest sample; the published results are of some {preset.showers:,}. "
-        "FPD and separation powers of equal laws grow as 1/N: compare what exceeds the floor, as the ranks do, not the values."
+        f"There are {min(sizes):,.0f} showers in the smallest sample; the published results are "
+        f"of some {preset.showers:,}. "
+        "FPD and separation powers of equal laws grow as 1/N: compare what exceeds the floor, as "
+        "the ranks do, not the values."
     ]
 
 
 def _neighbours_differ(evaluation: Evaluation, preset: Preset) -> list[str]:
-    counts = [min(found.showers, _size(evaluation, name)) for name, found in evaluation.features.items()]
+    counts = [
+        min(found.showers, _size(evaluation, name)) for name, found in evaluation.features.items()
+    ]
     if all(_alike(count, preset.showers) for count in counts):
         return []
     return [
-        f"Precision, recall, density and coverage are of as few as {min(counts):,.0f} showers of a sample, the published ones of "
+        f"Precision, recall, density and coverage are of as few as {min(counts):,.0f} showers of "
+        "a sample, the published ones of "
         f"some {preset.showers:,}. They depend on this number: compare each with its floor."
     ]
 
 
 def _judges_differ(evaluation: Evaluation, preset: Preset) -> list[str]:
-    judgements = [judgement for judged in evaluation.judgements.values() for judgement in judged.values()]
+    judgements = [
+        judgement for judged in evaluation.judgements.values() for judgement in judged.values()
+    ]
     if not judgements:
         return []
     found = []
     if not all(_is_benchmarks(evaluation, judgement.name) for judgement in judgements):
-        found.append("Some classifiers are not those of the benchmark: their AUC cannot be compared with the published ones.")
+        found.append(
+            "Some classifiers are not those of the benchmark: their AUC cannot be compared with "
+            "the published ones."
+        )
     fewest = min(min(judgement.n_full, judgement.n_candidate) for judgement in judgements)
     if fewest < (1 - _SIMILAR) * preset.showers:
         found.append(
-            f"Classifiers saw as few as {fewest:,} showers of a sample, those of the published results some {preset.showers:,}. "
-            "A classifier learns less from fewer showers, so that the AUC comes out lower, that is better, than it would."
+            f"Classifiers saw as few as {fewest:,} showers of a sample, those of the published "
+            f"results some {preset.showers:,}. "
+            "A classifier learns less from fewer showers, so that the AUC comes out lower, that "
+            "is better, than it would."
         )
     return found
 
@@ -413,7 +540,8 @@ def _mismatch(preset: Preset) -> list[str]:
     if max(low, high) < _MISMATCH:
         return []
     return [
-        f"The two published samples of Geant4 can be told apart, by an AUC of {low:.2f} (low-level) and {high:.2f} (high-level): "
+        f"The two published samples of Geant4 can be told apart, by an AUC of {low:.2f} "
+        f"(low-level) and {high:.2f} (high-level): "
         "this, not 0.50, is the best that the published results can reach."
     ]
 

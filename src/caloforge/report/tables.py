@@ -1,10 +1,22 @@
 """The numbers as a table: one row an observable and candidate, ready to be printed or set in HTML.
 
-A distance is at one of three *levels*: it cannot be told from the floor (within three standard deviations of it), it is close (at
-most three times the floor), or it is apart.
+A distance is at one of three *levels*: it cannot be told from the floor (within three standard
+deviations of it), it is close (at most three times the floor), or it is apart.
 """
 
-__all__ = ["CLOSE", "COLUMNS", "Level", "Row", "auc_level", "level", "number", "overall", "rows", "table", "with_error"]
+__all__ = [
+    "CLOSE",
+    "COLUMNS",
+    "Level",
+    "Row",
+    "auc_level",
+    "level",
+    "number",
+    "overall",
+    "rows",
+    "table",
+    "with_error",
+]
 
 import math
 from collections.abc import Iterator
@@ -18,12 +30,23 @@ from caloforge.metrics.scores import SIGMAS, Score
 from caloforge.observables import Entry, Observable
 from caloforge.report.records import Evaluation, Features, Sample
 
-COLUMNS = ("observable", "candidate", "distance", "floor", "x floor", "gain", "separation", "its floor")
+COLUMNS = (
+    "observable",
+    "candidate",
+    "distance",
+    "floor",
+    "x floor",
+    "gain",
+    "separation",
+    "its floor",
+)
 CLOSE = 3.0
 """A distance of at most so many floors is close."""
 
 PER_MILLE = 1000.0
-"""Separation powers, Frechet and kernel distances are shown times so much, as the CaloChallenge does."""
+"""Separation powers, Frechet and kernel distances are shown times so much, as the CaloChallenge
+does.
+"""
 
 _CLOSE_AUC = 0.6
 _EXACT = 1e-12
@@ -69,7 +92,14 @@ class Row:
     @property
     def cells(self) -> tuple[str, ...]:
         """The text in the order of `COLUMNS`."""
-        numbers = (self.distance, self.floor, self.ratio, self.gain, self.separation, self.separation_floor)
+        numbers = (
+            self.distance,
+            self.floor,
+            self.ratio,
+            self.gain,
+            self.separation,
+            self.separation_floor,
+        )
         return (self.observable, self.candidate, *numbers)
 
 
@@ -81,7 +111,9 @@ def level(score: Score) -> Level:
 
 
 def auc_level(judgement: Judgement) -> Level:
-    """How an AUC stands to chance: within three standard errors (at least those of chance alone), at most 0.6, or above."""
+    """How an AUC stands to chance: within three standard errors (at least those of chance alone),
+    at most 0.6, or above.
+    """
     auc = judgement.auc
     if abs(auc.value - auc.floor) <= SIGMAS * max(auc.floor_error, auc.error):
         return Level.FLOOR
@@ -101,7 +133,9 @@ def table(evaluation: Evaluation) -> list[tuple[str, ...]]:
 
 
 def rows(evaluation: Evaluation) -> list[Row]:
-    """The rows of the table: each observable with all candidates, then feature vectors, then the classifiers."""
+    """The rows of the table: each observable with all candidates, then feature vectors, then the
+    classifiers.
+    """
     made = [_row(evaluation, o, c) for o in evaluation.observables for c in evaluation.candidates]
     return [*made, *_feature_rows(evaluation), *_classifier_rows(evaluation)]
 
@@ -112,7 +146,9 @@ def _row(evaluation: Evaluation, observable: Observable, candidate: Sample) -> R
     if comparison is None:
         return Row(name, candidate.name, "not known", "", "", "", "", "", Level.APART)
     gain = None if candidate is evaluation.candidates[0] else evaluation.gain(candidate, observable)
-    parts = tuple(_comparison_row(label, candidate.name, part) for label, part in comparison.parts.items())
+    parts = tuple(
+        _comparison_row(label, candidate.name, part) for label, part in comparison.parts.items()
+    )
     return _comparison_row(name, candidate.name, comparison, gain, parts)
 
 
@@ -120,11 +156,16 @@ def _title(evaluation: Evaluation, observable: Observable) -> str:
     unit = f" [{observable.distance_unit}]" if observable.distance_unit else ""
     if observable.entry is not Entry.SERIES:
         return observable.title + unit
-    return f"{observable.title}, mean of {len(observable.labels_of(evaluation.full.calorimeter))}{unit}"
+    number = len(observable.labels_of(evaluation.full.calorimeter))
+    return f"{observable.title}, mean of {number}{unit}"
 
 
 def _comparison_row(
-    name: str, candidate: str, comparison: Comparison, gain: float | None = None, parts: tuple[Row, ...] = ()
+    name: str,
+    candidate: str,
+    comparison: Comparison,
+    gain: float | None = None,
+    parts: tuple[Row, ...] = (),
 ) -> Row:
     distance, separation = comparison.distance, comparison.separation
     return Row(
@@ -135,18 +176,28 @@ def _comparison_row(
         ratio=number(distance.ratio_to_floor),
         gain="" if gain is None else number(gain),
         separation=with_error(PER_MILLE * separation.value, PER_MILLE * separation.error),
-        separation_floor=with_error(PER_MILLE * separation.floor, PER_MILLE * separation.floor_error),
+        separation_floor=with_error(
+            PER_MILLE * separation.floor, PER_MILLE * separation.floor_error
+        ),
         level=level(distance),
         parts=parts,
     )
 
 
 def _feature_rows(evaluation: Evaluation) -> Iterator[Row]:
-    found = [(c.name, evaluation.features[c.name]) for c in evaluation.candidates if c.name in evaluation.features]
+    found = [
+        (c.name, evaluation.features[c.name])
+        for c in evaluation.candidates
+        if c.name in evaluation.features
+    ]
     for name, features in found:
-        yield _score_row("Frechet distance of features (FPD) [10^-3]", name, features.frechet, PER_MILLE)
+        yield _score_row(
+            "Frechet distance of features (FPD) [10^-3]", name, features.frechet, PER_MILLE
+        )
     for name, features in found:
-        yield _score_row("Kernel distance of features (KPD) [10^-3]", name, features.kernel, PER_MILLE)
+        yield _score_row(
+            "Kernel distance of features (KPD) [10^-3]", name, features.kernel, PER_MILLE
+        )
     for name, features in found:
         if features.correlation is not None:
             yield _score_row("Layer correlations, mean difference", name, features.correlation)
@@ -157,14 +208,29 @@ def _feature_rows(evaluation: Evaluation) -> Iterator[Row]:
 def _score_row(title: str, candidate: str, score: Score, scale: float = 1.0) -> Row:
     distance = with_error(scale * score.value, scale * score.error)
     floor = with_error(scale * score.floor, scale * score.floor_error)
-    return Row(title, candidate, distance, floor, number(score.ratio_to_floor), "", "", "", level(score))
+    return Row(
+        title, candidate, distance, floor, number(score.ratio_to_floor), "", "", "", level(score)
+    )
 
 
 def _share_row(quantity: str, candidate: str, features: Features) -> Row:
     share: Share = getattr(features.neighbours, quantity)
-    found, expected = with_error(share.value, share.error), with_error(share.expected, share.expected_error)
+    found, expected = (
+        with_error(share.value, share.error),
+        with_error(share.expected, share.expected_error),
+    )
     title = f"{quantity.capitalize()} of voxels, {features.neighbours.k} neighbours"
-    return Row(title, candidate, found, expected, "", "", "", "", Level.APART if share.resolved else Level.FLOOR)
+    return Row(
+        title,
+        candidate,
+        found,
+        expected,
+        "",
+        "",
+        "",
+        "",
+        Level.APART if share.resolved else Level.FLOOR,
+    )
 
 
 def _classifier_rows(evaluation: Evaluation) -> Iterator[Row]:
@@ -173,8 +239,21 @@ def _classifier_rows(evaluation: Evaluation) -> Iterator[Row]:
             judgement = evaluation.judgements[candidate.name].get(one.name)
             if judgement is not None:
                 auc = judgement.auc
-                found, chance = with_error(auc.value, auc.error), with_error(auc.floor, auc.floor_error)
-                yield Row(f"AUC, {one.title}", candidate.name, found, chance, "", "", "", "", auc_level(judgement))
+                found, chance = (
+                    with_error(auc.value, auc.error),
+                    with_error(auc.floor, auc.floor_error),
+                )
+                yield Row(
+                    f"AUC, {one.title}",
+                    candidate.name,
+                    found,
+                    chance,
+                    "",
+                    "",
+                    "",
+                    "",
+                    auc_level(judgement),
+                )
 
 
 def number(value: float) -> str:

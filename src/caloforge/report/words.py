@@ -1,4 +1,6 @@
-"""What the numbers say, in words: a title, a verdict for each candidate, and what a reader must know before believing them."""
+"""What the numbers say, in words: a title, a verdict for each candidate, and what a reader must
+know before believing them.
+"""
 
 __all__ = ["energy_range", "remarks", "title", "verdict"]
 
@@ -16,7 +18,14 @@ from caloforge.units import format_energy
 ENOUGH = 500
 """The fewest showers of a sample whose numbers need no remark."""
 
-_PARTICLES = {11: "electrons", -11: "positrons", 22: "photons", 211: "charged pions", -211: "charged pions", 111: "neutral pions"}
+_PARTICLES = {
+    11: "electrons",
+    -11: "positrons",
+    22: "photons",
+    211: "charged pions",
+    -211: "charged pions",
+    111: "neutral pions",
+}
 _OTHER_ENERGIES = 5.0
 
 
@@ -29,13 +38,19 @@ def title(evaluation: Evaluation) -> str:
 
 def energy_range(sample: Sample) -> str:
     """The incident energy of a sample, or the range of it, to three digits."""
-    low, high = (format_energy(float(f"{e:.3g}")) for e in (sample.energies.min(), sample.energies.max()))
+    low, high = (
+        format_energy(float(f"{e:.3g}")) for e in (sample.energies.min(), sample.energies.max())
+    )
     return low if low == high else f"{low} to {high}"
 
 
 def verdict(evaluation: Evaluation, candidate: Sample) -> str:
     """The verdict on one candidate, in a few sentences."""
-    parts = [_distances(evaluation, candidate), _classifiers(evaluation, candidate), _gain(evaluation, candidate)]
+    parts = [
+        _distances(evaluation, candidate),
+        _classifiers(evaluation, candidate),
+        _gain(evaluation, candidate),
+    ]
     parts += [_interpolation(evaluation, candidate), _amplification(evaluation, candidate)]
     return " ".join(part for part in parts if part)
 
@@ -45,21 +60,31 @@ def _distances(evaluation: Evaluation, candidate: Sample) -> str:
     if not known:
         return f"Nothing could be compared with {evaluation.full.name}."
     levels = [level(c.distance) for c in known.values()]
-    worst = max((o for o in evaluation.observables if o.name in known), key=lambda o: known[o.name].distance.ratio_to_floor)
+    worst = max(
+        (o for o in evaluation.observables if o.name in known),
+        key=lambda o: known[o.name].distance.ratio_to_floor,
+    )
     smaller = min(len(evaluation.full), len(candidate))
     words = {
         Level.FLOOR: f"not resolvable with {smaller:,} showers (at the floor)",
         Level.CLOSE: f"at most {CLOSE:g} floors",
         Level.APART: f"more than {CLOSE:g} floors",
     }
-    counts = [f"{levels.count(x)} of {len(levels)} {text}" for x, text in words.items() if x in levels]
+    counts = [
+        f"{levels.count(x)} of {len(levels)} {text}" for x, text in words.items() if x in levels
+    ]
     ratio = number(known[worst.name].distance.ratio_to_floor)
-    return f"Distances to {evaluation.full.name}: {', '.join(counts)}; the largest is {ratio} floors ({worst.title})."
+    largest = f"the largest is {ratio} floors ({worst.title})"
+    return f"Distances to {evaluation.full.name}: {', '.join(counts)}; {largest}."
 
 
 def _classifiers(evaluation: Evaluation, candidate: Sample) -> str:
     judgements = evaluation.judgements[candidate.name]
-    named = [(one.title, judgements[one.name].auc) for one in evaluation.settings.judges if one.name in judgements]
+    named = [
+        (one.title, judgements[one.name].auc)
+        for one in evaluation.settings.judges
+        if one.name in judgements
+    ]
     if not named:
         return ""
     found = ", ".join(f"{title} {auc.value:.3f} ± {auc.error:.3f}" for title, auc in named)
@@ -72,18 +97,22 @@ def _gain(evaluation: Evaluation, candidate: Sample) -> str:
     if candidate is first or not gains:
         return ""
     return (
-        f"It is closer than {first.name} by factors of {number(min(gains))} to {number(max(gains))} "
+        f"It is closer than {first.name} by factors of {number(min(gains))} to "
+        f"{number(max(gains))} "
         f"(median {number(median(gains))})."
     )
 
 
 def _interpolation(evaluation: Evaluation, candidate: Sample) -> str:
     slices = evaluation.slices[candidate.name]
-    inside, outside = ([_floors(s) for s in slices if s.left_out is without] for without in (True, False))
+    inside, outside = (
+        [_floors(s) for s in slices if s.left_out is without] for without in (True, False)
+    )
     if not inside:
         return ""
     beside = f", against {number(median(outside))} at the other energies" if outside else ""
-    return f"At the energies left out of its training the distances are {number(median(inside))} floors in the median{beside}."
+    found = f"{number(median(inside))} floors in the median{beside}"
+    return f"At the energies left out of its training the distances are {found}."
 
 
 def _floors(one: Slice) -> float:
@@ -95,8 +124,10 @@ def _amplification(evaluation: Evaluation, candidate: Sample) -> str:
     if not factors:
         return ""
     return (
-        f"Its {len(candidate):,} showers know the whole-shower distributions as well as {number(min(factors))} to "
-        f"{number(max(factors))} times the training sample would (median {number(median(factors))})."
+        f"Its {len(candidate):,} showers know the whole-shower distributions as well as "
+        f"{number(min(factors))} to "
+        f"{number(max(factors))} times the training sample would (median "
+        f"{number(median(factors))})."
     )
 
 
@@ -105,33 +136,48 @@ def remarks(evaluation: Evaluation) -> list[str]:
     notes = [_small(s) for s in evaluation.samples if len(s) < ENOUGH]
     notes += [_weighted(s) for s in evaluation.samples if s.weighted]
     notes += [note for c in evaluation.candidates for note in _on_energies(evaluation.full, c)]
-    notes += [_too_alike(evaluation, c) for c in evaluation.candidates if _keeps_energies(evaluation, c)]
-    notes += [_gap(evaluation, c, reason) for c in evaluation.candidates for reason in _reasons(evaluation, c)]
+    notes += [
+        _too_alike(evaluation, c) for c in evaluation.candidates if _keeps_energies(evaluation, c)
+    ]
+    notes += [
+        _gap(evaluation, c, reason)
+        for c in evaluation.candidates
+        for reason in _reasons(evaluation, c)
+    ]
     return notes + caveats(evaluation)
 
 
 def _keeps_energies(evaluation: Evaluation, candidate: Sample) -> bool:
-    return candidate.name in evaluation.amplifications and shares_energies(evaluation.full, candidate)
+    return candidate.name in evaluation.amplifications and shares_energies(
+        evaluation.full, candidate
+    )
 
 
 def _too_alike(evaluation: Evaluation, candidate: Sample) -> str:
     return (
-        f"{candidate.name} has the incident energies of {evaluation.full.name} shower by shower: it looks like more real showers "
+        f"{candidate.name} has the incident energies of {evaluation.full.name} shower by shower: "
+        "it looks like more real showers "
         "than it is worth; generate with energies of its own to learn what it knows."
     )
 
 
 def _small(sample: Sample) -> str:
     chance = math.sqrt(1 / (6 * len(sample)))
-    auc = f"an AUC below {0.5 + 2 * chance:.2f}" if len(sample) >= LEAST_SHOWERS else "by a classifier, which was left out"
+    auc = (
+        f"an AUC below {0.5 + 2 * chance:.2f}"
+        if len(sample) >= LEAST_SHOWERS
+        else "by a classifier, which was left out"
+    )
     return (
-        f"{sample.name} has only {len(sample)} showers: differences below the floors of this table, anything rarer than one "
+        f"{sample.name} has only {len(sample)} showers: differences below the floors of this "
+        "table, anything rarer than one "
         f"shower in {len(sample)}, and {auc} cannot be resolved."
     )
 
 
 def _weighted(sample: Sample) -> str:
-    return f"{sample.name} is weighted: its {len(sample):,} showers know as much as {sample.effective_size:,.0f} of weight 1."
+    size = f"{sample.effective_size:,.0f} of weight 1"
+    return f"{sample.name} is weighted: its {len(sample):,} showers know as much as {size}."
 
 
 def _reasons(evaluation: Evaluation, candidate: Sample) -> list[str]:
@@ -139,7 +185,11 @@ def _reasons(evaluation: Evaluation, candidate: Sample) -> list[str]:
 
 
 def _gap(evaluation: Evaluation, candidate: Sample, reason: str) -> str:
-    titles = [o.title for o in evaluation.observables if evaluation.gaps[candidate.name].get(o.name) == reason]
+    titles = [
+        o.title
+        for o in evaluation.observables
+        if evaluation.gaps[candidate.name].get(o.name) == reason
+    ]
     return f"{', '.join(titles)}: {reason}."
 
 
@@ -150,12 +200,15 @@ def _on_energies(full: Sample, candidate: Sample) -> list[str]:
     scatter = math.hypot(np.std(a) / math.sqrt(len(a)), np.std(b) / math.sqrt(len(b)))
     if abs(a.mean() - b.mean()) > _OTHER_ENERGIES * scatter + 1e-6 * a.mean():
         return [
-            f"{candidate.name} has other incident energies ({energy_range(candidate)}) than {full.name} ({energy_range(full)}): "
+            f"{candidate.name} has other incident energies ({energy_range(candidate)}) than "
+            f"{full.name} ({energy_range(full)}): "
             "the distances compare different showers."
         ]
     if a.min() == a.max():
         return []
     return [
-        f"{candidate.name} and {full.name} do not share their incident energies shower by shower: distances and floors of total "
-        "energy, brightest cell, hits and cell energies include the scatter of two draws of the energy."
+        f"{candidate.name} and {full.name} do not share their incident energies shower by shower: "
+        "distances and floors of total "
+        "energy, brightest cell, hits and cell energies include the scatter of two draws of the "
+        "energy."
     ]

@@ -1,22 +1,27 @@
-r"""GFlash: electromagnetic showers from a parametrisation, spot by spot (Grindhammer and Peters, hep-ex/0001020).
+r"""GFlash: electromagnetic showers from a parametrisation, spot by spot (Grindhammer and Peters,
+hep-ex/0001020).
 
 A shower is drawn in four stages:
 
-1. its longitudinal profile, a gamma density whose :math:`T` and :math:`\alpha` fluctuate (`parametrisation`);
-2. the energy :math:`dE` and the number of spots in each step of :math:`0.1\,X_0` (`longitudinal`), in sampling media with
-   the fluctuation of sampling, :math:`dE \to \mathrm{Gamma}(dE / c, c)`;
+1. its longitudinal profile, a gamma density whose :math:`T` and :math:`\alpha` fluctuate
+   (`parametrisation`);
+2. the energy :math:`dE` and the number of spots in each step of :math:`0.1\,X_0` (`longitudinal`),
+   in sampling media with the fluctuation of sampling, :math:`dE \to \mathrm{Gamma}(dE / c, c)`;
 3. the place of each spot in the radial profile of its step (`spots`);
 4. the sum of the spots in each cell.
 
-That is the law of Geant4's GFlash (GFlashShowerModel with its defaults), and the spots of a step are as many and as bright as
-there. The calorimeter may be of any kind, its layers of different matter and thickness: depth is counted in radiation lengths,
-layer by layer (`media`). Two modes are offered. `GFlash.simulate` draws spots; shower i depends on the seed, on i and on its
-particle alone. `GFlash.mean` gives the expected deposits, differentiable in the constants of the parametrisation.
+That is the law of Geant4's GFlash (GFlashShowerModel with its defaults), and the spots of a step
+are as many and as bright as there. The calorimeter may be of any kind, its layers of different
+matter and thickness: depth is counted in radiation lengths, layer by layer (`media`). Two modes are
+offered. `GFlash.simulate` draws spots; shower i depends on the seed, on i and on its particle
+alone. `GFlash.mean` gives the expected deposits, differentiable in the constants of the
+parametrisation.
 
-What is left out: all that matter before the calorimeter does, but for the multiple scattering of an `Upstream` layer. In the
-benchmark of SQuIRELS an electron crosses 880 mm of air, and Geant4 tracks the few photons that it radiates there. Such showers
-are a rare tail of Geant4's sample that is missing here: of 24,000 showers at 10-100 GeV, 5 have more than 0.28 of the energy in
-one crystal and one has 0.42; here the largest share is 0.27.
+What is left out: all that matter before the calorimeter does, but for the multiple scattering of an
+`Upstream` layer. In the benchmark of SQuIRELS an electron crosses 880 mm of air, and Geant4 tracks
+the few photons that it radiates there. Such showers are a rare tail of Geant4's sample that is
+missing here: of 24,000 showers at 10-100 GeV, 5 have more than 0.28 of the energy in one crystal
+and one has 0.42; here the largest share is 0.27.
 """
 
 __all__ = ["GFlash", "Upstream", "gflash_of", "pbwo4_gflash"]
@@ -40,7 +45,14 @@ from caloforge.simulators import longitudinal, variates
 from caloforge.simulators.longitudinal import Steps, Walk
 from caloforge.simulators.meanfield import expected_deposits
 from caloforge.simulators.media import material_of, medium_of, visible_shares
-from caloforge.simulators.parametrisation import Homogeneous, Medium, Tuning, profile, radial, relative_depth
+from caloforge.simulators.parametrisation import (
+    Homogeneous,
+    Medium,
+    Tuning,
+    profile,
+    radial,
+    relative_depth,
+)
 from caloforge.simulators.spots import Address, Cells, Purpose, scatter
 from caloforge.units import MeV, TeV, format_energy, mm
 
@@ -52,15 +64,18 @@ _VACUUM = "G4_Galactic"
 _SHOWERS_AT_ONCE, _SHOWERS_AT_ONCE_ON_DEVICE = 256, 8192
 _SPOTS_AT_ONCE = 8_000_000
 _CELLS_AT_ONCE = 8_000_000
-"""Bounds of the memory that a simulation takes: some hundred megabytes at any number of showers and any energy."""
+"""Bounds of the memory that a simulation takes: some hundred megabytes at any number of showers and
+any energy.
+"""
 
 
 @dataclass(frozen=True)
 class Upstream:
     r"""A layer of matter before the calorimeter, in which electrons are scattered.
 
-    An electron of energy E is displaced at its end, in x and in y each, by a normal number of the width
-    :math:`\frac{E_s}{\sqrt 2 E} \sqrt{\frac{L}{X_0}} \frac{L}{\sqrt 3}` (Rossi and Greisen, Rev. Mod. Phys. 13 (1941) 240).
+    An electron of energy E is displaced at its end, in x and in y each, by a normal number of the
+    width :math:`\frac{E_s}{\sqrt 2 E} \sqrt{\frac{L}{X_0}} \frac{L}{\sqrt 3}` (Rossi and Greisen,
+    Rev. Mod. Phys. 13 (1941) 240).
 
     Arguments:
         material: The material.
@@ -73,7 +88,11 @@ class Upstream:
     @property
     def scattering(self) -> float:
         """The width of the displacement times the energy, in mm MeV."""
-        angle = SCATTERING_ENERGY / math.sqrt(2) * math.sqrt(self.length / self.material.radiation_length)
+        angle = (
+            SCATTERING_ENERGY
+            / math.sqrt(2)
+            * math.sqrt(self.length / self.material.radiation_length)
+        )
         return angle * self.length / math.sqrt(3)
 
 
@@ -88,15 +107,15 @@ class GFlash:
         step: The length of a step, in radiation lengths.
         energy_limit: When no more than this energy is left, in MeV, the next step takes it all.
         upstream: Matter before the calorimeter; None for none.
-        visible: The share of the energy in each layer that is read, front to back; () for all of it. GFlash itself deposits
-            energy in all matter of a layer.
-        response: A factor on what is read, a number or a tensor without dimensions: the mean energy sum of full showers over that
-            of GFlash's with 1.
+        visible: The share of the energy in each layer that is read, front to back; () for all of
+            it. GFlash itself deposits energy in all matter of a layer.
+        response: A factor on what is read, a number or a tensor without dimensions: the mean energy
+            sum of full showers over that of GFlash's with 1.
         threshold: What is read and below it is set to 0 in showers, but not in their mean, in MeV.
 
     Raises:
-        GeometryError: The calorimeter is of an unknown kind, its layers are not those of the medium, or the step, a share, the
-            response or the threshold is impossible.
+        GeometryError: The calorimeter is of an unknown kind, its layers are not those of the
+            medium, or the step, a share, the response or the threshold is impossible.
     """
 
     calorimeter: Calorimeter
@@ -111,7 +130,10 @@ class GFlash:
 
     def __post_init__(self) -> None:
         if not 0 < self.step < math.inf:
-            msg = f"GFlash: step is {self.step} radiation lengths, expected a positive number such as 0.1"
+            msg = (
+                f"GFlash: step is {self.step} radiation lengths, expected a positive number such "
+                "as 0.1"
+            )
             raise GeometryError(msg)
         response = float(torch.as_tensor(self.response).detach())
         if not 0 < response < math.inf:
@@ -120,8 +142,14 @@ class GFlash:
         if not 0 <= self.threshold < math.inf:
             msg = f"GFlash: threshold is {self.threshold} MeV, expected a number of at least 0"
             raise GeometryError(msg)
-        if self.visible and (len(self.visible) != self.cells.n_layers or not all(0 < share < math.inf for share in self.visible)):
-            msg = f"GFlash: visible is {self.visible}, expected a positive share for each of {self.cells.n_layers} layers"
+        if self.visible and (
+            len(self.visible) != self.cells.n_layers
+            or not all(0 < share < math.inf for share in self.visible)
+        ):
+            msg = (
+                f"GFlash: visible is {self.visible}, expected a positive share for each of "
+                f"{self.cells.n_layers} layers"
+            )
             raise GeometryError(msg)
         self._walk(torch.device("cpu"))
 
@@ -134,30 +162,47 @@ class GFlash:
             first_index: The number, in the run, of the first shower.
 
         Returns:
-            The showers. Shower i has the same bits in whatever batches it and the others are simulated.
+            The showers. Shower i has the same bits in whatever batches it and the others are
+            simulated.
 
         Raises:
             EnergyRangeError: An energy is out of range.
             ShowerValueError: The particles are of another species, or come at an angle.
         """
-        parts = list(self.stream(particles, seed=seed, first_index=first_index, size=max(1, len(particles))))
-        return parts[0] if parts else Showers(torch.empty(0, self.calorimeter.n_cells), particles, self.calorimeter)
+        parts = list(
+            self.stream(particles, seed=seed, first_index=first_index, size=max(1, len(particles)))
+        )
+        return (
+            parts[0]
+            if parts
+            else Showers(torch.empty(0, self.calorimeter.n_cells), particles, self.calorimeter)
+        )
 
-    def stream(self, particles: Particles, *, seed: int, first_index: int = 0, size: int = 1000) -> Iterator[Showers]:
-        """Simulate as `simulate` does, and give the showers ``size`` at a time, to be written to a file."""
+    def stream(
+        self, particles: Particles, *, seed: int, first_index: int = 0, size: int = 1000
+    ) -> Iterator[Showers]:
+        """Simulate as `simulate` does, and give the showers ``size`` at a time, to be written to a
+        file.
+        """
         self.require(particles)
         for span in spans(len(particles), size):
             batch = particles[span]
-            yield Showers(self._deposits(batch.energies, seed, first_index + span.start), batch, self.calorimeter)
+            yield Showers(
+                self._deposits(batch.energies, seed, first_index + span.start),
+                batch,
+                self.calorimeter,
+            )
 
     def mean(self, particles: Particles, *, nodes: int = 1) -> Float[Tensor, "showers cells"]:
-        r"""The expected deposits, differentiable in every tensor among the constants of the parametrisation.
+        r"""The expected deposits, differentiable in every tensor among the constants of the
+        parametrisation.
 
-        With one node the expectation is over the spots (and over the fluctuation of sampling) of a shower that has the mean
-        profile, :math:`\ln T` and :math:`\ln \alpha` at their means. With more, it is over their fluctuations too, by Gauss and
-        Hermite's rule with that many nodes in each of two directions.
-        Spots count as spread evenly in depth over their step, and particles as entering at :math:`x = y = 0`: the
-        displacement in an `Upstream` layer changes no mean by more than some :math:`10^{-5}`.
+        With one node the expectation is over the spots (and over the fluctuation of sampling) of a
+        shower that has the mean profile, :math:`\ln T` and :math:`\ln \alpha` at their means. With
+        more, it is over their fluctuations too, by Gauss and Hermite's rule with that many nodes in
+        each of two directions. Spots count as spread evenly in depth over their step, and particles
+        as entering at :math:`x = y = 0`: the displacement in an `Upstream` layer changes no mean by
+        more than some :math:`10^{-5}`.
 
         Arguments:
             particles: As for `simulate`.
@@ -175,7 +220,8 @@ class GFlash:
         weights = weights / weights.sum()
         energies = particles.energies.double()[:, None]
         parts = [
-            self._expected(energies, energies.new_tensor([[z_1, z_2]]).expand(len(energies), 2)) * (w_1 * w_2)
+            self._expected(energies, energies.new_tensor([[z_1, z_2]]).expand(len(energies), 2))
+            * (w_1 * w_2)
             for z_1, w_1 in zip(points, weights, strict=True)
             for z_2, w_2 in zip(points, weights, strict=True)
         ]
@@ -186,7 +232,10 @@ class GFlash:
         """The calorimeter, as what it must be."""
         if not isinstance(self.calorimeter, Cells):
             kinds = "regular-grid, cylinder-grid or layered-grid"
-            msg = f"GFlash of calorimeter '{self.calorimeter.name}': it is a {self.calorimeter.kind}, expected a {kinds}"
+            msg = (
+                f"GFlash of calorimeter '{self.calorimeter.name}': it is a "
+                f"{self.calorimeter.kind}, expected a {kinds}"
+            )
             raise GeometryError(msg)
         return self.calorimeter
 
@@ -206,7 +255,9 @@ class GFlash:
     def _read(self, deposits: Float[Tensor, "showers cells"]) -> Float[Tensor, "showers cells"]:
         """What is read of the energy in all matter of each cell."""
         if self.visible:
-            deposits = deposits * deposits.new_tensor(self.visible)[self.cells.layers.to(deposits.device)]
+            deposits = (
+                deposits * deposits.new_tensor(self.visible)[self.cells.layers.to(deposits.device)]
+            )
         return deposits * self.response
 
     def require(self, particles: Particles) -> None:
@@ -217,17 +268,25 @@ class GFlash:
             ShowerValueError: The particles are of another species, or come at an angle.
         """
         if abs(particles.pdg) != ELECTRON:
-            msg = f"GFlash: particles have PDG number {particles.pdg}, expected electrons (11) or positrons (-11)"
+            msg = (
+                f"GFlash: particles have PDG number {particles.pdg}, expected electrons (11) or "
+                "positrons (-11)"
+            )
             raise ShowerValueError(msg)
         if particles.theta is not None and particles.theta.any():
-            msg = "GFlash: particles come at an angle, expected all of them along the beam (theta = 0)"
+            msg = (
+                "GFlash: particles come at an angle, expected all of them along the beam (theta = "
+                "0)"
+            )
             raise ShowerValueError(msg)
         outside = (particles.energies < _LEAST_ENERGY) | (particles.energies > _LARGEST_ENERGY)
         if outside.any():
             first = int(outside.nonzero()[0, 0])
             msg = (
-                f"GFlash: {int(outside.sum())} of {len(outside)} incident energies are out of range, the first at index {first} "
-                f"({format_energy(float(particles.energies[first]))}); expected {format_energy(_LEAST_ENERGY)} "
+                f"GFlash: {int(outside.sum())} of {len(outside)} incident energies are out of "
+                f"range, the first at index {first} "
+                f"({format_energy(float(particles.energies[first]))}); expected "
+                f"{format_energy(_LEAST_ENERGY)} "
                 f"to {format_energy(_LARGEST_ENERGY)}"
             )
             raise EnergyRangeError(msg)
@@ -246,11 +305,24 @@ class GFlash:
     def _showers_at_once(self, energies: Tensor) -> int:
         most = _SHOWERS_AT_ONCE if energies.device.type == "cpu" else _SHOWERS_AT_ONCE_ON_DEVICE
         largest = energies.max().double().reshape(1, 1)
-        spots = profile(self.medium.constants, self.used_tuning, largest, largest.new_zeros(1, 2)).spots
-        return max(1, min(most, int(_SPOTS_AT_ONCE / float(spots)), _CELLS_AT_ONCE // self.calorimeter.n_cells))
+        spots = profile(
+            self.medium.constants, self.used_tuning, largest, largest.new_zeros(1, 2)
+        ).spots
+        return max(
+            1,
+            min(
+                most, int(_SPOTS_AT_ONCE / float(spots)), _CELLS_AT_ONCE // self.calorimeter.n_cells
+            ),
+        )
 
-    def _piece(self, energies: Float[Tensor, "showers 1"], address: Address) -> Float[Tensor, "showers cells"]:
-        constants, tuning, walk = self.medium.constants, self.used_tuning, self._walk(energies.device)
+    def _piece(
+        self, energies: Float[Tensor, "showers 1"], address: Address
+    ) -> Float[Tensor, "showers cells"]:
+        constants, tuning, walk = (
+            self.medium.constants,
+            self.used_tuning,
+            self._walk(energies.device),
+        )
         normals = streams.normals(address.keys(Purpose.PROFILE)[:, 0], 4)
         shower = profile(constants, tuning, energies, normals[:, :2])
         steps = longitudinal.steps(shower, energies, walk.edges, self.energy_limit)
@@ -258,12 +330,18 @@ class GFlash:
             steps = _sampled(steps, constants.sampling_scale, address)
         scattering = 0.0 if self.upstream is None else self.upstream.scattering
         shape = radial(constants, tuning, energies, relative_depth(shower, walk.middles))
-        return scatter(self.cells, walk, steps, shape, normals[:, 2:] * (scattering / energies), address)
+        return scatter(
+            self.cells, walk, steps, shape, normals[:, 2:] * (scattering / energies), address
+        )
 
     def _expected(
         self, energies: Float[Tensor, "showers 1"], normals: Float[Tensor, "showers 2"]
     ) -> Float[Tensor, "showers cells"]:
-        constants, tuning, walk = self.medium.constants, self.used_tuning, self._walk(energies.device)
+        constants, tuning, walk = (
+            self.medium.constants,
+            self.used_tuning,
+            self._walk(energies.device),
+        )
         shower = profile(constants, tuning, energies, normals)
         in_steps = longitudinal.expected_energies(shower, energies, walk.edges, self.energy_limit)
         shape = radial(constants, tuning, energies, relative_depth(shower, walk.middles))
@@ -271,7 +349,9 @@ class GFlash:
 
 
 def _sampled(steps: Steps, scale: float, address: Address) -> Steps:
-    """Let the energy of each step fluctuate as sampling makes it: a gamma number of the same mean and variance scale * mean."""
+    """Let the energy of each step fluctuate as sampling makes it: a gamma number of the same mean
+    and variance scale * mean.
+    """
     counter = torch.arange(steps.energies.shape[1], device=steps.energies.device) * variates.SPACING
     key, counter = (t.expand_as(steps.energies) for t in (address.keys(Purpose.SAMPLING), counter))
     held = steps.energies > 0
@@ -284,15 +364,22 @@ def _thicknesses(cells: Cells) -> tuple[float, ...]:
     """Those of the layers, in mm."""
     if isinstance(cells, RegularGrid):
         return (cells.cell_size[2],) * cells.n_layers
-    return tuple(layer.thickness for layer in (cells.cylinder_layers if isinstance(cells, CylinderGrid) else cells.grid_layers))
+    return tuple(
+        layer.thickness
+        for layer in (
+            cells.cylinder_layers if isinstance(cells, CylinderGrid) else cells.grid_layers
+        )
+    )
 
 
 def gflash_of(detector: Detector) -> GFlash:
-    """GFlash of a detector: its cells, media of the same materials as Geant4 takes, what is before it, and its threshold.
+    """GFlash of a detector: its cells, media of the same materials as Geant4 takes, what is before
+    it, and its threshold.
 
-    What is read of each layer is estimated (`media.visible_shares`); where the detector divides by its sampling fraction, all of
-    it on the average. Either is to be corrected by a response fitted to full showers. In PbWO4 alone the critical energy is that
-    of Geant4's GFlash, see `Material.like_geant4`.
+    What is read of each layer is estimated (`media.visible_shares`); where the detector divides by
+    its sampling fraction, all of it on the average. Either is to be corrected by a response fitted
+    to full showers. In PbWO4 alone the critical energy is that of Geant4's GFlash, see
+    `Material.like_geant4`.
 
     Arguments:
         detector: The detector, which particles enter along its axis.
@@ -304,12 +391,20 @@ def gflash_of(detector: Detector) -> GFlash:
     return GFlash(
         detector.calorimeter,
         medium_of(detector),
-        upstream=Upstream(before, detector.distance) if detector.distance and before.name != _VACUUM else None,
+        upstream=Upstream(before, detector.distance)
+        if detector.distance and before.name != _VACUUM
+        else None,
         visible=visible_shares(detector),
         threshold=detector.threshold,
     )
 
 
 def pbwo4_gflash() -> GFlash:
-    """GFlash of the benchmark of SQuIRELS: PbWO4 crystals behind 880 mm of air, with Geant4's constants of the material."""
-    return GFlash(pbwo4_crystals(), Homogeneous(LEAD_TUNGSTATE.like_geant4()), upstream=Upstream(AIR, 880 * mm))
+    """GFlash of the benchmark of SQuIRELS: PbWO4 crystals behind 880 mm of air, with Geant4's
+    constants of the material.
+    """
+    return GFlash(
+        pbwo4_crystals(),
+        Homogeneous(LEAD_TUNGSTATE.like_geant4()),
+        upstream=Upstream(AIR, 880 * mm),
+    )

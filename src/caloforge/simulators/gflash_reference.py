@@ -1,8 +1,9 @@
 r"""GFlash, slow and obvious: one shower, one step, one spot at a time, in plain numbers.
 
-This is what `caloforge.simulators.gflash` must agree with: the same formulas (hep-ex/0001020, appendix A; symbols as in
-`parametrisation`) written as they are printed, and the walk of Geant4's GFlashShowerModel. It takes milliseconds a
-shower and a generator of random numbers that goes on from shower to shower.
+This is what `caloforge.simulators.gflash` must agree with: the same formulas (hep-ex/0001020,
+appendix A; symbols as in `parametrisation`) written as they are printed, and the walk of Geant4's
+GFlashShowerModel. It takes milliseconds a shower and a generator of random numbers that goes on
+from shower to shower.
 """
 
 __all__ = ["ReferenceStep", "reference_shower", "reference_steps"]
@@ -39,7 +40,9 @@ class ReferenceStep(NamedTuple):
     """:math:`p`."""
 
 
-def reference_steps(simulator: GFlash, energy: float, z_1: float, z_2: float) -> list[ReferenceStep]:
+def reference_steps(
+    simulator: GFlash, energy: float, z_1: float, z_2: float
+) -> list[ReferenceStep]:
     """The steps of a shower, before the fluctuation of sampling.
 
     Arguments:
@@ -71,14 +74,21 @@ def reference_steps(simulator: GFlash, energy: float, z_1: float, z_2: float) ->
         if left > simulator.energy_limit:
             share = gammainc(alpha, (alpha - 1) / maximum * end)
             spot_share = gammainc(spot_alpha, (spot_alpha - 1) / spot_maximum * end)
-            deposit, spots = energy * (share - gone), max(1, int(total_spots * (spot_share - gone_spots)))
+            deposit, spots = (
+                energy * (share - gone),
+                max(1, int(total_spots * (spot_share - gone_spots))),
+            )
             gone, gone_spots = share, spot_share
         else:
             deposit, spots = left, max(1, int(total_spots * (1 - gone_spots)))
         left = left - deposit if deposit < left else 0.0
         middle = (start + end) / 2
         tau = middle / maximum * (alpha - 1) / alpha * mean_alpha / (mean_alpha - 1)
-        steps.append(ReferenceStep(start, end, float(deposit), spots, *_radii(m, u, math.log(energy / 1000), tau)))
+        steps.append(
+            ReferenceStep(
+                start, end, float(deposit), spots, *_radii(m, u, math.log(energy / 1000), tau)
+            )
+        )
         start = end
     return steps
 
@@ -93,12 +103,20 @@ def _layer(depths: tuple[float, ...], t: float) -> int:
     return len(depths) - 1
 
 
-def _radii(m: Constants, u: SimpleNamespace, log_e: float, tau: float) -> tuple[float, float, float]:
+def _radii(
+    m: Constants, u: SimpleNamespace, log_e: float, tau: float
+) -> tuple[float, float, float]:
     """The radii, in mm, and the weight of the core."""
     core = u.core_1 + u.core_2 * log_e + (u.core_3 + u.core_4 * m.z) * tau
     core += u.core_5 * m.mismatch + u.core_6 * m.period * math.exp(-tau)
-    tail = math.exp(u.tail_4 * (tau - u.tail_3)) + math.exp((u.tail_5 + u.tail_6 * log_e) * (tau - u.tail_3))
-    tail = (u.tail_1 + u.tail_2 * m.z) * tail + u.tail_7 * m.mismatch + u.tail_8 * m.period * math.exp(-tau)
+    tail = math.exp(u.tail_4 * (tau - u.tail_3)) + math.exp(
+        (u.tail_5 + u.tail_6 * log_e) * (tau - u.tail_3)
+    )
+    tail = (
+        (u.tail_1 + u.tail_2 * m.z) * tail
+        + u.tail_7 * m.mismatch
+        + u.tail_8 * m.period * math.exp(-tau)
+    )
     x = (u.weight_3 + u.weight_4 * m.z - tau) / (u.weight_5 + u.weight_6 * log_e)
     weight = (u.weight_1 + u.weight_2 * m.z) * math.exp(x - math.exp(x))
     weight += m.mismatch * (u.weight_7 + u.weight_8 * m.period * math.exp(-((tau - 1) ** 2)))
@@ -106,7 +124,9 @@ def _radii(m: Constants, u: SimpleNamespace, log_e: float, tau: float) -> tuple[
     return float(scale * core), float(scale * tail), float(min(max(weight, 0.0), 1.0))
 
 
-def reference_shower(simulator: GFlash, energy: float, generator: np.random.Generator) -> np.ndarray[Any, np.dtype[np.float64]]:
+def reference_shower(
+    simulator: GFlash, energy: float, generator: np.random.Generator
+) -> np.ndarray[Any, np.dtype[np.float64]]:
     """Simulate one shower.
 
     Arguments:
@@ -117,15 +137,27 @@ def reference_shower(simulator: GFlash, energy: float, generator: np.random.Gene
     Returns:
         The deposits, in MeV, with shape (cells).
     """
-    scale, cells, depths = simulator.medium.constants.sampling_scale, simulator.cells, simulator.depths
+    scale, cells, depths = (
+        simulator.medium.constants.sampling_scale,
+        simulator.cells,
+        simulator.depths,
+    )
     spread = 0.0 if simulator.upstream is None else simulator.upstream.scattering / energy
-    z_1, z_2, impact_x, impact_y = (float(z) for z in generator.normal(size=4) * (1.0, 1.0, spread, spread))
+    z_1, z_2, impact_x, impact_y = (
+        float(z) for z in generator.normal(size=4) * (1.0, 1.0, spread, spread)
+    )
     deposits: np.ndarray[Any, np.dtype[np.float64]] = np.zeros(simulator.calorimeter.n_cells)
     for step in reference_steps(simulator, energy, z_1, z_2):
-        deposit = generator.gamma(step.energy / scale) * scale if scale > 0 and step.energy > 0 else step.energy
+        deposit = (
+            generator.gamma(step.energy / scale) * scale
+            if scale > 0 and step.energy > 0
+            else step.energy
+        )
         for i in range(step.spots):
             v = generator.random()
-            r = (step.core if generator.random() < step.weight else step.tail) * math.sqrt(v / (1 - v))
+            r = (step.core if generator.random() < step.weight else step.tail) * math.sqrt(
+                v / (1 - v)
+            )
             phi = 2 * math.pi * generator.random()
             x, y = impact_x + r * math.cos(phi), impact_y + r * math.sin(phi)
             t = step.start + (i + 0.5) / step.spots * (step.end - step.start)

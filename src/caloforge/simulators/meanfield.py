@@ -1,13 +1,16 @@
 r"""The expected deposits of spots: integrals of the radial profile over cells, in closed form.
 
-The density :math:`k(r; R) = R^2 / (\pi (r^2 + R^2)^2)` has, over the rectangle from the axis to :math:`(x, y)`, the integral
+The density :math:`k(r; R) = R^2 / (\pi (r^2 + R^2)^2)` has, over the rectangle from the axis to
+:math:`(x, y)`, the integral
 
-.. math:: C(x, y; R) = \frac{1}{2 \pi} \left( \frac{x}{\sqrt{x^2 + R^2}} \arctan \frac{y}{\sqrt{x^2 + R^2}}
+.. math:: C(x, y; R) = \frac{1}{2 \pi} \left( \frac{x}{\sqrt{x^2 + R^2}} \arctan \frac{y}{\sqrt{x^2
+          + R^2}}
                        + \frac{y}{\sqrt{y^2 + R^2}} \arctan \frac{x}{\sqrt{y^2 + R^2}} \right),
 
-and over any box the mixed difference of :math:`C` at its corners. The boxes lie symmetrically about the beam, so one quadrant
-is enough. A ring between :math:`r_1` and :math:`r_2` has the integral :math:`r_2^2 / (r_2^2 + R^2) - r_1^2 / (r_1^2 + R^2)`, of
-which each of its bins in :math:`\alpha` has an equal share.
+and over any box the mixed difference of :math:`C` at its corners. The boxes lie symmetrically about
+the beam, so one quadrant is enough. A ring between :math:`r_1` and :math:`r_2` has the integral
+:math:`r_2^2 / (r_2^2 + R^2) - r_1^2 / (r_1^2 + R^2)`, of which each of its bins in :math:`\alpha`
+has an equal share.
 """
 
 __all__ = ["expected_deposits"]
@@ -55,24 +58,36 @@ def expected_deposits(
 
 
 def _runs(cells: Cells) -> Iterator[tuple[int, _Spread]]:
-    """Layers with equal cells, one behind the other: how many there are, and how energy is spread over them."""
+    """Layers with equal cells, one behind the other: how many there are, and how energy is spread
+    over them.
+    """
     if isinstance(cells, RegularGrid):
         yield cells.n_layers, partial(_over_boxes, cells)
     elif isinstance(cells, CylinderGrid):
-        for (r_edges, n_alpha), rings in groupby((layer.r_edges, layer.n_alpha) for layer in cells.cylinder_layers):
+        for (r_edges, n_alpha), rings in groupby(
+            (layer.r_edges, layer.n_alpha) for layer in cells.cylinder_layers
+        ):
             yield len(list(rings)), partial(_over_rings, r_edges, n_alpha)
     else:
-        for (number, size), boxes in groupby((layer.number, layer.size) for layer in cells.grid_layers):
+        for (number, size), boxes in groupby(
+            (layer.number, layer.size) for layer in cells.grid_layers
+        ):
             n_z = len(list(boxes))
             yield n_z, partial(_over_boxes, RegularGrid("layers", (*number, n_z), (*size, 1.0)))
 
 
 def _over_boxes(
-    grid: RegularGrid, energies: Float[Tensor, "showers steps"], layers: Float[Tensor, "steps layers"], radial: Radial
+    grid: RegularGrid,
+    energies: Float[Tensor, "showers steps"],
+    layers: Float[Tensor, "steps layers"],
+    radial: Radial,
 ) -> Float[Tensor, "showers cells"]:
     core, tail, p = radial
     x, y = (_quadrant_edges(grid, axis, core) for axis in (0, 1))
-    shares = _rectangles(x, y, core) * p[..., None, None] + _rectangles(x, y, tail) * (1 - p)[..., None, None]
+    shares = (
+        _rectangles(x, y, core) * p[..., None, None]
+        + _rectangles(x, y, tail) * (1 - p)[..., None, None]
+    )
     quadrant = torch.einsum("ns,sl,nsxy->nlxy", energies, layers, shares)
     i_x, i_y, i_z = grid.indices.to(core.device).unbind(-1)
     (j_x, times_x), (j_y, times_y) = _folded(i_x, grid.shape[0]), _folded(i_y, grid.shape[1])
@@ -100,16 +115,22 @@ def _quadrant_edges(grid: RegularGrid, axis: int, like: Tensor) -> Float[Tensor,
     return torch.cat([upper.new_zeros(n % 2), upper]) * grid.cell_size[axis]
 
 
-def _folded(i: Int[Tensor, " cells"], n: int) -> tuple[Int[Tensor, " cells"], Int[Tensor, " cells"]]:
+def _folded(
+    i: Int[Tensor, " cells"], n: int
+) -> tuple[Int[Tensor, " cells"], Int[Tensor, " cells"]]:
     """Where in the quadrant a cell is, and how often its part there makes the whole cell."""
     distance = (2 * i + 1 - n).abs() // 2
     return distance, 1 + ((distance == 0) & (n % 2 == 1)).long()
 
 
 def _rectangles(
-    x: Float[Tensor, " x_edges"], y: Float[Tensor, " y_edges"], squared: Float[Tensor, "showers steps"]
+    x: Float[Tensor, " x_edges"],
+    y: Float[Tensor, " y_edges"],
+    squared: Float[Tensor, "showers steps"],
 ) -> Float[Tensor, "showers steps x y"]:
-    """The integral of the density over each rectangle of the quadrant; ``squared`` is :math:`R^2`, in mm^2."""
+    """The integral of the density over each rectangle of the quadrant; ``squared`` is :math:`R^2`,
+    in mm^2.
+    """
     x, y, squared = x[:, None], y, squared[..., None, None]
     h_x, h_y = (x.square() + squared).sqrt(), (y.square() + squared).sqrt()
     corner = (x / h_x * (y / h_x).atan() + y / h_y * (x / h_y).atan()) / (2 * math.pi)

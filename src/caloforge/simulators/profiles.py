@@ -1,18 +1,22 @@
-r"""Mean profiles of showers in slices of incident energy: what the constants of GFlash are fitted to.
+r"""Mean profiles of showers in slices of incident energy: what the constants of GFlash are fitted
+to.
 
-With the deposits :math:`e_{ic}` of shower i, of incident energy :math:`E_i`, and weights :math:`w_i`, a bin b of cells holds the
-share
+With the deposits :math:`e_{ic}` of shower i, of incident energy :math:`E_i`, and weights
+:math:`w_i`, a bin b of cells holds the share
 
-.. math:: \mu_b = \frac{\sum_i w_i x_{ib}}{\sum_i w_i}, \qquad x_{ib} = \frac{1}{E_i} \sum_{c \in b} e_{ic}, \qquad
+.. math:: \mu_b = \frac{\sum_i w_i x_{ib}}{\sum_i w_i}, \qquad
+          x_{ib} = \frac{1}{E_i} \sum_{c \in b} e_{ic}, \qquad
           \sigma_b^2 = \frac{n}{n - 1} \frac{\sum_i w_i^2 (x_{ib} - \mu_b)^2}{(\sum_i w_i)^2},
 
-the mean over the n showers of a slice, and its standard error. The *longitudinal* bins are the layers, the *radial* ones rings
-around the axis, and the bins *in depth* rings in each of a few segments, groups of successive layers. In a regular grid a ring is
-as wide as the larger side of a cell, and a cell belongs to the ring of its centre; otherwise each radius at which there are
-centres is a ring.
+the mean over the n showers of a slice, and its standard error. The *longitudinal* bins are the
+layers, the *radial* ones rings around the axis, and the bins *in depth* rings in each of a few
+segments, groups of successive layers. In a regular grid a ring is as wide as the larger side of a
+cell, and a cell belongs to the ring of its centre; otherwise each radius at which there are centres
+is a ring.
 
-Two energies stand for a slice, :math:`e^{m - s}` and :math:`e^{m + s}` with mean m and standard deviation s of
-:math:`\ln E_i`: the mean over both is the mean over the slice for whatever is quadratic in :math:`\ln E`.
+Two energies stand for a slice, :math:`e^{m - s}` and :math:`e^{m + s}` with mean m and standard
+deviation s of :math:`\ln E_i`: the mean over both is the mean over the slice for whatever is
+quadratic in :math:`\ln E`.
 """
 
 __all__ = ["Binning", "Profiles", "Slices", "binned", "cut"]
@@ -36,7 +40,9 @@ _BATCH = 500
 
 
 class Profiles(NamedTuple):
-    """Shares of the incident energy, float64: of one slice, or with the slices as first dimension."""
+    """Shares of the incident energy, float64: of one slice, or with the slices as
+    first dimension.
+    """
 
     total: Tensor
     """In all cells, with shape (..., 1)."""
@@ -63,19 +69,27 @@ class Binning:
     ring: Int[Tensor, " cells"]
 
     @staticmethod
-    def of(calorimeter: Calorimeter, longitudinal: Float[Tensor, " layers"], segments: int) -> "Binning":
-        """The bins of a calorimeter, its layers grouped such that segments hold nearly equal shares of a longitudinal profile."""
+    def of(
+        calorimeter: Calorimeter, longitudinal: Float[Tensor, " layers"], segments: int
+    ) -> "Binning":
+        """The bins of a calorimeter, its layers grouped such that segments hold nearly equal shares
+        of a longitudinal profile.
+        """
         middle = longitudinal.cumsum(0) - longitudinal / 2
         group = (middle / longitudinal.sum() * segments).long().clamp(0, segments - 1)
         _, group = torch.unique(group, return_inverse=True)
         return Binning(calorimeter.layers, group[calorimeter.layers], _rings(calorimeter))
 
-    def shares(self, deposits: Float[Tensor, "showers cells"], energies: Float[Tensor, " showers"]) -> Profiles:
+    def shares(
+        self, deposits: Float[Tensor, "showers cells"], energies: Float[Tensor, " showers"]
+    ) -> Profiles:
         """The profiles of each shower."""
         deposits = deposits.double() / energies.double()[:, None]
         rings = int(self.ring.max()) + 1
         longitudinal = _summed(deposits, self.layer)
-        in_depth = _summed(deposits, self.segment * rings + self.ring).reshape(len(deposits), -1, rings)
+        in_depth = _summed(deposits, self.segment * rings + self.ring).reshape(
+            len(deposits), -1, rings
+        )
         return Profiles(longitudinal.sum(1, keepdim=True), longitudinal, in_depth.sum(1), in_depth)
 
 
@@ -87,7 +101,9 @@ def _rings(calorimeter: Calorimeter) -> Int[Tensor, " cells"]:
     return ring
 
 
-def _summed(deposits: Float[Tensor, "showers cells"], bins: Int[Tensor, " cells"]) -> Float[Tensor, "showers bins"]:
+def _summed(
+    deposits: Float[Tensor, "showers cells"], bins: Int[Tensor, " cells"]
+) -> Float[Tensor, "showers bins"]:
     bins = bins.to(deposits.device)
     return deposits.new_zeros(len(deposits), int(bins.max()) + 1).index_add(1, bins, deposits)
 
@@ -118,7 +134,9 @@ class Slices:
         return len(self.points)
 
     def expected(self, mean: Callable[[Particles], Tensor], slice_: int) -> Profiles:
-        """The profiles that a simulator expects in a slice, given its expected deposits of particles."""
+        """The profiles that a simulator expects in a slice, given its expected deposits of
+        particles.
+        """
         particles = Particles(self.points[slice_], self.pdg)
         each = self.binning.shares(mean(particles), particles.energies)
         return Profiles(*(profile.mean(0) for profile in each))
@@ -136,7 +154,10 @@ def cut(energies: Float[Tensor, " showers"], most: int) -> list[float]:
     """
     n = len(energies)
     if n < _LEAST_SHOWERS:
-        msg = f"mean profiles: {n} showers, expected at least {_LEAST_SHOWERS}, better several hundred"
+        msg = (
+            f"mean profiles: {n} showers, expected at least {_LEAST_SHOWERS}, better several "
+            "hundred"
+        )
         raise TrainingError(msg)
     ordered, edges, start = energies.sort().values, [], 0
     for k in range(1, most):
@@ -157,7 +178,12 @@ class _Sums(NamedTuple):
     second: Tensor
 
 
-def binned(full: ShowerSource, binning: Binning, edges: Sequence[float], require: Callable[[Particles], None]) -> Slices:
+def binned(
+    full: ShowerSource,
+    binning: Binning,
+    edges: Sequence[float],
+    require: Callable[[Particles], None],
+) -> Slices:
     """Measure mean profiles, a batch of showers in memory at a time.
 
     Arguments:
@@ -177,7 +203,13 @@ def binned(full: ShowerSource, binning: Binning, edges: Sequence[float], require
     sums, pdg, shapes = _sums(full, binning, number, n, require)
     mean, error = _mean_and_error(sums, counts)
     return Slices(
-        binning, pdg, points, counts, sums.weight[:, 0] / sums.weight.sum(), _split(mean, shapes), _split(error, shapes)
+        binning,
+        pdg,
+        points,
+        counts,
+        sums.weight[:, 0] / sums.weight.sum(),
+        _split(mean, shapes),
+        _split(error, shapes),
     )
 
 
@@ -188,17 +220,31 @@ def _points(energies: Float[Tensor, " showers"]) -> Float[Tensor, " 2"]:
 
 
 def _sums(
-    full: ShowerSource, binning: Binning, number: Tensor, slices: int, require: Callable[[Particles], None]
+    full: ShowerSource,
+    binning: Binning,
+    number: Tensor,
+    slices: int,
+    require: Callable[[Particles], None],
 ) -> tuple[_Sums, int, list[torch.Size]]:
     parts: list[_Sums] = []
     start = 0
     for batch in full.batches(_BATCH):
         require(batch.particles)
         profiles = binning.shares(_finite(batch, start), batch.energies)
-        part, shapes, pdg = torch.cat([p.flatten(1) for p in profiles], 1), [p.shape[1:] for p in profiles], batch.particles.pdg
-        weights = torch.ones(len(batch), dtype=torch.float64) if batch.weights is None else batch.weights.double()
+        part, shapes, pdg = (
+            torch.cat([p.flatten(1) for p in profiles], 1),
+            [p.shape[1:] for p in profiles],
+            batch.particles.pdg,
+        )
+        weights = (
+            torch.ones(len(batch), dtype=torch.float64)
+            if batch.weights is None
+            else batch.weights.double()
+        )
         sums = _slice_sums(part, weights, number[start : start + len(batch)], slices)
-        parts = [sums] if not parts else [_Sums(*(a + b for a, b in zip(parts[0], sums, strict=True)))]
+        parts = (
+            [sums] if not parts else [_Sums(*(a + b for a, b in zip(parts[0], sums, strict=True)))]
+        )
         start += len(batch)
     if not parts[0].first.any():
         msg = f"mean profiles: none of the {start} showers holds energy"
@@ -210,7 +256,10 @@ def _finite(batch: Showers, start: int) -> Tensor:
     bad = ~batch.deposits.isfinite().all(1)
     if bad.any():
         first = start + int(bad.nonzero()[0, 0])
-        msg = f"mean profiles: shower {first} holds a deposit that is not finite, expected numbers of at least 0 MeV"
+        msg = (
+            f"mean profiles: shower {first} holds a deposit that is not finite, expected numbers "
+            "of at least 0 MeV"
+        )
         raise ShowerValueError(msg)
     return batch.deposits
 
@@ -223,7 +272,9 @@ def _slice_sums(shares: Tensor, weights: Tensor, number: Tensor, slices: int) ->
 
 def _mean_and_error(sums: _Sums, counts: Tensor) -> tuple[Tensor, Tensor]:
     mean = sums.first / sums.weight
-    squares = sums.second - 2 * mean * sums.first_squared_weight + mean.square() * sums.squared_weight
+    squares = (
+        sums.second - 2 * mean * sums.first_squared_weight + mean.square() * sums.squared_weight
+    )
     correction = (counts / (counts - 1))[:, None]
     return mean, (squares.clamp(min=0) * correction).sqrt() / sums.weight
 

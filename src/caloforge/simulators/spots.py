@@ -1,23 +1,31 @@
-r"""Spots into cells: the exact law of where the spots of a segment fall, without placing each of them.
+r"""Spots into cells: the exact law of where the spots of a segment fall, without placing each of
+them.
 
-All spots of a segment carry the same energy and fall, independently, around the impact point :math:`\delta` with the density
-:math:`p\,k(r; R_C) + (1 - p)\,k(r; R_T)`, :math:`k(r; R) = R^2 / (\pi (r^2 + R^2)^2)`. The beam enters at the corner of four
-cells, on the edge of two, or in the middle of one: these are the *central* cells. Three kinds of spots are told apart:
+All spots of a segment carry the same energy and fall, independently, around the impact point
+:math:`\delta` with the density :math:`p\,k(r; R_C) + (1 - p)\,k(r; R_T)`,
+:math:`k(r; R) = R^2 / (\pi (r^2 + R^2)^2)`. The beam enters at the corner of four cells, on the
+edge of two, or in the middle of one: these are the *central* cells. Three kinds of spots are told
+apart:
 
-- *outer* spots lie beyond a radius :math:`a` around the impact point, that of the largest disk within the central cells. Their
-  number is binomial with :math:`q = p \bar D_C + (1 - p) \bar D_T`, :math:`\bar D = R^2 / (a^2 + R^2)`. Each is placed by itself,
-  at :math:`r^2 = R_C^2 (p / u - 1)` or :math:`R_T^2 ((1 - p) / u - 1)`, u uniform below the component's part of q.
-- *near* spots lie in the disk and in a strip :math:`|x| < \delta_x` or :math:`|y| < \delta_y` about the impact point: there
-  the point's own side of an edge between central cells is wider than the other. Where the beam is in the middle of a cell, there
-  is no edge and no strip. By :math:`k(r; R) \le R / (\pi (y^2 + R^2)^{3/2})` a strip holds at most
-  :math:`4 \delta_x / (\pi R)`: as many *candidates* are drawn from that bound, :math:`y = R s / \sqrt{1 - s^2}` with s uniform in
-  ]-1, 1[, and are near spots with the ratio of the two densities as probability.
-- all others, refused candidates too, are on either side of each edge with probability 1/2: fair coins, 64 at a time.
+- *outer* spots lie beyond a radius :math:`a` around the impact point, that of the largest disk
+  within the central cells. Their number is binomial with :math:`q = p \bar D_C + (1 - p) \bar D_T`,
+  :math:`\bar D = R^2 / (a^2 + R^2)`. Each is placed by itself, at :math:`r^2 = R_C^2 (p / u - 1)`
+  or :math:`R_T^2 ((1 - p) / u - 1)`, u uniform below the component's part of q.
+- *near* spots lie in the disk and in a strip :math:`|x| < \delta_x` or :math:`|y| < \delta_y` about
+  the impact point: there the point's own side of an edge between central cells is wider than the
+  other. Where the beam is in the middle of a cell, there is no edge and no strip. By
+  :math:`k(r; R) \le R / (\pi (y^2 + R^2)^{3/2})` a strip holds at most
+  :math:`4 \delta_x / (\pi R)`: as many *candidates* are drawn from that bound,
+  :math:`y = R s / \sqrt{1 - s^2}` with s uniform in ]-1, 1[, and are near spots with the ratio of
+  the two densities as probability.
+- all others, refused candidates too, are on either side of each edge with probability 1/2: fair
+  coins, 64 at a time.
 
-Where the bound is too weak, at cells or cores as small as the displacement, a is 0: all spots are outer. So they are in rings
-around the beam, and in boxes that differ from layer to layer: such readout belongs to sampling media, which have few spots.
-Positions are in single precision. Energies are added up as whole multiples of :math:`2^{-30}` MeV, about 1 meV, so that no sum
-depends on its order: a shower has the same bits in any batch and on any number of threads.
+Where the bound is too weak, at cells or cores as small as the displacement, a is 0: all spots are
+outer. So they are in rings around the beam, and in boxes that differ from layer to layer: such
+readout belongs to sampling media, which have few spots. Positions are in single precision. Energies
+are added up as whole multiples of :math:`2^{-30}` MeV, about 1 meV, so that no sum depends on its
+order: a shower has the same bits in any batch and on any number of threads.
 """
 
 __all__ = ["QUANTUM", "Address", "Cells", "Purpose", "scatter"]
@@ -103,7 +111,9 @@ class _Axis(NamedTuple):
 
     @property
     def upper(self) -> int:
-        """Offset of the one on the upper side, the same where the beam enters in the middle of a cell."""
+        """Offset of the one on the upper side, the same where the beam enters in the middle of a
+        cell.
+        """
         return (self.n // 2 + 1) * self.stride
 
     @property
@@ -187,7 +197,12 @@ def scatter(
 
 
 def _onto_grid(
-    grid: RegularGrid, walk: Walk, steps: Steps, radial: Radial, impact: Float[Tensor, "showers 2"], address: Address
+    grid: RegularGrid,
+    walk: Walk,
+    steps: Steps,
+    radial: Radial,
+    impact: Float[Tensor, "showers 2"],
+    address: Address,
 ) -> Float[Tensor, "showers cells"]:
     """The padded deposits have a rim of cells around each layer, for spots that fall beside it."""
     n_x, n_y, n_z = grid.shape
@@ -200,7 +215,13 @@ def _onto_grid(
     outer = _number(segments.spots, law.outer, segments, Purpose.OUTER_NUMBER, address)
     _place_outer(padded.view(-1), segments, outer, law, (x, y), address)
     rest = segments.spots - outer
-    candidates = _number(rest, law.candidate / (1 - law.outer).clamp(min=_TINY), segments, Purpose.CANDIDATE_NUMBER, address)
+    candidates = _number(
+        rest,
+        law.candidate / (1 - law.outer).clamp(min=_TINY),
+        segments,
+        Purpose.CANDIDATE_NUMBER,
+        address,
+    )
     rest = rest - _place_near(padded.view(-1), segments, candidates, law, (x, y), address)
     _toss(padded.view(-1), segments, rest, (x, y), address)
     i_x, i_y, i_z = grid.indices.to(impact.device).unbind(-1)
@@ -216,11 +237,15 @@ def _one_by_one(
     impact: Float[Tensor, "showers 2"],
     address: Address,
 ) -> Float[Tensor, "showers cells"]:
-    """The padded deposits have one cell more, for spots that fall beside all cells of their layer."""
+    """The padded deposits have one cell more, for spots that fall beside all cells of
+    their layer.
+    """
     n = cells.n_cells
     padded = torch.zeros(len(impact), n + 1, dtype=torch.int64, device=impact.device)
     sizes = torch.bincount(cells.layers, minlength=cells.n_layers).to(impact.device)
-    segments = _segments(walk, steps, radial, padded, (sizes.cumsum(0) - sizes).index_select(0, walk.layer))
+    segments = _segments(
+        walk, steps, radial, padded, (sizes.cumsum(0) - sizes).index_select(0, walk.layer)
+    )
     each = _each(segments.spots.long(), segments, Purpose.OUTER_PLACE, address)
     fallen = _fallen(each, segments.radial, _all_outer(segments.radial))
     x, y = (
@@ -228,9 +253,15 @@ def _one_by_one(
         for part, at in zip(fallen, (impact[:, :1], impact[:, 1:]), strict=True)
     )
     layer = each.of(walk.layer.expand_as(segments.cell))
-    within = _ring(cells, layer, x, y) if isinstance(cells, CylinderGrid) else _box(cells, layer, x, y)
+    within = (
+        _ring(cells, layer, x, y) if isinstance(cells, CylinderGrid) else _box(cells, layer, x, y)
+    )
     beside = each.segment // len(walk.step) * (n + 1) + n
-    padded.view(-1).scatter_add_(0, torch.where(within < 0, beside, each.of(segments.cell) + within), each.of(segments.energy))
+    padded.view(-1).scatter_add_(
+        0,
+        torch.where(within < 0, beside, each.of(segments.cell) + within),
+        each.of(segments.energy),
+    )
     return padded[:, :n].double() * QUANTUM
 
 
@@ -240,33 +271,61 @@ def _all_outer(radial: Radial) -> _Law:
 
 
 def _ring(
-    cells: CylinderGrid, layer: Int[Tensor, " each"], x: Float[Tensor, " each"], y: Float[Tensor, " each"]
+    cells: CylinderGrid,
+    layer: Int[Tensor, " each"],
+    x: Float[Tensor, " each"],
+    y: Float[Tensor, " each"],
 ) -> Int[Tensor, " each"]:
-    """The place of the cell within its layer, -1 beside all. The edges of all layers stand in one row, a reach apart."""
+    """The place of the cell within its layer, -1 beside all. The edges of all layers stand in one
+    row, a reach apart.
+    """
     layers = cells.cylinder_layers
     reach = 2 * max(part.r_edges[-1] for part in layers)
     row = torch.tensor(
-        [k * reach + r for k, part in enumerate(layers) for r in part.r_edges], dtype=torch.float64, device=x.device
+        [k * reach + r for k, part in enumerate(layers) for r in part.r_edges],
+        dtype=torch.float64,
+        device=x.device,
     )
-    first = torch.tensor([0, *accumulate(part.n_r + 1 for part in layers)], device=x.device).index_select(0, layer)
-    n_r, n_alpha = torch.tensor([(part.n_r, part.n_alpha) for part in layers], device=x.device).index_select(0, layer).unbind(1)
+    first = torch.tensor(
+        [0, *accumulate(part.n_r + 1 for part in layers)], device=x.device
+    ).index_select(0, layer)
+    n_r, n_alpha = (
+        torch.tensor([(part.n_r, part.n_alpha) for part in layers], device=x.device)
+        .index_select(0, layer)
+        .unbind(1)
+    )
     r = torch.hypot(x, y).double().clamp(max=0.75 * reach)
     i_r = torch.searchsorted(row, layer * reach + r, right=True) - first - 1
-    i_alpha = ((torch.atan2(y, x) + math.pi) * (n_alpha / (2 * math.pi))).long().clamp(max=n_alpha - 1)
+    i_alpha = (
+        ((torch.atan2(y, x) + math.pi) * (n_alpha / (2 * math.pi))).long().clamp(max=n_alpha - 1)
+    )
     return torch.where((i_r >= 0) & (i_r < n_r), i_alpha * n_r + i_r, -1)
 
 
 def _box(
-    cells: LayeredGrid, layer: Int[Tensor, " each"], x: Float[Tensor, " each"], y: Float[Tensor, " each"]
+    cells: LayeredGrid,
+    layer: Int[Tensor, " each"],
+    x: Float[Tensor, " each"],
+    y: Float[Tensor, " each"],
 ) -> Int[Tensor, " each"]:
     """The place of the cell within its layer, -1 beside all."""
-    n_x, n_y = torch.tensor([part.number for part in cells.grid_layers], device=x.device).index_select(0, layer).unbind(1)
-    d_x, d_y = torch.tensor([part.size for part in cells.grid_layers], device=x.device).index_select(0, layer).unbind(1)
+    n_x, n_y = (
+        torch.tensor([part.number for part in cells.grid_layers], device=x.device)
+        .index_select(0, layer)
+        .unbind(1)
+    )
+    d_x, d_y = (
+        torch.tensor([part.size for part in cells.grid_layers], device=x.device)
+        .index_select(0, layer)
+        .unbind(1)
+    )
     i_x, i_y = ((at / d + n / 2).floor().long() for at, d, n in ((x, d_x, n_x), (y, d_y, n_y)))
     return torch.where((i_x >= 0) & (i_x < n_x) & (i_y >= 0) & (i_y < n_y), i_y * n_x + i_x, -1)
 
 
-def _segments(walk: Walk, steps: Steps, radial: Radial, padded: Tensor, first: Int[Tensor, " segments"]) -> _Segments:
+def _segments(
+    walk: Walk, steps: Steps, radial: Radial, padded: Tensor, first: Int[Tensor, " segments"]
+) -> _Segments:
     energy = (steps.energies / (steps.spots.clamp(min=1) * QUANTUM)).round().long()
     spots = steps.spots
     if len(walk.step) != spots.shape[1]:
@@ -275,11 +334,15 @@ def _segments(walk: Walk, steps: Steps, radial: Radial, padded: Tensor, first: I
         spots = _before(spots, walk.end) - _before(spots, walk.start)
     shower = torch.arange(len(padded), device=padded.device)[:, None]
     cell = shower * padded.shape[1] + first
-    counter = (torch.arange(len(walk.step), device=padded.device) * variates.SPACING).expand_as(cell)
+    counter = (torch.arange(len(walk.step), device=padded.device) * variates.SPACING).expand_as(
+        cell
+    )
     return _Segments(cell, counter, spots, energy, radial)
 
 
-def _before(n: Float[Tensor, "showers segments"], fraction: Float[Tensor, " segments"]) -> Float[Tensor, "showers segments"]:
+def _before(
+    n: Float[Tensor, "showers segments"], fraction: Float[Tensor, " segments"]
+) -> Float[Tensor, "showers segments"]:
     """How many of n equally spaced spots come before a fraction of the step."""
     return torch.minimum((n * fraction - 0.5).ceil().clamp(min=0), n)
 
@@ -308,18 +371,27 @@ def _number(
     return variates.binomial(trials, q.clamp(0, 1), address.keys(purpose), segments.counter)
 
 
-def _each(number: Int[Tensor, "showers segments"], segments: _Segments, purpose: Purpose, address: Address) -> _Each:
+def _each(
+    number: Int[Tensor, "showers segments"], segments: _Segments, purpose: Purpose, address: Address
+) -> _Each:
     """List what is counted."""
     number = number.flatten()
     end = number.cumsum(0)
     segment = torch.repeat_interleave(number, output_size=int(end[-1]))
     first = (segments.counter.flatten() - end + number).index_select(0, segment)
     key = address.keys(purpose).expand_as(segments.counter).flatten().index_select(0, segment)
-    return _Each(segment, streams.words(key, first + torch.arange(len(segment), device=number.device)))
+    return _Each(
+        segment, streams.words(key, first + torch.arange(len(segment), device=number.device))
+    )
 
 
 def _place_outer(
-    padded: Tensor, segments: _Segments, number: Tensor, law: _Law, axes: tuple[_Axis, _Axis], address: Address
+    padded: Tensor,
+    segments: _Segments,
+    number: Tensor,
+    law: _Law,
+    axes: tuple[_Axis, _Axis],
+    address: Address,
 ) -> None:
     """Place each outer spot."""
     each = _each(number.long(), segments, Purpose.OUTER_PLACE, address)
@@ -331,7 +403,9 @@ def _place_outer(
     padded.scatter_add_(0, cell, each.of(segments.energy))
 
 
-def _fallen(each: _Each, radial: Radial, law: _Law) -> tuple[Float[Tensor, " each"], Float[Tensor, " each"]]:
+def _fallen(
+    each: _Each, radial: Radial, law: _Law
+) -> tuple[Float[Tensor, " each"], Float[Tensor, " each"]]:
     """Where each outer spot falls, from the impact point: x and y, in mm."""
     core, tail, p = radial
     u = ((each.word >> _ANGLE_BITS).double() + 0.5) * 2.0 ** (_ANGLE_BITS - 64) + 0.5
@@ -340,7 +414,9 @@ def _fallen(each: _Each, radial: Radial, law: _Law) -> tuple[Float[Tensor, " eac
     in_tail = u >= below
     component = each.segment + in_tail * p.numel()
     u = u - below * in_tail
-    scale = torch.cat([(p * core / law.outer).flatten(), ((1 - p) * tail / law.outer).flatten()]).index_select(0, component)
+    scale = torch.cat(
+        [(p * core / law.outer).flatten(), ((1 - p) * tail / law.outer).flatten()]
+    ).index_select(0, component)
     squared = torch.cat([core.flatten(), tail.flatten()]).index_select(0, component)
     r = (scale / u - squared).clamp(min=0).sqrt().float()
     angle = (each.word & ((1 << _ANGLE_BITS) - 1)).float() * (2 * math.pi * 2.0**-_ANGLE_BITS)
@@ -348,7 +424,12 @@ def _fallen(each: _Each, radial: Radial, law: _Law) -> tuple[Float[Tensor, " eac
 
 
 def _place_near(
-    padded: Tensor, segments: _Segments, number: Tensor, law: _Law, axes: tuple[_Axis, _Axis], address: Address
+    padded: Tensor,
+    segments: _Segments,
+    number: Tensor,
+    law: _Law,
+    axes: tuple[_Axis, _Axis],
+    address: Address,
 ) -> Float[Tensor, "showers segments"]:
     """Place the near spots among the candidates; gives their number."""
     each = _each(number.long(), segments, Purpose.CANDIDATE_PLACE, address)
@@ -369,16 +450,25 @@ def _place_near(
         above = place + each.of(axis.impact.expand_as(segments.spots)) > 0
         cell += torch.where(above, axis.upper, axis.lower)
     padded.scatter_add_(0, cell, each.of(segments.energy) * near)
-    return torch.zeros_like(segments.spots).view(-1).index_add_(0, each.segment, near.double()).view_as(segments.spots)
+    return (
+        torch.zeros_like(segments.spots)
+        .view(-1)
+        .index_add_(0, each.segment, near.double())
+        .view_as(segments.spots)
+    )
 
 
-def _toss(padded: Tensor, segments: _Segments, number: Tensor, axes: tuple[_Axis, _Axis], address: Address) -> None:
+def _toss(
+    padded: Tensor, segments: _Segments, number: Tensor, axes: tuple[_Axis, _Axis], address: Address
+) -> None:
     """Split the other spots evenly over the sides of both edges."""
     spots = number.long()
     lots = (spots + 63) >> 6
     each = _each(lots, segments, Purpose.SIDES, address)
     start = lots.view(-1).cumsum(0) - lots.view(-1)
-    left = each.of(spots.view(-1) + 64 * start) - 64 * torch.arange(len(each.word), device=padded.device)
+    left = each.of(spots.view(-1) + 64 * start) - 64 * torch.arange(
+        len(each.word), device=padded.device
+    )
     size = left.clamp(max=64)
     mask = ~(torch.full_like(size, -2) << (size - 1))
     right, up = each.word & mask, _further(each.word, 0) & mask

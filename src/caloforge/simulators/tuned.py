@@ -1,7 +1,8 @@
 """Files of a tuned GFlash: which detector, which constants, and to what they were fitted.
 
-YAML with the keys ``format`` and ``version``, ``detector`` (as `Detector.describe` gives it), ``response``, ``tuning`` (by name,
-the constants that differ from those of the detector's medium), and ``origin``, which is for the reader alone.
+YAML with the keys ``format`` and ``version``, ``detector`` (as `Detector.describe` gives it),
+``response``, ``tuning`` (by name, the constants that differ from those of the detector's medium),
+and ``origin``, which is for the reader alone.
 """
 
 __all__ = ["load_gflash", "write_gflash"]
@@ -34,7 +35,8 @@ def write_gflash(
     origin: Mapping[str, str | int | float] | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Write a tuned GFlash, to be read again by `load_gflash`; the file appears whole or not at all.
+    """Write a tuned GFlash, to be read again by `load_gflash`; the file appears whole or not at
+    all.
 
     Arguments:
         path: The file.
@@ -51,7 +53,8 @@ def write_gflash(
     start = gflash_of(detector)
     if replace(start, tuning=simulator.tuning, response=simulator.response) != simulator:
         msg = (
-            f"GFlash to write: it is not that of detector '{detector.name}' with other constants, begin with gflash_of(detector)"
+            f"GFlash to write: it is not that of detector '{detector.name}' with other constants, "
+            "begin with gflash_of(detector)"
         )
         raise GeometryMismatchError(msg)
     contents = {
@@ -84,7 +87,9 @@ def load_gflash(path: Path | str) -> GFlash:
     try:
         start = gflash_of(Detector.from_description(values["detector"], "its detector"))
         tuning = replace(start.medium.tuning, **_numbers(values["tuning"]))
-        return replace(start, tuning=tuning, response=_numbers({"response": values["response"]})["response"])
+        return replace(
+            start, tuning=tuning, response=_numbers({"response": values["response"]})["response"]
+        )
     except (GeometryError, FileFormatError) as error:
         msg = f"{path}: {error}"
         raise FileFormatError(msg) from error
@@ -95,17 +100,27 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         values = yaml.safe_load(path.read_text())
     except OSError as error:
-        msg = f"{path}: cannot be read ({error.strerror}), expected a file that 'caloforge tune gflash' has written"
+        msg = (
+            f"{path}: cannot be read ({error.strerror}), expected a file that 'caloforge tune "
+            "gflash' has written"
+        )
         raise FileFormatError(msg) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        msg = f"{path}: not YAML ({' '.join(str(error).split())}), expected a file that 'caloforge tune gflash' has written"
+        msg = (
+            f"{path}: not YAML ({' '.join(str(error).split())}), expected a file that 'caloforge "
+            "tune gflash' has written"
+        )
         raise FileFormatError(msg) from error
     if not isinstance(values, dict) or values.get("format") != FORMAT:
-        msg = f"{path}: no key 'format: {FORMAT}', expected a file that 'caloforge tune gflash' has written"
+        msg = (
+            f"{path}: no key 'format: {FORMAT}', expected a file that 'caloforge tune gflash' has "
+            "written"
+        )
         raise FileFormatError(msg)
     if values.get("version") != VERSION:
         msg = (
-            f"{path}: version {values.get('version')!r} of the format, expected {VERSION}: use the caloforge that wrote the file"
+            f"{path}: version {values.get('version')!r} of the format, expected {VERSION}: use "
+            "the caloforge that wrote the file"
         )
         raise FileFormatError(msg)
     if set(values) != set(_KEYS):
@@ -124,7 +139,11 @@ def _numbers(values: Any) -> dict[str, float]:
         if name not in (*_NAMES, "response"):
             msg = f"no constant '{name}', expected some of {', '.join(_NAMES)}"
             raise FileFormatError(msg)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or not math.isfinite(value)
+        ):
             msg = f"{name} is {value!r}, expected a finite number"
             raise FileFormatError(msg)
     return {name: float(value) for name, value in values.items()}

@@ -1,24 +1,29 @@
-r"""Tuning: the constants of GFlash fitted to showers of a full simulation, by gradient descent through its mean-field mode.
+r"""Tuning: the constants of GFlash fitted to showers of a full simulation, by gradient descent
+through its mean-field mode.
 
-With the mean profiles :math:`\mu_b \pm \sigma_b` of the full showers in slices of incident energy (`profiles`), and the profiles
-:math:`m_b(\theta)` that GFlash expects (`GFlash.mean`), the constants :math:`\theta` minimise
+With the mean profiles :math:`\mu_b \pm \sigma_b` of the full showers in slices of incident energy
+(`profiles`), and the profiles :math:`m_b(\theta)` that GFlash expects (`GFlash.mean`), the
+constants :math:`\theta` minimise
 
 .. math:: \mathcal{L}(\theta) = \frac12 \sum_b r_b^2 + \frac12 \sum_k x_k^2, \qquad
           r_b^2 = \frac{(m_b - \mu_b)^2}{\sigma_b^2 + f^2 \nu_b^2}, \qquad
           x_k = \frac{\theta_k - \hat\theta_k}{q |\hat\theta_k|}.
 
-The floor f says how well a formula may describe a shower at best: without it, the few bins of the core, known to a thousandth,
-would bend all others to themselves. It is relative, :math:`\nu_b = \mu_b`, in the *bulk*, the brightest bins that hold 99 % of a
-profile's energy, and absolute elsewhere, :math:`\nu_b` being three times the share of the dimmest bin of the bulk: there the
-parametrisation has not the form of a shower, and there are many such bins. For the total the floor is a tenth, for the rings in
-depth five times as wide. The second sum is a weak prior at the constants :math:`\hat\theta` from which the fit starts: what the
-profiles do not determine stays where it is. The *misfit* is the mean of :math:`r_b^2`.
+The floor f says how well a formula may describe a shower at best: without it, the few bins of the
+core, known to a thousandth, would bend all others to themselves. It is relative,
+:math:`\nu_b = \mu_b`, in the *bulk*, the brightest bins that hold 99 % of a profile's energy, and
+absolute elsewhere, :math:`\nu_b` being three times the share of the dimmest bin of the bulk: there
+the parametrisation has not the form of a shower, and there are many such bins. For the total the
+floor is a tenth, for the rings in depth five times as wide. The second sum is a weak prior at the
+constants :math:`\hat\theta` from which the fit starts: what the profiles do not determine stays
+where it is. The *misfit* is the mean of :math:`r_b^2`.
 
-A mean over showers of different depth depends on how they differ, so the expectation is over that too, with three nodes in each
-direction. The widths of the fluctuations are not fitted unless asked for.
+A mean over showers of different depth depends on how they differ, so the expectation is over that
+too, with three nodes in each direction. The widths of the fluctuations are not fitted unless asked
+for.
 
-The descent is that of limited-memory BFGS in coordinates y with x = W y, where W whitens the curvature at the start, estimated by
-differences; it is deterministic.
+The descent is that of limited-memory BFGS in coordinates y with x = W y, where W whitens the
+curvature at the start, estimated by differences; it is deterministic.
 """
 
 __all__ = ["DEFAULT_CONSTANTS", "Departure", "Fitted", "departures", "fit_tuning"]
@@ -46,7 +51,9 @@ DEFAULT_CONSTANTS = (
     *("weight_1", "weight_3", "weight_5", "weight_6"),
     RESPONSE,
 )
-"""The constants that mean profiles determine: of those that one medium cannot tell apart, such as alpha_2 and alpha_3, one."""
+"""The constants that mean profiles determine: of those that one medium cannot tell apart, such as
+alpha_2 and alpha_3, one.
+"""
 
 _FLOORS = Profiles(*torch.tensor([0.1, 1.0, 1.0, 5.0], dtype=torch.float64))
 """Of the total, the layers, the rings, and the rings in depth, in units of f."""
@@ -59,7 +66,9 @@ _TOLERANCE = 1e-3
 """The fit ends when an iteration lowers the loss by less."""
 
 _FIT_STEP = 0.25
-"""The length of a step during a fit, in radiation lengths: it and three nodes misplace less than 0.2 % of the energy."""
+"""The length of a step during a fit, in radiation lengths: it and three nodes misplace less than
+0.2 % of the energy.
+"""
 
 _SHIFT = 1e-4
 """By which slopes are estimated, in widths of the prior."""
@@ -71,7 +80,8 @@ class Departure:
 
     Arguments:
         profile: Which one: total, longitudinal or radial.
-        expected: The share of the incident energy in each bin that the simulator expects, with shape (bins).
+        expected: The share of the incident energy in each bin that the simulator expects, with
+            shape (bins).
         full: That of the full simulation, with shape (bins).
         error: Its standard error, with shape (bins).
     """
@@ -88,7 +98,9 @@ class Departure:
 
     @property
     def relative(self) -> Float[Tensor, " bins"]:
-        """The departure of each bin, as a part of the full simulation's share, with shape (bins)."""
+        """The departure of each bin, as a part of the full simulation's share, with
+        shape (bins).
+        """
         return self.expected / self.full - 1
 
     @property
@@ -141,7 +153,9 @@ class Fitted:
 
 @dataclass(frozen=True, eq=False)
 class _Problem:
-    """The loss as a function of the departures x of the constants from their start, in widths of the prior."""
+    """The loss as a function of the departures x of the constants from their start, in widths of
+    the prior.
+    """
 
     start: GFlash
     names: Sequence[str]
@@ -157,7 +171,10 @@ class _Problem:
     def values(self, x: Float[Tensor, " constants"]) -> Float[Tensor, " constants"]:
         """The constants."""
         tuning = self.start.used_tuning
-        each = [float(self.start.response if name == RESPONSE else getattr(tuning, name)) for name in self.names]
+        each = [
+            float(self.start.response if name == RESPONSE else getattr(tuning, name))
+            for name in self.names
+        ]
         start = x.new_tensor(each)
         return start + self.prior * torch.where(start == 0, 1.0, start.abs()) * x
 
@@ -165,16 +182,22 @@ class _Problem:
         """GFlash with these values of the constants."""
         given: dict[str, Any] = dict(zip(self.names, values, strict=True))
         response = given.pop(RESPONSE, self.start.response)
-        return replace(self.start, tuning=replace(self.start.used_tuning, **given), response=response)
+        return replace(
+            self.start, tuning=replace(self.start.used_tuning, **given), response=response
+        )
 
     def residuals(self, x: Float[Tensor, " constants"], slice_: int) -> Float[Tensor, " bins"]:
         """The r of one slice of incident energy."""
         simulator = self.simulator(self.values(x))
-        expected = self.full.expected(lambda particles: simulator.mean(particles, nodes=_NODES), slice_)
+        expected = self.full.expected(
+            lambda particles: simulator.mean(particles, nodes=_NODES), slice_
+        )
         parts = zip(expected, self.full.mean, self.full.error, _FLOORS, strict=True)
         return torch.cat(
             [
-                ((m - mean[slice_]) * _precision(mean[slice_], error[slice_], self.floor * f)).flatten()
+                (
+                    (m - mean[slice_]) * _precision(mean[slice_], error[slice_], self.floor * f)
+                ).flatten()
                 for m, mean, error, f in parts
             ]
         )
@@ -190,12 +213,19 @@ class _Problem:
 
     def whitening(self) -> Float[Tensor, "constants constants"]:
         """The matrix W (Gauss and Newton)."""
-        start, one = self.all_residuals(self.origin), torch.eye(len(self.names), dtype=torch.float64)
-        slopes = torch.stack([(self.all_residuals(shift) - start) / _SHIFT for shift in _SHIFT * one])
+        start, one = (
+            self.all_residuals(self.origin),
+            torch.eye(len(self.names), dtype=torch.float64),
+        )
+        slopes = torch.stack(
+            [(self.all_residuals(shift) - start) / _SHIFT for shift in _SHIFT * one]
+        )
         whitening: Tensor = torch.linalg.inv(torch.linalg.cholesky(slopes @ slopes.T + one)).T
         return whitening
 
-    def loss(self, x: Float[Tensor, " constants"]) -> tuple[Float[Tensor, ""], Float[Tensor, " constants"]]:
+    def loss(
+        self, x: Float[Tensor, " constants"]
+    ) -> tuple[Float[Tensor, ""], Float[Tensor, " constants"]]:
         """The loss and its gradient; the graph of one slice is in memory at a time."""
         x = x.detach().requires_grad_()
         loss, gradient = x.detach().square().sum() / 2, x.detach()
@@ -234,12 +264,15 @@ def fit_tuning(
     Raises:
         EnergyRangeError: An energy is out of GFlash's range.
         GeometryMismatchError: The showers are of another calorimeter.
-        ShowerValueError: The particles are none that GFlash simulates, a deposit is not finite, or there is no energy.
+        ShowerValueError: The particles are none that GFlash simulates, a deposit is not finite, or
+            there is no energy.
         TrainingError: There are too few showers, a constant is unknown, or the loss is not finite.
     """
     _require_constants(constants)
     measured = _measured(simulator, full, slices, segments)
-    problem = _Problem(replace(simulator, step=max(simulator.step, _FIT_STEP)), constants, measured, floor, prior)
+    problem = _Problem(
+        replace(simulator, step=max(simulator.step, _FIT_STEP)), constants, measured, floor, prior
+    )
     x, evaluations = _minimised(problem, iterations, progress)
     values = problem.values(x).tolist()
     tuned = replace(problem.simulator(values), step=simulator.step)
@@ -274,12 +307,17 @@ def _require_constants(names: Sequence[str]) -> None:
     if not names or len(set(names)) < len(names) or not set(names) <= set(known):
         unknown = [name for name in names if name not in known]
         found = f"'{unknown[0]}'" if unknown else f"'{', '.join(names)}'"
-        msg = f"constants to fit: found {found}, expected one or more of {', '.join(known)}, each once"
+        msg = (
+            f"constants to fit: found {found}, expected one or more of {', '.join(known)}, each "
+            "once"
+        )
         raise TrainingError(msg)
 
 
 def _measured(simulator: GFlash, full: ShowerSource, slices: int, segments: int) -> Slices:
-    """The mean profiles of full showers; layers are grouped by the profile that the simulator expects."""
+    """The mean profiles of full showers; layers are grouped by the profile that the simulator
+    expects.
+    """
     calorimeter, energies = simulator.calorimeter, full.energies.double()
     calorimeter.require(full.calorimeter, "the full simulation")
     edges = cut(energies, slices)
@@ -287,7 +325,9 @@ def _measured(simulator: GFlash, full: ShowerSource, slices: int, segments: int)
     middle = energies.log().mean().exp()[None]
     with torch.no_grad():
         deposits = simulator.mean(Particles(middle))[0]
-    longitudinal = deposits.new_zeros(calorimeter.n_layers).index_add(0, calorimeter.layers, deposits)
+    longitudinal = deposits.new_zeros(calorimeter.n_layers).index_add(
+        0, calorimeter.layers, deposits
+    )
     return binned(full, Binning.of(calorimeter, longitudinal, segments), edges, simulator.require)
 
 
@@ -297,7 +337,9 @@ def _minimised(
     """The x of the minimum, and how often the loss was computed."""
     whitening = problem.whitening()
     y = problem.origin.requires_grad_()
-    optimiser = torch.optim.LBFGS([y], max_iter=iterations, line_search_fn="strong_wolfe", tolerance_change=_TOLERANCE)
+    optimiser = torch.optim.LBFGS(
+        [y], max_iter=iterations, line_search_fn="strong_wolfe", tolerance_change=_TOLERANCE
+    )
     done = 0
 
     def closure() -> Tensor:
@@ -310,19 +352,29 @@ def _minimised(
     optimiser.step(closure)  # type: ignore[no-untyped-call]
     x = whitening @ y.detach()
     if not x.isfinite().all() or not problem.all_residuals(x).isfinite().all():
-        msg = f"the fit has left the range of the formulas after {done} evaluations: narrow the prior, or fit fewer constants"
+        msg = (
+            f"the fit has left the range of the formulas after {done} evaluations: narrow the "
+            "prior, or fit fewer constants"
+        )
         raise TrainingError(msg)
     return x, done
 
 
 def _departures(simulator: GFlash, full: Slices) -> tuple[Departure, ...]:
     with torch.no_grad():
-        parts = [full.expected(lambda particles: simulator.mean(particles, nodes=_NODES), k) for k in range(len(full))]
+        parts = [
+            full.expected(lambda particles: simulator.mean(particles, nodes=_NODES), k)
+            for k in range(len(full))
+        ]
     expected, w = Profiles(*(torch.stack(part) for part in zip(*parts, strict=True))), full.weights
     whole = {
-        name: (getattr(expected, name), getattr(full.mean, name), getattr(full.error, name)) for name in Profiles._fields[:3]
+        name: (getattr(expected, name), getattr(full.mean, name), getattr(full.error, name))
+        for name in Profiles._fields[:3]
     }
-    return tuple(Departure(name, w @ m, w @ mu, (w.square() @ s.square()).sqrt()) for name, (m, mu, s) in whole.items())
+    return tuple(
+        Departure(name, w @ m, w @ mu, (w.square() @ s.square()).sqrt())
+        for name, (m, mu, s) in whole.items()
+    )
 
 
 def _precision(mean: Tensor, error: Tensor, floor: Tensor) -> Tensor:
@@ -336,4 +388,6 @@ def _bulk(shares: Float[Tensor, " bins"]) -> Bool[Tensor, " bins"]:
     """The brightest bins that hold 99 % of the energy."""
     order = shares.argsort(descending=True, stable=True)
     before = shares[order].cumsum(0) - shares[order]
-    return torch.zeros_like(shares, dtype=torch.bool).index_put((order,), before < _BULK * shares.sum())
+    return torch.zeros_like(shares, dtype=torch.bool).index_put(
+        (order,), before < _BULK * shares.sum()
+    )

@@ -1,7 +1,9 @@
-r"""Random variates of exact laws, each a function of its address alone: a key of `caloforge.streams` and a counter.
+r"""Random variates of exact laws, each a function of its address alone: a key of
+`caloforge.streams` and a counter.
 
-- Binomial numbers by inversion: the terms :math:`P_j = P_{j-1} \frac{n - j + 1}{j} \frac{q}{1 - q}` are summed until they
-  pass one uniform number. Where :math:`(1 - q)^n` would vanish in floating point, the trials are drawn in several lots.
+- Binomial numbers by inversion: the terms :math:`P_j = P_{j-1} \frac{n - j + 1}{j} \frac{q}{1 - q}`
+  are summed until they pass one uniform number. Where :math:`(1 - q)^n` would vanish in floating
+  point, the trials are drawn in several lots.
 - Fair coins by counting the ones in random bits, 64 at a time.
 - Gamma numbers by the rejection of Marsaglia and Tsang (ACM TOMS 26 (2000) 363).
 
@@ -39,7 +41,10 @@ def popcount(words: Int[Tensor, "*shape"]) -> Int[Tensor, "*shape"]:
 
 
 def binomial(
-    n: Float[Tensor, "*shape"], q: Float[Tensor, "*shape"], key: Int[Tensor, "*#shape"], counter: Int[Tensor, "*#shape"]
+    n: Float[Tensor, "*shape"],
+    q: Float[Tensor, "*shape"],
+    key: Int[Tensor, "*#shape"],
+    counter: Int[Tensor, "*#shape"],
 ) -> Float[Tensor, "*shape"]:
     """How many of ``n`` independent trials succeed.
 
@@ -62,7 +67,10 @@ def binomial(
 
 
 def _inverted(
-    n: Float[Tensor, "*shape"], q: Float[Tensor, "*shape"], log_failure: Float[Tensor, "*shape"], u: Float[Tensor, "*shape"]
+    n: Float[Tensor, "*shape"],
+    q: Float[Tensor, "*shape"],
+    log_failure: Float[Tensor, "*shape"],
+    u: Float[Tensor, "*shape"],
 ) -> Float[Tensor, "*shape"]:
     """The quantile ``u`` of the binomial law."""
     minus_odds = q / (q - 1)
@@ -78,7 +86,9 @@ def _inverted(
     return torch.minimum(successes, n)
 
 
-def gamma(shape: Float[Tensor, " draws"], key: Int[Tensor, " draws"], counter: Int[Tensor, " draws"]) -> Float[Tensor, " draws"]:
+def gamma(
+    shape: Float[Tensor, " draws"], key: Int[Tensor, " draws"], counter: Int[Tensor, " draws"]
+) -> Float[Tensor, " draws"]:
     """Numbers of the gamma law with unit scale.
 
     Arguments:

@@ -1,7 +1,8 @@
 """The published systems, each assembled from shared parts in one short file, and their training.
 
-A *recipe* is a YAML file that names a system and gives every setting of its training. `load_recipe` reads a named one
-or a file, checks each value, and refuses unknown keys; `train` runs it; `load` reads back what it made.
+A *recipe* is a YAML file that names a system and gives every setting of its training. `load_recipe`
+reads a named one or a file, checks each value, and refuses unknown keys; `train` runs it; `load`
+reads back what it made.
 """
 
 __all__ = [
@@ -53,8 +54,15 @@ class System:
 
 
 SYSTEMS: Mapping[str, System] = {
-    "squirels": System(squirels.SquirelsRecipe, squirels.Squirels, TrainingShowers, squirels.course),
-    "squirels-fast": System(squirels_fast.SquirelsFastRecipe, squirels_fast.SquirelsFast, TrainingShowers, squirels_fast.course),
+    "squirels": System(
+        squirels.SquirelsRecipe, squirels.Squirels, TrainingShowers, squirels.course
+    ),
+    "squirels-fast": System(
+        squirels_fast.SquirelsFastRecipe,
+        squirels_fast.SquirelsFast,
+        TrainingShowers,
+        squirels_fast.course,
+    ),
     "surrogate": System(surrogate.SurrogateRecipe, Surrogate, FullShowers, surrogate.course),
 }
 
@@ -76,7 +84,8 @@ def load_recipe(name: str, overrides: Mapping[str, str] | None = None) -> Recipe
         overrides: New values as text, by key; a key inside a group is written ``group.key``.
 
     Raises:
-        RecipeError: There is no such recipe, or it has an unknown key, lacks one, or a value has the wrong type.
+        RecipeError: There is no such recipe, or it has an unknown key, lacks one, or a value has
+            the wrong type.
     """
     values = _read(name)
     for key, text in (overrides or {}).items():
@@ -93,7 +102,10 @@ def _read(name: str) -> dict[str, Any]:
     try:
         values = yaml.safe_load(path.read_text())
     except OSError as error:
-        msg = f"no recipe '{name}': expected one of {', '.join(recipe_names())}, or the path of a .yaml file"
+        msg = (
+            f"no recipe '{name}': expected one of {', '.join(recipe_names())}, or the path of a "
+            ".yaml file"
+        )
         raise RecipeError(msg) from error
     except yaml.YAMLError as error:
         msg = f"recipe {name}: not YAML ({' '.join(str(error).split())})"
@@ -125,7 +137,9 @@ def _checked(name: str, kind: type[Any], values: Mapping[str, Any]) -> Recipe:
 
 
 def _complaint(error: ErrorDetails, values: Any) -> str:
-    """What is wrong with which key, as the file writes it: the kind of a group is no part of its key."""
+    """What is wrong with which key, as the file writes it: the kind of a group is no part of its
+    key.
+    """
     keys = []
     for part in error["loc"]:
         if isinstance(values, dict) and part in values.values() and part not in values:
@@ -154,29 +168,38 @@ def train(
 
     Arguments:
         recipe: What to train.
-        out: The model's directory; the checkpoint and the history of the training are kept there too.
+        out: The model's directory; the checkpoint and the history of the training are kept there
+            too.
         data: The training showers: `FullShowers` for a surrogate, `TrainingShowers` for a refiner.
         description: Where they come from, in words, for the card.
         resume: Go on from the checkpoint in ``out``.
         progress: Told the progress.
         speed: What to do for speed.
-        team: The processes that train together; each calls this with the same showers on its device.
+        team: The processes that train together; each calls this with the same showers on its
+            device.
 
     Returns:
         The model as saved.
 
     Raises:
         GeometryMismatchError: The two samples are of different calorimeters.
-        OutputExistsError: There is a training or a model in ``out``, and ``resume`` was not asked for.
-        TrainingError: The loss is not finite, or the showers are not of the kind that the system learns from.
+        OutputExistsError: There is a training or a model in ``out``, and ``resume`` was not asked
+            for.
+        TrainingError: The loss is not finite, or the showers are not of the kind that the system
+            learns from.
     """
     system = SYSTEMS[recipe.system]
     if not isinstance(data, system.data):
-        msg = f"system '{recipe.system}' learns from {system.data.__name__}, got {type(data).__name__}"
+        msg = (
+            f"system '{recipe.system}' learns from {system.data.__name__}, got "
+            f"{type(data).__name__}"
+        )
         raise TrainingError(msg)
     data.check()
     if out.exists() and any(out.iterdir()) and not resume:
-        msg = f"{out} exists and is not empty: resume the training there, or choose another directory"
+        msg = (
+            f"{out} exists and is not empty: resume the training there, or choose another directory"
+        )
         raise OutputExistsError(msg)
     team.wait()
     card = Card(
@@ -217,7 +240,10 @@ def load(directory: Path) -> Model:
     """
     card = Card.read(directory)
     if card.system not in SYSTEMS:
-        msg = f"{directory}: system is '{card.system}', expected one of {', '.join(SYSTEMS)}: made by a newer caloforge?"
+        msg = (
+            f"{directory}: system is '{card.system}', expected one of {', '.join(SYSTEMS)}: made "
+            "by a newer caloforge?"
+        )
         raise ModelError(msg)
     model = SYSTEMS[card.system].model(card)
     model.load_weights(directory)

@@ -1,15 +1,17 @@
-r"""CaloDREAM: flow matching of the energies of the layers, then of the shower in them (arXiv:2405.09629).
+r"""CaloDREAM: flow matching of the energies of the layers, then of the shower in them
+(arXiv:2405.09629).
 
 Three stages, each a choice of representation, process and network:
 
-- `TransfusionStage`: ratios of the layer energies (`LayerRatios`), one after another (`AutoregressiveFlow`), by a transformer
-  (section 3.1).
-- `VisionStage`: the shares of all cells in their layers (`LayerShares`) at once (`FlowBridge`), by a vision transformer
-  (section 3.2).
+- `TransfusionStage`: ratios of the layer energies (`LayerRatios`), one after another
+  (`AutoregressiveFlow`), by a transformer (section 3.1).
+- `VisionStage`: the shares of all cells in their layers (`LayerShares`) at once (`FlowBridge`), by
+  a vision transformer (section 3.2).
 - `LatentStage`: the same in the latent space of a convolutional autoencoder, laViT (section 3.3).
 
-A shape is conditioned on the ratios of the layer energies and on the incident energy (systems table D18). Its stage may end
-with a `BespokeSolver` made for its flow (section 3.4); where there is one, it is what samples.
+A shape is conditioned on the ratios of the layer energies and on the incident energy (systems table
+D18). Its stage may end with a `BespokeSolver` made for its flow (section 3.4); where there is one,
+it is what samples.
 """
 
 __all__ = [
@@ -54,7 +56,8 @@ class TransfusionRecipe:
     """Settings of a `TransfusionStage`.
 
     Arguments:
-        scale: The scale f of the total energy: no shower deposits more than f times its incident energy.
+        scale: The scale f of the total energy: no shower deposits more than f times its incident
+            energy.
         dim: Width of the transformer.
         heads: Its heads.
         blocks: Its blocks, in the encoder and in the decoder.
@@ -88,7 +91,9 @@ class TransfusionRecipe:
 
 
 class TransfusionStage(EnergyStage):
-    """The energies of the layers, one after another; what is less than any layer of a training shower held counts as none."""
+    """The energies of the layers, one after another; what is less than any layer of a training
+    shower held counts as none.
+    """
 
     least: Tensor
 
@@ -116,19 +121,27 @@ class TransfusionStage(EnergyStage):
         self.ratios.fit(energies, showers.energies)
         self.log_energy.fit(showers.energies)
 
-    def phases(self, taught: Showers, held: Showers, seed: int, first: int) -> Sequence[training.Phase]:
+    def phases(
+        self, taught: Showers, held: Showers, seed: int, first: int
+    ) -> Sequence[training.Phase]:
         """One phase."""
         lessons, exam = Lessons(taught, seed, first), Lessons(held, seed, first)
-        return [self.recipe.schedule.phase("layer energies", self.network, self.loss, lessons, exam)]
+        return [
+            self.recipe.schedule.phase("layer energies", self.network, self.loss, lessons, exam)
+        ]
 
     def loss(self, showers: Showers, random: torch.Generator) -> Float[Tensor, ""]:
         """The flow matching loss of all layers."""
         values = self.ratios(layer_energies(showers), showers.energies)
         time = torch.rand(values.shape, generator=random, device=values.device)
         noise = torch.randn(values.shape, generator=random, device=values.device)
-        return self.process.loss(self.network, values, self.log_energy(showers.energies), time, noise)
+        return self.process.loss(
+            self.network, values, self.log_energy(showers.energies), time, noise
+        )
 
-    def sample(self, incident: Float[Tensor, " showers"], key: Int64[Tensor, " showers"]) -> Float[Tensor, "showers layers"]:
+    def sample(
+        self, incident: Float[Tensor, " showers"], key: Int64[Tensor, " showers"]
+    ) -> Float[Tensor, "showers layers"]:
         """Layer by layer."""
         noise = streams.normals(key, self.calorimeter.n_layers).float()
         solver, steps = SOLVERS[self.recipe.solver], self.recipe.solver_steps
@@ -164,7 +177,10 @@ class VisionStage(FlowStage):
 
     def __init__(self, calorimeter: Calorimeter, recipe: VisionRecipe) -> None:
         network = VisionTransformer(
-            _shape(calorimeter), recipe.patch, **asdict(recipe.network), condition=calorimeter.n_layers + 1
+            _shape(calorimeter),
+            recipe.patch,
+            **asdict(recipe.network),
+            condition=calorimeter.n_layers + 1,
         )
         super().__init__(calorimeter, recipe.flow, network)
         self.recipe, self.shares = recipe, LayerShares(calorimeter, recipe.cut)
@@ -179,11 +195,15 @@ class VisionStage(FlowStage):
         super().fit(showers)
         self.shares.fit(showers)
 
-    def phases(self, taught: Showers, held: Showers, seed: int, first: int) -> Sequence[training.Phase]:
+    def phases(
+        self, taught: Showers, held: Showers, seed: int, first: int
+    ) -> Sequence[training.Phase]:
         """Those of the flow."""
         return self.flow_phases(taught, held, seed, first)
 
-    def points(self, showers: Showers, condition: Tensor, random: torch.Generator) -> Float[Tensor, "showers ..."]:
+    def points(
+        self, showers: Showers, condition: Tensor, random: torch.Generator
+    ) -> Float[Tensor, "showers ..."]:
         """Standardised logits of the shares."""
         del condition, random
         return self.field(self.shares(showers))
@@ -249,10 +269,18 @@ class LatentStage(FlowStage):
         )
         channels, layers, alpha, r = autoencoder.latent_shape
         network = VisionTransformer(
-            (layers, alpha, r), recipe.patch, channels=channels, **asdict(recipe.network), condition=conditions
+            (layers, alpha, r),
+            recipe.patch,
+            channels=channels,
+            **asdict(recipe.network),
+            condition=conditions,
         )
         super().__init__(calorimeter, recipe.flow, network)
-        self.recipe, self.autoencoder, self.process_of_code = recipe, autoencoder, Variational(recipe.beta)
+        self.recipe, self.autoencoder, self.process_of_code = (
+            recipe,
+            autoencoder,
+            Variational(recipe.beta),
+        )
         self.shares = LayerShares(calorimeter, recipe.cut)
 
     @property
@@ -265,22 +293,34 @@ class LatentStage(FlowStage):
         super().fit(showers)
         self.shares.fit(showers)
 
-    def phases(self, taught: Showers, held: Showers, seed: int, first: int) -> Sequence[training.Phase]:
+    def phases(
+        self, taught: Showers, held: Showers, seed: int, first: int
+    ) -> Sequence[training.Phase]:
         """The autoencoder's, then those of the flow."""
         lessons, exam = Lessons(taught, seed, first), Lessons(held, seed, first)
-        autoencoder = self.recipe.autoencoder_schedule.phase("autoencoder", self.autoencoder, self.code_loss, lessons, exam)
+        autoencoder = self.recipe.autoencoder_schedule.phase(
+            "autoencoder", self.autoencoder, self.code_loss, lessons, exam
+        )
         return [autoencoder, *self.flow_phases(taught, held, seed, first + 1)]
 
     def code_loss(self, showers: Showers, random: torch.Generator) -> Float[Tensor, ""]:
         """The loss of the autoencoder."""
         condition = self.condition(showers.energies, layer_energies(showers))
-        noise = torch.randn(len(showers), *self.point_shape, generator=random, device=condition.device)
-        return self.process_of_code.loss(self.autoencoder, self.field(self.shares.shares(showers)).float(), condition, noise)
+        noise = torch.randn(
+            len(showers), *self.point_shape, generator=random, device=condition.device
+        )
+        return self.process_of_code.loss(
+            self.autoencoder, self.field(self.shares.shares(showers)).float(), condition, noise
+        )
 
     @torch.no_grad()
-    def points(self, showers: Showers, condition: Tensor, random: torch.Generator) -> Float[Tensor, "showers ..."]:
+    def points(
+        self, showers: Showers, condition: Tensor, random: torch.Generator
+    ) -> Float[Tensor, "showers ..."]:
         """A latent code, drawn from the encoder's law."""
-        mean, log_variance = self.autoencoder.encode(self.field(self.shares.shares(showers)).float(), condition)
+        mean, log_variance = self.autoencoder.encode(
+            self.field(self.shares.shares(showers)).float(), condition
+        )
         noise = torch.randn(mean.shape, generator=random, device=mean.device)
         return self.process_of_code.sample(mean, log_variance, noise)
 

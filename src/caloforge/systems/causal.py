@@ -1,20 +1,23 @@
 r"""A shape made layer after layer by normalizing flows.
 
-The layers are taken in *slabs* of as many neighbouring layers each. With :math:`x_s` what stands for the cells of slab :math:`s`,
-:math:`E` the incident energy and :math:`E_s` those of the layers of the slab, the law of a shower is
+The layers are taken in *slabs* of as many neighbouring layers each. With :math:`x_s` what stands
+for the cells of slab :math:`s`, :math:`E` the incident energy and :math:`E_s` those of the layers
+of the slab, the law of a shower is
 
 .. math:: p(x \mid E_1, \dots, E_L, E) = \prod_s p_s(x_s \mid x_{s-1}, \dots, x_{s-k}, E_s, E),
 
-each factor a `Bijection` fitted by maximum likelihood. This is Convolutional L2LFlows (arXiv:2405.20407, eq. 2) with slabs of one
-layer, :math:`k = 5` and a convolutional flow for each; inductive CaloFlow (arXiv:2305.11934) with one layer, :math:`k = 1` and
-one masked autoregressive flow that all layers share; and flow 2 of CaloFlow (arXiv:2106.05285) with a single slab.
+each factor a `Bijection` fitted by maximum likelihood. This is Convolutional L2LFlows
+(arXiv:2405.20407, eq. 2) with slabs of one layer, :math:`k = 5` and a convolutional flow for each;
+inductive CaloFlow (arXiv:2305.11934) with one layer, :math:`k = 1` and one masked autoregressive
+flow that all layers share; and flow 2 of CaloFlow (arXiv:2106.05285) with a single slab.
 
-A flow that slabs *share* is told where the slab lies, sees zeros before the first one, and learns from all of them at once; flows
-of their own train apart. A masked flow may have a *student* (`DensityDistillation`, arXiv:2110.11377), that samples in one pass
-what takes the flow a pass a cell; where there is one, it is what samples.
+A flow that slabs *share* is told where the slab lies, sees zeros before the first one, and learns
+from all of them at once; flows of their own train apart. A masked flow may have a *student*
+(`DensityDistillation`, arXiv:2110.11377), that samples in one pass what takes the flow a pass a
+cell; where there is one, it is what samples.
 
-In the end the spectrum of the cells may be mapped onto that of the training showers (`SpectrumMap`, arXiv:2405.20407,
-appendix C).
+In the end the spectrum of the cells may be mapped onto that of the training showers (`SpectrumMap`,
+arXiv:2405.20407, appendix C).
 """
 
 __all__ = [
@@ -48,7 +51,13 @@ from caloforge.learn import training
 from caloforge.learn.networks import ConvolutionalFlow, MaskedFlow, UNetDesign, group_norm
 from caloforge.learn.networks.embedding import sinusoids
 from caloforge.learn.processes import Bijection, DensityDistillation, NormalizingFlow
-from caloforge.learn.representations import FILL, CellScores, EnergyFeatures, FilledLayers, SpectrumMap
+from caloforge.learn.representations import (
+    FILL,
+    CellScores,
+    EnergyFeatures,
+    FilledLayers,
+    SpectrumMap,
+)
 from caloforge.learn.symmetry import Orbits
 from caloforge.observables import layer_energies
 from caloforge.showers import Showers, spans
@@ -59,7 +68,9 @@ _PLACE, _PLACES = 8, 100.0
 """Numbers that tell a shared flow where its slab lies, and how many places they tell apart."""
 
 _SPECTRUM, _SPECTRUM_STREAM, _AT_A_TIME = 5000, 66, 256
-"""Showers from which the map of the spectrum is fitted, the stream of their random numbers, and how many are made at a time."""
+"""Showers from which the map of the spectrum is fitted, the stream of their random numbers, and how
+many are made at a time.
+"""
 
 _SMALLEST = 1e-9
 """Uniform numbers are at least so large."""
@@ -79,7 +90,8 @@ class FilledRecipe:
     """Cells as `FilledLayers`.
 
     Arguments:
-        relative: Whether a layer is divided by its own energy, not by the largest deposit in the training showers.
+        relative: Whether a layer is divided by its own energy, not by the largest deposit in the
+            training showers.
         standardised: Whether the numbers are brought to mean 0 and variance 1.
         fill: The median of what fills empty cells, over the threshold.
         noise: The width of the noise, over the threshold.
@@ -107,7 +119,9 @@ class FilledRecipe:
         )
 
     @staticmethod
-    def seen(representation: nn.Module, deposits: Layers, random: torch.Generator, some: slice) -> Some:
+    def seen(
+        representation: nn.Module, deposits: Layers, random: torch.Generator, some: slice
+    ) -> Some:
         """What stands for the cells of some layers."""
         part = deposits[:, some]
         normals = torch.randn(part.shape, generator=random, device=part.device)
@@ -127,9 +141,13 @@ class ScoredRecipe:
         return CellScores(orbit)
 
     @staticmethod
-    def seen(representation: nn.Module, deposits: Layers, random: torch.Generator, some: slice) -> Some:
+    def seen(
+        representation: nn.Module, deposits: Layers, random: torch.Generator, some: slice
+    ) -> Some:
         """What stands for the cells of some layers."""
-        u = torch.rand(deposits.shape, generator=random, device=deposits.device, dtype=torch.float64)
+        u = torch.rand(
+            deposits.shape, generator=random, device=deposits.device, dtype=torch.float64
+        )
         numbers: Tensor = representation(deposits, u.clamp_min(_SMALLEST))
         return numbers[:, some]
 
@@ -153,7 +171,9 @@ class CausalRecipe:
 
     @property
     def told(self) -> int:
-        """Numbers that a flow is told beside the former slabs: the incident energy, those of its layers, its place."""
+        """Numbers that a flow is told beside the former slabs: the incident energy, those of its
+        layers, its place.
+        """
         return 1 + self.slab + (_PLACE if self.shared else 0)
 
     def seen(self, slab: int) -> int:
@@ -165,7 +185,8 @@ class Window(NamedTuple):
     """What the flow of a slab sees.
 
     Arguments:
-        former: What stands for the cells of the slabs before, the nearest last, with shape (showers, slabs, numbers).
+        former: What stands for the cells of the slabs before, the nearest last, with shape
+            (showers, slabs, numbers).
         told: What else it is told, with shape (showers, told).
     """
 
@@ -204,13 +225,22 @@ class CausalStage(ShapeStage):
         grid = image_cells(calorimeter)
         layers = len(grid)
         _require_division(layers, order.slab)
-        self.order, self.schedule, self.process, self.slabs = order, schedule, NormalizingFlow(), layers // order.slab
+        self.order, self.schedule, self.process, self.slabs = (
+            order,
+            schedule,
+            NormalizingFlow(),
+            layers // order.slab,
+        )
         self.register_buffer("grid", grid, persistent=False)
         self.cell_numbers = numbers
-        self.representation = numbers.build(Orbits(calorimeter.symmetries).orbit[grid.reshape(layers, -1)])
+        self.representation = numbers.build(
+            Orbits(calorimeter.symmetries).orbit[grid.reshape(layers, -1)]
+        )
         self.incident, self.energies = EnergyFeatures(1), EnergyFeatures(layers)
         self.spectrum = SpectrumMap() if mapped else None
-        self.flows = nn.ModuleList([flow(order.seen(slab)) for slab in range(1 if order.shared else self.slabs)])
+        self.flows = nn.ModuleList(
+            [flow(order.seen(slab)) for slab in range(1 if order.shared else self.slabs)]
+        )
 
     @abstractmethod
     def point(self, numbers: Float[Tensor, "showers numbers"]) -> Tensor:
@@ -247,7 +277,9 @@ class CausalStage(ShapeStage):
     def _layers(self, showers: Showers) -> Float[Tensor, "showers layers cells"]:
         return showers.deposits[:, self.grid.flatten()].reshape(len(showers), len(self.grid), -1)
 
-    def numbers(self, showers: Showers, random: torch.Generator, first: int, last: int) -> Float[Tensor, "showers slabs numbers"]:
+    def numbers(
+        self, showers: Showers, random: torch.Generator, first: int, last: int
+    ) -> Float[Tensor, "showers slabs numbers"]:
         """What stands for the cells of the slabs from the first to before the last."""
         layers = slice(first * self.order.slab, last * self.order.slab)
         numbers = self.cell_numbers.seen(self.representation, self._layers(showers), random, layers)
@@ -264,9 +296,13 @@ class CausalStage(ShapeStage):
             parts.append(sinusoids(place.to(own), _PLACE, _PLACES).expand(len(own), -1, -1))
         return torch.cat(parts, dim=2)
 
-    def phases(self, taught: Showers, held: Showers, seed: int, first: int) -> Sequence[training.Phase]:
+    def phases(
+        self, taught: Showers, held: Showers, seed: int, first: int
+    ) -> Sequence[training.Phase]:
         """One a flow, apart from each other."""
-        return self._phases("shape", self.schedule, self.flows, self.loss, (taught, held), (seed, first))
+        return self._phases(
+            "shape", self.schedule, self.flows, self.loss, (taught, held), (seed, first)
+        )
 
     @staticmethod
     def _phases(
@@ -280,37 +316,54 @@ class CausalStage(ShapeStage):
         phases = []
         for number, network in enumerate(networks):
             lessons, exam = (Lessons(showers, seed[0], seed[1] + number) for showers in samples)
-            phases.append(schedule.phase(f"{name}-{number}", network, partial(loss, number), lessons, exam))
+            phases.append(
+                schedule.phase(f"{name}-{number}", network, partial(loss, number), lessons, exam)
+            )
         return [replace(phase, apart=True) for phase in phases] if len(phases) > 1 else phases
 
     def loss(self, number: int, showers: Showers, random: torch.Generator) -> Float[Tensor, ""]:
         """The negative log likelihood of what a flow makes, a mean over cells."""
         numbers, window = self.examples(number, showers, random)
-        return self.process.loss(cast("Bijection", self.flows[number]), self.point(numbers), self.condition(window))
+        return self.process.loss(
+            cast("Bijection", self.flows[number]), self.point(numbers), self.condition(window)
+        )
 
-    def examples(self, number: int, showers: Showers, random: torch.Generator) -> tuple[Float[Tensor, "windows numbers"], Window]:
-        """The numbers of the slabs that a flow makes, and what it sees: all slabs of all showers, or its own."""
+    def examples(
+        self, number: int, showers: Showers, random: torch.Generator
+    ) -> tuple[Float[Tensor, "windows numbers"], Window]:
+        """The numbers of the slabs that a flow makes, and what it sees: all slabs of all showers,
+        or its own.
+        """
         told = self.told(showers.energies, layer_energies(showers))
         if not self.order.shared:
             numbers = self.numbers(showers, random, number - self.order.seen(number), number + 1)
             return numbers[:, -1], Window(numbers[:, :-1], told[:, number])
         numbers = self.numbers(showers, random, 0, self.slabs)
         windows = [self._window(numbers, told, slab) for slab in range(self.slabs)]
-        former, told = (torch.stack(parts, dim=1).flatten(0, 1) for parts in zip(*windows, strict=True))
+        former, told = (
+            torch.stack(parts, dim=1).flatten(0, 1) for parts in zip(*windows, strict=True)
+        )
         return numbers.flatten(0, 1), Window(former, told)
 
-    def log_likelihood(self, showers: Showers, random: torch.Generator) -> Float[Tensor, " showers"]:
+    def log_likelihood(
+        self, showers: Showers, random: torch.Generator
+    ) -> Float[Tensor, " showers"]:
         """The log density of what stands for the cells of showers, in nats."""
         numbers = self.numbers(showers, random, 0, self.slabs)
         told = self.told(showers.energies, layer_energies(showers))
         total = told.new_zeros(len(showers))
         for slab in range(self.slabs):
             condition = self.condition(self._window(numbers, told, slab))
-            total = total + self.process.log_likelihood(self.flow(slab), self.point(numbers[:, slab]), condition)
+            total = total + self.process.log_likelihood(
+                self.flow(slab), self.point(numbers[:, slab]), condition
+            )
         return total
 
     def _window(
-        self, numbers: Float[Tensor, "showers slabs numbers"], told: Float[Tensor, "showers slabs told"], slab: int
+        self,
+        numbers: Float[Tensor, "showers slabs numbers"],
+        told: Float[Tensor, "showers slabs told"],
+        slab: int,
     ) -> Window:
         """What the flow of a slab sees; zeros stand for slabs before the first."""
         former = numbers[:, max(0, slab - self.order.former) : slab]
@@ -329,10 +382,16 @@ class CausalStage(ShapeStage):
         for slab in range(self.slabs):
             start = self.point(streams.normals(streams.offspring(key, slab), self.cells).float())
             condition = self.condition(self._window(numbers, told, slab))
-            numbers[:, slab] = self.process.transport(samplers[self.number(slab)], start, condition).flatten(1)
-        layers = self.representation.inverse(numbers.reshape(len(told), len(self.grid), -1), energies)
+            numbers[:, slab] = self.process.transport(
+                samplers[self.number(slab)], start, condition
+            ).flatten(1)
+        layers = self.representation.inverse(
+            numbers.reshape(len(told), len(self.grid), -1), energies
+        )
         layers = layers if self.spectrum is None else self.spectrum.corrected(layers)
-        return torch.empty_like(layers.flatten(1)).index_copy_(1, self.grid.flatten(), layers.flatten(1))
+        return torch.empty_like(layers.flatten(1)).index_copy_(
+            1, self.grid.flatten(), layers.flatten(1)
+        )
 
     @torch.no_grad()
     def finish(self, showers: Showers) -> None:
@@ -340,10 +399,14 @@ class CausalStage(ShapeStage):
         if self.spectrum is None:
             return
         some = showers[:_SPECTRUM]
-        keys = streams.keys(_FIT_SEED, torch.arange(len(some), device=some.energies.device), _SPECTRUM_STREAM)
+        keys = streams.keys(
+            _FIT_SEED, torch.arange(len(some), device=some.energies.device), _SPECTRUM_STREAM
+        )
         energies, incident = layer_energies(some), some.energies.double()
         spectrum, self.spectrum = self.spectrum, None
-        made = torch.cat([self.sample(incident[s], energies[s], keys[s]) for s in spans(len(some), _AT_A_TIME)])
+        made = torch.cat(
+            [self.sample(incident[s], energies[s], keys[s]) for s in spans(len(some), _AT_A_TIME)]
+        )
         taught = torch.where(some.deposits >= 0.999 * made[made > 0].min(), some.deposits, 0.0)
         self.spectrum = spectrum.fit(made, taught)
 
@@ -367,7 +430,8 @@ class ConvolutionalRecipe:
         blocks: Blocks of a flow.
         hidden: Channels of the U-Nets.
         downsamples: Kernel and stride of the U-Nets' levels, in alpha and r.
-        batch_norm: Whether the U-Nets normalise over the batch, as published, or over groups of channels of one image.
+        batch_norm: Whether the U-Nets normalise over the batch, as published, or over groups of
+            channels of one image.
         embedding: Channels of the embedded condition.
         bins: Bins of a spline.
         bound: The splines are on [-bound, bound].
@@ -395,13 +459,17 @@ class ConvolutionalRecipe:
         return ConvolutionalStage(calorimeter, self)
 
     def flow(self, calorimeter: Calorimeter, former: int) -> ConvolutionalFlow:
-        """A flow that sees so many former layers; without any its condition is the same everywhere, and is not embedded."""
+        """A flow that sees so many former layers; without any its condition is the same everywhere,
+        and is not embedded.
+        """
         _, alpha, r = image_cells(calorimeter).shape
         norm = nn.BatchNorm2d if self.batch_norm else group_norm
         return ConvolutionalFlow(
             (alpha, r),
             condition=former + CausalRecipe(1, self.former, self.shared).told,
-            design=UNetDesign(self.hidden, self.downsamples, isinstance(calorimeter, CylinderGrid), norm),
+            design=UNetDesign(
+                self.hidden, self.downsamples, isinstance(calorimeter, CylinderGrid), norm
+            ),
             squeeze=self.squeeze,
             blocks=self.blocks,
             embedding=self.embedding if former else None,
@@ -416,17 +484,24 @@ class ConvolutionalStage(CausalStage):
     def __init__(self, calorimeter: Calorimeter, recipe: ConvolutionalRecipe) -> None:
         order = CausalRecipe(1, recipe.former, recipe.shared)
         new = partial(recipe.flow, calorimeter)
-        super().__init__(calorimeter, order, recipe.numbers, recipe.schedule, new, mapped=recipe.mapped)
+        super().__init__(
+            calorimeter, order, recipe.numbers, recipe.schedule, new, mapped=recipe.mapped
+        )
 
     def fit(self, showers: Showers) -> None:
         """Take the state of the representation, moments, and those of the activation norms."""
         super().fit(showers)
-        some, random = showers[:_FIRST_SIGHT], training.generator(_FIT_SEED, 1, 0, showers.deposits.device)
+        some, random = (
+            showers[:_FIRST_SIGHT],
+            training.generator(_FIT_SEED, 1, 0, showers.deposits.device),
+        )
         for number, flow in enumerate(self.flows):
             numbers, window = self.examples(number, some, random)
             cast("ConvolutionalFlow", flow).initialise(self.point(numbers), self.condition(window))
 
-    def point(self, numbers: Float[Tensor, "showers numbers"]) -> Float[Tensor, "showers 1 alpha r"]:
+    def point(
+        self, numbers: Float[Tensor, "showers numbers"]
+    ) -> Float[Tensor, "showers 1 alpha r"]:
         """An image of one channel."""
         return numbers.reshape(-1, 1, *self.grid.shape[1:])
 
@@ -491,9 +566,15 @@ class MaskedShapeStage(CausalStage):
     def __init__(self, calorimeter: Calorimeter, recipe: MaskedShapeRecipe) -> None:
         order = CausalRecipe(recipe.slab, recipe.former, recipe.shared)
         new = partial(recipe.flow, calorimeter)
-        super().__init__(calorimeter, order, recipe.numbers, recipe.schedule, new, mapped=recipe.mapped)
+        super().__init__(
+            calorimeter, order, recipe.numbers, recipe.schedule, new, mapped=recipe.mapped
+        )
         self.study, self.distillation = recipe.student, DensityDistillation()
-        self.students = None if recipe.student is None else nn.ModuleList([flow.student() for flow in self._teachers()])
+        self.students = (
+            None
+            if recipe.student is None
+            else nn.ModuleList([flow.student() for flow in self._teachers()])
+        )
 
     def _teachers(self) -> Sequence[MaskedFlow]:
         return cast("list[MaskedFlow]", list(self.flows))
@@ -510,16 +591,24 @@ class MaskedShapeStage(CausalStage):
         """The students if there are any, else the flows."""
         return cast("list[Bijection]", list(self.flows if self.students is None else self.students))
 
-    def phases(self, taught: Showers, held: Showers, seed: int, first: int) -> Sequence[training.Phase]:
+    def phases(
+        self, taught: Showers, held: Showers, seed: int, first: int
+    ) -> Sequence[training.Phase]:
         """Those of the flows, then those of their students."""
         phases = list(super().phases(taught, held, seed, first))
         if self.students is None or self.study is None:
             return phases
         started = seed, first + len(phases)
-        return phases + self._phases("student", self.study, self.students, self.student_loss, (taught, held), started)
+        return phases + self._phases(
+            "student", self.study, self.students, self.student_loss, (taught, held), started
+        )
 
-    def student_loss(self, number: int, showers: Showers, random: torch.Generator) -> Float[Tensor, ""]:
-        """What a student and its teacher disagree in, on the way from data and from random numbers."""
+    def student_loss(
+        self, number: int, showers: Showers, random: torch.Generator
+    ) -> Float[Tensor, ""]:
+        """What a student and its teacher disagree in, on the way from data and from
+        random numbers.
+        """
         numbers, window = self.examples(number, showers, random)
         noise = torch.randn(numbers.shape, generator=random, device=numbers.device)
         teacher, student = self._teachers()[number], cast("list[MaskedFlow]", self.students)[number]

@@ -1,7 +1,8 @@
 """The samples that models are trained on.
 
-Those of a surrogate may be larger than the memory: deposits of more than a gigabyte lie in a temporary file that is mapped into
-memory, of which the system keeps what it has room for. A training draws showers a batch at a time, so that it needs no more.
+Those of a surrogate may be larger than the memory: deposits of more than a gigabyte lie in a
+temporary file that is mapped into memory, of which the system keeps what it has room for. A
+training draws showers a batch at a time, so that it needs no more.
 """
 
 __all__ = ["FullShowers", "TrainingShowers"]
@@ -47,18 +48,24 @@ class TrainingShowers:
 
         Raises:
             GeometryMismatchError: The calorimeters differ.
-            TrainingError: There are fewer than 200 showers on a side, or the energies of the sides do not overlap
-                or span less than a tenth.
+            TrainingError: There are fewer than 200 showers on a side, or the energies of the sides
+                do not overlap or span less than a tenth.
         """
         self.full.calorimeter.require(self.fast.calorimeter, "the fast sample")
         for name, showers in (("full", self.full), ("fast", self.fast)):
             _check_number(name, showers)
         low, high = self._common_energies()
         if low > high:
-            msg = "the energies of the full and the fast sample do not overlap: simulate the fast sample --like the full one"
+            msg = (
+                "the energies of the full and the fast sample do not overlap: simulate the fast "
+                "sample --like the full one"
+            )
             raise TrainingError(msg)
         if high < _LEAST_RANGE * low:
-            msg = f"all incident energies lie near {format_energy(low)}: train on showers over a range of energies"
+            msg = (
+                f"all incident energies lie near {format_energy(low)}: train on showers over a "
+                "range of energies"
+            )
             raise TrainingError(msg)
 
     def _common_energies(self) -> tuple[float, float]:
@@ -82,7 +89,9 @@ class TrainingShowers:
         Returns:
             The showers to train on, and those held out.
         """
-        (full, full_held), (fast, fast_held) = (_split(s, min(held, len(s) // 3), seed) for s in (self.full, self.fast))
+        (full, full_held), (fast, fast_held) = (
+            _split(s, min(held, len(s) // 3), seed) for s in (self.full, self.fast)
+        )
         return TrainingShowers(full, fast), TrainingShowers(full_held, fast_held)
 
     def by_energy(self) -> "TrainingShowers":
@@ -126,23 +135,34 @@ class FullShowers:
         """Check that the showers can teach.
 
         Raises:
-            TrainingError: There are fewer than 200, one deposits nothing or what is no number, one enters at an angle, or they
-                have weights.
+            TrainingError: There are fewer than 200, one deposits nothing or what is no number, one
+                enters at an angle, or they have weights.
         """
         _check_number("full", self.full)
         total, theta = self.full.deposits.sum(dim=1), self.full.particles.theta
-        _refuse(~((total > 0) & total.isfinite()), "have no energy, or one that is not finite", "remove them")
+        _refuse(
+            ~((total > 0) & total.isfinite()),
+            "have no energy, or one that is not finite",
+            "remove them",
+        )
         if theta is not None:
-            _refuse(theta != 0, "enter at an angle", "a surrogate learns showers along the axis alone")
+            _refuse(
+                theta != 0, "enter at an angle", "a surrogate learns showers along the axis alone"
+            )
         if self.full.weights is not None:
-            msg = "the training showers have weights, expected each to count once: draw a sample according to the weights first"
+            msg = (
+                "the training showers have weights, expected each to count once: draw a sample "
+                "according to the weights first"
+            )
             raise TrainingError(msg)
 
     @property
     def energy_range(self) -> tuple[float, float]:
         """The range of incident energies, in MeV, rounded outwards to two digits."""
         energies = self.full.energies
-        return _rounded(float(energies.min()), math.floor), _rounded(float(energies.max()), math.ceil)
+        return _rounded(float(energies.min()), math.floor), _rounded(
+            float(energies.max()), math.ceil
+        )
 
     def split(self, held: int, seed: int) -> tuple["FullShowers", "FullShowers"]:
         """Set showers apart at random: those to train on, and at most a third held out."""
@@ -156,19 +176,26 @@ class FullShowers:
 
 def _check_number(name: str, showers: Showers) -> None:
     if len(showers) < _FEWEST:
-        msg = f"the {name} sample has {len(showers)} showers, expected at least {_FEWEST} to train on"
+        msg = (
+            f"the {name} sample has {len(showers)} showers, expected at least {_FEWEST} to train on"
+        )
         raise TrainingError(msg)
 
 
 def _refuse(bad: Tensor, what: str, remedy: str) -> None:
     if bad.any():
         first = int(bad.nonzero()[0, 0])
-        msg = f"{int(bad.sum())} of {len(bad)} training showers {what}, the first at index {first}: {remedy}"
+        msg = (
+            f"{int(bad.sum())} of {len(bad)} training showers {what}, the first at index {first}: "
+            f"{remedy}"
+        )
         raise TrainingError(msg)
 
 
 def _split(showers: Showers, held: int, seed: int) -> tuple[Showers, Showers]:
-    order = torch.randperm(len(showers), generator=torch.Generator().manual_seed(seed)).to(showers.energies.device)
+    order = torch.randperm(len(showers), generator=torch.Generator().manual_seed(seed)).to(
+        showers.energies.device
+    )
     return _chosen(showers, order[held:]), _chosen(showers, order[:held])
 
 
@@ -190,12 +217,15 @@ def _on_disk(showers: int, cells: int) -> Float[Tensor, "showers cells"]:
     free = shutil.disk_usage(folder).free
     if free < size:
         msg = (
-            f"{showers} training showers need {size / _GB:.1f} GB in {folder}, which has {free / _GB:.1f} GB left:"
+            f"{showers} training showers need {size / _GB:.1f} GB in {folder}, which has "
+            f"{free / _GB:.1f} GB left:"
             " set TMPDIR to a folder of a larger disk"
         )
         raise TrainingError(msg)
     with tempfile.NamedTemporaryFile(prefix="caloforge-") as file:
-        return torch.from_file(file.name, shared=True, size=showers * cells, dtype=torch.float32).view(showers, cells)
+        return torch.from_file(
+            file.name, shared=True, size=showers * cells, dtype=torch.float32
+        ).view(showers, cells)
 
 
 def _rounded(energy: float, towards: Callable[[float], int]) -> float:

@@ -1,8 +1,10 @@
-r"""A shape made by a flow, whatever the flow carries, and faster ways to sample it (CaloDREAM, arXiv:2405.09629, section 3.4).
+r"""A shape made by a flow, whatever the flow carries, and faster ways to sample it (CaloDREAM,
+arXiv:2405.09629, section 3.4).
 
-A stage says how it sees a shower as a point of the flow, and what deposits a point stands for. It may have a `BespokeSolver` made
-for its flow, or a *student*, a network like its own that has learned the flow's trajectories in a step or two (`Distillation`):
-where there is a student, it is what samples, or else the bespoke solver, or else the Runge-Kutta steps of the recipe.
+A stage says how it sees a shower as a point of the flow, and what deposits a point stands for. It
+may have a `BespokeSolver` made for its flow, or a *student*, a network like its own that has
+learned the flow's trajectories in a step or two (`Distillation`): where there is a student, it is
+what samples, or else the bespoke solver, or else the Runge-Kutta steps of the recipe.
 """
 
 __all__ = [
@@ -168,7 +170,9 @@ class FlowStage(ShapeStage):
 
     @property
     def sampler(self) -> Sampler:
-        """What follows the flow: the sampler last chosen, or else the bespoke solver, or else the steps of the recipe."""
+        """What follows the flow: the sampler last chosen, or else the bespoke solver, or else the
+        steps of the recipe.
+        """
         steps = Steps(SOLVERS[self.flow.solver], self.flow.solver_steps)
         return (*self._chosen, steps if self.bespoke is None else self.bespoke)[0]
 
@@ -182,7 +186,9 @@ class FlowStage(ShapeStage):
         """The shape of what the flow carries."""
 
     @abstractmethod
-    def points(self, showers: Showers, condition: Tensor, random: torch.Generator) -> Float[Tensor, "showers ..."]:
+    def points(
+        self, showers: Showers, condition: Tensor, random: torch.Generator
+    ) -> Float[Tensor, "showers ..."]:
         """Showers as the flow sees them, with shape ``(showers, *point_shape)``."""
 
     @abstractmethod
@@ -213,11 +219,15 @@ class FlowStage(ShapeStage):
         """The ratios of the layers' energies and the log of the incident energy."""
         return torch.cat([self.ratios(energies, incident), self.log_energy(incident)], dim=1)
 
-    def field(self, cells: Float[Tensor, "showers cells"]) -> Float[Tensor, "showers 1 layers alpha r"]:
+    def field(
+        self, cells: Float[Tensor, "showers cells"]
+    ) -> Float[Tensor, "showers 1 layers alpha r"]:
         """Numbers of the cells, as an image."""
         return cells[:, self.grid.flatten()].reshape(-1, 1, *self.grid.shape)
 
-    def cells(self, field: Float[Tensor, "showers 1 layers alpha r"]) -> Float[Tensor, "showers cells"]:
+    def cells(
+        self, field: Float[Tensor, "showers 1 layers alpha r"]
+    ) -> Float[Tensor, "showers cells"]:
         """The inverse of `field`."""
         cells = torch.empty_like(field.flatten(1))
         cells[:, self.grid.flatten()] = field.flatten(1)
@@ -239,28 +249,42 @@ class FlowStage(ShapeStage):
     ) -> Float[Tensor, "showers cells"]:
         """By the flow."""
         condition = self.condition(incident, energies)
-        start = streams.normals(key, math.prod(self.point_shape)).float().reshape(-1, *self.point_shape)
+        start = (
+            streams.normals(key, math.prod(self.point_shape)).float().reshape(-1, *self.point_shape)
+        )
         points = self._end(start, condition)
         return self.deposits(points, energies, condition, streams.offspring(key, 0))
 
-    def _end(self, start: Float[Tensor, "showers ..."], condition: Tensor) -> Float[Tensor, "showers ..."]:
+    def _end(
+        self, start: Float[Tensor, "showers ..."], condition: Tensor
+    ) -> Float[Tensor, "showers ..."]:
         if self.student is None or self.flow.student is None or self._chosen:
             return self.process.transport(self.network, start, condition, self.sampler)
-        return self.process.transport(self.student, start, condition, Distillation(self.flow.student.evaluations).sampler)
+        return self.process.transport(
+            self.student, start, condition, Distillation(self.flow.student.evaluations).sampler
+        )
 
     def velocity(self, condition: Tensor) -> Velocity:
         """The network's velocity at one time and condition."""
         return lambda x, t: self.network(x, x.new_full((len(x),), t), condition)
 
-    def flow_phases(self, taught: Showers, held: Showers, seed: int, first: int) -> Sequence[training.Phase]:
-        """The network's phase, then those of the solver and of the student if there are to be any."""
+    def flow_phases(
+        self, taught: Showers, held: Showers, seed: int, first: int
+    ) -> Sequence[training.Phase]:
+        """The network's phase, then those of the solver and of the student if there are to
+        be any.
+        """
         lessons, exam = Lessons(taught, seed, first), Lessons(held, seed, first)
         phases = [self.flow.schedule.phase("shape", self.network, self.loss, lessons, exam)]
         conditions = self.condition(taught.energies, layer_energies(taught))
         if self.bespoke is not None and self.flow.bespoke is not None:
-            phases.append(solver_phase(self, self.bespoke, self.flow.bespoke, conditions, (seed, first + 1)))
+            phases.append(
+                solver_phase(self, self.bespoke, self.flow.bespoke, conditions, (seed, first + 1))
+            )
         if self.student is not None and self.flow.student is not None:
-            phases.append(student_phase(self, self.student, self.flow.student, conditions, (seed, first + 2)))
+            phases.append(
+                student_phase(self, self.student, self.flow.student, conditions, (seed, first + 2))
+            )
         return phases
 
 
@@ -299,7 +323,8 @@ def student_phase(
     conditions: Float[Tensor, "showers conditions"],
     seed: tuple[int, int],
 ) -> training.Phase:
-    """The phase that teaches a student the trajectories of the flow of a stage; it begins as the flow's network.
+    """The phase that teaches a student the trajectories of the flow of a stage; it begins as the
+    flow's network.
 
     Arguments:
         stage: The stage, its network trained.
@@ -342,7 +367,9 @@ class _Examples:
         device = self.conditions.device
         random = training.generator(*self.seed, _REFERENCES, device)
         for _ in range(0, self.recipe.showers, _SOLUTIONS_AT_A_TIME):
-            rows = torch.randint(len(self.conditions), (_SOLUTIONS_AT_A_TIME,), generator=random, device=device)
+            rows = torch.randint(
+                len(self.conditions), (_SOLUTIONS_AT_A_TIME,), generator=random, device=device
+            )
             start = torch.randn(len(rows), *self.stage.point_shape, generator=random, device=device)
             yield start, self.conditions[rows]
 
@@ -362,7 +389,12 @@ class _Errors(_Examples):
         """Reference solutions and their conditions, a few at a time."""
         for start, condition in self.starts():
             with torch.no_grad():
-                yield trace(self.stage.velocity(condition), start, solver=RK4, steps=_REFERENCE_STEPS), condition
+                yield (
+                    trace(
+                        self.stage.velocity(condition), start, solver=RK4, steps=_REFERENCE_STEPS
+                    ),
+                    condition,
+                )
 
 
 class _LocalErrors(_Errors):
@@ -384,7 +416,10 @@ class _GlobalErrors(_Errors):
     def ends(self) -> tuple[Tensor, Tensor, Tensor]:
         """Start points, end points and conditions of all solutions."""
         self.stage.network.requires_grad_(requires_grad=False)
-        found = [(t.states[:, 0].clone(), t.states[:, -1].clone(), condition) for t, condition in self.solutions()]
+        found = [
+            (t.states[:, 0].clone(), t.states[:, -1].clone(), condition)
+            for t, condition in self.solutions()
+        ]
         starts, ends, conditions = (torch.cat(parts) for parts in zip(*found, strict=True))
         return starts, ends, conditions
 
@@ -404,7 +439,10 @@ class _StudentErrors(_Examples):
         for start, condition in self.starts():
             with torch.no_grad():
                 stops = process.lessons(
-                    self.stage.velocity(condition), start, solver=RK4, steps=_REFERENCE_STEPS // process.steps
+                    self.stage.velocity(condition),
+                    start,
+                    solver=RK4,
+                    steps=_REFERENCE_STEPS // process.steps,
                 )
             found.append((stops, condition))
         stops, conditions = (torch.cat(parts) for parts in zip(*found, strict=True))

@@ -1,11 +1,13 @@
 r"""A shape stage for sparse showers on small machines: a flow of codes of hit patterns.
 
-Like laViT (CaloDREAM, arXiv:2405.09629, section 3.3) it learns a flow in the latent space of an autoencoder, with three
-differences. The decoder gives the law of each cell, hit or not and how much (`Hurdle`), and samples are drawn from it: what
-single particles do to single cells is left to chance, and the code tells only what the cells of a shower have in common. The
-numbers of hits of all layers are part of what the flow makes, and exactly so many cells are hit. And what hits share is the
-energy above threshold (`HitPattern`): every layer keeps its energy. So the flow has a few hundred dimensions instead of
-thousands, nearly all of them standard normal, and a shower is a handful of tokens.
+Like laViT (CaloDREAM, arXiv:2405.09629, section 3.3) it learns a flow in the latent space of an
+autoencoder, with three differences. The decoder gives the law of each cell, hit or not and how much
+(`Hurdle`), and samples are drawn from it: what single particles do to single cells is left to
+chance, and the code tells only what the cells of a shower have in common. The numbers of hits of
+all layers are part of what the flow makes, and exactly so many cells are hit. And what hits share
+is the energy above threshold (`HitPattern`): every layer keeps its energy. So the flow has a few
+hundred dimensions instead of thousands, nearly all of them standard normal, and a shower is a
+handful of tokens.
 """
 
 __all__ = ["HurdleRecipe", "HurdleStage"]
@@ -86,7 +88,11 @@ class HurdleStage(FlowStage):
             exact_gelu=True,
         )
         super().__init__(calorimeter, recipe.flow, network)
-        self.recipe, self.autoencoder, self.process_of_code = recipe, autoencoder, Hurdle(recipe.beta)
+        self.recipe, self.autoencoder, self.process_of_code = (
+            recipe,
+            autoencoder,
+            Hurdle(recipe.beta),
+        )
         orbit = Orbits(calorimeter.symmetries).orbit
         self.pattern = HitPattern(orbit[self.grid.flatten()].reshape(layers, alpha * r))
 
@@ -104,17 +110,23 @@ class HurdleStage(FlowStage):
     def _layers(self, showers: Showers) -> Float[Tensor, "showers layers cells"]:
         return self.field(showers.deposits)[:, 0].flatten(2)
 
-    def phases(self, taught: Showers, held: Showers, seed: int, first: int) -> Sequence[training.Phase]:
+    def phases(
+        self, taught: Showers, held: Showers, seed: int, first: int
+    ) -> Sequence[training.Phase]:
         """The autoencoder's, then those of the flow."""
         lessons, exam = Lessons(taught, seed, first), Lessons(held, seed, first)
-        autoencoder = self.recipe.autoencoder_schedule.phase("autoencoder", self.autoencoder, self.code_loss, lessons, exam)
+        autoencoder = self.recipe.autoencoder_schedule.phase(
+            "autoencoder", self.autoencoder, self.code_loss, lessons, exam
+        )
         return [autoencoder, *self.flow_phases(taught, held, seed, first + 1)]
 
     def code_loss(self, showers: Showers, random: torch.Generator) -> Float[Tensor, ""]:
         """The loss of the autoencoder."""
         hits = self.pattern(self._layers(showers))
         condition = self._told(self.condition(showers.energies, hits.energies), hits.numbers)
-        noise = torch.randn(len(showers), *self._code_shape, generator=random, device=condition.device)
+        noise = torch.randn(
+            len(showers), *self._code_shape, generator=random, device=condition.device
+        )
         known = self.pattern.occupancy_logits(hits.energies)
         return self.process_of_code.loss(self.autoencoder, _seen(hits), known, condition, noise)
 
@@ -130,12 +142,18 @@ class HurdleStage(FlowStage):
         return torch.cat([condition, numbers.log1p() / 2 - 1], dim=1)
 
     @torch.no_grad()
-    def points(self, showers: Showers, condition: Tensor, random: torch.Generator) -> Float[Tensor, "showers ..."]:
+    def points(
+        self, showers: Showers, condition: Tensor, random: torch.Generator
+    ) -> Float[Tensor, "showers ..."]:
         """A code drawn from the encoder's law, and scores of the numbers of hits."""
         hits = self.pattern(self._layers(showers))
-        mean, log_variance = self.autoencoder.encode(_seen(hits), self._told(condition, hits.numbers))
+        mean, log_variance = self.autoencoder.encode(
+            _seen(hits), self._told(condition, hits.numbers)
+        )
         noise = torch.randn(mean.shape, generator=random, device=mean.device)
-        u = torch.rand(hits.numbers.shape, generator=random, device=mean.device).clamp(_SMALLEST, 1 - _SMALLEST)
+        u = torch.rand(hits.numbers.shape, generator=random, device=mean.device).clamp(
+            _SMALLEST, 1 - _SMALLEST
+        )
         scores = self.pattern.number_scores(hits, u).reshape(len(mean), -1, self.recipe.slab).mT
         return torch.cat([mean + (log_variance / 2).exp() * noise, scores], dim=1)[..., None, None]
 
@@ -151,7 +169,11 @@ class HurdleStage(FlowStage):
         numbers = self.pattern.numbers_of(scores.mT.flatten(1), energies)
         logit, mean, log_width = self.autoencoder.decode(code, self._told(condition, numbers))
         u = streams.uniforms(key, self.calorimeter.n_cells).reshape(logit.shape)
-        noise = streams.normals(streams.offspring(key, 0), self.calorimeter.n_cells).float().reshape(logit.shape)
+        noise = (
+            streams.normals(streams.offspring(key, 0), self.calorimeter.n_cells)
+            .float()
+            .reshape(logit.shape)
+        )
         priority = self.process_of_code.priority(logit + self.pattern.occupancy_logits(energies), u)
         layers = self.pattern.inverse(priority, mean + log_width.exp() * noise, numbers, energies)
         return self.cells(layers.reshape(-1, 1, *self.grid.shape))

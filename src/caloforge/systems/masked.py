@@ -1,13 +1,22 @@
 """The energies of the layers by a masked autoregressive flow.
 
-Two ways to see them, each a stage: as logits of what they are of the largest (`EnergiesStage`: L2LFlows, arXiv:2405.20407,
-section 3.2), or as softened ratios of what is left of the shower (`RatiosStage`: flow 1 of CaloFlow, arXiv:2106.05285, in a
-representation near CaloDREAM's, see `SoftRatios`). Both fill layers without energy at random, below what a layer with energy
-has. The condition is the incident energy. A shower that deposits more of its energy than any of the training is drawn again
-(the *veto* of L2LFlows), with a warning, and if that does not help scaled down to what was seen.
+Two ways to see them, each a stage: as logits of what they are of the largest (`EnergiesStage`:
+L2LFlows, arXiv:2405.20407, section 3.2), or as softened ratios of what is left of the shower
+(`RatiosStage`: flow 1 of CaloFlow, arXiv:2106.05285, in a representation near CaloDREAM's, see
+`SoftRatios`). Both fill layers without energy at random, below what a layer with energy has. The
+condition is the incident energy. A shower that deposits more of its energy than any of the training
+is drawn again (the *veto* of L2LFlows), with a warning, and if that does not help scaled down to
+what was seen.
 """
 
-__all__ = ["EnergiesRecipe", "EnergiesStage", "MaskedSizes", "MaskedStage", "RatiosRecipe", "RatiosStage"]
+__all__ = [
+    "EnergiesRecipe",
+    "EnergiesStage",
+    "MaskedSizes",
+    "MaskedStage",
+    "RatiosRecipe",
+    "RatiosStage",
+]
 
 import warnings
 from abc import abstractmethod
@@ -61,8 +70,10 @@ class EnergiesRecipe:
     Arguments:
         network: The sizes of the flow.
         schedule: The training.
-        veto: The largest part of its energy that a shower may deposit; None for that of the training showers.
-        scale: The energy, in MeV, of which the energies of the layers are parts; None for the largest of the training showers.
+        veto: The largest part of its energy that a shower may deposit; None for that of the
+            training showers.
+        scale: The energy, in MeV, of which the energies of the layers are parts; None for the
+            largest of the training showers.
         standardised: Whether the logits are brought to mean 0 and variance 1.
     """
 
@@ -83,10 +94,12 @@ class RatiosRecipe:
     """Settings of a `RatiosStage`.
 
     Arguments:
-        scale: The scale f of the total energy: no shower deposits more than f times its incident energy.
+        scale: The scale f of the total energy: no shower deposits more than f times its incident
+            energy.
         network: The sizes of the flow.
         schedule: The training.
-        veto: The largest part of its energy that a shower may deposit; None for that of the training showers.
+        veto: The largest part of its energy that a shower may deposit; None for that of the
+            training showers.
         softening: The energy of a faint layer, in MeV; None to take it from the training showers.
     """
 
@@ -126,7 +139,10 @@ class MaskedStage(EnergyStage):
 
     @abstractmethod
     def values(
-        self, energies: Float[Tensor, "showers layers"], incident: Float[Tensor, " showers"], random: torch.Generator
+        self,
+        energies: Float[Tensor, "showers layers"],
+        incident: Float[Tensor, " showers"],
+        random: torch.Generator,
     ) -> Float[Tensor, "showers layers"]:
         """The energies of the layers as the flow sees them."""
 
@@ -144,7 +160,9 @@ class MaskedStage(EnergyStage):
         self.most.copy_(seen if self.veto is None else torch.tensor(self.veto))
         self.log_energy.fit(showers.energies)
 
-    def phases(self, taught: Showers, held: Showers, seed: int, first: int) -> Sequence[training.Phase]:
+    def phases(
+        self, taught: Showers, held: Showers, seed: int, first: int
+    ) -> Sequence[training.Phase]:
         """One phase."""
         lessons, exam = Lessons(taught, seed, first), Lessons(held, seed, first)
         return [self.schedule.phase("layer energies", self.network, self.loss, lessons, exam)]
@@ -154,12 +172,16 @@ class MaskedStage(EnergyStage):
         values = self.values(layer_energies(showers), showers.energies, random)
         return self.process.loss(self.network, values, self.log_energy(showers.energies))
 
-    def log_likelihood(self, showers: Showers, random: torch.Generator) -> Float[Tensor, " showers"]:
+    def log_likelihood(
+        self, showers: Showers, random: torch.Generator
+    ) -> Float[Tensor, " showers"]:
         """The log density of what the flow sees of showers, in nats."""
         values = self.values(layer_energies(showers), showers.energies, random)
         return self.process.log_likelihood(self.network, values, self.log_energy(showers.energies))
 
-    def sample(self, incident: Float[Tensor, " showers"], key: Int64[Tensor, " showers"]) -> Float[Tensor, "showers layers"]:
+    def sample(
+        self, incident: Float[Tensor, " showers"], key: Int64[Tensor, " showers"]
+    ) -> Float[Tensor, "showers layers"]:
         """By the flow, again where the shower deposits too much."""
         energies = self._draw(incident, key)
         for attempt in range(_ATTEMPTS):
@@ -170,22 +192,32 @@ class MaskedStage(EnergyStage):
             padded = torch.cat([rows, rows[-1:].expand(-len(rows) % _PADDING)])
             again = self._draw(incident[padded], streams.offspring(key[padded], attempt))
             energies = energies.index_copy(0, rows, again[: len(rows)])
-        energies = energies * (self.most * incident / energies.sum(dim=1).clamp_min(self.least)).clamp_max(1)[:, None]
+        energies = (
+            energies
+            * (self.most * incident / energies.sum(dim=1).clamp_min(self.least)).clamp_max(1)[
+                :, None
+            ]
+        )
         return torch.where(energies >= self.least, energies, 0.0)
 
-    def _draw(self, incident: Float[Tensor, " showers"], key: Int64[Tensor, " showers"]) -> Float[Tensor, "showers layers"]:
+    def _draw(
+        self, incident: Float[Tensor, " showers"], key: Int64[Tensor, " showers"]
+    ) -> Float[Tensor, "showers layers"]:
         start = streams.normals(key, self.calorimeter.n_layers).float()
         values = self.process.transport(self.network, start, self.log_energy(incident))
         energies = self.energies(values, incident)
         return torch.where(energies >= self.least, energies, 0.0)
 
-    def _beyond(self, energies: Float[Tensor, "showers layers"], incident: Float[Tensor, " showers"]) -> Bool[Tensor, " showers"]:
+    def _beyond(
+        self, energies: Float[Tensor, "showers layers"], incident: Float[Tensor, " showers"]
+    ) -> Bool[Tensor, " showers"]:
         return energies.sum(dim=1) > self.most * incident
 
 
 def _tell(again: int, showers: int) -> None:
     msg = (
-        f"{again} of {showers} showers deposit a larger part of their energy than those of the training did, and are drawn again"
+        f"{again} of {showers} showers deposit a larger part of their energy than those of the "
+        "training did, and are drawn again"
     )
     warnings.warn(msg, RepresentationWarning, stacklevel=4)
 
@@ -195,16 +227,23 @@ class EnergiesStage(MaskedStage):
 
     def __init__(self, calorimeter: Calorimeter, recipe: EnergiesRecipe) -> None:
         super().__init__(calorimeter, recipe)
-        self.representation = LayerEnergies(calorimeter.n_layers, scale=recipe.scale, standardised=recipe.standardised)
+        self.representation = LayerEnergies(
+            calorimeter.n_layers, scale=recipe.scale, standardised=recipe.standardised
+        )
 
     def fit(self, showers: Showers) -> None:
         """Take moments, range, the largest energy and the least."""
         super().fit(showers)
         energies = layer_energies(showers)
-        self.representation.fit(energies, _normals(energies, training.generator(0, 0, 0, energies.device)))
+        self.representation.fit(
+            energies, _normals(energies, training.generator(0, 0, 0, energies.device))
+        )
 
     def values(
-        self, energies: Float[Tensor, "showers layers"], incident: Float[Tensor, " showers"], random: torch.Generator
+        self,
+        energies: Float[Tensor, "showers layers"],
+        incident: Float[Tensor, " showers"],
+        random: torch.Generator,
     ) -> Float[Tensor, "showers layers"]:
         """Logits, with noise."""
         del incident
@@ -230,10 +269,17 @@ class RatiosStage(MaskedStage):
         """Take moments, range, the softening and the least energy of a layer."""
         super().fit(showers)
         energies = layer_energies(showers)
-        self.representation.fit(energies, showers.energies, _normals(energies, training.generator(0, 0, 0, energies.device)))
+        self.representation.fit(
+            energies,
+            showers.energies,
+            _normals(energies, training.generator(0, 0, 0, energies.device)),
+        )
 
     def values(
-        self, energies: Float[Tensor, "showers layers"], incident: Float[Tensor, " showers"], random: torch.Generator
+        self,
+        energies: Float[Tensor, "showers layers"],
+        incident: Float[Tensor, " showers"],
+        random: torch.Generator,
     ) -> Float[Tensor, "showers layers"]:
         """Logits, empty layers filled."""
         values: Tensor = self.representation(energies, incident, _normals(energies, random))
@@ -246,5 +292,7 @@ class RatiosStage(MaskedStage):
         return self.representation.inverse(values, incident)
 
 
-def _normals(energies: Float[Tensor, "showers layers"], random: torch.Generator) -> Float[Tensor, "showers layers"]:
+def _normals(
+    energies: Float[Tensor, "showers layers"], random: torch.Generator
+) -> Float[Tensor, "showers layers"]:
     return torch.randn(energies.shape, generator=random, device=energies.device)

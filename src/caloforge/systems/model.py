@@ -1,7 +1,7 @@
 """A trained model: what it is, what it was made from, and its numbers on disk.
 
-A model on disk is a directory: ``card.json`` says what it is and how it came to be, ``weights.safetensors`` holds the
-numbers. Nothing is unpickled.
+A model on disk is a directory: ``card.json`` says what it is and how it came to be,
+``weights.safetensors`` holds the numbers. Nothing is unpickled.
 """
 
 __all__ = ["Card", "Course", "Model"]
@@ -74,7 +74,10 @@ class Card:
             values["energy_range"] = tuple(values["energy_range"])
             return Card(**values)
         except FileNotFoundError as error:
-            msg = f"{directory}: no model here ({_CARD} is missing); expected a directory made by 'caloforge train'"
+            msg = (
+                f"{directory}: no model here ({_CARD} is missing); expected a directory made by "
+                "'caloforge train'"
+            )
             raise ModelError(msg) from error
         except (ValueError, TypeError, KeyError) as error:
             names = ", ".join(f.name for f in fields(Card))
@@ -83,7 +86,8 @@ class Card:
 
 
 class Model(nn.Module):
-    """What a refiner and a surrogate have in common: a card, a calorimeter, a range of energies, and files.
+    """What a refiner and a surrogate have in common: a card, a calorimeter, a range of energies,
+    and files.
 
     Arguments:
         card: What the model is.
@@ -102,8 +106,10 @@ class Model(nn.Module):
             return
         first = int(outside.nonzero()[0, 0])
         msg = (
-            f"{int(outside.sum())} of {len(energies)} incident energies lie outside the range of model '{self.card.name}', "
-            f"{format_energy(low)} to {format_energy(high)}; the first at index {first} ({format_energy(float(energies[first]))})"
+            f"{int(outside.sum())} of {len(energies)} incident energies lie outside the range of "
+            f"model '{self.card.name}', "
+            f"{format_energy(low)} to {format_energy(high)}; the first at index {first} "
+            f"({format_energy(float(energies[first]))})"
         )
         if strict:
             raise EnergyRangeError(msg)
@@ -112,15 +118,17 @@ class Model(nn.Module):
     def save(self, directory: Path) -> Card:
         """Write card and weights; the card goes last, so that a directory with a card is complete.
 
-        Matrices of weights are stored in half precision, all other numbers, statistics and those of solvers included, in full:
-        what `caloforge.systems.load` gives is the model.
+        Matrices of weights are stored in half precision, all other numbers, statistics and those of
+        solvers included, in full: what `caloforge.systems.load` gives is the model.
 
         Returns:
             The card, with the checksum of the weights.
         """
         weights = {name for name, parameter in self.named_parameters() if parameter.ndim > 1}
         with NewFile(directory / _WEIGHTS, overwrite=True) as partial:
-            save_file({k: _stored(v, halve=k in weights) for k, v in self.state_dict().items()}, partial)
+            save_file(
+                {k: _stored(v, halve=k in weights) for k, v in self.state_dict().items()}, partial
+            )
             partial.chmod(0o644)
             self.card = replace(self.card, sha256=checksum(partial))
         with NewFile(directory / _CARD, overwrite=True) as partial:
@@ -136,11 +144,17 @@ class Model(nn.Module):
         path = directory / _WEIGHTS
         try:
             if checksum(path) != self.card.sha256:
-                msg = f"{path}: its checksum is not the one of the card: the file is damaged or of another model"
+                msg = (
+                    f"{path}: its checksum is not the one of the card: the file is damaged or of "
+                    "another model"
+                )
                 raise ModelError(msg)
             self.load_state_dict(load_file(path))
         except (OSError, SafetensorError, RuntimeError) as error:
-            msg = f"{path}: not the weights of model '{self.card.name}' ({str(error).splitlines()[0]})"
+            msg = (
+                f"{path}: not the weights of model '{self.card.name}' "
+                f"({str(error).splitlines()[0]})"
+            )
             raise ModelError(msg) from error
 
 

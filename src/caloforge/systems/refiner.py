@@ -27,8 +27,12 @@ class Refiner(Model, ABC):
     default_steps: int
 
     @abstractmethod
-    def _transport(self, showers: Showers, *, seed: int, index: Tensor, steps: int, reverse: bool) -> Tensor:
-        """Refined deposits, in MeV, with shape (N, cells); ``index`` numbers the showers in their run."""
+    def _transport(
+        self, showers: Showers, *, seed: int, index: Tensor, steps: int, reverse: bool
+    ) -> Tensor:
+        """Refined deposits, in MeV, with shape (N, cells); ``index`` numbers the showers in their
+        run.
+        """
 
     def refine(
         self,
@@ -69,7 +73,9 @@ class Refiner(Model, ABC):
         ]
         return replace(showers, deposits=torch.cat(parts) if parts else showers.deposits)
 
-    def _refine_some(self, showers: Showers, seed: int, first_index: int, steps: int, *, reverse: bool) -> Tensor:
+    def _refine_some(
+        self, showers: Showers, seed: int, first_index: int, steps: int, *, reverse: bool
+    ) -> Tensor:
         padded = _pad(showers)
         index = torch.arange(first_index, first_index + len(padded), device=showers.energies.device)
         with torch.inference_mode():
@@ -78,12 +84,17 @@ class Refiner(Model, ABC):
 
     def _checked_steps(self, steps: int | None) -> int:
         if steps is not None and steps < 1:
-            msg = f"{steps} steps asked of model '{self.card.name}', expected at least 1 (its own are {self.default_steps})"
+            msg = (
+                f"{steps} steps asked of model '{self.card.name}', expected at least 1 (its own "
+                f"are {self.default_steps})"
+            )
             raise ModelError(msg)
         return self.default_steps if steps is None else steps
 
 
 def _pad(showers: Showers) -> Showers:
-    """Repeat the last shower up to a multiple of 16: matrix kernels give the same bits a row then, whatever the batch."""
+    """Repeat the last shower up to a multiple of 16: matrix kernels give the same bits a row then,
+    whatever the batch.
+    """
     missing = math.ceil(len(showers) / _PADDING) * _PADDING - len(showers)
     return showers if missing == 0 else Showers.cat([showers, *[showers[-1:]] * missing])

@@ -1,15 +1,17 @@
-r"""SQuIRELS: two diffusion Schroedinger bridges from fast to full simulation (Diefenbacher, Mikuni, Nachman, arXiv:2308.12339).
+r"""SQuIRELS: two diffusion Schroedinger bridges from fast to full simulation (Diefenbacher, Mikuni,
+Nachman, arXiv:2308.12339).
 
-SQuIRELS-E carries the response, standardised, given the incident energy; SQuIRELS carries the standardised shares of
-the cells, given incident energy, fast response and refined response. The two are trained apart by iterative
-proportional fitting, one after the other, and run one after the other: the shape's shares are scaled to the energy that
-SQuIRELS-E gave. Either direction samples.
+SQuIRELS-E carries the response, standardised, given the incident energy; SQuIRELS carries the
+standardised shares of the cells, given incident energy, fast response and refined response. The two
+are trained apart by iterative proportional fitting, one after the other, and run one after the
+other: the shape's shares are scaled to the energy that SQuIRELS-E gave. Either direction samples.
 
-In each bridge ``refine`` carries fast to full (the published code's net ``b``) and ``coarsen`` carries full to fast
-(``f``); the first half-bridge teaches ``refine`` by Ornstein-Uhlenbeck chains from full showers. Where the published
-code departs from the paper or from itself, this keeps to the method: the same step numbers in training and in sampling,
-resolved by the sinusoids; averaged networks teach; the same standardised conditions in training and in sampling;
-statistics of training showers alone; chains drawn anew at each step of the optimiser instead of cached.
+In each bridge ``refine`` carries fast to full (the published code's net ``b``) and ``coarsen``
+carries full to fast (``f``); the first half-bridge teaches ``refine`` by Ornstein-Uhlenbeck chains
+from full showers. Where the published code departs from the paper or from itself, this keeps to the
+method: the same step numbers in training and in sampling, resolved by the sinusoids; averaged
+networks teach; the same standardised conditions in training and in sampling; statistics of training
+showers alone; chains drawn anew at each step of the optimiser instead of cached.
 """
 
 __all__ = ["BridgeSchedule", "Squirels", "SquirelsRecipe", "course"]
@@ -95,9 +97,13 @@ class _Pair(nn.Module):
 
 def _image(calorimeter: Calorimeter) -> tuple[int, int]:
     if not isinstance(calorimeter, RegularGrid) or calorimeter.n_layers != 1:
-        msg = f"calorimeter '{calorimeter.name}': SQuIRELS needs a regular grid of one layer in depth"
+        msg = (
+            f"calorimeter '{calorimeter.name}': SQuIRELS needs a regular grid of one layer in depth"
+        )
         raise GeometryError(msg)
-    rows, columns = (n for n, axis in zip(calorimeter.image_shape, calorimeter.order, strict=True) if axis != "z")
+    rows, columns = (
+        n for n, axis in zip(calorimeter.image_shape, calorimeter.order, strict=True) if axis != "z"
+    )
     return rows, columns
 
 
@@ -106,9 +112,14 @@ class Squirels(Refiner):
 
     def __init__(self, card: Card) -> None:
         super().__init__(card)
-        self.process = SchroedingerBridge(float(card.recipe["gamma"]), int(card.recipe["bridge_steps"]))
+        self.process = SchroedingerBridge(
+            float(card.recipe["gamma"]), int(card.recipe["bridge_steps"])
+        )
         self.default_steps = self.process.steps
-        self.energy, self.shape = _Pair(SquirelsEnergyNetwork()), _Pair(SquirelsShapeNetwork(_image(self.calorimeter)))
+        self.energy, self.shape = (
+            _Pair(SquirelsEnergyNetwork()),
+            _Pair(SquirelsShapeNetwork(_image(self.calorimeter))),
+        )
         self.fast_sum, self.full_sum = StandardisedSum(), StandardisedSum()
         n_cells = self.calorimeter.n_cells
         self.fast_shape, self.full_shape = StandardisedShape(n_cells), StandardisedShape(n_cells)
@@ -122,12 +133,20 @@ class Squirels(Refiner):
             raise ModelError(msg)
         return self.default_steps
 
-    def _transport(self, showers: Showers, *, seed: int, index: Tensor, steps: int, reverse: bool) -> Tensor:
+    def _transport(
+        self, showers: Showers, *, seed: int, index: Tensor, steps: int, reverse: bool
+    ) -> Tensor:
         del steps
-        energy_key, shape_key = (streams.keys(seed, index, stream) for stream in (_ENERGY_NOISE, _SHAPE_NOISE))
+        energy_key, shape_key = (
+            streams.keys(seed, index, stream) for stream in (_ENERGY_NOISE, _SHAPE_NOISE)
+        )
         sums, shapes = (self.fast_sum, self.full_sum), (self.fast_shape, self.full_shape)
-        (source_sum, target_sum), (source_shape, target_shape) = (sums[::-1], shapes[::-1]) if reverse else (sums, shapes)
-        energy_net, shape_net = (p.coarsen if reverse else p.refine for p in (self.energy, self.shape))
+        (source_sum, target_sum), (source_shape, target_shape) = (
+            (sums[::-1], shapes[::-1]) if reverse else (sums, shapes)
+        )
+        energy_net, shape_net = (
+            p.coarsen if reverse else p.refine for p in (self.energy, self.shape)
+        )
         incident = _incident(showers)
         start = source_sum(showers)
         end = self.process.transport(energy_net, start[:, None], incident, energy_key)[:, 0]
@@ -141,15 +160,21 @@ def _incident(showers: Showers) -> Float[Tensor, "showers 1"]:
 
 
 def _shape_condition(
-    incident: Float[Tensor, "showers 1"], fast: Float[Tensor, " showers"], full: Float[Tensor, " showers"]
+    incident: Float[Tensor, "showers 1"],
+    fast: Float[Tensor, " showers"],
+    full: Float[Tensor, " showers"],
 ) -> Float[Tensor, "showers 3"]:
-    """Incident energy, standardised fast response, standardised full response: one order in both directions."""
+    """Incident energy, standardised fast response, standardised full response: one order in both
+    directions.
+    """
     return torch.cat([incident, fast[:, None], full[:, None]], dim=1)
 
 
 @dataclass(frozen=True)
 class _Stage:
-    """One bridge in training: its networks and, for each side, the points and conditions to start chains from."""
+    """One bridge in training: its networks and, for each side, the points and conditions to start
+    chains from.
+    """
 
     name: str
     pair: _Pair
@@ -158,24 +183,39 @@ class _Stage:
     full: tuple[Tensor, Tensor]
 
 
-def _stages(model: Squirels, recipe: SquirelsRecipe, data: TrainingShowers) -> tuple[_Stage, _Stage]:
-    """The two bridges. Partners, for the conditions of the shape, are showers of the same rank in energy (systems table S6)."""
+def _stages(
+    model: Squirels, recipe: SquirelsRecipe, data: TrainingShowers
+) -> tuple[_Stage, _Stage]:
+    """The two bridges. Partners, for the conditions of the shape, are showers of the same rank in
+    energy (systems table S6).
+    """
     fast, full = data.fast, data.full
     count = min(len(fast), len(full))
     fast, full = fast[:count], full[:count]
     fast_sum, full_sum = model.fast_sum(fast), model.full_sum(full)
     energy = _Stage(
-        "energy", model.energy, recipe.energy, (fast_sum[:, None], _incident(fast)), (full_sum[:, None], _incident(full))
+        "energy",
+        model.energy,
+        recipe.energy,
+        (fast_sum[:, None], _incident(fast)),
+        (full_sum[:, None], _incident(full)),
     )
     conditions = (_shape_condition(_incident(side), fast_sum, full_sum) for side in (fast, full))
     fast_side, full_side = (
-        (r(s), c) for r, s, c in zip((model.fast_shape, model.full_shape), (fast, full), conditions, strict=True)
+        (r(s), c)
+        for r, s, c in zip(
+            (model.fast_shape, model.full_shape), (fast, full), conditions, strict=True
+        )
     )
     return energy, _Stage("shape", model.shape, recipe.shape, fast_side, full_side)
 
 
-def _half_bridges(stage: _Stage, process: SchroedingerBridge, recipe: SquirelsRecipe, first: int) -> list[training.Phase]:
-    """The phases of a stage: the reference teaches ``refine``; then ``refine`` teaches ``coarsen`` and the reverse, in turn."""
+def _half_bridges(
+    stage: _Stage, process: SchroedingerBridge, recipe: SquirelsRecipe, first: int
+) -> list[training.Phase]:
+    """The phases of a stage: the reference teaches ``refine``; then ``refine`` teaches ``coarsen``
+    and the reverse, in turn.
+    """
     refine, coarsen, schedule = stage.pair.refine, stage.pair.coarsen, stage.schedule
     turns = [(coarsen, refine, stage.fast), (refine, coarsen, stage.full)] * schedule.iterations
     lessons: list[tuple[nn.Module, Displacement, tuple[Tensor, Tensor]]]
@@ -188,7 +228,15 @@ def _half_bridges(stage: _Stage, process: SchroedingerBridge, recipe: SquirelsRe
             training.Phase(
                 name=f"{stage.name} {number}: {'refine' if pupil is refine else 'coarsen'}",
                 network=pupil,
-                loss=_HalfBridge(process, pupil, teacher, points, condition, chains, (recipe.seed, first + number)),
+                loss=_HalfBridge(
+                    process,
+                    pupil,
+                    teacher,
+                    points,
+                    condition,
+                    chains,
+                    (recipe.seed, first + number),
+                ),
                 steps=max(1, round(epochs * len(points) / chains)),
                 learning_rate=schedule.learning_rate,
                 average=recipe.average,

@@ -1,10 +1,11 @@
 r"""SQuIRELS-fast: a simulation-free bridge between fast and full simulation, in a few steps.
 
-The parts: `Gaussianised` numbers on each side with statistics of its own, a `FlowBridge` along the trigonometric path,
-and a `DihedralNetwork` conditioned on the incident energy. Partners in training are showers whose incident energies are
-neighbours: the two simulations know nothing else of each other. What the network carries is then only the difference
-between two laws that are both nearly standard normal, so that three Heun steps are enough, and the refined shower stays
-close to the fast one that it came from.
+The parts: `Gaussianised` numbers on each side with statistics of its own, a `FlowBridge` along the
+trigonometric path, and a `DihedralNetwork` conditioned on the incident energy. Partners in training
+are showers whose incident energies are neighbours: the two simulations know nothing else of each
+other. What the network carries is then only the difference between two laws that are both nearly
+standard normal, so that three Heun steps are enough, and the refined shower stays close to the fast
+one that it came from.
 """
 
 __all__ = ["SquirelsFast", "SquirelsFastRecipe", "course"]
@@ -78,11 +79,14 @@ def _network(calorimeter: Calorimeter, recipe: Mapping[str, Any]) -> DihedralNet
     symmetries = calorimeter.symmetries
     if len(symmetries) != 8:
         msg = (
-            f"calorimeter '{calorimeter.name}' has {len(symmetries)} symmetries, expected the 8 of a square grid of square cells"
+            f"calorimeter '{calorimeter.name}' has {len(symmetries)} symmetries, expected the 8 "
+            "of a square grid of square cells"
         )
         raise GeometryError(msg)
     plane = calorimeter.centres[:, :2]
-    rotations = torch.stack([torch.linalg.lstsq(plane, plane[image]).solution.t() for image in symmetries]).round()
+    rotations = torch.stack(
+        [torch.linalg.lstsq(plane, plane[image]).solution.t() for image in symmetries]
+    ).round()
     sizes = {name: recipe[name] for name in ("channels", "blocks", "condition")}
     return DihedralNetwork(symmetries, rotations, scalars=2, **sizes)
 
@@ -98,11 +102,15 @@ class SquirelsFast(Refiner):
         self.fast, self.full = Gaussianised(self.calorimeter), Gaussianised(self.calorimeter)
         self.network = _network(self.calorimeter, card.recipe)
 
-    def _transport(self, showers: Showers, *, seed: int, index: Tensor, steps: int, reverse: bool) -> Tensor:
+    def _transport(
+        self, showers: Showers, *, seed: int, index: Tensor, steps: int, reverse: bool
+    ) -> Tensor:
         source, target = (self.full, self.fast) if reverse else (self.fast, self.full)
         start = source(showers, streams.keys(seed, index, _EMPTY_CELLS))
         condition = self.full.scaled_energy(showers.energies)
-        end = self.process.transport(self.network, start, condition, Steps(self.solver, steps, reverse=reverse))
+        end = self.process.transport(
+            self.network, start, condition, Steps(self.solver, steps, reverse=reverse)
+        )
         return target.inverse(end, showers.energies)
 
 
@@ -116,7 +124,9 @@ class _Lessons:
         fast: Fast-simulation showers in the order of theirs.
     """
 
-    def __init__(self, model: SquirelsFast, recipe: SquirelsFastRecipe, full: Showers, fast: Showers) -> None:
+    def __init__(
+        self, model: SquirelsFast, recipe: SquirelsFastRecipe, full: Showers, fast: Showers
+    ) -> None:
         self.model, self.recipe, self.full, self.fast = model, recipe, full, fast
         self.condition = model.full.scaled_energy(full.energies)
         self._block = -1
@@ -127,7 +137,11 @@ class _Lessons:
             self._block = block
             sides = ((self.model.fast, self.fast), (self.model.full, self.full))
             keys = (
-                streams.keys(self.recipe.seed, torch.arange(len(s), device=s.energies.device) + (block << 32), side)
+                streams.keys(
+                    self.recipe.seed,
+                    torch.arange(len(s), device=s.energies.device) + (block << 32),
+                    side,
+                )
                 for side, (_, s) in enumerate(sides)
             )
             self._cached = tuple(r(s, k) for (r, s), k in zip(sides, keys, strict=True))
@@ -136,14 +150,17 @@ class _Lessons:
     def _partners(self, chosen: Tensor, random: torch.Generator) -> Tensor:
         reach = self.recipe.neighbours
         rank = chosen * len(self.fast) // len(self.full)
-        return (rank + torch.randint(-reach, reach + 1, rank.shape, generator=random, device=rank.device)).clamp(
-            0, len(self.fast) - 1
-        )
+        return (
+            rank
+            + torch.randint(-reach, reach + 1, rank.shape, generator=random, device=rank.device)
+        ).clamp(0, len(self.fast) - 1)
 
     def __call__(self, step: int) -> Float[Tensor, ""]:
         fast, full = self._ends(step)
         random = training.generator(self.recipe.seed, 0, step, full.device)
-        chosen = torch.randint(len(full), (self.recipe.batch_size,), generator=random, device=full.device)
+        chosen = torch.randint(
+            len(full), (self.recipe.batch_size,), generator=random, device=full.device
+        )
         ends = (fast[self._partners(chosen, random)], full[chosen])
         time = torch.rand(len(chosen), generator=random, device=full.device)
         return self.model.process.loss(self.model.network, ends, self.condition[chosen], time)
@@ -165,7 +182,9 @@ def course(
     taught, held = data.split(recipe.validation, recipe.seed)
     model.fast.fit(taught.fast)
     model.full.fit(taught.full)
-    lessons, exam = (_Lessons(model, recipe, d.full, d.fast) for d in (taught.by_energy(), held.by_energy()))
+    lessons, exam = (
+        _Lessons(model, recipe, d.full, d.fast) for d in (taught.by_energy(), held.by_energy())
+    )
     phase = training.Phase(
         name="bridge",
         network=model.network,

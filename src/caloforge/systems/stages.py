@@ -1,11 +1,14 @@
 r"""A surrogate factorises the law of a shower into two stages (CaloDREAM, arXiv:2405.09629, eq. 4).
 
-With :math:`E` the incident energy, :math:`E_l` the energy in layer :math:`l` and :math:`x` the deposits,
+With :math:`E` the incident energy, :math:`E_l` the energy in layer :math:`l` and :math:`x` the
+deposits,
 
-.. math:: E_1, \dots, E_L \sim p_\phi(E_1, \dots, E_L \mid E), \qquad x \sim p_\theta(x \mid E_1, \dots, E_L, E).
+.. math:: E_1, \dots, E_L \sim p_\phi(E_1, \dots, E_L \mid E), \qquad
+          x \sim p_\theta(x \mid E_1, \dots, E_L, E).
 
-An `EnergyStage` samples the first law, a `ShapeStage` the second; any of one kind goes with any of the other. A stage owns its
-representation, which `fit` takes from training showers, and its networks, which the phases that it names train.
+An `EnergyStage` samples the first law, a `ShapeStage` the second; any of one kind goes with any of
+the other. A stage owns its representation, which `fit` takes from training showers, and its
+networks, which the phases that it names train.
 """
 
 __all__ = ["EnergyStage", "Lessons", "Schedule", "ShapeStage", "Stage"]
@@ -47,12 +50,19 @@ class Schedule:
     average: Annotated[float, Field(ge=0, lt=1)] = 0.999
     clip: PositiveFloat = 1.0
 
-    def phase(self, name: str, network: nn.Module, loss: "Loss", lessons: "Lessons", exam: "Lessons") -> training.Phase:
-        """A phase of so many epochs of the lessons; its validation is the loss on a few fixed batches of the exam."""
+    def phase(
+        self, name: str, network: nn.Module, loss: "Loss", lessons: "Lessons", exam: "Lessons"
+    ) -> training.Phase:
+        """A phase of so many epochs of the lessons; its validation is the loss on a few fixed
+        batches of the exam.
+        """
 
         @torch.no_grad()
         def examine() -> float:
-            return sum(loss(*exam.draw(step, self.batch_size)).item() for step in range(_EXAM_BATCHES)) / _EXAM_BATCHES
+            return (
+                sum(loss(*exam.draw(step, self.batch_size)).item() for step in range(_EXAM_BATCHES))
+                / _EXAM_BATCHES
+            )
 
         return training.Phase(
             name=name,
@@ -74,7 +84,8 @@ Loss = Callable[[Showers, torch.Generator], Float[Tensor, ""]]
 
 @dataclass(frozen=True)
 class Lessons:
-    """Batches of showers, each turned at random by a symmetry of the calorimeter: a function of the step alone.
+    """Batches of showers, each turned at random by a symmetry of the calorimeter: a function of the
+    step alone.
 
     Arguments:
         showers: The showers to draw from, with replacement.
@@ -119,7 +130,9 @@ class Stage(nn.Module, ABC):
         """Take the state of the representation from training showers."""
 
     @abstractmethod
-    def phases(self, taught: Showers, held: Showers, seed: int, first: int) -> Sequence[training.Phase]:
+    def phases(
+        self, taught: Showers, held: Showers, seed: int, first: int
+    ) -> Sequence[training.Phase]:
         """The phases that train the networks of this stage, in order.
 
         Arguments:
@@ -138,7 +151,9 @@ class EnergyStage(Stage):
     """The energies of the layers, given the incident energy."""
 
     @abstractmethod
-    def sample(self, incident: Float[Tensor, " showers"], key: Int64[Tensor, " showers"]) -> Float[Tensor, "showers layers"]:
+    def sample(
+        self, incident: Float[Tensor, " showers"], key: Int64[Tensor, " showers"]
+    ) -> Float[Tensor, "showers layers"]:
         """The energy in each layer, in MeV, in double precision.
 
         Arguments:

@@ -1,4 +1,6 @@
-"""A surrogate is a learned simulator: it makes showers from particles, in two stages (see `caloforge.systems.stages`)."""
+"""A surrogate is a learned simulator: it makes showers from particles, in two stages (see
+`caloforge.systems.stages`).
+"""
 
 __all__ = ["Surrogate", "SurrogateRecipe", "course", "recipe_of"]
 
@@ -28,9 +30,16 @@ _FITTED = 100_000_000
 _PADDING = 16
 _AT_A_TIME = 256
 
-EnergyRecipe = Annotated[calodream.TransfusionRecipe | masked.EnergiesRecipe | masked.RatiosRecipe, Field(discriminator="stage")]
+EnergyRecipe = Annotated[
+    calodream.TransfusionRecipe | masked.EnergiesRecipe | masked.RatiosRecipe,
+    Field(discriminator="stage"),
+]
 ShapeRecipe = Annotated[
-    calodream.VisionRecipe | calodream.LatentRecipe | hurdle.HurdleRecipe | causal.ConvolutionalRecipe | causal.MaskedShapeRecipe,
+    calodream.VisionRecipe
+    | calodream.LatentRecipe
+    | hurdle.HurdleRecipe
+    | causal.ConvolutionalRecipe
+    | causal.MaskedShapeRecipe,
     Field(discriminator="stage"),
 ]
 
@@ -68,8 +77,11 @@ class Surrogate(Model):
         self.energy = recipe.energy.build(self.calorimeter)
         self.shape = recipe.shape.build(self.calorimeter)
 
-    def simulate(self, particles: Particles, *, seed: int = 0, first_index: int = 0, strict: bool = False) -> Showers:
-        """Make a shower of each particle; it depends on the particle, the seed and its index alone, whatever the batch.
+    def simulate(
+        self, particles: Particles, *, seed: int = 0, first_index: int = 0, strict: bool = False
+    ) -> Showers:
+        """Make a shower of each particle; it depends on the particle, the seed and its index alone,
+        whatever the batch.
 
         Arguments:
             particles: The particles, on the device of the model.
@@ -79,7 +91,8 @@ class Surrogate(Model):
 
         Raises:
             EnergyRangeError: An energy is outside the range, and ``strict``.
-            ShowerValueError: The particles enter at an angle, or are of another species than those of the training.
+            ShowerValueError: The particles enter at an angle, or are of another species than those
+                of the training.
         """
         self._require(particles)
         self._check_energies(particles.energies, strict=strict)
@@ -92,19 +105,29 @@ class Surrogate(Model):
 
     def _require(self, particles: Particles) -> None:
         if particles.pdg != self.card.pdg:
-            msg = f"particles have PDG number {particles.pdg}, model '{self.card.name}' was trained on {self.card.pdg}"
+            msg = (
+                f"particles have PDG number {particles.pdg}, model '{self.card.name}' was trained "
+                f"on {self.card.pdg}"
+            )
             raise ShowerValueError(msg)
         if particles.theta is not None and bool((particles.theta != 0).any()):
-            msg = f"particles enter at an angle, model '{self.card.name}' knows showers along the axis alone: leave theta out"
+            msg = (
+                f"particles enter at an angle, model '{self.card.name}' knows showers along the "
+                "axis alone: leave theta out"
+            )
             raise ShowerValueError(msg)
 
     @torch.inference_mode()
     def _simulate_some(self, energies: Tensor, seed: int, first_index: int) -> Tensor:
-        """A few showers, padded: matrix kernels give the same bits a row for any multiple of 16 rows."""
+        """A few showers, padded: matrix kernels give the same bits a row for any multiple of 16
+        rows.
+        """
         padded = math.ceil(len(energies) / _PADDING) * _PADDING
         incident = torch.cat([energies, energies[-1:].expand(padded - len(energies))]).double()
         index = torch.arange(first_index, first_index + padded, device=energies.device)
-        energy_key, shape_key = (streams.keys(seed, index, stream) for stream in (_ENERGY_NOISE, _SHAPE_NOISE))
+        energy_key, shape_key = (
+            streams.keys(seed, index, stream) for stream in (_ENERGY_NOISE, _SHAPE_NOISE)
+        )
         layers = self.energy.sample(incident, energy_key)
         return self.shape.sample(incident, layers, shape_key)[: len(energies)].clone()
 
@@ -119,7 +142,10 @@ def recipe_of(card: Card) -> SurrogateRecipe:
         return TypeAdapter(SurrogateRecipe).validate_python(dict(card.recipe))
     except ValidationError as error:
         where = ".".join(str(part) for part in error.errors()[0]["loc"])
-        msg = f"the recipe of the card is not one of this version: {where}: {error.errors()[0]['msg'].lower()}"
+        msg = (
+            f"the recipe of the card is not one of this version: {where}: "
+            f"{error.errors()[0]['msg'].lower()}"
+        )
         raise ModelError(msg) from error
 
 
@@ -138,4 +164,6 @@ def course(
         stage.fit(some)
         phases += stage.phases(taught.full, held.full, recipe.seed, len(phases))
     networks = {"energy": model.energy, "shape": model.shape}
-    return Course(model, phases, networks, checkpoint_every=200, last=partial(model.shape.finish, taught.full))
+    return Course(
+        model, phases, networks, checkpoint_every=200, last=partial(model.shape.finish, taught.full)
+    )

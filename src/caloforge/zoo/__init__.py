@@ -1,6 +1,7 @@
 """Models and real showers that come with the package.
 
-Each model is a directory as `caloforge.systems.train` leaves it; the card says where it comes from and what was measured.
+Each model is a directory as `caloforge.systems.train` leaves it; the card says where it comes from
+and what was measured.
 """
 
 __all__ = ["bundled_showers", "card", "load", "load_surrogate", "names", "shower_names"]
@@ -29,7 +30,10 @@ def _directory(model: str) -> Path:
         return _ZOO / "models" / model
     if Path(model).is_dir():
         return Path(model)
-    msg = f"no model '{model}': expected {', '.join(names())}, or a directory made by 'caloforge train'"
+    msg = (
+        f"no model '{model}': expected {', '.join(names())}, or a directory made by 'caloforge "
+        "train'"
+    )
     raise ModelError(msg)
 
 
@@ -56,7 +60,10 @@ def load(model: str) -> Refiner:
     """
     loaded = load_directory(_directory(model))
     if not isinstance(loaded, Refiner):
-        msg = f"model '{model}' makes showers from particles, not from showers: use 'caloforge generate' or zoo.load_surrogate"
+        msg = (
+            f"model '{model}' makes showers from particles, not from showers: use 'caloforge "
+            "generate' or zoo.load_surrogate"
+        )
         raise ModelError(msg)
     return loaded
 
@@ -72,7 +79,10 @@ def load_surrogate(model: str) -> Surrogate:
     """
     loaded = load_directory(_directory(model))
     if not isinstance(loaded, Surrogate):
-        msg = f"model '{model}' makes showers from showers, not from particles: use 'caloforge refine' or zoo.load"
+        msg = (
+            f"model '{model}' makes showers from showers, not from particles: use 'caloforge "
+            "refine' or zoo.load"
+        )
         raise ModelError(msg)
     return loaded
 

@@ -6,7 +6,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from caloforge.calorimeter import Calorimeter, CylinderGrid, RegularGrid, calochallenge_1_photons, calochallenge_2
+from caloforge.calorimeter import (
+    Calorimeter,
+    CylinderGrid,
+    RegularGrid,
+    calochallenge_1_photons,
+    calochallenge_2,
+)
 from caloforge.errors import GeometryError
 from caloforge.metrics.classifiers import (
     JUDGES,
@@ -27,9 +33,16 @@ from caloforge.showers import Particles, Showers
 from tests.catalogue import CALORIMETERS, name_of
 
 CUT = 0.3
-ALL: list[Inputs] = [kind(CUT) for kind in (HighLevel, LayerWise, ShowerLevel, Voxels, NormalisedVoxels, VoxelImage, EveryCell)]
+ALL: list[Inputs] = [
+    kind(CUT)
+    for kind in (HighLevel, LayerWise, ShowerLevel, Voxels, NormalisedVoxels, VoxelImage, EveryCell)
+]
 SMALL = [c for c in CALORIMETERS if c.n_cells < 5000]
-ALIKE = [c for c in SMALL if isinstance(c, CylinderGrid) and len({(la.n_alpha, la.n_r) for la in c.cylinder_layers}) == 1]
+ALIKE = [
+    c
+    for c in SMALL
+    if isinstance(c, CylinderGrid) and len({(la.n_alpha, la.n_r) for la in c.cylinder_layers}) == 1
+]
 IMAGES = [*(c for c in SMALL if isinstance(c, RegularGrid)), *ALIKE]
 
 
@@ -53,7 +66,9 @@ def test_a_showers_inputs_are_finite_and_its_own(inputs: Inputs, calorimeter: Ca
 
 
 @pytest.mark.parametrize(
-    "inputs", [i for i in ALL if not isinstance(i, NormalisedVoxels | EveryCell)], ids=lambda i: type(i).__name__
+    "inputs",
+    [i for i in ALL if not isinstance(i, NormalisedVoxels | EveryCell)],
+    ids=lambda i: type(i).__name__,
 )
 def test_deposits_below_the_threshold_are_not_seen(inputs: Inputs) -> None:
     given = showers(calochallenge_2())
@@ -69,7 +84,10 @@ def test_voxels_are_shares_of_the_incident_energy_or_of_the_layer(calorimeter: C
     plain, normalised = (kind()(given).tolist() for kind in (Voxels, NormalisedVoxels))
     for i, deposits in enumerate(given.deposits.double().tolist()):
         energy = given.energies[i].item()
-        sums = [sum(e for e, k in zip(deposits, layers, strict=True) if k == layer) for layer in range(calorimeter.n_layers)]
+        sums = [
+            sum(e for e, k in zip(deposits, layers, strict=True) if k == layer)
+            for layer in range(calorimeter.n_layers)
+        ]
         expected = [math.log10(energy), *(e / energy for e in deposits)]
         assert plain[i] == pytest.approx(expected, rel=1e-5)
         shares = [e / sums[k] if sums[k] else 0.0 for e, k in zip(deposits, layers, strict=True)]
@@ -79,11 +97,17 @@ def test_voxels_are_shares_of_the_incident_energy_or_of_the_layer(calorimeter: C
 
 @pytest.mark.parametrize("calorimeter", IMAGES, ids=name_of)
 def test_an_image_has_its_cells_in_order(calorimeter: Calorimeter) -> None:
-    """The inputs are made of each cell's place, which then must rise along each axis of the image."""
+    """The inputs are made of each cell's place, which then must rise along each axis of
+    the image.
+    """
     shape = image_of(calorimeter)
     assert math.prod(shape) == calorimeter.n_cells
     z = calorimeter.layers.float()
-    slow, fast = calorimeter.r_alpha.flip(-1).T if isinstance(calorimeter, CylinderGrid) else calorimeter.centres.T[[1, 0]]
+    slow, fast = (
+        calorimeter.r_alpha.flip(-1).T
+        if isinstance(calorimeter, CylinderGrid)
+        else calorimeter.centres.T[[1, 0]]
+    )
     for axis, values in enumerate((z, slow.float(), fast.float())):
         values = values - values.min()
         given = Showers(values[None], Particles(torch.ones(1)), calorimeter)
@@ -93,7 +117,9 @@ def test_an_image_has_its_cells_in_order(calorimeter: Calorimeter) -> None:
             assert (image.diff(dim=other).abs() <= 1e-6 * values.max()).all()
 
 
-@pytest.mark.parametrize("inputs", [NormalisedVoxels(CUT), EveryCell(CUT)], ids=lambda i: type(i).__name__)
+@pytest.mark.parametrize(
+    "inputs", [NormalisedVoxels(CUT), EveryCell(CUT)], ids=lambda i: type(i).__name__
+)
 def test_some_inputs_see_all_deposits(inputs: Inputs) -> None:
     given = showers(calochallenge_2())
     assert torch.equal(inputs(given), inputs.above(0.0)(given))
@@ -127,7 +153,9 @@ def test_a_deposit_image_has_the_units_of_its_paper() -> None:
 def test_a_deposit_image_is_of_rings_or_of_boxes() -> None:
     boxes = RegularGrid("boxes", (2, 3, 4), (1.0, 1.0, 1.0))
     assert DepositImage(ring=False).image(boxes) == (4, 3, 2)
-    with pytest.raises(GeometryError, match="'boxes' is of kind regular-grid, this judge expects rings"):
+    with pytest.raises(
+        GeometryError, match="'boxes' is of kind regular-grid, this judge expects rings"
+    ):
         DepositImage(ring=True).image(boxes)
     with pytest.raises(GeometryError, match="expects boxes"):
         DepositImage(ring=False).image(calochallenge_2())
@@ -135,6 +163,8 @@ def test_a_deposit_image_is_of_rings_or_of_boxes() -> None:
 
 def test_a_threshold_reaches_all_judges_of_a_preset() -> None:
     for preset in JUDGES:
-        assert {one.inputs.threshold for one in judges_for(preset, calochallenge_2(), threshold=0.7)} == {0.7}
+        assert {
+            one.inputs.threshold for one in judges_for(preset, calochallenge_2(), threshold=0.7)
+        } == {0.7}
     thresholds = [one.inputs.threshold for one in judges_for("calochallenge", calochallenge_2())]
     assert thresholds == pytest.approx([0.01515, 0.01515, 0.0, 0.01515], rel=1e-3)

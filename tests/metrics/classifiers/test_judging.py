@@ -35,12 +35,17 @@ from tests.catalogue import CALORIMETERS, CYLINDERS, GRIDS, name_of
 
 
 def quick(judge: Judge, epochs: int = 15, **changes: object) -> Judge:
-    return replace(judge, architecture=Dense((32,)), training=replace(judge.training, epochs=epochs, **changes))
+    return replace(
+        judge, architecture=Dense((32,)), training=replace(judge.training, epochs=epochs, **changes)
+    )
 
 
 OURS = quick(DEFAULT_JUDGES[0])
 ALONE = quick(DEFAULT_JUDGES[0], 3)
-SMALL = {type(a): a for a in (ResNet3d((2, 2, 2, 2), (1, 1, 1, 1)), Convolutional(2), RingConvolutional(2))}
+SMALL = {
+    type(a): a
+    for a in (ResNet3d((2, 2, 2, 2), (1, 1, 1, 1)), Convolutional(2), RingConvolutional(2))
+}
 
 
 def gaussians(n: int, shift: float = 0.0, seed: int = 0) -> torch.Tensor:
@@ -53,7 +58,12 @@ def gaussians(n: int, shift: float = 0.0, seed: int = 0) -> torch.Tensor:
 def showers(n: int, seed: int = 0, weights: torch.Tensor | None = None) -> Showers:
     generator = torch.Generator().manual_seed(seed)
     deposits = 50 * torch.rand(n, 100, generator=generator).square()
-    return Showers(deposits, Particles(1e3 * (1 + torch.rand(n, generator=generator))), pbwo4_crystals(), weights)
+    return Showers(
+        deposits,
+        Particles(1e3 * (1 + torch.rand(n, generator=generator))),
+        pbwo4_crystals(),
+        weights,
+    )
 
 
 def test_one_law_is_at_chance() -> None:
@@ -165,7 +175,12 @@ def test_a_runaway_value_does_no_harm() -> None:
 
 
 def plain(found: Judgement) -> tuple[object, ...]:
-    arrays = (found.full.log_weights, found.candidate.log_weights, found.roc.true_positive, found.after.predicted)
+    arrays = (
+        found.full.log_weights,
+        found.candidate.log_weights,
+        found.roc.true_positive,
+        found.after.predicted,
+    )
     return found.areas, found.divergences, found.auc, found.jsd, *(x.tolist() for x in arrays)
 
 
@@ -247,7 +262,9 @@ def test_the_floor_may_be_that_of_two_halves() -> None:
     assert abs(found.auc.floor - 0.5) < 4 * found.auc.floor_error
 
 
-@pytest.mark.parametrize("calorimeter", [c for c in CALORIMETERS if c.n_cells < 30_000], ids=name_of)
+@pytest.mark.parametrize(
+    "calorimeter", [c for c in CALORIMETERS if c.n_cells < 30_000], ids=name_of
+)
 @pytest.mark.parametrize("preset", JUDGES)
 def test_every_judge_of_a_preset_judges_a_few_showers(preset: str, calorimeter: object) -> None:
     generator = torch.Generator().manual_seed(0)
@@ -255,18 +272,28 @@ def test_every_judge_of_a_preset_judges_a_few_showers(preset: str, calorimeter: 
     samples[1][0] = 0
     particles = Particles(1e3 * (1 + torch.rand(50, generator=generator)))
     for one in judges_for(preset, calorimeter, threshold=0.01):
-        small = quick(one, 1) if isinstance(one.architecture, Dense) else replace(one, architecture=SMALL[type(one.architecture)])
+        small = (
+            quick(one, 1)
+            if isinstance(one.architecture, Dense)
+            else replace(one, architecture=SMALL[type(one.architecture)])
+        )
         small = replace(small, training=replace(small.training, epochs=1))
-        found = judge(*(Showers(deposits, particles, calorimeter) for deposits in samples), small, trainings=1)
+        found = judge(
+            *(Showers(deposits, particles, calorimeter) for deposits in samples), small, trainings=1
+        )
         assert 0 <= found.auc.value <= 1
-        assert np.isfinite([found.jsd.value, found.auc.error, found.jsd.floor_error, found.cross_entropies.value]).all()
+        assert np.isfinite(
+            [found.jsd.value, found.auc.error, found.jsd.floor_error, found.cross_entropies.value]
+        ).all()
 
 
 def test_images_need_layers_cut_alike() -> None:
     uneven = next(c for c in CYLINDERS if c.name == "uneven")
     names = [one.name for one in judges_for("calochallenge", uneven)]
     assert names == ["high-level", "low-level", "low-level-normalised"]
-    both = [Showers(torch.rand(60, uneven.n_cells), Particles(torch.ones(60)), uneven) for _ in range(2)]
+    both = [
+        Showers(torch.rand(60, uneven.n_cells), Particles(torch.ones(60)), uneven) for _ in range(2)
+    ]
     with pytest.raises(GeometryError, match="'uneven' is no image"):
         judge(*both, JUDGES["calochallenge"][3])
     assert [one.name for one in judges_for("l2lflows", uneven)] == ["high-level"]
@@ -298,7 +325,10 @@ def test_progress_is_told() -> None:
 
 def test_showers_of_two_calorimeters_are_refused() -> None:
     tower = GRIDS[-1]
-    a, b = (Showers(torch.rand(60, g.n_cells), Particles(torch.ones(60)), g) for g in (pbwo4_crystals(), tower))
+    a, b = (
+        Showers(torch.rand(60, g.n_cells), Particles(torch.ones(60)), g)
+        for g in (pbwo4_crystals(), tower)
+    )
     with pytest.raises(GeometryMismatchError, match="the candidate is of calorimeter 'tower'"):
         judge(a, b, ALONE)
 
@@ -315,7 +345,12 @@ def test_too_little_is_refused() -> None:
 
 @pytest.mark.parametrize(
     "wish",
-    [{"keep": Keep.LEAST_LOSS}, {"calibration": Calibration.ISOTONIC}, {"patience": 3}, {"plateau": Plateau(0.5, 3)}],
+    [
+        {"keep": Keep.LEAST_LOSS},
+        {"calibration": Calibration.ISOTONIC},
+        {"patience": 3},
+        {"plateau": Plateau(0.5, 3)},
+    ],
     ids=str,
 )
 def test_what_needs_a_selecting_part_is_refused_without(wish: dict[str, object]) -> None:
@@ -325,7 +360,9 @@ def test_what_needs_a_selecting_part_is_refused_without(wish: dict[str, object])
 
 
 @pytest.mark.parametrize("n", [50, 53, 1000])
-@pytest.mark.parametrize("split", [Shares(0.6, 0.2), Shares(0.7, 0.1), Shares(0.8, 0.0), Turns(5)], ids=str)
+@pytest.mark.parametrize(
+    "split", [Shares(0.6, 0.2), Shares(0.7, 0.1), Shares(0.8, 0.0), Turns(5)], ids=str
+)
 def test_a_split_uses_each_shower_once(split: Shares | Turns, n: int) -> None:
     parts = split.rows(n, 3, 1)
     assert sorted(np.concatenate(parts)) == list(range(n))
@@ -342,26 +379,46 @@ def test_turns_score_each_shower_once() -> None:
 def test_the_epoch_of_the_least_loss_is_kept() -> None:
     """A network that learns its showers by heart is at its best long before the end."""
     x, y = gaussians(100), gaussians(100, 1.0, seed=1)
-    options = {"patience": None, "weight_decay": 0.0, "calibration": Calibration.NONE, "batch_size": 20, "learning_rate": 1e-2}
-    least, last = (judge_features(x, y, quick(OURS, 60, keep=k, **options), trainings=2) for k in (Keep.LEAST_LOSS, Keep.LAST))
+    options = {
+        "patience": None,
+        "weight_decay": 0.0,
+        "calibration": Calibration.NONE,
+        "batch_size": 20,
+        "learning_rate": 1e-2,
+    }
+    least, last = (
+        judge_features(x, y, quick(OURS, 60, keep=k, **options), trainings=2)
+        for k in (Keep.LEAST_LOSS, Keep.LAST)
+    )
     assert least.jsd.value > 0
     assert last.jsd.value < 0
 
 
 def test_patience_ends_a_training() -> None:
     x, y = gaussians(100), gaussians(100, 1.0, seed=1)
-    ended = [judge_features(x, y, quick(OURS, n, patience=2, keep=Keep.LAST, weight_decay=0.0), trainings=1) for n in (80, 90)]
+    ended = [
+        judge_features(
+            x, y, quick(OURS, n, patience=2, keep=Keep.LAST, weight_decay=0.0), trainings=1
+        )
+        for n in (80, 90)
+    ]
     assert ended[0].areas == ended[1].areas
-    endless = judge_features(x, y, quick(OURS, 80, patience=None, keep=Keep.LAST, weight_decay=0.0), trainings=1)
+    endless = judge_features(
+        x, y, quick(OURS, 80, patience=None, keep=Keep.LAST, weight_decay=0.0), trainings=1
+    )
     assert endless.areas != ended[0].areas
 
 
 def test_a_plateau_lowers_the_learning_rate() -> None:
-    """With a factor of nearly 0 and no patience the network stays as it is once the loss has failed to fall."""
+    """With a factor of nearly 0 and no patience the network stays as it is once the loss has failed
+    to fall.
+    """
     x, y = gaussians(200), gaussians(200, 1.0, seed=1)
     options = {"split": Shares(0.6, 0.2), "keep": Keep.LAST, "patience": None, "weight_decay": 0.0}
     found = {
-        (plateau, epochs): judge_features(x, y, quick(OURS, epochs, **options, plateau=plateau), trainings=1).jsd.value
+        (plateau, epochs): judge_features(
+            x, y, quick(OURS, epochs, **options, plateau=plateau), trainings=1
+        ).jsd.value
         for plateau in (None, Plateau(1e-9, 0))
         for epochs in (60, 70)
     }
@@ -372,7 +429,9 @@ def test_a_plateau_lowers_the_learning_rate() -> None:
 def test_the_inputs_of_our_low_level_judge_see_cells_total_and_energy() -> None:
     deposits = torch.zeros(2, 100)
     deposits[0, 5], deposits[1, 6] = 100.0, 1e-5
-    seen = EveryCell()(Showers(deposits, Particles(torch.tensor([1000.0, 2000.0])), pbwo4_crystals()))
+    seen = EveryCell()(
+        Showers(deposits, Particles(torch.tensor([1000.0, 2000.0])), pbwo4_crystals())
+    )
     assert seen.shape == (2, 202)
     assert seen[0, 5] == 2
     assert (seen[1, :100] == -3).all()

@@ -4,20 +4,35 @@ import pytest
 import torch
 
 from caloforge.errors import GeometryError
-from caloforge.metrics.classifiers import Architecture, Convolutional, Dense, ResNet3d, RingConvolutional
+from caloforge.metrics.classifiers import (
+    Architecture,
+    Convolutional,
+    Dense,
+    ResNet3d,
+    RingConvolutional,
+)
 
 DATASET_2 = (45, 16, 9)
 DATASET_3 = (45, 50, 18)
-ALL: list[Architecture] = [Dense((8, 4)), ResNet3d((4, 4, 4, 8)), Convolutional(4, (8, 8, 8)), RingConvolutional(4, (8, 8, 8))]
+ALL: list[Architecture] = [
+    Dense((8, 4)),
+    ResNet3d((4, 4, 4, 8)),
+    Convolutional(4, (8, 8, 8)),
+    RingConvolutional(4, (8, 8, 8)),
+]
 
 
-def n_parameters(architecture: Architecture, n_features: int, image: tuple[int, int, int] | None) -> int:
+def n_parameters(
+    architecture: Architecture, n_features: int, image: tuple[int, int, int] | None
+) -> int:
     with torch.device("meta") if image is None else torch.device("cpu"):
         return sum(p.numel() for p in architecture.build(n_features, image).parameters())
 
 
 @pytest.mark.parametrize(
-    ("cells", "millions"), [(368, 9.15), (533, 9.49), (6480, 21.7), (40500, 91.3)], ids=["1-photons", "1-pions", "2", "3"]
+    ("cells", "millions"),
+    [(368, 9.15), (533, 9.49), (6480, 21.7), (40500, 91.3)],
+    ids=["1-photons", "1-pions", "2", "3"],
 )
 def test_the_dense_network_has_the_parameters_of_the_challenge(cells: int, millions: float) -> None:
     n = n_parameters(Dense((2048, 2048, 2048)), cells + 1, None)
@@ -33,13 +48,18 @@ def test_the_resnet_has_the_parameters_of_the_challenge() -> None:
 
 def test_the_convolutional_networks_come_down_to_the_published_sizes() -> None:
     linear = (129 * 64 + 65 * 32 + 33, 16 * 27 * 16 + 16)
-    assert n_parameters(Convolutional(), 1, (30, 30, 30)) == 16 * 126 + 3 * linear[1] + (2 * 2 * 2 * 16 + 2) * 128 + linear[0]
+    assert (
+        n_parameters(Convolutional(), 1, (30, 30, 30))
+        == 16 * 126 + 3 * linear[1] + (2 * 2 * 2 * 16 + 2) * 128 + linear[0]
+    )
     ring = 16 * 126 + 2 * linear[1] + (16 * 125 * 16 + 16) + (3 * 2 * 2 * 16 + 2) * 128 + linear[0]
     assert n_parameters(RingConvolutional(), 1, DATASET_3) == ring
 
 
 @pytest.mark.parametrize("architecture", ALL, ids=lambda a: type(a).__name__)
-@pytest.mark.parametrize("image", [DATASET_2, (30, 30, 30), (1, 10, 10), (5, 1, 1), (3, 2, 7)], ids=str)
+@pytest.mark.parametrize(
+    "image", [DATASET_2, (30, 30, 30), (1, 10, 10), (5, 1, 1), (3, 2, 7)], ids=str
+)
 def test_a_network_gives_one_logit_a_shower_and_learns_with_every_parameter(
     architecture: Architecture, image: tuple[int, int, int]
 ) -> None:
@@ -58,7 +78,9 @@ def test_a_network_for_images_needs_one(architecture: Architecture) -> None:
 
 
 def test_the_ring_is_closed() -> None:
-    """Turning a shower by as much as pooling takes together changes nothing but the place, which the sum forgets."""
+    """Turning a shower by as much as pooling takes together changes nothing but the place, which
+    the sum forgets.
+    """
     network = RingConvolutional(4, (8, 8, 8)).build(1 + 45 * 15 * 9, (45, 15, 9))
     convolutions = network.convolutions
     image = torch.rand(1, 1, 45, 15, 9)
@@ -68,5 +90,7 @@ def test_the_ring_is_closed() -> None:
 
 
 def test_the_resnet_starts_with_kaimings_weights() -> None:
-    first = next(m for m in ResNet3d().build(1, DATASET_2).modules() if isinstance(m, torch.nn.Conv3d))
+    first = next(
+        m for m in ResNet3d().build(1, DATASET_2).modules() if isinstance(m, torch.nn.Conv3d)
+    )
     assert first.weight.std().item() == pytest.approx((2 / (32 * 7**3)) ** 0.5, rel=0.05)

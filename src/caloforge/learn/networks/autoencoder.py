@@ -1,28 +1,32 @@
-r"""A convolutional autoencoder of fields over a calorimeter (CaloDREAM, arXiv:2405.09629, section 3.3 and table 4).
+r"""A convolutional autoencoder of fields over a calorimeter (CaloDREAM, arXiv:2405.09629, section
+3.3 and table 4).
 
-A field has shape (batch, channels, layers, alpha, r). A *level* of the encoder makes it coarser: two convolutions of
-kernel 3 that keep the shape, with a shift between them that the condition gives, and one of kernel :math:`K`, stride
-:math:`S` and padding :math:`P` that takes an axis of :math:`N` positions to :math:`\lfloor (N + 2P - K) / S \rfloor +
-1`. The decoder is the mirror: a transposed convolution that gives back exactly :math:`N` positions, then two
-convolutions. Every convolution also sees the coordinates of layer and r, from 0 to 1, as two more channels, so that it
+A field has shape (batch, channels, layers, alpha, r). A *level* of the encoder makes it coarser:
+two convolutions of kernel 3 that keep the shape, with a shift between them that the condition
+gives, and one of kernel :math:`K`, stride :math:`S` and padding :math:`P` that takes an axis of
+:math:`N` positions to :math:`\lfloor (N + 2P - K) / S \rfloor + 1`. The decoder is the mirror: a
+transposed convolution that gives back exactly :math:`N` positions, then two convolutions. Every
+convolution also sees the coordinates of layer and r, from 0 to 1, as two more channels, so that it
 may act differently at each depth and radius; alpha has none.
 
-Alpha is a circle: its padding wraps around, its stride divides it, and inside the network an axis has the positions of
-the circle and no more. Where padding makes more, the last positions of the latent field are copies of the first, and
-the decoder takes the mean of a position and its copy. So turning a field by the product of the strides turns its mean
-and log variance by one position, and turning a latent field turns what it decodes to. The published code pads alpha
-with zeros, which gives the same shapes.
+Alpha is a circle: its padding wraps around, its stride divides it, and inside the network an axis
+has the positions of the circle and no more. Where padding makes more, the last positions of the
+latent field are copies of the first, and the decoder takes the mean of a position and its copy. So
+turning a field by the product of the strides turns its mean and log variance by one position, and
+turning a latent field turns what it decodes to. The published code pads alpha with zeros, which
+gives the same shapes.
 
-Table 4 on the axes (45, 16, 9) of dataset 2, kernels and strides ((3, 2, 1), (1, 1, 1)), padding ((0, 1, 0), (0, 0,
-0)), gives its latent shape (2, 15, 9, 9). On the axes (45, 50, 18) of dataset 3, kernels ((5, 2, 3), (1, 1, 1)) and
-strides ((2, 2, 1), (1, 1, 1)) with the same padding would leave 21 layers, not the 9 of its latent shape (2, 9, 26,
-16); a stride of 5 leaves 9, and the other axes agree, so 2 must be a misprint of 5. Without padding the positions of
-alpha are 8 and 25, none of them a copy.
+Table 4 on the axes (45, 16, 9) of dataset 2, kernels and strides ((3, 2, 1), (1, 1, 1)), padding
+((0, 1, 0), (0, 0, 0)), gives its latent shape (2, 15, 9, 9). On the axes (45, 50, 18) of dataset 3,
+kernels ((5, 2, 3), (1, 1, 1)) and strides ((2, 2, 1), (1, 1, 1)) with the same padding would leave
+21 layers, not the 9 of its latent shape (2, 9, 26, 16); a stride of 5 leaves 9, and the other axes
+agree, so 2 must be a misprint of 5. Without padding the positions of alpha are 8 and 25, none of
+them a copy.
 
-Two more departures from the published code. Normalisation is over groups of channels of one shower instead of over
-the batch, with as many parameters, so that neither the loss nor the code of a shower depends on its companions; the
-condition enters after it instead of before. Mean and log variance are read off the last level directly, instead of both
-off one pair of channels.
+Two more departures from the published code. Normalisation is over groups of channels of one shower
+instead of over the batch, with as many parameters, so that neither the loss nor the code of a
+shower depends on its companions; the condition enters after it instead of before. Mean and log
+variance are read off the last level directly, instead of both off one pair of channels.
 """
 
 __all__ = ["ConvolutionalAutoencoder"]
@@ -63,7 +67,9 @@ class _Level:
 
     @property
     def leftover(self) -> Triple:
-        """Positions of the fine grid beyond the last window, to which a transposed convolution has to be told to extend."""
+        """Positions of the fine grid beyond the last window, to which a transposed convolution has
+        to be told to extend.
+        """
         layers, _, r = ((n + 2 * p - k) % s for n, k, s, p in self._axes())
         return layers, max(0, self.stride[1] - self.kernel[1]), r
 
@@ -78,20 +84,35 @@ class _Level:
 
 
 def _check(number: int, level: _Level) -> None:
-    for name, n, k, s, p in zip(_AXES, level.fine, level.kernel, level.stride, level.pad, strict=True):
-        given = f"autoencoder, level {number}, axis {name} of {n} positions: kernel {k}, stride {s}, padding {p}"
+    for name, n, k, s, p in zip(
+        _AXES, level.fine, level.kernel, level.stride, level.pad, strict=True
+    ):
+        given = (
+            f"autoencoder, level {number}, axis {name} of {n} positions: kernel {k}, stride {s}, "
+            f"padding {p}"
+        )
         if min(n, k, s) < 1 or not 0 <= p < k:
-            msg = f"{given}; expected positions, kernel and stride at least 1, padding at least 0 and less than the kernel"
+            msg = (
+                f"{given}; expected positions, kernel and stride at least 1, padding at least 0 "
+                "and less than the kernel"
+            )
             raise GeometryError(msg)
         if name == "alpha" and (n % s or k > n):
-            msg = f"{given}; expected a stride that divides the circle and a kernel no longer than it"
+            msg = (
+                f"{given}; expected a stride that divides the circle and a kernel no longer than it"
+            )
             raise GeometryError(msg)
         if k > n + 2 * p:
             msg = f"{given}; expected a kernel no longer than the padded axis, {n + 2 * p}"
             raise GeometryError(msg)
 
 
-def _levels(shape: Triple, kernels: tuple[Triple, ...], strides: tuple[Triple, ...], pads: tuple[Triple, ...]) -> list[_Level]:
+def _levels(
+    shape: Triple,
+    kernels: tuple[Triple, ...],
+    strides: tuple[Triple, ...],
+    pads: tuple[Triple, ...],
+) -> list[_Level]:
     levels: list[_Level] = []
     for number, (kernel, stride, pad) in enumerate(zip(kernels, strides, pads, strict=True)):
         level = _Level(levels[-1].coarse if levels else shape, kernel, stride, pad)
@@ -106,7 +127,10 @@ def _copies(levels: list[_Level]) -> int:
     for level in levels:
         n = (n + 2 * level.pad[1] - level.kernel[1]) // level.stride[1] + 1
     if n > 2 * circle:
-        msg = f"autoencoder, axis alpha: padding makes {n} latent positions of a circle of {circle}; expected at most double"
+        msg = (
+            f"autoencoder, axis alpha: padding makes {n} latent positions of a circle of "
+            f"{circle}; expected at most double"
+        )
         raise GeometryError(msg)
     return max(0, n - circle)
 
@@ -116,7 +140,11 @@ def _wrap(
 ) -> Float[Tensor, "batch channels layers wrapped r"]:
     """Positions start to stop of the circle alpha, at most one turn before it and one after."""
     n = x.shape[3]
-    return x if (start, stop) == (0, n) else torch.cat([x[:, :, :, n + start :], x, x[:, :, :, : stop - n]], dim=3)
+    return (
+        x
+        if (start, stop) == (0, n)
+        else torch.cat([x[:, :, :, n + start :], x, x[:, :, :, : stop - n]], dim=3)
+    )
 
 
 class _Coordinates(nn.Module):
@@ -131,7 +159,9 @@ class _Coordinates(nn.Module):
         radius = torch.linspace(0, 1, r).expand(layers, alpha, r)
         self.register_buffer("coordinates", torch.stack([layer, radius])[None], persistent=False)
 
-    def forward(self, x: Float[Tensor, "batch channels layers alpha r"]) -> Float[Tensor, "batch more layers alpha r"]:
+    def forward(
+        self, x: Float[Tensor, "batch channels layers alpha r"]
+    ) -> Float[Tensor, "batch more layers alpha r"]:
         return torch.cat([x, self.coordinates.to(x.dtype).expand(len(x), -1, -1, -1, -1)], dim=1)
 
 
@@ -144,7 +174,9 @@ class _Convolution(nn.Module):
         flat = (level.pad[0], 0, level.pad[2])
         self.convolution = nn.Conv3d(before + _COORDINATES, after, level.kernel, level.stride, flat)
 
-    def forward(self, x: Float[Tensor, "batch before layers alpha r"]) -> Float[Tensor, "batch after layers2 alpha2 r2"]:
+    def forward(
+        self, x: Float[Tensor, "batch before layers alpha r"]
+    ) -> Float[Tensor, "batch after layers2 alpha2 r2"]:
         level = self.level
         n, k, s, p = level.fine[1], level.kernel[1], level.stride[1], level.pad[1]
         wrapped = _wrap(self.coordinates(x), -p, max(n, n - s + k - p))
@@ -159,28 +191,42 @@ class _Transposed(nn.Module):
         self.level, self.coordinates = level, _Coordinates(level.coarse)
         flat = (level.pad[0], 0, level.pad[2])
         self.convolution = nn.ConvTranspose3d(
-            before + _COORDINATES, after, level.kernel, level.stride, flat, output_padding=level.leftover
+            before + _COORDINATES,
+            after,
+            level.kernel,
+            level.stride,
+            flat,
+            output_padding=level.leftover,
         )
 
-    def forward(self, x: Float[Tensor, "batch before layers alpha r"]) -> Float[Tensor, "batch after layers2 alpha2 r2"]:
+    def forward(
+        self, x: Float[Tensor, "batch before layers alpha r"]
+    ) -> Float[Tensor, "batch after layers2 alpha2 r2"]:
         level, (start, stop) = self.level, self.level.span
         wide: Tensor = self.convolution(_wrap(self.coordinates(x), start, stop))
         return wide.narrow(3, level.pad[1] - start * level.stride[1], level.fine[1])
 
 
 class _Mixing(nn.Module):
-    """Two convolutions of kernel 3 on one grid. The condition shifts channels that are normal, or normalising would undo it."""
+    """Two convolutions of kernel 3 on one grid. The condition shifts channels that are normal, or
+    normalising would undo it.
+    """
 
     def __init__(self, grid: Triple, before: int, after: int, embedding: int) -> None:
         super().__init__()
         level = _Level(grid, (3, 3, 3), (1, 1, 1), (1, 1, 1))
         groups = max(n for n in _GROUPS if n == 1 or after % (_CHANNELS * n) == 0)
-        self.first, self.second = _Convolution(level, before, after), _Convolution(level, after, after)
+        self.first, self.second = (
+            _Convolution(level, before, after),
+            _Convolution(level, after, after),
+        )
         self.first_norm, self.second_norm = nn.GroupNorm(groups, after), nn.GroupNorm(groups, after)
         self.shift = nn.Linear(embedding, after)
 
     def forward(
-        self, x: Float[Tensor, "batch before layers alpha r"], embedded: Float[Tensor, "batch embedding"]
+        self,
+        x: Float[Tensor, "batch before layers alpha r"],
+        embedded: Float[Tensor, "batch embedding"],
     ) -> Float[Tensor, "batch after layers alpha r"]:
         shift = self.shift(embedded)[:, :, None, None, None]
         x = functional.silu(self.first_norm(self.first(x)) + shift)
@@ -188,7 +234,8 @@ class _Mixing(nn.Module):
 
 
 class ConvolutionalAutoencoder(nn.Module):
-    """Encoder to the mean and log variance of a latent field, decoder to the logits of a field with values in [0, 1].
+    """Encoder to the mean and log variance of a latent field, decoder to the logits of a field with
+    values in [0, 1].
 
     Arguments:
         shape: Positions on the axes layers, alpha and r.
@@ -196,11 +243,13 @@ class ConvolutionalAutoencoder(nn.Module):
         channels: Channels of each level, then those of the latent field.
         kernels: Kernel of each level's last convolution, on the three axes.
         strides: Its strides. That of alpha divides the circle.
-        pads: Its padding on both sides, smaller than the kernel: zeros for layers and r, wrapped around for alpha.
+        pads: Its padding on both sides, smaller than the kernel: zeros for layers and r, wrapped
+            around for alpha.
         embedding: Width of the embedded condition.
 
     Raises:
-        ModelError: If the numbers of channels, kernels, strides and pads do not agree, or one of the widths is not positive.
+        ModelError: If the numbers of channels, kernels, strides and pads do not agree, or one of
+            the widths is not positive.
         GeometryError: If a level does not fit an axis; the message names both.
     """
 
@@ -222,18 +271,34 @@ class ConvolutionalAutoencoder(nn.Module):
         self._copies = _copies(levels)
         layers, alpha, r = levels[-1].coarse
         self._latent_shape = (latent, layers, alpha + self._copies, r)
-        self.embedding = nn.Sequential(nn.Linear(condition, embedding), nn.SiLU(), nn.Linear(embedding, embedding))
+        self.embedding = nn.Sequential(
+            nn.Linear(condition, embedding), nn.SiLU(), nn.Linear(embedding, embedding)
+        )
         down, up = list(pairwise([1, *widths])), list(pairwise([latent, *widths[::-1]]))
         self.mixing_down = nn.ModuleList(
-            [_Mixing(level.fine, *ends, embedding) for level, ends in zip(levels, down, strict=True)]
+            [
+                _Mixing(level.fine, *ends, embedding)
+                for level, ends in zip(levels, down, strict=True)
+            ]
         )
-        self.coarsen = nn.ModuleList([_Convolution(level, n, n) for level, n in zip(levels, widths, strict=True)])
-        self.moments = nn.Sequential(_Coordinates(levels[-1].coarse), nn.Conv3d(widths[-1] + _COORDINATES, 2 * latent, 1))
-        self.refine = nn.ModuleList([_Transposed(level, *ends) for level, ends in zip(levels[::-1], up, strict=True)])
+        self.coarsen = nn.ModuleList(
+            [_Convolution(level, n, n) for level, n in zip(levels, widths, strict=True)]
+        )
+        self.moments = nn.Sequential(
+            _Coordinates(levels[-1].coarse), nn.Conv3d(widths[-1] + _COORDINATES, 2 * latent, 1)
+        )
+        self.refine = nn.ModuleList(
+            [_Transposed(level, *ends) for level, ends in zip(levels[::-1], up, strict=True)]
+        )
         self.mixing_up = nn.ModuleList(
-            [_Mixing(level.fine, n, n, embedding) for level, n in zip(levels[::-1], widths[::-1], strict=True)]
+            [
+                _Mixing(level.fine, n, n, embedding)
+                for level, n in zip(levels[::-1], widths[::-1], strict=True)
+            ]
         )
-        self.logits = nn.Sequential(_Coordinates(levels[0].fine), nn.Conv3d(widths[0] + _COORDINATES, 1, 1))
+        self.logits = nn.Sequential(
+            _Coordinates(levels[0].fine), nn.Conv3d(widths[0] + _COORDINATES, 1, 1)
+        )
 
     @property
     def latent_shape(self) -> tuple[int, int, int, int]:
@@ -241,8 +306,13 @@ class ConvolutionalAutoencoder(nn.Module):
         return self._latent_shape
 
     def encode(
-        self, x: Float[Tensor, "batch 1 layers alpha r"], condition: Float[Tensor, "batch condition"]
-    ) -> tuple[Float[Tensor, "batch latent layers2 alpha2 r2"], Float[Tensor, "batch latent layers2 alpha2 r2"]]:
+        self,
+        x: Float[Tensor, "batch 1 layers alpha r"],
+        condition: Float[Tensor, "batch condition"],
+    ) -> tuple[
+        Float[Tensor, "batch latent layers2 alpha2 r2"],
+        Float[Tensor, "batch latent layers2 alpha2 r2"],
+    ]:
         """Mean and log variance of the latent field.
 
         Arguments:
@@ -257,7 +327,9 @@ class ConvolutionalAutoencoder(nn.Module):
         return mean, log_variance
 
     def decode(
-        self, z: Float[Tensor, "batch latent layers2 alpha2 r2"], condition: Float[Tensor, "batch condition"]
+        self,
+        z: Float[Tensor, "batch latent layers2 alpha2 r2"],
+        condition: Float[Tensor, "batch condition"],
     ) -> Float[Tensor, "batch 1 layers alpha r"]:
         """The logits of the field, whose sigmoid is the mean of the Bernoulli law of each voxel."""
         embedded, z = self.embedding(condition), self._close(z)
@@ -265,7 +337,9 @@ class ConvolutionalAutoencoder(nn.Module):
             z = mixing(refine(z), embedded)
         return self.logits(z)  # type: ignore[no-any-return]
 
-    def _close(self, z: Float[Tensor, "batch latent layers2 alpha2 r2"]) -> Float[Tensor, "batch latent layers2 circle r2"]:
+    def _close(
+        self, z: Float[Tensor, "batch latent layers2 alpha2 r2"]
+    ) -> Float[Tensor, "batch latent layers2 circle r2"]:
         """One turn of alpha, with the mean of a position and its copy."""
         n = z.shape[3] - self._copies
         both = 0.5 * (z[:, :, :, : self._copies] + z[:, :, :, n:])
@@ -277,10 +351,15 @@ def _check_widths(channels: tuple[int, ...], lengths: Triple, widths: tuple[int,
     if n < 1 or set(lengths) != {n}:
         kernels, strides, pads = lengths
         msg = (
-            f"autoencoder: {len(channels)} numbers of channels, {kernels} kernels, {strides} strides, {pads} pads; expected one"
-            " kernel, stride and pad for each number of channels but the last, which is the latent field's, and at least one"
+            f"autoencoder: {len(channels)} numbers of channels, {kernels} kernels, {strides} "
+            f"strides, {pads} pads; expected one"
+            " kernel, stride and pad for each number of channels but the last, which is the "
+            "latent field's, and at least one"
         )
         raise ModelError(msg)
     if min(*channels, *widths) < 1:
-        msg = f"autoencoder: channels {channels}, condition and embedding {widths}; expected all positive"
+        msg = (
+            f"autoencoder: channels {channels}, condition and embedding {widths}; expected all "
+            "positive"
+        )
         raise ModelError(msg)

@@ -1,23 +1,27 @@
-r"""The convolutional flow of one calorimeter layer (Convolutional L2LFlows, arXiv:2405.20407, section 3.2 and figure 3).
+r"""The convolutional flow of one calorimeter layer (Convolutional L2LFlows, arXiv:2405.20407,
+section 3.2 and figure 3).
 
-Data are images of shape (batch, 1, alpha, r), conditions images on the same grid: the layers before, and numbers spread
-over all positions. The flow stacks the pixels of small tiles in channels, then repeats a *block* of activation norm, spline
-coupling with a U-Net, and 1x1 convolution (`caloforge.learn.networks.invertible`), and goes back to the grid of the data.
-This is the order of the public code; the text names the 1x1 convolution before the coupling. A small network brings the
-condition to the grid of tiles: once, for all blocks.
+Data are images of shape (batch, 1, alpha, r), conditions images on the same grid: the layers
+before, and numbers spread over all positions. The flow stacks the pixels of small tiles in
+channels, then repeats a *block* of activation norm, spline coupling with a U-Net, and 1x1
+convolution (`caloforge.learn.networks.invertible`), and goes back to the grid of the data. This is
+the order of the public code; the text names the 1x1 convolution before the coupling. A small
+network brings the condition to the grid of tiles: once, for all blocks.
 
-Published, for an image of 50 x 18 (alpha, r): tiles of 2 x 2, 8 blocks, U-Nets of 32 hidden channels with downsamples
-((5, 3), (5, 3)), 10 bins on [-15, 15], 8 channels of embedded condition; the first layer has no former layers, and no
-embedding: its condition is constant over a tile, and is read off at one pixel of each. 45 such flows, the k-th with min(k, 5)
-layers and two numbers in its condition, and the energy flow of 447,042 parameters have the published 194,964,482 in all.
+Published, for an image of 50 x 18 (alpha, r): tiles of 2 x 2, 8 blocks, U-Nets of 32 hidden
+channels with downsamples ((5, 3), (5, 3)), 10 bins on [-15, 15], 8 channels of embedded condition;
+the first layer has no former layers, and no embedding: its condition is constant over a tile, and
+is read off at one pixel of each. 45 such flows, the k-th with min(k, 5) layers and two numbers in
+its condition, and the energy flow of 447,042 parameters have the published 194,964,482 in all.
 
-For images of 30 x 30, downsamples ((3, 3), (5, 5)) and no circle, the published 163,269,320 is something else: all numbers in
-the `state_dict` of the 30 flows, without the energy flow. Of them 163,096,520 are parameters; 720 a block are not: running
-means and variances (704), counters of batches (7), the permutation (4), which channels a coupling moves (4) and whether an
-activation norm was initialised (1). With the energy flow of 306,732 parameters this model has 163,403,252.
+For images of 30 x 30, downsamples ((3, 3), (5, 5)) and no circle, the published 163,269,320 is
+something else: all numbers in the `state_dict` of the 30 flows, without the energy flow. Of them
+163,096,520 are parameters; 720 a block are not: running means and variances (704), counters of
+batches (7), the permutation (4), which channels a coupling moves (4) and whether an activation norm
+was initialised (1). With the energy flow of 306,732 parameters this model has 163,403,252.
 
-The permutations at the start of the 1x1 convolutions are chosen so that in blocks 2k and 2k + 1 together each channel
-of an even number is moved once; the published ones are random.
+The permutations at the start of the 1x1 convolutions are chosen so that in blocks 2k and 2k + 1
+together each channel of an even number is moved once; the published ones are random.
 """
 
 __all__ = ["ConvolutionalFlow"]
@@ -31,14 +35,21 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from caloforge.errors import GeometryError, ModelError
-from caloforge.learn.networks.invertible import ActNorm, InvertibleConvolution, SplineCoupling, Squeeze, Step
+from caloforge.learn.networks.invertible import (
+    ActNorm,
+    InvertibleConvolution,
+    SplineCoupling,
+    Squeeze,
+    Step,
+)
 from caloforge.learn.networks.unet import Convolution, UNetDesign
 
 _AXES = ("alpha", "r")
 
 
 class ConvolutionalFlow(nn.Module):
-    """A bijection from images of one calorimeter layer to standard normal numbers, given a condition image.
+    """A bijection from images of one calorimeter layer to standard normal numbers, given a
+    condition image.
 
     Call `initialise` with a batch of training data before training.
 
@@ -48,7 +59,8 @@ class ConvolutionalFlow(nn.Module):
         design: The U-Nets of the couplings; its padding and that of the embedding are the same.
         squeeze: Positions of a tile in alpha and r.
         blocks: How many blocks there are.
-        embedding: Channels of the embedded condition; None takes the condition of each tile's first pixel as it is.
+        embedding: Channels of the embedded condition; None takes the condition of each tile's first
+            pixel as it is.
         bins: Bins of a spline.
         bound: The splines are on [-bound, bound], and the flow is affine beyond.
 
@@ -72,15 +84,27 @@ class ConvolutionalFlow(nn.Module):
         super().__init__()
         _check(shape, squeeze, design, (condition, blocks, embedding or 1))
         self.squeeze = Squeeze(squeeze)
-        self.embedding = None if embedding is None else _embedding(condition, embedding, squeeze, cyclic=design.cyclic)
+        self.embedding = (
+            None
+            if embedding is None
+            else _embedding(condition, embedding, squeeze, cyclic=design.cyclic)
+        )
         channels = squeeze[0] * squeeze[1]
         self.steps = nn.ModuleList()
         for block in range(blocks):
-            coupling = SplineCoupling(channels, embedding or condition, design, bins=bins, bound=bound)
-            self.steps += [ActNorm(channels), coupling, InvertibleConvolution(_permutation(channels, block))]
+            coupling = SplineCoupling(
+                channels, embedding or condition, design, bins=bins, bound=bound
+            )
+            self.steps += [
+                ActNorm(channels),
+                coupling,
+                InvertibleConvolution(_permutation(channels, block)),
+            ]
 
     def forward(
-        self, x: Float[Tensor, "batch 1 alpha r"], condition: Float[Tensor, "batch condition alpha r"]
+        self,
+        x: Float[Tensor, "batch 1 alpha r"],
+        condition: Float[Tensor, "batch condition alpha r"],
     ) -> tuple[Float[Tensor, "batch 1 alpha r"], Float[Tensor, " batch"]]:
         """The latent images and the logarithm of the absolute determinant of the Jacobian.
 
@@ -96,7 +120,9 @@ class ConvolutionalFlow(nn.Module):
         return self.squeeze.inverse(z), log_det
 
     def inverse(
-        self, z: Float[Tensor, "batch 1 alpha r"], condition: Float[Tensor, "batch condition alpha r"]
+        self,
+        z: Float[Tensor, "batch 1 alpha r"],
+        condition: Float[Tensor, "batch condition alpha r"],
     ) -> Float[Tensor, "batch 1 alpha r"]:
         """The images of the layer.
 
@@ -110,7 +136,11 @@ class ConvolutionalFlow(nn.Module):
         return self.squeeze.inverse(x)
 
     @torch.no_grad()
-    def initialise(self, x: Float[Tensor, "batch 1 alpha r"], condition: Float[Tensor, "batch condition alpha r"]) -> None:
+    def initialise(
+        self,
+        x: Float[Tensor, "batch 1 alpha r"],
+        condition: Float[Tensor, "batch condition alpha r"],
+    ) -> None:
         """Set each activation norm so that what it makes of these images has mean 0 and variance 1.
 
         Arguments:
@@ -127,7 +157,8 @@ class ConvolutionalFlow(nn.Module):
         self.train(training)
 
     def folded(self) -> "ConvolutionalFlow":
-        """A copy for inference: 1x1 convolutions with fixed matrices, batch normalisation inside the convolutions.
+        """A copy for inference: 1x1 convolutions with fixed matrices, batch normalisation inside
+        the convolutions.
 
         It is the same map to rounding, cannot be trained, and its `state_dict` is another one.
         """
@@ -139,7 +170,9 @@ class ConvolutionalFlow(nn.Module):
     def _chain(self) -> list[Step]:
         return cast("list[Step]", list(self.steps))
 
-    def _embed(self, condition: Float[Tensor, "batch condition alpha r"]) -> Float[Tensor, "batch embedding alpha2 r2"]:
+    def _embed(
+        self, condition: Float[Tensor, "batch condition alpha r"]
+    ) -> Float[Tensor, "batch embedding alpha2 r2"]:
         if self.embedding is None:
             a, b = self.squeeze.factors
             return condition[:, :, ::a, ::b]
@@ -166,11 +199,15 @@ def _embedding(before: int, after: int, squeeze: tuple[int, int], *, cyclic: boo
 
 
 def _permutation(channels: int, block: int) -> Tensor:
-    """After an even block the halves change places; after an odd one a random permutation makes new halves."""
+    """After an even block the halves change places; after an odd one a random permutation makes new
+    halves.
+    """
     return torch.randperm(channels) if block % 2 else torch.arange(channels).roll(-(channels // 2))
 
 
-def _check(shape: tuple[int, int], squeeze: tuple[int, int], design: UNetDesign, sizes: tuple[int, ...]) -> None:
+def _check(
+    shape: tuple[int, int], squeeze: tuple[int, int], design: UNetDesign, sizes: tuple[int, ...]
+) -> None:
     if min(*sizes, *squeeze) < 1 or squeeze == (1, 1):
         msg = (
             f"convolutional flow: tiles of {squeeze}, condition, blocks and embedding {sizes};"
@@ -180,7 +217,8 @@ def _check(shape: tuple[int, int], squeeze: tuple[int, int], design: UNetDesign,
     for axis, n, tile, down in zip(_AXES, shape, squeeze, design.reduction, strict=True):
         if n < 1 or n % (tile * down):
             msg = (
-                f"convolutional flow, axis {axis} of {n} positions: tiles of {tile} and downsamples of {down} in all;"
+                f"convolutional flow, axis {axis} of {n} positions: tiles of {tile} and "
+                f"downsamples of {down} in all;"
                 " expected both together to divide the axis"
             )
             raise GeometryError(msg)

@@ -1,16 +1,18 @@
 r"""A residual network with the symmetry of the square built in.
 
-The eight symmetries :math:`g` of the square form the dihedral group :math:`D_4`. A *field* is a tensor :math:`f(g, b,
-c)`, group element x batch x channel, on which a symmetry acts by translation, :math:`f'(g) = f(h g)`. Every linear map
-between fields that commutes with all translations is block-diagonal after the Fourier transform over the group,
+The eight symmetries :math:`g` of the square form the dihedral group :math:`D_4`. A *field* is a
+tensor :math:`f(g, b, c)`, group element x batch x channel, on which a symmetry acts by translation,
+:math:`f'(g) = f(h g)`. Every linear map between fields that commutes with all translations is
+block-diagonal after the Fourier transform over the group,
 
 .. math:: \hat f(\rho)_{ij} = \sqrt{d_\rho / 8}\, \sum_g \rho(g)_{ij}\, f(g),
 
-with one block for each irreducible representation :math:`\rho`: four of dimension :math:`d_\rho = 1`, which mix the
-:math:`C` channels, and one of dimension 2 (the rotations themselves), which mixes channels and column index :math:`j`
-and acts alike on both rows :math:`i`. So a layer between 8 C and 8 C numbers costs :math:`12 C^2` multiplications
-instead of :math:`64 C^2`, and what the network learns of one shower it knows of its seven images. Nonlinearities act on
-each group element alone and commute with translations too.
+with one block for each irreducible representation :math:`\rho`: four of dimension
+:math:`d_\rho = 1`, which mix the :math:`C` channels, and one of dimension 2 (the rotations
+themselves), which mixes channels and column index :math:`j` and acts alike on both rows :math:`i`.
+So a layer between 8 C and 8 C numbers costs :math:`12 C^2` multiplications instead of
+:math:`64 C^2`, and what the network learns of one shower it knows of its seven images.
+Nonlinearities act on each group element alone and commute with translations too.
 """
 
 __all__ = ["DihedralLinear", "DihedralNetwork"]
@@ -27,7 +29,8 @@ from caloforge.learn.symmetry import Orbits
 
 
 def fourier_matrix(rotations: Float[Tensor, "8 2 2"]) -> Float[Tensor, "8 8"]:
-    """The orthogonal Fourier matrix of the group, rows ordered (1-D blocks, then column 0 and column 1 of the 2-D block).
+    """The orthogonal Fourier matrix of the group, rows ordered (1-D blocks, then column 0 and
+    column 1 of the 2-D block).
 
     Arguments:
         rotations: The plane rotation or reflection of each group element.
@@ -40,7 +43,8 @@ def fourier_matrix(rotations: Float[Tensor, "8 2 2"]) -> Float[Tensor, "8 8"]:
 
 
 class DihedralLinear(nn.Module):
-    """The general linear map between fields that commutes with the symmetries of the square, plus a bias.
+    """The general linear map between fields that commutes with the symmetries of the square, plus a
+    bias.
 
     Arguments:
         fourier: The Fourier matrix of the group, as `fourier_matrix` gives it.
@@ -51,15 +55,26 @@ class DihedralLinear(nn.Module):
 
     fourier: Tensor
 
-    def __init__(self, fourier: Float[Tensor, "8 8"], channels_in: int, channels_out: int, *, zero: bool = False) -> None:
+    def __init__(
+        self,
+        fourier: Float[Tensor, "8 8"],
+        channels_in: int,
+        channels_out: int,
+        *,
+        zero: bool = False,
+    ) -> None:
         super().__init__()
         self.register_buffer("fourier", fourier.float(), persistent=False)
         scale = 0.0 if zero else channels_in**-0.5
         self.scalar = nn.Parameter(scale * torch.randn(4, channels_in, channels_out))
-        self.vector = nn.Parameter(scale * 0.5**0.5 * torch.randn(2 * channels_in, 2 * channels_out))
+        self.vector = nn.Parameter(
+            scale * 0.5**0.5 * torch.randn(2 * channels_in, 2 * channels_out)
+        )
         self.bias = nn.Parameter(torch.zeros(channels_out))
 
-    def forward(self, field: Float[Tensor, "8 batch channels_in"]) -> Float[Tensor, "8 batch channels_out"]:
+    def forward(
+        self, field: Float[Tensor, "8 batch channels_in"]
+    ) -> Float[Tensor, "8 batch channels_out"]:
         """Transform, mix each block, transform back."""
         batch = field.shape[1]
         hat = (self.fourier @ field.flatten(1)).view(8, batch, -1)
@@ -89,7 +104,8 @@ class _Block(nn.Module):
 
 
 class DihedralNetwork(nn.Module):
-    """A vector field on numbers of cells of a square grid and on scalars, which commutes with the square's symmetries.
+    """A vector field on numbers of cells of a square grid and on scalars, which commutes with the
+    square's symmetries.
 
     Arguments:
         symmetries: The eight permutations of the cells, with shape (8, cells).
@@ -115,14 +131,20 @@ class DihedralNetwork(nn.Module):
         self.orbits, self.cells, self.frequencies = Orbits(symmetries), symmetries.shape[1], 8
         ends = self.orbits.n_orbits + scalars
         self.embedding = nn.Sequential(
-            nn.Linear(2 * self.frequencies, condition), nn.SiLU(), nn.Linear(condition, condition), nn.SiLU()
+            nn.Linear(2 * self.frequencies, condition),
+            nn.SiLU(),
+            nn.Linear(condition, condition),
+            nn.SiLU(),
         )
         self.lift = DihedralLinear(fourier, ends, channels)
         self.blocks = nn.ModuleList([_Block(fourier, channels, condition) for _ in range(blocks)])
         self.lower = DihedralLinear(fourier, channels, ends, zero=True)
 
     def forward(
-        self, x: Float[Tensor, "batch dim"], time: Float[Tensor, " batch"], condition: Float[Tensor, " batch"]
+        self,
+        x: Float[Tensor, "batch dim"],
+        time: Float[Tensor, " batch"],
+        condition: Float[Tensor, " batch"],
     ) -> Float[Tensor, "batch dim"]:
         """The field at x.
 
@@ -131,10 +153,14 @@ class DihedralNetwork(nn.Module):
             time: The time, in [0, 1].
             condition: A scalar condition of order 1.
         """
-        embedded = self.embedding(torch.cat([sinusoids(4 * s, self.frequencies, 20.0) for s in (time, condition)], dim=1))
+        embedded = self.embedding(
+            torch.cat([sinusoids(4 * s, self.frequencies, 20.0) for s in (time, condition)], dim=1)
+        )
         cells, scalars = x[:, : self.cells], x[:, self.cells :]
         field = self.lift(torch.cat([self.orbits.lift(cells), scalars.expand(8, -1, -1)], dim=-1))
         for block in self.blocks:
             field = block(field, embedded)
         lowered, n_orbits = self.lower(functional.silu(field)), self.orbits.n_orbits
-        return torch.cat([self.orbits.lower(lowered[..., :n_orbits]), lowered[..., n_orbits:].mean(dim=0)], dim=1)
+        return torch.cat(
+            [self.orbits.lower(lowered[..., :n_orbits]), lowered[..., n_orbits:].mean(dim=0)], dim=1
+        )

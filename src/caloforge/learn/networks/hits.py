@@ -1,8 +1,9 @@
 """An autoencoder of hit patterns, layer by layer.
 
-Layers are taken together in *slabs*, each a token of two `ModulatedTransformer`: the encoder sees which cells are hit and the
-scores of their shares, and gives mean and log variance of a code for each slab; the decoder gives for each cell the logit of
-being hit, relative to the one known beforehand, the mean of its score and the log of its width. Both see the condition.
+Layers are taken together in *slabs*, each a token of two `ModulatedTransformer`: the encoder sees
+which cells are hit and the scores of their shares, and gives mean and log variance of a code for
+each slab; the decoder gives for each cell the logit of being hit, relative to the one known
+beforehand, the mean of its score and the log of its width. Both see the condition.
 """
 
 __all__ = ["HitAutoencoder"]
@@ -57,11 +58,20 @@ class HitAutoencoder(nn.Module):
             raise ModelError(msg)
         self.slabs, self.slab, self.code = layers // slab, slab, code
         transformer = partial(
-            ModulatedTransformer, [self.slabs], dim=dim, heads=heads, hidden=hidden, blocks=blocks, exact_gelu=True
+            ModulatedTransformer,
+            [self.slabs],
+            dim=dim,
+            heads=heads,
+            hidden=hidden,
+            blocks=blocks,
+            exact_gelu=True,
         )
         self.encoder = transformer(2 * slab * cells, 2 * code)
         self.decoder = transformer(code, 3 * slab * cells)
-        self.encoder_condition, self.decoder_condition = embedder(condition, dim), embedder(condition, dim)
+        self.encoder_condition, self.decoder_condition = (
+            embedder(condition, dim),
+            embedder(condition, dim),
+        )
         initialise(self.encoder_condition)
         initialise(self.decoder_condition)
 
@@ -75,13 +85,26 @@ class HitAutoencoder(nn.Module):
             condition: The condition, of order 1.
         """
         tokens = x.reshape(len(x), 2, self.slabs, -1).transpose(1, 2).flatten(2)
-        mean, log_variance = self.encoder(tokens, self.encoder_condition(condition)).mT.chunk(2, dim=1)
+        mean, log_variance = self.encoder(tokens, self.encoder_condition(condition)).mT.chunk(
+            2, dim=1
+        )
         return mean, log_variance.clamp(*_LOG_VARIANCE)
 
     def decode(
         self, z: Float[Tensor, "batch code slabs"], condition: Float[Tensor, "batch condition"]
-    ) -> tuple[Float[Tensor, "batch layers cells"], Float[Tensor, "batch layers cells"], Float[Tensor, "batch layers cells"]]:
-        """The logit of each cell to be hit, relative to the one known beforehand; mean and log width of its score."""
+    ) -> tuple[
+        Float[Tensor, "batch layers cells"],
+        Float[Tensor, "batch layers cells"],
+        Float[Tensor, "batch layers cells"],
+    ]:
+        """The logit of each cell to be hit, relative to the one known beforehand; mean and log
+        width of its score.
+        """
         tokens = self.decoder(z.mT, self.decoder_condition(condition))
-        logit, mean, log_width = tokens.reshape(len(z), self.slabs, 3, self.slab, -1).transpose(1, 2).flatten(2, 3).unbind(1)
+        logit, mean, log_width = (
+            tokens.reshape(len(z), self.slabs, 3, self.slab, -1)
+            .transpose(1, 2)
+            .flatten(2, 3)
+            .unbind(1)
+        )
         return logit, mean, log_width.clamp(*_LOG_WIDTH)

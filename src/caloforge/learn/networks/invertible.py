@@ -1,30 +1,41 @@
 r"""Invertible maps of images of one calorimeter layer: the steps of a convolutional flow.
 
-A *step* carries data :math:`x` of shape (batch, channels, alpha, r), under a condition image :math:`c` on the same grid of
-:math:`n` positions, to :math:`z` of the same shape, and tells :math:`\log |\det \partial z / \partial x|` of each image.
+A *step* carries data :math:`x` of shape (batch, channels, alpha, r), under a condition image
+:math:`c` on the same grid of :math:`n` positions, to :math:`z` of the same shape, and tells
+:math:`\log |\det \partial z / \partial x|` of each image.
 
 Activation norm (Glow, arXiv:1807.03039, section 3.1) has a scale and a shift for each channel,
 
 .. math:: z = e^{s} x + t, \qquad \log |\det| = n \sum_k s_k .
 
-`ActNorm.initialise` sets them so that one batch comes out with mean 0 and variance 1. Nothing in the forward pass depends on
-whether it was called: afterwards :math:`s` and :math:`t` are parameters like others, which a checkpoint restores, so that
-training resumed goes on to the same bits, and an average of weights starts from them.
+`ActNorm.initialise` sets them so that one batch comes out with mean 0 and variance 1. Nothing in
+the forward pass depends on whether it was called: afterwards :math:`s` and :math:`t` are parameters
+like others, which a checkpoint restores, so that training resumed goes on to the same bits, and an
+average of weights starts from them.
 
-The invertible 1x1 convolution (Glow, section 3.2) mixes channels at each position, with the decomposition
+The invertible 1x1 convolution (Glow, section 3.2) mixes channels at each position, with the
+decomposition
 
 .. math:: z = L U P x + b, \qquad \log |\det| = n \sum_k \log U_{kk},
 
-:math:`L` lower triangular with ones on its diagonal, :math:`U` upper triangular, :math:`\log U_{kk}` its parameters, and
-:math:`P` a fixed permutation; :math:`L = U = 1` and :math:`b = 0` at first. `FixedConvolution` is what inference needs of it.
+:math:`L` lower triangular with ones on its diagonal, :math:`U` upper triangular,
+:math:`\log U_{kk}` its parameters, and :math:`P` a fixed permutation; :math:`L = U = 1` and
+:math:`b = 0` at first. `FixedConvolution` is what inference needs of it.
 
-The coupling (Neural Spline Flows, arXiv:1906.04032, section 3) leaves the second half of the channels as they are. A U-Net
-sees them beside :math:`c`, and gives the widths, heights and slopes of a monotone rational-quadratic spline on
-:math:`[-B, B]`, the identity elsewhere, for each position of the first half. As the U-Net is zero at first, so is the
-coupling the identity at first.
+The coupling (Neural Spline Flows, arXiv:1906.04032, section 3) leaves the second half of the
+channels as they are. A U-Net sees them beside :math:`c`, and gives the widths, heights and slopes
+of a monotone rational-quadratic spline on :math:`[-B, B]`, the identity elsewhere, for each
+position of the first half. As the U-Net is zero at first, so is the coupling the identity at first.
 """
 
-__all__ = ["ActNorm", "FixedConvolution", "InvertibleConvolution", "SplineCoupling", "Squeeze", "Step"]
+__all__ = [
+    "ActNorm",
+    "FixedConvolution",
+    "InvertibleConvolution",
+    "SplineCoupling",
+    "Squeeze",
+    "Step",
+]
 
 import torch
 from jaxtyping import Float, Int64
@@ -50,7 +61,9 @@ class Squeeze:
     def __init__(self, factors: tuple[int, int]) -> None:
         self.factors = factors
 
-    def __call__(self, x: Float[Tensor, "batch channels alpha r"]) -> Float[Tensor, "batch more alpha2 r2"]:
+    def __call__(
+        self, x: Float[Tensor, "batch channels alpha r"]
+    ) -> Float[Tensor, "batch more alpha2 r2"]:
         """Images on the coarse grid of tiles, with a channel for each place in a tile.
 
         Arguments:
@@ -61,7 +74,9 @@ class Squeeze:
         tiles = x.reshape(batch, channels, alpha // a, a, r // b, b)
         return tiles.permute(0, 1, 3, 5, 2, 4).reshape(batch, channels * a * b, alpha // a, r // b)
 
-    def inverse(self, z: Float[Tensor, "batch more alpha2 r2"]) -> Float[Tensor, "batch channels alpha r"]:
+    def inverse(
+        self, z: Float[Tensor, "batch more alpha2 r2"]
+    ) -> Float[Tensor, "batch channels alpha r"]:
         """Images on the fine grid.
 
         Arguments:
@@ -70,7 +85,9 @@ class Squeeze:
         a, b = self.factors
         batch, channels, alpha, r = z.shape
         places = z.reshape(batch, channels // (a * b), a, b, alpha, r)
-        return places.permute(0, 1, 4, 2, 5, 3).reshape(batch, channels // (a * b), alpha * a, r * b)
+        return places.permute(0, 1, 4, 2, 5, 3).reshape(
+            batch, channels // (a * b), alpha * a, r * b
+        )
 
 
 class ActNorm(nn.Module):
@@ -87,7 +104,8 @@ class ActNorm(nn.Module):
 
     @torch.no_grad()
     def initialise(self, x: Image) -> None:
-        """Set scale and shift so that these images come out with mean 0 and variance 1 in each channel.
+        """Set scale and shift so that these images come out with mean 0 and variance 1 in each
+        channel.
 
         Arguments:
             x: A batch of training data.
@@ -103,7 +121,9 @@ class ActNorm(nn.Module):
             x: The images.
             condition: Not used.
         """
-        return x * self.log_scale.exp() + self.shift, (_positions(x) * self.log_scale.sum()).expand(len(x))
+        return x * self.log_scale.exp() + self.shift, (_positions(x) * self.log_scale.sum()).expand(
+            len(x)
+        )
 
     def inverse(self, z: Image, condition: Condition) -> Image:
         """The images that come out as z.
@@ -205,13 +225,21 @@ class InvertibleConvolution(nn.Module):
         lower, upper = self._factors()
         matrix = (lower @ upper)[:, self.permutation.argsort()]
         numbers = matrix, self._inverse_matrix(), self.bias, self.log_diagonal.sum()
-        return FixedConvolution(*(number.detach().to(self.bias.dtype, copy=True) for number in numbers))
+        return FixedConvolution(
+            *(number.detach().to(self.bias.dtype, copy=True) for number in numbers)
+        )
 
-    def _factors(self) -> tuple[Float[Tensor, "channels channels"], Float[Tensor, "channels channels"]]:
-        """L and U, in double precision: they are small, and rounding their product would make inverse and map differ."""
+    def _factors(
+        self,
+    ) -> tuple[Float[Tensor, "channels channels"], Float[Tensor, "channels channels"]]:
+        """L and U, in double precision: they are small, and rounding their product would make
+        inverse and map differ.
+        """
         diagonal = torch.diag(self.log_diagonal.double().exp())
         below = torch.ones_like(diagonal, dtype=torch.bool).tril(-1)
-        lower = torch.eye(len(diagonal), dtype=diagonal.dtype, device=diagonal.device).masked_scatter(below, self.lower.double())
+        lower = torch.eye(
+            len(diagonal), dtype=diagonal.dtype, device=diagonal.device
+        ).masked_scatter(below, self.lower.double())
         upper = diagonal.masked_scatter(below.T, self.upper.double())
         return lower, upper
 
@@ -224,7 +252,8 @@ class InvertibleConvolution(nn.Module):
 
 
 class SplineCoupling(nn.Module):
-    """A spline at each position of the first half of the channels, made from the second half and the condition.
+    """A spline at each position of the first half of the channels, made from the second half and
+    the condition.
 
     Arguments:
         channels: Channels of the data, at least two.
@@ -234,7 +263,9 @@ class SplineCoupling(nn.Module):
         bound: The splines are on [-bound, bound].
     """
 
-    def __init__(self, channels: int, condition: int, design: UNetDesign, *, bins: int, bound: float) -> None:
+    def __init__(
+        self, channels: int, condition: int, design: UNetDesign, *, bins: int, bound: float
+    ) -> None:
         super().__init__()
         self.bound, self.sizes = bound, [bins, bins, bins - 1]
         self.halves = [channels // 2, channels - channels // 2]
@@ -264,7 +295,11 @@ class SplineCoupling(nn.Module):
     def _spline(self, still: Image, condition: Condition) -> RationalQuadraticSpline:
         numbers: Tensor = self.network(torch.cat([still, condition], dim=1))
         batch, _, alpha, r = numbers.shape
-        numbers = numbers.to(still.dtype).view(batch, self.halves[0], sum(self.sizes), alpha, r).movedim(2, -1)
+        numbers = (
+            numbers.to(still.dtype)
+            .view(batch, self.halves[0], sum(self.sizes), alpha, r)
+            .movedim(2, -1)
+        )
         return RationalQuadraticSpline(*torch.split(numbers, self.sizes, dim=-1), bound=self.bound)
 
 
@@ -277,6 +312,8 @@ def _positions(x: Image) -> int:
 
 
 def _mix(matrix: Float[Tensor, "channels channels"], x: Image) -> Image:
-    """The matrix applied at each position, in full precision even in mixed-precision training: densities need it."""
+    """The matrix applied at each position, in full precision even in mixed-precision training:
+    densities need it.
+    """
     with torch.autocast(x.device.type, enabled=False):
         return (matrix @ x.flatten(2)).view_as(x)

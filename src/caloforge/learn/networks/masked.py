@@ -1,25 +1,32 @@
-r"""Masked autoregressive flows (Papamakarios et al., arXiv:1705.07057) and their inverse (Kingma et al., arXiv:1606.04934).
+r"""Masked autoregressive flows (Papamakarios et al., arXiv:1705.07057) and their inverse (Kingma et
+al., arXiv:1606.04934).
 
-A flow of :math:`B` blocks carries data :math:`x^0` to latent :math:`x^B`, block by block: :math:`x^b = f^b(x^{b - 1}, c)`. In a
-block each feature :math:`i`, in an order of the block's own, is transformed by a monotone function :math:`g` with numbers
-:math:`\theta_i` that a masked network (MADE, Germain et al., arXiv:1502.03509) makes of the features before it and of the
-condition :math:`c`,
+A flow of :math:`B` blocks carries data :math:`x^0` to latent :math:`x^B`, block by block:
+:math:`x^b = f^b(x^{b - 1}, c)`. In a block each feature :math:`i`, in an order of the block's own,
+is transformed by a monotone function :math:`g` with numbers :math:`\theta_i` that a masked network
+(MADE, Germain et al., arXiv:1502.03509) makes of the features before it and of the condition
+:math:`c`,
 
 .. math:: x^b_i = g(x^{b-1}_i; \theta_i), \qquad
-          \theta_i = \theta_i(x^{b-1}_{<i}, c) \ \text{(MAF)}, \qquad \theta_i = \theta_i(x^b_{<i}, c) \ \text{(IAF)} .
+          \theta_i = \theta_i(x^{b-1}_{<i}, c) \ \text{(MAF)}, \qquad \theta_i = \theta_i(x^b_{<i},
+          c) \ \text{(IAF)} .
 
-:math:`g` is a rational-quadratic spline on an interval, the identity elsewhere, or an affine map. A MAF maps data to latent
-in one pass, and an IAF latent to data; the other way takes a step a feature. A MAF and an IAF with the same orders can be the
-same map, with the same :math:`x^b` and :math:`\theta^b` at every block: this is what distillation teaches.
+:math:`g` is a rational-quadratic spline on an interval, the identity elsewhere, or an affine map. A
+MAF maps data to latent in one pass, and an IAF latent to data; the other way takes a step a
+feature. A MAF and an IAF with the same orders can be the same map, with the same :math:`x^b` and
+:math:`\theta^b` at every block: this is what distillation teaches.
 
-The network is that of nflows, which CaloFlow (arXiv:2106.05285) and Convolutional L2LFlows (arXiv:2405.20407) use: the condition
-has a layer of its own, rectified and added to the first layer's output. One *hidden layer* in their counts is one after the
-first, ``hidden=(64, 64)`` here. Units differ in which features they see: a unit of *degree* :math:`d` sees the features before
-the :math:`d`-th. There the degrees run from 1 to :math:`D - 1` or to the number of units; here they are spread evenly over 0 to
-:math:`D - 1`, so that the first feature sees the condition, and narrow layers see all features.
+The network is that of nflows, which CaloFlow (arXiv:2106.05285) and Convolutional L2LFlows
+(arXiv:2405.20407) use: the condition has a layer of its own, rectified and added to the first
+layer's output. One *hidden layer* in their counts is one after the first, ``hidden=(64, 64)`` here.
+Units differ in which features they see: a unit of *degree* :math:`d` sees the features before the
+:math:`d`-th. There the degrees run from 1 to :math:`D - 1` or to the number of units; here they are
+spread evenly over 0 to :math:`D - 1`, so that the first feature sees the condition, and narrow
+layers see all features.
 
-In steps, a unit is evaluated once, when the last feature that it sees is known; all steps together are one pass, while the
-usual inverse makes a pass a feature. Features between which no degree lies depend on the same units, and take one step.
+In steps, a unit is evaluated once, when the last feature that it sees is known; all steps together
+are one pass, while the usual inverse makes a pass a feature. Features between which no degree lies
+depend on the same units, and take one step.
 """
 
 __all__ = ["MaskedFlow", "MaskedNetwork", "OnePass"]
@@ -55,7 +62,9 @@ class OnePass(Enum):
 
 @dataclass(frozen=True)
 class _Step:
-    """Features that depend on the same units: from ``first`` to before ``last``, and the units of each layer they see."""
+    """Features that depend on the same units: from ``first`` to before ``last``, and the units of
+    each layer they see.
+    """
 
     first: int
     last: int
@@ -64,11 +73,16 @@ class _Step:
 
 def _steps(features: int, degrees: Sequence[Sequence[int]]) -> list[_Step]:
     edges = sorted({degree for layer in degrees for degree in layer} | {features})
-    return [_Step(a, b, tuple(sum(degree <= a for degree in layer) for layer in degrees)) for a, b in pairwise(edges)]
+    return [
+        _Step(a, b, tuple(sum(degree <= a for degree in layer) for layer in degrees))
+        for a, b in pairwise(edges)
+    ]
 
 
 def _masked(before: Sequence[int], after: Sequence[int], *, strict: bool) -> MaskedLinear:
-    """A layer whose outputs see inputs of degrees up to their own; the mask follows from the sizes, and is not stored."""
+    """A layer whose outputs see inputs of degrees up to their own; the mask follows from the sizes,
+    and is not stored.
+    """
     inputs, outputs = torch.tensor(before), torch.tensor(after)[:, None]
     layer = MaskedLinear(outputs > inputs if strict else outputs >= inputs)
     layer.register_buffer("mask", layer.mask, persistent=False)
@@ -76,7 +90,8 @@ def _masked(before: Sequence[int], after: Sequence[int], *, strict: bool) -> Mas
 
 
 class MaskedNetwork(nn.Module):
-    """Numbers for each feature that depend on the features before it and on the condition; zero at first.
+    """Numbers for each feature that depend on the features before it and on the condition; zero at
+    first.
 
     Arguments:
         features: Features.
@@ -85,7 +100,9 @@ class MaskedNetwork(nn.Module):
         numbers: Numbers for a feature.
     """
 
-    def __init__(self, features: int, condition: int, *, hidden: Sequence[int], numbers: int) -> None:
+    def __init__(
+        self, features: int, condition: int, *, hidden: Sequence[int], numbers: int
+    ) -> None:
         super().__init__()
         degrees = [[k * features // width for k in range(width)] for width in hidden]
         ends = [feature for feature in range(features) for _ in range(numbers)]
@@ -93,7 +110,9 @@ class MaskedNetwork(nn.Module):
         self.steps = _steps(features, degrees)
         self.condition = nn.Linear(condition, hidden[0])
         first = _masked(range(features), degrees[0], strict=True)
-        inner = [_masked(before, after, strict=False) for before, after in pairwise([*degrees, ends])]
+        inner = [
+            _masked(before, after, strict=False) for before, after in pairwise([*degrees, ends])
+        ]
         self.layers = nn.ModuleList([first, *inner])
         nn.init.zeros_(inner[-1].weight)
         nn.init.zeros_(inner[-1].bias)
@@ -121,7 +140,11 @@ class MaskedNetwork(nn.Module):
         return [condition.new_zeros(len(condition), 0) for _ in self.layers[:-1]]
 
     def advance(
-        self, step: _Step, units: list[Tensor], known: Float[Tensor, "batch known"], embedding: Float[Tensor, "batch width"]
+        self,
+        step: _Step,
+        units: list[Tensor],
+        known: Float[Tensor, "batch known"],
+        embedding: Float[Tensor, "batch width"],
     ) -> tuple[Float[Tensor, "batch group numbers"], list[Tensor]]:
         """The numbers of the features of a step.
 
@@ -145,9 +168,14 @@ class MaskedNetwork(nn.Module):
 
     def _rows(self, layer: int, inputs: Tensor, first: int, last: int) -> Tensor:
         """Some outputs of a layer, of all the inputs that they see."""
-        module, missing = cast(MaskedLinear, self.layers[layer]), max(0, _FEWEST_OUTPUTS - (last - first))
+        module, missing = (
+            cast(MaskedLinear, self.layers[layer]),
+            max(0, _FEWEST_OUTPUTS - (last - first)),
+        )
         weight, bias = module.weight[first:last, : inputs.shape[1]], module.bias[first:last]
-        return linear(inputs, pad(weight, (0, 0, 0, missing)), pad(bias, (0, missing)))[:, : last - first]
+        return linear(inputs, pad(weight, (0, 0, 0, missing)), pad(bias, (0, missing)))[
+            :, : last - first
+        ]
 
 
 @dataclass(frozen=True)
@@ -172,14 +200,22 @@ class _Spline:
 
     def __call__(self, numbers: Tensor) -> Transform:
         widths, heights, derivatives = numbers.tensor_split([self.bins, 2 * self.bins], dim=-1)
-        return RationalQuadraticSpline(widths, heights, derivatives, bound=self.bound, slope=self.slope)
+        return RationalQuadraticSpline(
+            widths, heights, derivatives, bound=self.bound, slope=self.slope
+        )
 
 
 class _Block(nn.Module):
     order: Tensor
 
     def __init__(
-        self, features: int, condition: int, *, hidden: Sequence[int], univariate: _Affine | _Spline, one_pass: OnePass
+        self,
+        features: int,
+        condition: int,
+        *,
+        hidden: Sequence[int],
+        univariate: _Affine | _Spline,
+        one_pass: OnePass,
     ) -> None:
         super().__init__()
         self.univariate, self.one_pass = univariate, one_pass
@@ -206,13 +242,19 @@ class _Block(nn.Module):
             x, numbers = self._unroll(z, condition, _inverse)
         return x[:, self.order.argsort()], numbers
 
-    def _unroll(self, given: Tensor, condition: Tensor, apply: Callable[[Transform, Tensor], Tensor]) -> tuple[Tensor, Tensor]:
-        """Step by step, from features given on the side that the network does not see: those it sees, and its numbers."""
+    def _unroll(
+        self, given: Tensor, condition: Tensor, apply: Callable[[Transform, Tensor], Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """Step by step, from features given on the side that the network does not see: those it
+        sees, and its numbers.
+        """
         known, embedding = given[:, :0], self.network.embed(condition)
         units, parts = self.network.begin(condition), []
         for step in self.network.steps:
             numbers, units = self.network.advance(step, units, known, embedding)
-            known = torch.cat([known, apply(self.univariate(numbers), given[:, step.first : step.last])], dim=1)
+            known = torch.cat(
+                [known, apply(self.univariate(numbers), given[:, step.first : step.last])], dim=1
+            )
             parts.append(numbers)
         return known, torch.cat(parts, dim=1)
 
@@ -225,7 +267,8 @@ def _inverse(transform: Transform, z: Tensor) -> Tensor:
 class MaskedFlow(nn.Module):
     """A bijection of masked autoregressive blocks; the identity before it is trained.
 
-    The order of the features in each block is drawn from torch's generator, and stored with the weights.
+    The order of the features in each block is drawn from torch's generator, and stored with the
+    weights.
 
     Arguments:
         features: Features.
@@ -235,8 +278,8 @@ class MaskedFlow(nn.Module):
         one_pass: Which way takes one pass.
         bins: Bins of the spline, or None for an affine map.
         bound: The spline's interval is [-bound, bound].
-        slope: The least slope, and the least ratio of two bins; the greatest is its inverse. Below 1e-4 float32 may not
-            resolve the bins.
+        slope: The least slope, and the least ratio of two bins; the greatest is its inverse. Below
+            1e-4 float32 may not resolve the bins.
 
     Raises:
         ModelError: A size is not positive.
@@ -255,11 +298,24 @@ class MaskedFlow(nn.Module):
         slope: float = 1e-3,
     ) -> None:
         super().__init__()
-        _check_sizes(features=features, condition=condition, blocks=blocks, hidden=min(hidden, default=0), bins=bins or 1)
-        self.features, self.condition, self.hidden, self.one_pass = features, condition, tuple(hidden), one_pass
+        _check_sizes(
+            features=features,
+            condition=condition,
+            blocks=blocks,
+            hidden=min(hidden, default=0),
+            bins=bins or 1,
+        )
+        self.features, self.condition, self.hidden, self.one_pass = (
+            features,
+            condition,
+            tuple(hidden),
+            one_pass,
+        )
         self.bins, self.bound, self.slope = bins, bound, slope
         univariate = _Affine(slope) if bins is None else _Spline(bins, bound, slope)
-        block = partial(_Block, features, condition, hidden=hidden, univariate=univariate, one_pass=one_pass)
+        block = partial(
+            _Block, features, condition, hidden=hidden, univariate=univariate, one_pass=one_pass
+        )
         self.blocks = nn.ModuleList([block() for _ in range(blocks)])
 
     def forward(
@@ -292,8 +348,11 @@ class MaskedFlow(nn.Module):
 
     def walk(
         self, x: Float[Tensor, "batch features"], condition: Float[Tensor, "batch condition"]
-    ) -> tuple[Float[Tensor, "batch points features"], Float[Tensor, "batch blocks features numbers"]]:
-        r"""The points :math:`x^0, \dots, x^B` and the numbers :math:`\theta^1, \dots, \theta^B` on the way from data to latent.
+    ) -> tuple[
+        Float[Tensor, "batch points features"], Float[Tensor, "batch blocks features numbers"]
+    ]:
+        r"""The points :math:`x^0, \dots, x^B` and the numbers :math:`\theta^1, \dots, \theta^B` on
+        the way from data to latent.
 
         Arguments:
             x: The data.
@@ -308,7 +367,9 @@ class MaskedFlow(nn.Module):
 
     def walk_back(
         self, z: Float[Tensor, "batch features"], condition: Float[Tensor, "batch condition"]
-    ) -> tuple[Float[Tensor, "batch points features"], Float[Tensor, "batch blocks features numbers"]]:
+    ) -> tuple[
+        Float[Tensor, "batch points features"], Float[Tensor, "batch blocks features numbers"]
+    ]:
         """The same on the way from latent to data, and in the same order: the data first.
 
         Arguments:
@@ -323,7 +384,8 @@ class MaskedFlow(nn.Module):
         return torch.stack(points[::-1], dim=1), torch.stack(parts[::-1], dim=1)
 
     def student(self, hidden: Sequence[int] | None = None) -> "MaskedFlow":
-        """A flow of the same blocks, orders and functions that takes one pass the other way; the identity as yet.
+        """A flow of the same blocks, orders and functions that takes one pass the other way; the
+        identity as yet.
 
         Arguments:
             hidden: Widths of the hidden layers of a block's network; this flow's by default.

@@ -1,8 +1,10 @@
-r"""The two networks of SQuIRELS (arXiv:2308.12339, section IV), with the published numbers of parameters.
+r"""The two networks of SQuIRELS (arXiv:2308.12339, section IV), with the published numbers of
+parameters.
 
-Both see a point :math:`x`, the number of the step :math:`k` and conditions, and give the displacement of the next
-point's mean, :math:`F(k, x) - x`. The published code has the network give the mean itself; the displacement asks the
-same network to learn a small number instead of a copy of its input.
+Both see a point :math:`x`, the number of the step :math:`k` and conditions, and give the
+displacement of the next point's mean, :math:`F(k, x) - x`. The published code has the network give
+the mean itself; the displacement asks the same network to learn a small number instead of a copy of
+its input.
 """
 
 __all__ = ["SquirelsEnergyNetwork", "SquirelsShapeNetwork"]
@@ -28,12 +30,16 @@ def _dense(*widths: int) -> nn.Sequential:
 def _convolutions(*channels: int) -> nn.Sequential:
     layers: list[nn.Module] = []
     for before, after in pairwise(channels):
-        layers += [nn.Conv2d(before, after, kernel_size=3, padding="same", bias=False), nn.LeakyReLU()]
+        layers += [
+            nn.Conv2d(before, after, kernel_size=3, padding="same", bias=False),
+            nn.LeakyReLU(),
+        ]
     return nn.Sequential(*layers[:-1])
 
 
 class SquirelsEnergyNetwork(nn.Module):
-    """SQuIRELS-E: three encoders for the response, the step and the incident energy, and a decoder; 691,969 parameters.
+    """SQuIRELS-E: three encoders for the response, the step and the incident energy, and a decoder;
+    691,969 parameters.
 
     The encoders end in 256 nodes, as in the published code; the paper says 128.
     """
@@ -46,7 +52,10 @@ class SquirelsEnergyNetwork(nn.Module):
         self.decoder = _dense(3 * 256 + 1, 256, 256, 1)
 
     def forward(
-        self, x: Float[Tensor, "batch 1"], step: Float[Tensor, " batch"], condition: Float[Tensor, "batch 1"]
+        self,
+        x: Float[Tensor, "batch 1"],
+        step: Float[Tensor, " batch"],
+        condition: Float[Tensor, "batch 1"],
     ) -> Float[Tensor, "batch 1"]:
         """The displacement at x.
 
@@ -60,7 +69,8 @@ class SquirelsEnergyNetwork(nn.Module):
 
 
 class SquirelsShapeNetwork(nn.Module):
-    """SQuIRELS: convolutions over the image of the cells, with three conditions as planes; 173,280 parameters.
+    """SQuIRELS: convolutions over the image of the cells, with three conditions as planes; 173,280
+    parameters.
 
     Arguments:
         image: The shape of the image that the flat cells unfold to.
@@ -74,7 +84,10 @@ class SquirelsShapeNetwork(nn.Module):
         self.decoder = _convolutions(32 + 32 + 3 + 1, 32, 32, 32, 1)
 
     def forward(
-        self, x: Float[Tensor, "batch cells"], step: Float[Tensor, " batch"], condition: Float[Tensor, "batch 3"]
+        self,
+        x: Float[Tensor, "batch cells"],
+        step: Float[Tensor, " batch"],
+        condition: Float[Tensor, "batch 3"],
     ) -> Float[Tensor, "batch cells"]:
         """The displacement at x.
 
@@ -84,5 +97,7 @@ class SquirelsShapeNetwork(nn.Module):
             condition: Incident energy, fast response and refined response, each scaled to order 1.
         """
         image = x.view(-1, 1, *self.image)
-        planes = torch.cat([self.step(sinusoids(step, _TIME)), condition], dim=1)[:, :, None, None].expand(-1, -1, *self.image)
+        planes = torch.cat([self.step(sinusoids(step, _TIME)), condition], dim=1)[
+            :, :, None, None
+        ].expand(-1, -1, *self.image)
         return self.decoder(torch.cat([self.encoder(image), planes, image], dim=1)).flatten(1)  # type: ignore[no-any-return]

@@ -1,20 +1,25 @@
-r"""Transfusion: the velocity of each number of a sequence given the numbers before it (CaloDREAM, arXiv:2405.09629, section 3.1).
+r"""Transfusion: the velocity of each number of a sequence given the numbers before it (CaloDREAM,
+arXiv:2405.09629, section 3.1).
 
-Let :math:`u_0, \dots, u_{L-1}` be the sequence and :math:`E` the condition. A transformer embeds what is known before
-each number, and one dense network, shared by all, gives the velocity of the number on its way:
+Let :math:`u_0, \dots, u_{L-1}` be the sequence and :math:`E` the condition. A transformer embeds
+what is known before each number, and one dense network, shared by all, gives the velocity of the
+number on its way:
 
 .. math:: c_i = c(u_0, \dots, u_{i-1}, E) \quad (9), \qquad v_i = v(u_{i,t}, t, c_i) \quad (10)
 
-The encoder sees one token, :math:`(E, 1, 0, \dots)`; the decoder sees the tokens :math:`(u_{i-1}, p_i)` with
-:math:`u_{-1} = 0` and a fixed code of the position :math:`p_i`: one-hot and zero-padded where that fits, else
-sinusoids. Blocks are those of Vaswani et al., arXiv:1706.03762, figure 1: normalised after each residual sum, ReLU.
+The encoder sees one token, :math:`(E, 1, 0, \dots)`; the decoder sees the tokens
+:math:`(u_{i-1}, p_i)` with :math:`u_{-1} = 0` and a fixed code of the position :math:`p_i`: one-hot
+and zero-padded where that fits, else sinusoids. Blocks are those of Vaswani et al.,
+arXiv:1706.03762, figure 1: normalised after each residual sum, ReLU.
 
-Attention to a single token is its value, whatever the query: the encoder's attention and the decoder's to the encoder
-are linear maps, the latter the same for all positions. Their queries and keys, 2 d (d + 1) numbers an attention, are
-kept, since the published number of parameters counts them, but have no effect and no gradient.
+Attention to a single token is its value, whatever the query: the encoder's attention and the
+decoder's to the encoder are linear maps, the latter the same for all positions. Their queries and
+keys, 2 d (d + 1) numbers an attention, are kept, since the published number of parameters counts
+them, but have no effect and no gradient.
 
-All numbers of a known sequence are embedded in one causal pass. When the sequence is drawn number by number, `begin`
-and `advance` keep the keys and values of the positions passed, so that each position costs one token.
+All numbers of a known sequence are embedded in one causal pass. When the sequence is drawn number
+by number, `begin` and `advance` keep the keys and values of the positions passed, so that each
+position costs one token.
 """
 
 __all__ = ["DecoderState", "Transfusion"]
@@ -39,7 +44,8 @@ class DecoderState:
 
     Arguments:
         position: The position to embed next.
-        caches: For each block the keys and the values of the positions passed, with shape (2, batch, heads, length, width).
+        caches: For each block the keys and the values of the positions passed, with shape (2,
+            batch, heads, length, width).
         crosses: For each block what its attention to the encoder gives, with shape (batch, 1, dim).
     """
 
@@ -58,10 +64,15 @@ class _Attention(nn.Module):
     def forward(self, x: Float[Tensor, "batch length dim"]) -> Float[Tensor, "batch length dim"]:
         """Of each token to itself and those before it."""
         query, key, value = self._heads(x)
-        return self._join(functional.scaled_dot_product_attention(query, key, value, is_causal=True))
+        return self._join(
+            functional.scaled_dot_product_attention(query, key, value, is_causal=True)
+        )
 
     def following(
-        self, x: Float[Tensor, "batch 1 dim"], cache: Float[Tensor, "2 batch heads length width"], position: int
+        self,
+        x: Float[Tensor, "batch 1 dim"],
+        cache: Float[Tensor, "2 batch heads length width"],
+        position: int,
     ) -> Float[Tensor, "batch 1 dim"]:
         """Of one more token to itself and those in the cache, which it joins."""
         parts = self.project(x).view(len(x), 3, self.heads, -1).transpose(0, 1)
@@ -77,10 +88,14 @@ class _Attention(nn.Module):
         return self.out(value)  # type: ignore[no-any-return]
 
     def _heads(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        query, key, value = self.project(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        query, key, value = (
+            self.project(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        )
         return query, key, value
 
-    def _join(self, x: Float[Tensor, "batch heads length width"]) -> Float[Tensor, "batch length dim"]:
+    def _join(
+        self, x: Float[Tensor, "batch heads length width"]
+    ) -> Float[Tensor, "batch length dim"]:
         return self.out(x.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
 
 
@@ -102,7 +117,11 @@ class _EncoderBlock(nn.Module):
 class _DecoderBlock(nn.Module):
     def __init__(self, dim: int, heads: int, width: int) -> None:
         super().__init__()
-        self.attention, self.cross, self.feed_forward = _Attention(dim, heads), _Attention(dim, heads), _feed_forward(dim, width)
+        self.attention, self.cross, self.feed_forward = (
+            _Attention(dim, heads),
+            _Attention(dim, heads),
+            _feed_forward(dim, width),
+        )
         self.norms = nn.ModuleList([nn.LayerNorm(dim) for _ in range(3)])
 
     def forward(
@@ -117,7 +136,9 @@ class _DecoderBlock(nn.Module):
 
 
 class _Head(nn.Module):
-    """The dense network of eq. 10: SiLU, its inner layers normalised; the time by random Fourier features."""
+    """The dense network of eq. 10: SiLU, its inner layers normalised; the time by random Fourier
+    features.
+    """
 
     frequencies: Tensor
 
@@ -136,35 +157,48 @@ class _Head(nn.Module):
         """What the time gives to the first layer, with its bias."""
         phase = time[..., None] * self.frequencies
         features = self.time(torch.cat([phase.sin(), phase.cos()], dim=-1))
-        return functional.linear(features, self.enter.weight[:, 1 : 1 + features.shape[-1]], self.enter.bias)
+        return functional.linear(
+            features, self.enter.weight[:, 1 : 1 + features.shape[-1]], self.enter.bias
+        )
 
     def known(self, embedding: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch width"]:
         """What the embedding gives to the first layer."""
         return functional.linear(embedding, self.enter.weight[:, -embedding.shape[-1] :])
 
-    def forward(self, x: Float[Tensor, "*batch 1"], rest: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch 1"]:
+    def forward(
+        self, x: Float[Tensor, "*batch 1"], rest: Float[Tensor, "*batch width"]
+    ) -> Float[Tensor, "*batch 1"]:
         """The velocity at x, given the sum of what time and embedding give."""
         hidden = torch.addcmul(rest, x, self.enter.weight[:, 0])
         return self.leave(self.inner(functional.silu(hidden)))  # type: ignore[no-any-return]
 
     def lean(self) -> Callable[[Tensor, Tensor], Tensor]:
-        """The same function of x and rest, for many evaluations of few rows: there, calls of modules take most of the time."""
+        """The same function of x and rest, for many evaluations of few rows: there, calls of
+        modules take most of the time.
+        """
         point, leave = self.enter.weight[:, 0], (self.leave.weight, self.leave.bias)
         dense = [(m.weight, m.bias) for m in self.inner if isinstance(m, nn.Linear)]
-        norms = [(m.normalized_shape, m.weight, m.bias, m.eps) for m in self.inner if isinstance(m, nn.LayerNorm)]
+        norms = [
+            (m.normalized_shape, m.weight, m.bias, m.eps)
+            for m in self.inner
+            if isinstance(m, nn.LayerNorm)
+        ]
         layers = list(zip(dense, norms, strict=True))
 
         def velocity(x: Tensor, rest: Tensor) -> Tensor:
             hidden = functional.silu(torch.addcmul(rest, x, point), inplace=True)
             for linear, norm in layers:
-                hidden = functional.silu(torch.layer_norm(functional.linear(hidden, *linear), *norm), inplace=True)
+                hidden = functional.silu(
+                    torch.layer_norm(functional.linear(hidden, *linear), *norm), inplace=True
+                )
             return functional.linear(hidden, *leave)
 
         return velocity
 
 
 class Transfusion(nn.Module):
-    """The network; with a length of 45 and all else by default the published one, of 2,384,705 parameters.
+    """The network; with a length of 45 and all else by default the published one, of 2,384,705
+    parameters.
 
     Arguments:
         length: Numbers in the sequence, L.
@@ -204,8 +238,12 @@ class Transfusion(nn.Module):
         _check_sizes(dim, heads, head_layers, time_dim, condition)
         self.length, self.dim, self.heads = length, dim, heads
         self.register_buffer("positions", _position_codes(length, dim - 1), persistent=False)
-        self.encoder = nn.ModuleList([_EncoderBlock(dim, heads, feed_forward) for _ in range(encoder_blocks)])
-        self.decoder = nn.ModuleList([_DecoderBlock(dim, heads, feed_forward) for _ in range(decoder_blocks)])
+        self.encoder = nn.ModuleList(
+            [_EncoderBlock(dim, heads, feed_forward) for _ in range(encoder_blocks)]
+        )
+        self.decoder = nn.ModuleList(
+            [_DecoderBlock(dim, heads, feed_forward) for _ in range(decoder_blocks)]
+        )
         self.norms = nn.ModuleList([nn.LayerNorm(dim) for _ in range(2)])
         for parameter in self.parameters():
             if parameter.ndim > 1:
@@ -219,7 +257,9 @@ class Transfusion(nn.Module):
         values: Float[Tensor, "batch length"],
         condition: Float[Tensor, "batch condition"],
     ) -> Float[Tensor, "batch length"]:
-        """The velocities at x of all numbers, each given the ``values`` before it: `velocity` after `embed`."""
+        """The velocities at x of all numbers, each given the ``values`` before it: `velocity` after
+        `embed`.
+        """
         return self.velocity(x, time, self.embed(values, condition))
 
     def embed(
@@ -237,7 +277,10 @@ class Transfusion(nn.Module):
         return self.norms[1](x)  # type: ignore[no-any-return]
 
     def velocity(
-        self, x: Float[Tensor, "*batch"], time: Float[Tensor, "*#batch"], embedding: Float[Tensor, "*batch dim"]
+        self,
+        x: Float[Tensor, "*batch"],
+        time: Float[Tensor, "*#batch"],
+        embedding: Float[Tensor, "*batch dim"],
     ) -> Float[Tensor, "*batch"]:
         """The velocity of numbers on their way (eq. 10).
 
@@ -251,11 +294,13 @@ class Transfusion(nn.Module):
     def field(
         self, embedding: Float[Tensor, "batch dim"], clocks: dict[float, Tensor]
     ) -> Callable[[Float[Tensor, "batch 1"], float], Float[Tensor, "batch 1"]]:
-        """The same velocity for one position, as a function of numbers and of a time that all share.
+        """The same velocity for one position, as a function of numbers and of a time that all
+        share.
 
         Arguments:
             embedding: What `advance` gave.
-            clocks: What times give to the network, by time: empty at first, and kept from position to position.
+            clocks: What times give to the network, by time: empty at first, and kept from position
+                to position.
         """
         known, head = self.head.known(embedding), self.head.lean()
 
@@ -311,7 +356,8 @@ def _check_sizes(dim: int, heads: int, head_layers: int, time_dim: int, conditio
     """Raise if the sizes do not fit each other."""
     if dim % heads or dim % 2 or time_dim % 2 or head_layers < 2 or not 0 < condition < dim:
         msg = (
-            f"dim {dim}, heads {heads}, head_layers {head_layers}, time_dim {time_dim}, condition {condition}: "
+            f"dim {dim}, heads {heads}, head_layers {head_layers}, time_dim {time_dim}, condition "
+            f"{condition}: "
             "a Transfusion needs even dim and time_dim, dim a multiple of heads, "
             "at least 2 head_layers, and a condition of 1 to dim - 1 numbers"
         )
@@ -319,7 +365,9 @@ def _check_sizes(dim: int, heads: int, head_layers: int, time_dim: int, conditio
 
 
 def _position_codes(length: int, dim: int) -> Float[Tensor, "length dim"]:
-    """One-hot where the positions fit, else sinusoids from one radian a position to one radian in all."""
+    """One-hot where the positions fit, else sinusoids from one radian a position to one radian in
+    all.
+    """
     if length <= dim:
         return torch.eye(length, dim)
     return sinusoids(torch.arange(float(length)), dim + 1, float(length))[:, :dim]

@@ -1,16 +1,21 @@
-r"""A U-Net of images of one calorimeter layer (Ronneberger et al., arXiv:1505.04597), as Convolutional L2LFlows has it.
+r"""A U-Net of images of one calorimeter layer (Ronneberger et al., arXiv:1505.04597), as
+Convolutional L2LFlows has it.
 
-An image has shape (batch, channels, alpha, r). Level :math:`i` of the U-Net has :math:`2^i h` channels. On the way down a
-level applies two convolutions of kernel 3, each with normalisation and LeakyReLU, keeps the result, and makes the image
-coarser by a convolution whose stride is its kernel; on the way up a transposed convolution of the same kernel undoes that,
-and two convolutions see its result beside what the level kept. The last convolution has neither normalisation nor
-activation, and is zero at first. This is figure 3 (right) of arXiv:2405.20407 with the details of its public code.
+An image has shape (batch, channels, alpha, r). Level :math:`i` of the U-Net has :math:`2^i h`
+channels. On the way down a level applies two convolutions of kernel 3, each with normalisation and
+LeakyReLU, keeps the result, and makes the image coarser by a convolution whose stride is its
+kernel; on the way up a transposed convolution of the same kernel undoes that, and two convolutions
+see its result beside what the level kept. The last convolution has neither normalisation nor
+activation, and is zero at first. This is figure 3 (right) of arXiv:2405.20407 with the details of
+its public code.
 
-Where the calorimeter is a cylinder, alpha is a circle and its padding wraps around; r is padded with zeros. Turning an
-image by the product of the strides in alpha then turns what comes out by as much.
+Where the calorimeter is a cylinder, alpha is a circle and its padding wraps around; r is padded
+with zeros. Turning an image by the product of the strides in alpha then turns what comes out by as
+much.
 
-The published normalisation is `torch.nn.BatchNorm2d`: in training a shower's loss depends on its companions, and what is
-used later are running means of the batches. `group_norm` has as many parameters and depends on one shower alone.
+The published normalisation is `torch.nn.BatchNorm2d`: in training a shower's loss depends on its
+companions, and what is used later are running means of the batches. `group_norm` has as many
+parameters and depends on one shower alone.
 """
 
 __all__ = ["Convolution", "UNet", "UNetDesign", "group_norm"]
@@ -39,7 +44,9 @@ def group_norm(channels: int) -> nn.GroupNorm:
     Arguments:
         channels: How many channels there are.
     """
-    return nn.GroupNorm(max(n for n in _GROUPS if n == 1 or channels % (_CHANNELS * n) == 0), channels)
+    return nn.GroupNorm(
+        max(n for n in _GROUPS if n == 1 or channels % (_CHANNELS * n) == 0), channels
+    )
 
 
 @dataclass(frozen=True)
@@ -48,7 +55,8 @@ class UNetDesign:
 
     Arguments:
         hidden: Channels :math:`h` of the finest level; each coarser one has twice as many.
-        downsamples: Kernel and stride that make each level coarser, in alpha and r, from the finest on.
+        downsamples: Kernel and stride that make each level coarser, in alpha and r, from the finest
+            on.
         cyclic: Whether alpha is a circle.
         normalisation: Makes the normalisation of a number of channels.
 
@@ -62,7 +70,10 @@ class UNetDesign:
     normalisation: Callable[[int], nn.Module] = nn.BatchNorm2d
 
     def __post_init__(self) -> None:
-        if not self.downsamples or min(self.hidden, *(n for pair in self.downsamples for n in pair)) < 1:
+        if (
+            not self.downsamples
+            or min(self.hidden, *(n for pair in self.downsamples for n in pair)) < 1
+        ):
             msg = (
                 f"U-Net of {self.hidden} hidden channels, downsamples {self.downsamples};"
                 " expected positive numbers, and at least one downsample"
@@ -91,7 +102,9 @@ class Convolution(nn.Conv2d):
         super().__init__(before, after, 3, padding=(0 if cyclic else 1, 1))
         self.cyclic = cyclic
 
-    def forward(self, x: Float[Tensor, "batch before alpha r"]) -> Float[Tensor, "batch after alpha r"]:
+    def forward(
+        self, x: Float[Tensor, "batch before alpha r"]
+    ) -> Float[Tensor, "batch after alpha r"]:
         """The convolution of images.
 
         Arguments:
@@ -113,16 +126,29 @@ class UNet(nn.Module):
         super().__init__()
         kernels = design.downsamples
         widths = [design.hidden * 2**level for level in range(len(kernels))]
-        self.encode = nn.ModuleList([_activated(design, w if i else before, w, w) for i, w in enumerate(widths)])
-        self.coarsen = nn.ModuleList([nn.Conv2d(w, 2 * w, k, stride=k) for w, k in zip(widths, kernels, strict=True)])
-        self.refine = nn.ModuleList([nn.ConvTranspose2d(2 * w, w, k, stride=k) for w, k in zip(widths, kernels, strict=True)])
+        self.encode = nn.ModuleList(
+            [_activated(design, w if i else before, w, w) for i, w in enumerate(widths)]
+        )
+        self.coarsen = nn.ModuleList(
+            [nn.Conv2d(w, 2 * w, k, stride=k) for w, k in zip(widths, kernels, strict=True)]
+        )
+        self.refine = nn.ModuleList(
+            [
+                nn.ConvTranspose2d(2 * w, w, k, stride=k)
+                for w, k in zip(widths, kernels, strict=True)
+            ]
+        )
         finest, *coarser = widths
         *inner, last = _convolutions(design, 2 * finest, finest, after)
         for parameter in last.parameters():
             nn.init.zeros_(parameter)
-        self.decode = nn.ModuleList([nn.Sequential(*inner, last), *(_activated(design, 2 * w, w, w) for w in coarser)])
+        self.decode = nn.ModuleList(
+            [nn.Sequential(*inner, last), *(_activated(design, 2 * w, w, w) for w in coarser)]
+        )
 
-    def forward(self, x: Float[Tensor, "batch before alpha r"]) -> Float[Tensor, "batch after alpha r"]:
+    def forward(
+        self, x: Float[Tensor, "batch before alpha r"]
+    ) -> Float[Tensor, "batch after alpha r"]:
         """The image that comes out.
 
         Arguments:
@@ -138,7 +164,9 @@ class UNet(nn.Module):
         return x
 
     def folded(self) -> "UNet":
-        """A copy for inference, with the running batch normalisation as part of the convolutions before it."""
+        """A copy for inference, with the running batch normalisation as part of the convolutions
+        before it.
+        """
         network = copy.deepcopy(self).eval().requires_grad_(False)
         network.encode = nn.ModuleList([_fused(block) for block in network.encode])
         network.decode = nn.ModuleList([_fused(block) for block in network.decode])
@@ -155,7 +183,9 @@ def _convolutions(design: UNetDesign, before: int, between: int, after: int) -> 
 
 
 def _activated(design: UNetDesign, before: int, between: int, after: int) -> nn.Sequential:
-    return nn.Sequential(*_convolutions(design, before, between, after), design.normalisation(after), nn.LeakyReLU())
+    return nn.Sequential(
+        *_convolutions(design, before, between, after), design.normalisation(after), nn.LeakyReLU()
+    )
 
 
 def _fused(block: nn.Module) -> nn.Sequential:

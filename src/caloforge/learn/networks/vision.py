@@ -1,24 +1,28 @@
-r"""A vision transformer for fields on a grid of three axes: the shape network of CaloDREAM (arXiv:2405.09629, section 3.2).
+r"""A vision transformer for fields on a grid of three axes: the shape network of CaloDREAM
+(arXiv:2405.09629, section 3.2).
 
-The field is cut into :math:`N` *patches* of equal shape that do not overlap. A linear layer makes each a vector of
-:math:`D` numbers, to which its position is added,
+The field is cut into :math:`N` *patches* of equal shape that do not overlap. A linear layer makes
+each a vector of :math:`D` numbers, to which its position is added,
 
-.. math:: h_n = W x_n + b + \bigl(\sin 2\pi f_k y_{nk},\, \cos 2\pi f_k y_{nk}\bigr)_{k = 1 \dots D / 2},
+.. math:: h_n = W x_n + b + \bigl(\sin 2\pi f_k y_{nk},\, \cos 2\pi f_k y_{nk}\bigr)_{k = 1 \dots D
+          / 2},
 
-with learnable frequencies :math:`f_k`, a third of them for each axis, and :math:`y_{nk} \in (0, 1)` the centre of the
-patch along the axis of :math:`f_k`. Time and condition are embedded apart and added to one vector :math:`c`. Each block
-is (eq. 11; Peebles and Xie, arXiv:2212.09748)
+with learnable frequencies :math:`f_k`, a third of them for each axis, and :math:`y_{nk} \in (0, 1)`
+the centre of the patch along the axis of :math:`f_k`. Time and condition are embedded apart and
+added to one vector :math:`c`. Each block is (eq. 11; Peebles and Xie, arXiv:2212.09748)
 
 .. math::
-    h &\leftarrow h + \gamma_1 \odot \mathrm{attention}\bigl((1 + \alpha_1) \odot \mathrm{norm}(h) + \beta_1\bigr), \\
-    h &\leftarrow h + \gamma_2 \odot \mathrm{dense}\bigl((1 + \alpha_2) \odot \mathrm{norm}(h) + \beta_2\bigr),
+    h &\leftarrow h + \gamma_1 \odot \mathrm{attention}\bigl((1 + \alpha_1) \odot \mathrm{norm}(h) +
+    \beta_1\bigr), \\ h &\leftarrow h + \gamma_2 \odot \mathrm{dense}\bigl((1 + \alpha_2) \odot
+    \mathrm{norm}(h) + \beta_2\bigr),
 
-where the *modulation* :math:`\beta, \alpha, \gamma` is linear in :math:`\mathrm{silu}(c)` and starts from zero, so that
-a new network's blocks are identities. The end modulates once more and maps each vector back to its patch; it starts
-from zero too. The modulations of all blocks depend on :math:`c` alone and are one matrix product.
+where the *modulation* :math:`\beta, \alpha, \gamma` is linear in :math:`\mathrm{silu}(c)` and
+starts from zero, so that a new network's blocks are identities. The end modulates once more and
+maps each vector back to its patch; it starts from zero too. The modulations of all blocks depend on
+:math:`c` alone and are one matrix product.
 
-The published code embeds the time :math:`t \in [0, 1]` by sinusoids of frequencies up to 1, which hardly tell one time
-from another; here they reach `FASTEST`.
+The published code embeds the time :math:`t \in [0, 1]` by sinusoids of frequencies up to 1, which
+hardly tell one time from another; here they reach `FASTEST`.
 """
 
 __all__ = ["FASTEST", "ModulatedTransformer", "VisionTransformer", "embedder", "initialise"]
@@ -43,7 +47,9 @@ _EPSILON = 1e-6
 Grid = tuple[int, int, int]
 
 
-def patched(x: Float[Tensor, "batch channels layers alpha r"], patch: Grid) -> Float[Tensor, "batch patches voxels"]:
+def patched(
+    x: Float[Tensor, "batch channels layers alpha r"], patch: Grid
+) -> Float[Tensor, "batch patches voxels"]:
     """Cut a field into patches, ordered as they lie along the axes; in each, channels come first.
 
     Arguments:
@@ -53,7 +59,9 @@ def patched(x: Float[Tensor, "batch channels layers alpha r"], patch: Grid) -> F
     (batch, channels), (p, q, s) = x.shape[:2], patch
     layers, alpha, r = (n // m for n, m in zip(x.shape[2:], patch, strict=True))
     cut = x.reshape(batch, channels, layers, p, alpha, q, r, s)
-    return cut.permute(0, 2, 4, 6, 1, 3, 5, 7).reshape(batch, layers * alpha * r, channels * p * q * s)
+    return cut.permute(0, 2, 4, 6, 1, 3, 5, 7).reshape(
+        batch, layers * alpha * r, channels * p * q * s
+    )
 
 
 def unpatched(
@@ -91,7 +99,9 @@ class _Positions(nn.Module):
 
 
 def _modulated(
-    x: Float[Tensor, "batch patches dim"], shift: Float[Tensor, "batch 1 dim"], scale: Float[Tensor, "batch 1 dim"]
+    x: Float[Tensor, "batch patches dim"],
+    shift: Float[Tensor, "batch 1 dim"],
+    scale: Float[Tensor, "batch 1 dim"],
 ) -> Float[Tensor, "batch patches dim"]:
     """The layer norm of x, scaled and shifted."""
     return torch.addcmul(shift, functional.layer_norm(x, x.shape[-1:], eps=_EPSILON), scale)
@@ -108,7 +118,9 @@ class _Block(nn.Module):
         self.widen = nn.Linear(dim, hidden)
         self.narrow = nn.Linear(hidden, dim)
 
-    def forward(self, x: Float[Tensor, "batch patches dim"], modulation: Sequence[Tensor]) -> Float[Tensor, "batch patches dim"]:
+    def forward(
+        self, x: Float[Tensor, "batch patches dim"], modulation: Sequence[Tensor]
+    ) -> Float[Tensor, "batch patches dim"]:
         shift, scale, gate, dense_shift, dense_scale, dense_gate = modulation
         x = torch.addcmul(x, gate, self.attend(_modulated(x, shift, scale)))
         dense = self.narrow(self.activation(self.widen(_modulated(x, dense_shift, dense_scale))))
@@ -116,13 +128,18 @@ class _Block(nn.Module):
 
     def attend(self, x: Float[Tensor, "batch patches dim"]) -> Float[Tensor, "batch patches dim"]:
         """Multi-head self-attention."""
-        query, key, value = self.query_key_value(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        mixed: Tensor = self.mix(functional.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2))
+        query, key, value = (
+            self.query_key_value(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        )
+        mixed: Tensor = self.mix(
+            functional.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
+        )
         return mixed
 
 
 class ModulatedTransformer(nn.Module):
-    """Attention between tokens on a grid, each block and the end modulated by an embedded condition.
+    """Attention between tokens on a grid, each block and the end modulated by an embedded
+    condition.
 
     Arguments:
         grid: The numbers of tokens along the axes.
@@ -132,8 +149,9 @@ class ModulatedTransformer(nn.Module):
         heads: Heads of the attention.
         hidden: Width inside the dense networks.
         blocks: Blocks.
-        exact_gelu: Take the GELU of the dense networks itself, not the approximation by tanh of the published code. They
-            are within 5e-4 of each other, and on a processor the exact one costs a third.
+        exact_gelu: Take the GELU of the dense networks itself, not the approximation by tanh of the
+            published code. They are within 5e-4 of each other, and on a processor the exact one
+            costs a third.
 
     Raises:
         ModelError: The width does not fit.
@@ -174,8 +192,14 @@ class ModulatedTransformer(nn.Module):
         return self.final(_modulated(x, shift, scale))  # type: ignore[no-any-return]
 
     def _modulations(self, embedded: Float[Tensor, "batch dim"]) -> tuple[Tensor, ...]:
-        """Shift, 1 + scale and gate of both halves of each block, then shift and 1 + scale of the end."""
-        parts = self.modulation(functional.silu(embedded)).unflatten(-1, (-1, 1, embedded.shape[-1])).unbind(1)
+        """Shift, 1 + scale and gate of both halves of each block, then shift and 1 + scale of the
+        end.
+        """
+        parts = (
+            self.modulation(functional.silu(embedded))
+            .unflatten(-1, (-1, 1, embedded.shape[-1]))
+            .unbind(1)
+        )
         return tuple(part + 1 if k % 3 == 1 else part for k, part in enumerate(parts))
 
 
@@ -195,9 +219,9 @@ def initialise(network: nn.Module) -> None:
 class VisionTransformer(nn.Module):
     """A velocity on fields of a given shape, by attention between patches.
 
-    With shape (45, 16, 9), patch (3, 16, 1), dim 480, heads 6, hidden 1920, blocks 6 and condition 46 it is the shape
-    network of CaloDREAM for dataset 2, with 26,042,688 parameters; with (45, 50, 18), (3, 5, 2), 240, 6, 720, 6 and 46
-    that for dataset 3, with 5,868,870.
+    With shape (45, 16, 9), patch (3, 16, 1), dim 480, heads 6, hidden 1920, blocks 6 and condition
+    46 it is the shape network of CaloDREAM for dataset 2, with 26,042,688 parameters; with (45, 50,
+    18), (3, 5, 2), 240, 6, 720, 6 and 46 that for dataset 3, with 5,868,870.
 
     Arguments:
         shape: Layers, angular and radial bins of the field.
@@ -208,8 +232,9 @@ class VisionTransformer(nn.Module):
         hidden: Width inside the dense networks.
         blocks: Blocks.
         condition: Width of the condition.
-        exact_gelu: Take the GELU of the dense networks itself, not the approximation by tanh of the published code. They
-            are within 5e-4 of each other, and on a processor the exact one costs a third.
+        exact_gelu: Take the GELU of the dense networks itself, not the approximation by tanh of the
+            published code. They are within 5e-4 of each other, and on a processor the exact one
+            costs a third.
 
     Raises:
         ModelError: The patch does not divide the shape, or dim does not fit.
@@ -231,9 +256,19 @@ class VisionTransformer(nn.Module):
         super().__init__()
         _require_division(shape, patch)
         self.shape, self.patch = shape, patch
-        voxels, grid = channels * math.prod(patch), [n // p for n, p in zip(shape, patch, strict=True)]
+        voxels, grid = (
+            channels * math.prod(patch),
+            [n // p for n, p in zip(shape, patch, strict=True)],
+        )
         self.transformer = ModulatedTransformer(
-            grid, voxels, voxels, dim=dim, heads=heads, hidden=hidden, blocks=blocks, exact_gelu=exact_gelu
+            grid,
+            voxels,
+            voxels,
+            dim=dim,
+            heads=heads,
+            hidden=hidden,
+            blocks=blocks,
+            exact_gelu=exact_gelu,
         )
         self.time, self.condition = embedder(_SINUSOIDS, dim), embedder(condition, dim)
         initialise(self.time)
@@ -261,7 +296,8 @@ def _require_division(shape: Grid, patch: Grid) -> None:
         if p < 1 or n % p:
             divisors = ", ".join(str(d) for d in range(1, n + 1) if n % d == 0)
             msg = (
-                f"patch {patch} does not divide shape {shape}: along axis {axis}, {n} is not a multiple of {p}; "
+                f"patch {patch} does not divide shape {shape}: along axis {axis}, {n} is not a "
+                f"multiple of {p}; "
                 f"give a patch whose axis {axis} is one of {divisors}"
             )
             raise ModelError(msg)
@@ -269,5 +305,8 @@ def _require_division(shape: Grid, patch: Grid) -> None:
 
 def _require_width(dim: int, heads: int) -> None:
     if dim < 6 or dim % 2 or heads < 1 or dim % heads:
-        msg = f"dim {dim} with {heads} heads: give an even dim of at least 6 that is a multiple of heads"
+        msg = (
+            f"dim {dim} with {heads} heads: give an even dim of at least 6 that is a multiple of "
+            "heads"
+        )
         raise ModelError(msg)

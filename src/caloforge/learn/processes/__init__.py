@@ -43,7 +43,12 @@ __all__ = [
 ]
 
 from caloforge.learn.processes.autoregressive import AutoregressiveFlow, AutoregressiveNetwork
-from caloforge.learn.processes.bespoke import BespokeSolver, global_truncation, gram, local_truncation
+from caloforge.learn.processes.bespoke import (
+    BespokeSolver,
+    global_truncation,
+    gram,
+    local_truncation,
+)
 from caloforge.learn.processes.density_distillation import DensityDistillation, Stepwise
 from caloforge.learn.processes.distillation import Distillation
 from caloforge.learn.processes.flow import (

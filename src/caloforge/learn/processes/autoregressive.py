@@ -1,16 +1,20 @@
 r"""Flow matching of a sequence, number by number (CaloDREAM, arXiv:2405.09629, section 3.1).
 
-The law of :math:`u_0, \dots, u_{L-1}` given a condition :math:`E` is the product of the laws of each number given those
-before it. Each is the image of a standard normal law under an ordinary differential equation of its own,
+The law of :math:`u_0, \dots, u_{L-1}` given a condition :math:`E` is the product of the laws of
+each number given those before it. Each is the image of a standard normal law under an ordinary
+differential equation of its own,
 
-.. math:: \dot x = v(x, t, c_i), \qquad x(0) \sim N(0, 1), \quad x(1) = u_i, \qquad c_i = c(u_0, \dots, u_{i-1}, E),
+.. math:: \dot x = v(x, t, c_i), \qquad x(0) \sim N(0, 1), \quad x(1) = u_i, \qquad
+          c_i = c(u_0, \dots, u_{i-1}, E),
 
-with an embedding :math:`c_i` of what is known and one velocity :math:`v` for all. On a path :math:`x_t = a x_0 + b u_i`
-(see `caloforge.learn.processes.flow`) the velocity is learned for all positions at once, since the numbers before each
-are known; samples are drawn position by position. The equations are scalar, so the density follows exactly from the
-divergence :math:`\partial v / \partial x` (eqs. 6 and 7):
+with an embedding :math:`c_i` of what is known and one velocity :math:`v` for all. On a path
+:math:`x_t = a x_0 + b u_i` (see `caloforge.learn.processes.flow`) the velocity is learned for all
+positions at once, since the numbers before each are known; samples are drawn position by position.
+The equations are scalar, so the density follows exactly from the divergence
+:math:`\partial v / \partial x` (eqs. 6 and 7):
 
-.. math:: \log p(u \mid E) = \sum_i \Bigl[ \log N(x_i(0)) - \int_0^1 \frac{\partial v}{\partial x}(x_i(t), t, c_i)\, dt \Bigr]
+.. math:: \log p(u \mid E) = \sum_i \Bigl[ \log N(x_i(0)) - \int_0^1 \frac{\partial v}{\partial
+          x}(x_i(t), t, c_i)\, dt \Bigr]
 """
 
 __all__ = ["AutoregressiveFlow", "AutoregressiveNetwork"]
@@ -33,22 +37,28 @@ class AutoregressiveNetwork(Protocol[State]):
     """What the process asks of a network; batch rows must not mix."""
 
     def embed(self, values: Tensor, condition: Tensor, /) -> Tensor:
-        """Embeddings (batch, length, dim) of a known sequence (batch, length); each sees the numbers before its position."""
+        """Embeddings (batch, length, dim) of a known sequence (batch, length); each sees the
+        numbers before its position.
+        """
 
     def velocity(self, x: Tensor, time: Tensor, embedding: Tensor, /) -> Tensor:
         """The velocity at x (...), with times that broadcast to it and embeddings (..., dim)."""
 
     def field(self, embedding: Tensor, clocks: dict[float, Tensor], /) -> Velocity:
-        """The same velocity as a function of x (batch, 1) and of one time, given embeddings (batch, dim).
+        """The same velocity as a function of x (batch, 1) and of one time, given embeddings (batch,
+        dim).
 
-        What depends on the time alone may be kept in ``clocks``, which is empty at first and passed from position to position.
+        What depends on the time alone may be kept in ``clocks``, which is empty at first and passed
+        from position to position.
         """
 
     def begin(self, condition: Tensor, /) -> State:
         """The state before the first position."""
 
     def advance(self, state: State, previous: Tensor | None, /) -> tuple[Tensor, State]:
-        """The embedding (batch, dim) of the next position after the number ``previous``, and the state after it."""
+        """The embedding (batch, dim) of the next position after the number ``previous``, and the
+        state after it.
+        """
 
 
 @dataclass(frozen=True)
@@ -105,7 +115,9 @@ class AutoregressiveFlow:
             state = network.begin(condition)
             for start in noise[:, :, None].unbind(dim=1):
                 embedding, state = network.advance(state, values[-1][:, 0] if values else None)
-                values.append(integrate(network.field(embedding, clocks), start, solver=solver, steps=steps))
+                values.append(
+                    integrate(network.field(embedding, clocks), start, solver=solver, steps=steps)
+                )
         return torch.cat(values, dim=1)
 
     def log_likelihood(
@@ -116,7 +128,8 @@ class AutoregressiveFlow:
         solver: RungeKutta,
         steps: int,
     ) -> Float[Tensor, " batch"]:
-        """The log density of sequences, by all equations in parallel, each backwards; a gradient is not kept.
+        """The log density of sequences, by all equations in parallel, each backwards; a gradient is
+        not kept.
 
         Arguments:
             network: The network.
@@ -131,15 +144,23 @@ class AutoregressiveFlow:
 
             def velocity(state: Tensor, t: float) -> Tensor:
                 x, _ = state.chunk(2, dim=1)
-                return torch.cat(_with_divergence(network, x, x.new_full((1, 1), t), embedding), dim=1)
+                return torch.cat(
+                    _with_divergence(network, x, x.new_full((1, 1), t), embedding), dim=1
+                )
 
             start = torch.cat([values, torch.zeros_like(values)], dim=1)
-            x, change = integrate(velocity, start, solver=solver, steps=steps, reverse=True).chunk(2, dim=1)
+            x, change = integrate(velocity, start, solver=solver, steps=steps, reverse=True).chunk(
+                2, dim=1
+            )
         return standard_normal(x) + change.sum(dim=1)
 
 
-def _with_divergence(network: AutoregressiveNetwork[State], x: Tensor, time: Tensor, embedding: Tensor) -> tuple[Tensor, Tensor]:
-    r"""The velocity and :math:`\partial v / \partial x`, number by number: no number's velocity depends on another's x."""
+def _with_divergence(
+    network: AutoregressiveNetwork[State], x: Tensor, time: Tensor, embedding: Tensor
+) -> tuple[Tensor, Tensor]:
+    r"""The velocity and :math:`\partial v / \partial x`, number by number: no number's velocity
+    depends on another's x.
+    """
     with torch.enable_grad():
         x = x.detach().requires_grad_()
         velocity = network.velocity(x, time, embedding)

@@ -1,33 +1,41 @@
 r"""Solvers made for one flow: bespoke non-stationary solvers.
 
-Shaul et al., arXiv:2403.01329, as used by CaloDREAM (arXiv:2405.09629, section 3.4). A flow :math:`\dot x = u(x, t)` is
-followed in :math:`n` steps between free times :math:`0 = t_0 < t_1 < \dots < t_n = 1`, with one evaluation a step,
+Shaul et al., arXiv:2403.01329, as used by CaloDREAM (arXiv:2405.09629, section 3.4). A flow
+:math:`\dot x = u(x, t)` is followed in :math:`n` steps between free times
+:math:`0 = t_0 < t_1 < \dots < t_n = 1`, with one evaluation a step,
 
 .. math:: x_{i+1} = a_i x_0 + \sum_{j \le i} b_{ij} u_j, \qquad u_j = u(x_j, t_j) \quad (15)
 
-and :math:`n(n + 5)/2 - 1` numbers to learn: :math:`a_i`, :math:`b_{ij}` and the inner times. Every Runge-Kutta and
-multistep method is one of these. Here the numbers are :math:`a_i`, :math:`n b_{ij}` and the logarithms of the gaps
-:math:`t_{i+1} - t_i` relative to the first, so that all are of order one and the times keep their order.
+and :math:`n(n + 5)/2 - 1` numbers to learn: :math:`a_i`, :math:`b_{ij}` and the inner times. Every
+Runge-Kutta and multistep method is one of these. Here the numbers are :math:`a_i`, :math:`n b_{ij}`
+and the logarithms of the gaps :math:`t_{i+1} - t_i` relative to the first, so that all are of order
+one and the times keep their order.
 
-Two errors against a reference solution :math:`x^*(t)` can be learned from. The global one is that of the end point,
+Two errors against a reference solution :math:`x^*(t)` can be learned from. The global one is that
+of the end point,
 
 .. math:: \mathcal L_\mathrm{global} = \mathbb E\, \| x_n - x^*(1) \|^2, \quad (16)
 
-which needs the network's derivative through all :math:`n` evaluations. The local one takes the velocities
-:math:`u^*(t_j)` *on the reference* in place of :math:`u_j`, so that all steps are judged at once,
+which needs the network's derivative through all :math:`n` evaluations. The local one takes the
+velocities :math:`u^*(t_j)` *on the reference* in place of :math:`u_j`, so that all steps are judged
+at once,
 
-.. math:: \mathcal L_\mathrm{local} = \mathbb E \sum_i \Bigl\| a_i x_0 + \sum_{j \le i} b_{ij} u^*(t_j) - x^*(t_{i+1})
+.. math:: \mathcal L_\mathrm{local} = \mathbb E \sum_i \Bigl\| a_i x_0 + \sum_{j \le i} b_{ij}
+          u^*(t_j) - x^*(t_{i+1})
           \Bigr\|, \quad (17)
 
-with the root mean square over components as the norm. The times move in training, but the reference need not be solved
-anew: as a cubic Hermite interpolant it is, at every time, a weighted sum of its states and velocities on a fixed grid,
-:math:`p = (x^*_0, \dots, x^*_m, u^*_0, \dots, u^*_m)`. The error of step :math:`i` is then a weighted sum as well,
-:math:`\sum_k C_{ik} p_k` with weights that depend on the solver alone, gradients with respect to the times included, and
+with the root mean square over components as the norm. The times move in training, but the reference
+need not be solved anew: as a cubic Hermite interpolant it is, at every time, a weighted sum of its
+states and velocities on a fixed grid, :math:`p = (x^*_0, \dots, x^*_m, u^*_0, \dots, u^*_m)`. The
+error of step :math:`i` is then a weighted sum as well, :math:`\sum_k C_{ik} p_k` with weights that
+depend on the solver alone, gradients with respect to the times included, and
 
-.. math:: \Bigl\| \sum_k C_{ik} p_k \Bigr\|^2 = \sum_{kl} C_{ik}\, G_{kl}\, C_{il}, \qquad G_{kl} = p_k \cdot p_l .
+.. math:: \Bigl\| \sum_k C_{ik} p_k \Bigr\|^2 = \sum_{kl} C_{ik}\, G_{kl}\, C_{il}, \qquad
+          G_{kl} = p_k \cdot p_l .
 
-So all that the local error asks of a reference solution is its matrix of inner products `gram`, with
-:math:`(2m + 2)^2` numbers whatever the dimension of :math:`x`: training needs neither the network nor the showers.
+So all that the local error asks of a reference solution is its matrix of inner products `gram`,
+with :math:`(2m + 2)^2` numbers whatever the dimension of :math:`x`: training needs neither the
+network nor the showers.
 """
 
 __all__ = ["BespokeSolver", "global_truncation", "gram", "local_truncation"]
@@ -40,7 +48,13 @@ from torch import Tensor, nn
 
 from caloforge.errors import RecipeError
 from caloforge.learn.processes.flow import Network
-from caloforge.learn.processes.solvers import EULER, RungeKutta, Trajectory, Velocity, hermite_weights
+from caloforge.learn.processes.solvers import (
+    EULER,
+    RungeKutta,
+    Trajectory,
+    Velocity,
+    hermite_weights,
+)
 
 _COINCIDENT = 1e-6
 """The gap, relative to the mean gap, that stands for none: times of the solver are distinct."""
@@ -54,7 +68,8 @@ class BespokeSolver(nn.Module):
 
     Arguments:
         evaluations: The number of steps :math:`n`, each one evaluation, at least 1.
-        start: The Runge-Kutta method that it equals before it is trained; its stages must divide ``evaluations``.
+        start: The Runge-Kutta method that it equals before it is trained; its stages must divide
+            ``evaluations``.
 
     Raises:
         RecipeError: The start does not fit the number of evaluations.
@@ -76,18 +91,26 @@ class BespokeSolver(nn.Module):
         self.set([1.0] * evaluations, rows, nodes)
 
     @torch.no_grad()
-    def set(self, from_start: Sequence[float], weights: Sequence[Sequence[float]], times: Sequence[float]) -> None:
+    def set(
+        self,
+        from_start: Sequence[float],
+        weights: Sequence[Sequence[float]],
+        times: Sequence[float],
+    ) -> None:
         r"""Replace all numbers.
 
         Arguments:
             from_start: The :math:`a_i`.
             weights: The :math:`b_{ij}`, a row for each i of length i + 1.
-            times: The times from 0 to 1, n + 1 of them; those that coincide are set apart by a millionth of 1 / n.
+            times: The times from 0 to 1, n + 1 of them; those that coincide are set apart by a
+                millionth of 1 / n.
         """
         n = self.evaluations
         gaps = torch.tensor(times, dtype=torch.float64).diff().clamp(min=_COINCIDENT / n)
         self.from_start.copy_(torch.tensor(from_start))
-        self.from_velocities.copy_(torch.tensor([n * b for row in weights for b in row], dtype=torch.float64))
+        self.from_velocities.copy_(
+            torch.tensor([n * b for row in weights for b in row], dtype=torch.float64)
+        )
         self.log_gaps.copy_((gaps[1:] / gaps[0]).log())
 
     @property
@@ -102,13 +125,19 @@ class BespokeSolver(nn.Module):
         """The weights :math:`b_{ij}`, a lower triangular matrix."""
         n = self.evaluations
         rows, columns = torch.tril_indices(n, n, device=self.from_velocities.device)
-        return self.from_velocities.new_zeros(n, n).index_put((rows, columns), self.from_velocities / n)
+        return self.from_velocities.new_zeros(n, n).index_put(
+            (rows, columns), self.from_velocities / n
+        )
 
-    def forward(self, velocity: Velocity, x: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
+    def forward(
+        self, velocity: Velocity, x: Float[Tensor, "batch ..."]
+    ) -> Float[Tensor, "batch ..."]:
         """Carry points from time 0 to 1, without a gradient with respect to the solver."""
         states = x
         velocities: list[Tensor] = []
-        for t, a, row in zip(self.times.tolist()[:-1], self.from_start.tolist(), self.weights.tolist(), strict=True):
+        for t, a, row in zip(
+            self.times.tolist()[:-1], self.from_start.tolist(), self.weights.tolist(), strict=True
+        ):
             velocities.append(velocity(states, t))
             states = _combine(x, a, row, velocities)
         return states
@@ -142,7 +171,9 @@ class BespokeSolver(nn.Module):
         return self.from_start[:, None] * start + self.weights.double() @ slope[:-1] - state[1:]
 
 
-def _combine(x: Tensor, a: float | Tensor, row: Sequence[float] | Tensor, velocities: list[Tensor]) -> Tensor:
+def _combine(
+    x: Tensor, a: float | Tensor, row: Sequence[float] | Tensor, velocities: list[Tensor]
+) -> Tensor:
     y = a * x
     for b, velocity in zip(row, velocities, strict=False):
         y = y + b * velocity
@@ -150,7 +181,9 @@ def _combine(x: Tensor, a: float | Tensor, row: Sequence[float] | Tensor, veloci
 
 
 def _unrolled(method: RungeKutta, evaluations: int) -> tuple[list[float], list[list[float]]]:
-    """Times of all evaluations and the end, and the weights of the evaluations so far in the next point."""
+    """Times of all evaluations and the end, and the weights of the evaluations so far in the next
+    point.
+    """
     steps = evaluations // method.evaluations
     inner, whole = [*method.a, method.b], [b / steps for b in method.b]
     times = [(k + sum(row)) / steps for k in range(steps) for row in method.a]
@@ -159,13 +192,18 @@ def _unrolled(method: RungeKutta, evaluations: int) -> tuple[list[float], list[l
 
 
 def gram(trajectory: Trajectory) -> Float[Tensor, "batch points points"]:
-    """The inner products of a trajectory's points, per component: all that the local error needs of it."""
+    """The inner products of a trajectory's points, per component: all that the local error needs of
+    it.
+    """
     points = trajectory.points.flatten(2).double()
     return points @ points.mT / points.shape[2]
 
 
-def local_truncation(solver: BespokeSolver, products: Float[Tensor, "batch points points"]) -> Float[Tensor, ""]:
-    """The local truncation error (eq. 17): the sum over steps of the root mean square over components.
+def local_truncation(
+    solver: BespokeSolver, products: Float[Tensor, "batch points points"]
+) -> Float[Tensor, ""]:
+    """The local truncation error (eq. 17): the sum over steps of the root mean square over
+    components.
 
     Arguments:
         solver: The solver in training.

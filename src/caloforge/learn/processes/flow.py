@@ -1,36 +1,41 @@
 r"""Simulation-free bridges: flow matching between two samples.
 
-Let :math:`x_0 \sim p_0(\cdot | E)` and :math:`x_1 \sim p_1(\cdot | E)` be paired at the same condition :math:`E`. A
-path :math:`x_t = a(t) x_0 + b(t) x_1` with :math:`a(0) = b(1) = 1`, :math:`a(1) = b(0) = 0` joins them, and the
-velocity that minimises
+Let :math:`x_0 \sim p_0(\cdot | E)` and :math:`x_1 \sim p_1(\cdot | E)` be paired at the same
+condition :math:`E`. A path :math:`x_t = a(t) x_0 + b(t) x_1` with :math:`a(0) = b(1) = 1`,
+:math:`a(1) = b(0) = 0` joins them, and the velocity that minimises
 
-.. math:: \mathcal L = \mathbb E_{t, x_0, x_1} \bigl\| v(x_t, t, E) - \dot a(t)\, x_0 - \dot b(t)\, x_1 \bigr\|^2
+.. math:: \mathcal L = \mathbb E_{t, x_0, x_1} \bigl\| v(x_t, t, E) - \dot a(t)\, x_0 - \dot b(t)\,
+          x_1 \bigr\|^2
 
-carries :math:`p_0` into :math:`p_1` (Lipman et al., arXiv:2210.02747, eq. 9; Albergo and Vanden-Eijnden,
-arXiv:2209.15571, eq. 7).
+carries :math:`p_0` into :math:`p_1` (Lipman et al., arXiv:2210.02747, eq. 9; Albergo and
+Vanden-Eijnden, arXiv:2209.15571, eq. 7).
 
-======================  =========================  ==================================================================
+======================  =========================  ==========================================
 path                    :math:`b(t)`               :math:`a(t)`
-======================  =========================  ==================================================================
-`Linear`                :math:`t`                  :math:`1 - t` (CaloDREAM, arXiv:2405.09629, eq. 8)
+======================  =========================  ==========================================
+`Linear`                :math:`t`                  :math:`1 - t` (arXiv:2405.09629, eq. 8)
 `Trigonometric`         :math:`\sin(\pi t / 2)`    :math:`\cos(\pi t / 2)` (arXiv:2209.15571)
 `SquaredTrigonometric`  :math:`\sin^2(\pi t / 2)`  :math:`\cos^2(\pi t / 2)`
-`VariancePreserving`    :math:`e^{-T(1 - t) / 2}`  :math:`\sqrt{1 - b^2}`, :math:`T(s) = \beta_0 s + \beta_1 s^2 / 2`
-======================  =========================  ==================================================================
+`VariancePreserving`    :math:`e^{-T(1 - t) / 2}`  :math:`\sqrt{1 - b^2}`
+======================  =========================  ==========================================
 
-The trigonometric and the variance preserving path (the diffusion of Song et al., arXiv:2011.13456, as in
-arXiv:2210.02747) have :math:`a^2 + b^2 = 1`: where both ends are standard normal and independent, so is
-:math:`x_t` at every t, and the velocity is zero. Between samples made nearly normal (`Gaussianised`) it only has to
-carry what differs, and a few steps suffice. The squared one is the linear path with a clock that rests at both ends.
-All four are in the code of CaloDREAM, whose variance preserving derivatives are not the path's.
+with :math:`T(s) = \beta_0 s + \beta_1 s^2 / 2`.
 
-The density at the end follows from that of the start along the flow (Chen et al., arXiv:1806.07366, eq. 8): with
-:math:`\dot x = v(x, t)` and :math:`x(1) = x_1`,
+The trigonometric and the variance preserving path (the diffusion of Song et al., arXiv:2011.13456,
+as in arXiv:2210.02747) have :math:`a^2 + b^2 = 1`: where both ends are standard normal and
+independent, so is :math:`x_t` at every t, and the velocity is zero. Between samples made nearly
+normal (`Gaussianised`) it only has to carry what differs, and a few steps suffice. The squared one
+is the linear path with a clock that rests at both ends. All four are in the code of CaloDREAM,
+whose variance preserving derivatives are not the path's.
+
+The density at the end follows from that of the start along the flow (Chen et al., arXiv:1806.07366,
+eq. 8): with :math:`\dot x = v(x, t)` and :math:`x(1) = x_1`,
 
 .. math:: \log p_1(x_1) = \log p_0(x(0)) - \int_0^1 \nabla \cdot v(x(t), t)\, dt .
 
-The divergence is exact, one gradient a dimension, or estimated without bias from random signs :math:`\epsilon` as
-:math:`\epsilon \cdot (\partial v / \partial x)\, \epsilon` (Grathwohl et al., arXiv:1810.01367).
+The divergence is exact, one gradient a dimension, or estimated without bias from random signs
+:math:`\epsilon` as :math:`\epsilon \cdot (\partial v / \partial x)\, \epsilon` (Grathwohl et al.,
+arXiv:1810.01367).
 """
 
 __all__ = [
@@ -59,7 +64,9 @@ from caloforge import streams
 from caloforge.learn.processes.solvers import Sampler, Steps, Velocity
 
 Network = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""A velocity as a function of x with shape (batch, ...), time with shape (batch), condition with shape (batch, ...)."""
+"""A velocity as a function of x with shape (batch, ...), time with shape (batch), condition with
+shape (batch, ...).
+"""
 
 
 class Path(ABC):
@@ -103,8 +110,9 @@ class SquaredTrigonometric(Path):
 class VariancePreserving(Path):
     r"""The path of a variance preserving diffusion from data (time 1) to noise (time 0).
 
-    It only nearly begins at :math:`x_0`: :math:`b(0) = e^{-(\beta_0 + \beta_1 / 2) / 2}` is 0.0066 as a rule. At its
-    end :math:`\dot a` grows beyond all bounds, so that times above 1 - ``rest`` count as that.
+    It only nearly begins at :math:`x_0`: :math:`b(0) = e^{-(\beta_0 + \beta_1 / 2) / 2}` is 0.0066
+    as a rule. At its end :math:`\dot a` grows beyond all bounds, so that times above 1 - ``rest``
+    count as that.
 
     Arguments:
         floor: The rate :math:`\beta_0` of the diffusion at the data.
@@ -117,7 +125,9 @@ class VariancePreserving(Path):
     rest: float = 1e-5
 
     def weights(self, t: Float[Tensor, "batch ..."]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        r"""Of the diffusion: :math:`\dot b = b (\beta_0 + \beta_1 (1 - t)) / 2` and :math:`\dot a = -b \dot b / a`."""
+        r"""Of the diffusion: :math:`\dot b = b (\beta_0 + \beta_1 (1 - t)) / 2` and
+        :math:`\dot a = -b \dot b / a`.
+        """
         left = (1 - t).clamp(min=self.rest)
         integral = left * (self.floor + self.slope / 2 * left)
         a, b = (-torch.expm1(-integral)).sqrt(), (-integral / 2).exp()
@@ -139,7 +149,9 @@ def standard_normal(x: Float[Tensor, "batch ..."]) -> Float[Tensor, " batch"]:
     return -0.5 * (flat.square().sum(1) + flat.shape[1] * math.log(2 * math.pi))
 
 
-def random_signs(key: Int64[Tensor, " batch"], probes: int, shape: tuple[int, ...]) -> Float[Tensor, "probes batch *shape"]:
+def random_signs(
+    key: Int64[Tensor, " batch"], probes: int, shape: tuple[int, ...]
+) -> Float[Tensor, "probes batch *shape"]:
     """Numbers +1 or -1 with equal probability, for the estimate of a divergence.
 
     Arguments:
@@ -155,7 +167,9 @@ def random_signs(key: Int64[Tensor, " batch"], probes: int, shape: tuple[int, ..
 def _exact_divergence(v: Tensor, x: Tensor) -> Tensor:
     flat = v.flatten(1)
     terms = [
-        torch.autograd.grad(flat[:, d].sum(), x, retain_graph=True, materialize_grads=True)[0].flatten(1)[:, d]
+        torch.autograd.grad(flat[:, d].sum(), x, retain_graph=True, materialize_grads=True)[
+            0
+        ].flatten(1)[:, d]
         for d in range(flat.shape[1])
     ]
     return torch.stack(terms, dim=1).sum(1)
@@ -163,7 +177,9 @@ def _exact_divergence(v: Tensor, x: Tensor) -> Tensor:
 
 def _estimated_divergence(v: Tensor, x: Tensor, noise: Tensor) -> Tensor:
     terms = [
-        (torch.autograd.grad(v, x, probe, retain_graph=True, materialize_grads=True)[0] * probe).flatten(1).sum(1)
+        (torch.autograd.grad(v, x, probe, retain_graph=True, materialize_grads=True)[0] * probe)
+        .flatten(1)
+        .sum(1)
         for probe in noise.to(v)
     ]
     return torch.stack(terms).mean(0)
@@ -176,7 +192,9 @@ def _with_divergence(velocity: Velocity, shape: tuple[int, ...], noise: Tensor |
         with torch.enable_grad():
             x = points[:, :-1].detach().reshape(-1, *shape).requires_grad_()
             v = velocity(x, t)
-            divergence = _exact_divergence(v, x) if noise is None else _estimated_divergence(v, x, noise)
+            divergence = (
+                _exact_divergence(v, x) if noise is None else _estimated_divergence(v, x, noise)
+            )
         return torch.cat([v.detach().flatten(1), divergence.detach()[:, None]], dim=1)
 
     return extended
@@ -251,7 +269,8 @@ class FlowBridge:
             condition: The condition of each point.
             steps: How to follow the velocity; always from time 1 to 0.
             base: The logarithm of the density at time 0.
-            noise: Random signs for the estimate of the divergence; None computes it exactly, one gradient a dimension.
+            noise: Random signs for the estimate of the divergence; None computes it exactly, one
+                gradient a dimension.
         """
         points = torch.cat([x.flatten(1), x.new_zeros(len(x), 1)], dim=1)
         velocity = _with_divergence(_velocity(network, condition), tuple(x.shape[1:]), noise)

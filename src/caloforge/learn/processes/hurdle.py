@@ -1,19 +1,22 @@
 r"""A variational autoencoder of numbers most of which are exactly zero: a *hurdle* model.
 
-A cell is hit or not, a Bernoulli law; if it is, it has a number :math:`y`, of a normal law. Given a code :math:`z` the cells
-are independent,
+A cell is hit or not, a Bernoulli law; if it is, it has a number :math:`y`, of a normal law. Given a
+code :math:`z` the cells are independent,
 
-.. math:: p(h, y \mid z) = \prod_c p_c(z)^{h_c} (1 - p_c(z))^{1 - h_c} \; N\bigl(y_c;\, m_c(z), s_c(z)^2\bigr)^{h_c} ,
+.. math:: p(h, y \mid z) = \prod_c p_c(z)^{h_c} (1 - p_c(z))^{1 - h_c} \; N\bigl(y_c;\, m_c(z),
+          s_c(z)^2\bigr)^{h_c} ,
 
-with logit :math:`\ell_c(z) + \ell^0_c`, where :math:`\ell^0_c` is known beforehand. What the cells have in common, the code
-has to tell. Encoder and decoder minimise the bound of the negative log likelihood (Kingma and Welling, arXiv:1312.6114, eq. 3)
+with logit :math:`\ell_c(z) + \ell^0_c`, where :math:`\ell^0_c` is known beforehand. What the cells
+have in common, the code has to tell. Encoder and decoder minimise the bound of the negative log
+likelihood (Kingma and Welling, arXiv:1312.6114, eq. 3)
 
-.. math:: \mathcal L = \mathbb E \Bigl[ -\log p(h, y \mid z) + \beta \, \mathrm{KL}\bigl(N(\mu, \sigma^2) \,\|\, N(0, 1)\bigr)
+.. math:: \mathcal L = \mathbb E \Bigl[ -\log p(h, y \mid z) + \beta \, \mathrm{KL}\bigl(N(\mu,
+          \sigma^2) \,\|\, N(0, 1)\bigr)
           \Bigr], \qquad z \sim N(\mu, \sigma^2),
 
-with sums over cells and over the numbers of the code, so that :math:`\beta = 1` is the bound itself: numbers of the code that
-tell nothing stay standard normal. Samples draw all of it: code, hits and numbers; a decoder's mean alone would make showers that
-are too smooth.
+with sums over cells and over the numbers of the code, so that :math:`\beta = 1` is the bound
+itself: numbers of the code that tell nothing stay standard normal. Samples draw all of it: code,
+hits and numbers; a decoder's mean alone would make showers that are too smooth.
 """
 
 __all__ = ["Hurdle", "HurdleAutoencoder", "Laws"]
@@ -77,12 +80,17 @@ class Hurdle:
         laws = Laws(*autoencoder.decode(mean + (log_variance / 2).exp() * noise, condition))
         hit, numbers = x.unbind(dim=1)
         divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)
-        bound = self.surprise(laws._replace(logit=laws.logit + known), hit, numbers).sum() + self.beta * divergence.sum()
+        bound = (
+            self.surprise(laws._replace(logit=laws.logit + known), hit, numbers).sum()
+            + self.beta * divergence.sum()
+        )
         return bound / hit.numel()
 
     @staticmethod
     def surprise(
-        laws: Laws, hit: Float[Tensor, "batch layers cells"], numbers: Float[Tensor, "batch layers cells"]
+        laws: Laws,
+        hit: Float[Tensor, "batch layers cells"],
+        numbers: Float[Tensor, "batch layers cells"],
     ) -> Float[Tensor, "batch layers cells"]:
         """The negative log likelihood of each cell, up to a constant for each hit."""
         missed = functional.binary_cross_entropy_with_logits(laws.logit, hit, reduction="none")
@@ -93,7 +101,8 @@ class Hurdle:
     def priority(
         logit: Float[Tensor, "batch layers cells"], u: Float[Tensor, "batch layers cells"]
     ) -> Float[Tensor, "batch layers cells"]:
-        """Numbers by whose falling order cells are hit, if it is known how many are; above 0 for those that would be anyway.
+        """Numbers by whose falling order cells are hit, if it is known how many are; above 0 for
+        those that would be anyway.
 
         Arguments:
             logit: The logits of being hit.

@@ -1,12 +1,15 @@
-r"""Normalizing flows: an exact density by an invertible map (Rezende and Mohamed, arXiv:1505.05770).
+r"""Normalizing flows: an exact density by an invertible map (Rezende and Mohamed,
+arXiv:1505.05770).
 
-A *bijection* carries data :math:`x` with condition :math:`c` to :math:`z = f(x, c)` of the same shape, whose law is the
-standard normal one. With the determinant of its Jacobian, the density of the data is
+A *bijection* carries data :math:`x` with condition :math:`c` to :math:`z = f(x, c)` of the same
+shape, whose law is the standard normal one. With the determinant of its Jacobian, the density of
+the data is
 
 .. math:: \log p(x | c) = \log N(f(x, c)) + \log \Bigl| \det \frac{\partial f}{\partial x} \Bigr|
 
-(Convolutional L2LFlows, arXiv:2405.20407, section 3; CaloFlow, arXiv:2106.05285, section III), and the mean of its
-negative is what training minimises. Samples are :math:`f^{-1}(z, c)` of standard normal :math:`z`.
+(Convolutional L2LFlows, arXiv:2405.20407, section 3; CaloFlow, arXiv:2106.05285, section III), and
+the mean of its negative is what training minimises. Samples are :math:`f^{-1}(z, c)` of standard
+normal :math:`z`.
 """
 
 __all__ = ["Bijection", "NormalizingFlow"]
@@ -23,10 +26,14 @@ from caloforge.learn.processes.flow import standard_normal
 
 @runtime_checkable
 class Bijection(Protocol):
-    """What the process asks of a network, a module with `forward` and `inverse`; batch rows must not mix."""
+    """What the process asks of a network, a module with `forward` and `inverse`; batch rows must
+    not mix.
+    """
 
     def __call__(self, x: Tensor, condition: Tensor, /) -> tuple[Tensor, Tensor]:
-        """The latent z (batch, ...) of data x of that shape, and the log of the Jacobian's absolute determinant (batch)."""
+        """The latent z (batch, ...) of data x of that shape, and the log of the Jacobian's absolute
+        determinant (batch).
+        """
 
     def inverse(self, z: Tensor, condition: Tensor, /) -> Tensor:
         """The data x (batch, ...) of a latent z of that shape."""
@@ -37,7 +44,10 @@ class NormalizingFlow:
     """Maximum likelihood of a bijection from the data to the standard normal law."""
 
     def log_likelihood(
-        self, bijection: Bijection, x: Float[Tensor, "batch ..."], condition: Float[Tensor, "batch ..."]
+        self,
+        bijection: Bijection,
+        x: Float[Tensor, "batch ..."],
+        condition: Float[Tensor, "batch ..."],
     ) -> Float[Tensor, " batch"]:
         """The logarithm of the density of points, in nats.
 
@@ -50,7 +60,10 @@ class NormalizingFlow:
         return standard_normal(z) + log_det
 
     def loss(
-        self, bijection: Bijection, x: Float[Tensor, "batch ..."], condition: Float[Tensor, "batch ..."]
+        self,
+        bijection: Bijection,
+        x: Float[Tensor, "batch ..."],
+        condition: Float[Tensor, "batch ..."],
     ) -> Float[Tensor, ""]:
         """The mean negative log likelihood, per dimension.
 
@@ -62,7 +75,10 @@ class NormalizingFlow:
         return -self.log_likelihood(bijection, x, condition).mean() / x[0].numel()
 
     def transport(
-        self, bijection: Bijection, start: Float[Tensor, "batch ..."], condition: Float[Tensor, "batch ..."]
+        self,
+        bijection: Bijection,
+        start: Float[Tensor, "batch ..."],
+        condition: Float[Tensor, "batch ..."],
     ) -> Float[Tensor, "batch ..."]:
         """Carry standard normal numbers to the data; a gradient is not kept.
 

@@ -1,16 +1,19 @@
 r"""The diffusion Schroedinger bridge by iterative proportional fitting.
 
-De Bortoli et al., arXiv:2106.01357, as used by SQuIRELS (arXiv:2308.12339, section II, eqs. 3-7). Two samples, here A
-and B, are joined by chains :math:`x_0, \dots, x_N` with Gaussian kernels of variance :math:`2\gamma` and means
-:math:`F_k(x_k)` forward (A to B) and :math:`B_{k+1}(x_{k+1})` backward (B to A). Iterative proportional fitting
-alternates half-bridges: chains drawn with one mean from its sample's start teach the other,
+De Bortoli et al., arXiv:2106.01357, as used by SQuIRELS (arXiv:2308.12339, section II, eqs. 3-7).
+Two samples, here A and B, are joined by chains :math:`x_0, \dots, x_N` with Gaussian kernels of
+variance :math:`2\gamma` and means :math:`F_k(x_k)` forward (A to B) and :math:`B_{k+1}(x_{k+1})`
+backward (B to A). Iterative proportional fitting alternates half-bridges: chains drawn with one
+mean from its sample's start teach the other,
 
-.. math:: B_{k+1} = \arg\min \mathbb E \| B(x_{k+1}) - x_{k+1} - F_k(x_k) + F_k(x_{k+1}) \|^2 \quad (4)
+.. math:: B_{k+1} = \arg\min \mathbb E \| B(x_{k+1}) - x_{k+1} - F_k(x_k) + F_k(x_{k+1}) \|^2 \quad
+          (4)
 
-and the same with the roles exchanged (5). The first chains come from the Ornstein-Uhlenbeck process towards a standard
-normal law, :math:`F_k(x) = (1 - \gamma) x`. A mean here is a *displacement* network :math:`D` with :math:`F_k(x) = x +
-D(k, x)`; step numbers :math:`k` count along the chain's own direction of travel, 0 to N - 1, in training and in
-sampling alike, so that the network that undoes the step from :math:`x_k` to :math:`x_{k+1}` is asked for step :math:`N
+and the same with the roles exchanged (5). The first chains come from the Ornstein-Uhlenbeck process
+towards a standard normal law, :math:`F_k(x) = (1 - \gamma) x`. A mean here is a *displacement*
+network :math:`D` with :math:`F_k(x) = x + D(k, x)`; step numbers :math:`k` count along the chain's
+own direction of travel, 0 to N - 1, in training and in sampling alike, so that the network that
+undoes the step from :math:`x_k` to :math:`x_{k+1}` is asked for step :math:`N
 - 1 - k`.
 """
 
@@ -41,7 +44,9 @@ class SchroedingerBridge:
     gamma: float
     steps: int
 
-    def ornstein_uhlenbeck(self, x: Float[Tensor, "batch dim"], step: Tensor, condition: Tensor) -> Float[Tensor, "batch dim"]:
+    def ornstein_uhlenbeck(
+        self, x: Float[Tensor, "batch dim"], step: Tensor, condition: Tensor
+    ) -> Float[Tensor, "batch dim"]:
         """The displacement of the reference process of the first half-bridge."""
         del step, condition
         return -self.gamma * x
@@ -62,7 +67,8 @@ class SchroedingerBridge:
             noise: Standard normal numbers for every step.
 
         Returns:
-            Points, the pupil's step numbers, and the displacements that the pupil should give, for all steps of all chains.
+            Points, the pupil's step numbers, and the displacements that the pupil should give, for
+            all steps of all chains.
         """
         points, numbers, targets = [], [], []
         x = start
@@ -78,7 +84,9 @@ class SchroedingerBridge:
     def loss(
         self,
         pupil: Displacement,
-        lessons: tuple[Float[Tensor, "pairs dim"], Float[Tensor, " pairs"], Float[Tensor, "pairs dim"]],
+        lessons: tuple[
+            Float[Tensor, "pairs dim"], Float[Tensor, " pairs"], Float[Tensor, "pairs dim"]
+        ],
         condition: Tensor,
     ) -> Float[Tensor, ""]:
         """The mean-matching loss on what `teach` made; the condition has shape (batch, ...)."""
@@ -97,7 +105,11 @@ class SchroedingerBridge:
             condition: The condition of each point.
             key: A key of `caloforge.streams` a point, for the noise.
         """
-        noise = streams.normals(key, (self.steps - 1) * x.shape[1]).to(x.dtype).view(len(x), self.steps - 1, x.shape[1])
+        noise = (
+            streams.normals(key, (self.steps - 1) * x.shape[1])
+            .to(x.dtype)
+            .view(len(x), self.steps - 1, x.shape[1])
+        )
         for k in range(self.steps):
             x = x + drift(x, x.new_full((len(x),), float(k)), condition)
             if k < self.steps - 1:

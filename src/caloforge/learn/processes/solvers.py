@@ -1,19 +1,24 @@
 r"""Explicit Runge-Kutta methods for :math:`\dot x = v(x, t)`.
 
-A method of :math:`s` stages is its tableau :math:`a, b` with nodes :math:`c_i = \sum_j a_{ij}`: with step :math:`h`,
+A method of :math:`s` stages is its tableau :math:`a, b` with nodes :math:`c_i = \sum_j a_{ij}`:
+with step :math:`h`,
 
-.. math:: k_i = v\Bigl(x + h \sum_{j<i} a_{ij} k_j,\; t + c_i h\Bigr), \qquad x \leftarrow x + h \sum_i b_i k_i,
+.. math:: k_i = v\Bigl(x + h \sum_{j<i} a_{ij} k_j,\; t + c_i h\Bigr), \qquad
+          x \leftarrow x + h \sum_i b_i k_i,
 
-and the error of a solution at a fixed time is :math:`O(h^p)`, :math:`p` the order. The first stage is the velocity at the
-point itself, so a solution comes with its velocities for one evaluation more, and both together make it a function of
-all times: between neighbouring points a distance :math:`h` apart, at :math:`t = t_k + s h`, the cubic Hermite polynomial
+and the error of a solution at a fixed time is :math:`O(h^p)`, :math:`p` the order. The first stage
+is the velocity at the point itself, so a solution comes with its velocities for one evaluation
+more, and both together make it a function of all times: between neighbouring points a distance
+:math:`h` apart, at :math:`t = t_k + s h`, the cubic Hermite polynomial
 
-.. math:: x(t) = (1 + 2s)(1 - s)^2 x_k + s (1 - s)^2 h v_k + s^2 (3 - 2s)\, x_{k+1} - s^2 (1 - s)\, h v_{k+1},
+.. math:: x(t) = (1 + 2s)(1 - s)^2 x_k + s (1 - s)^2 h v_k + s^2 (3 - 2s)\, x_{k+1} - s^2 (1 - s)\,
+          h v_{k+1},
 
 whose error is :math:`O(h^4)`, that of its derivative :math:`O(h^3)`.
 
-A *sampler* is whatever carries points along a flow from time 0 to 1 for a fixed number of evaluations: `Steps` of a
-Runge-Kutta method, or a solver that was made for the flow (`BespokeSolver`).
+A *sampler* is whatever carries points along a flow from time 0 to 1 for a fixed number of
+evaluations: `Steps` of a Runge-Kutta method, or a solver that was made for the flow
+(`BespokeSolver`).
 """
 
 __all__ = [
@@ -81,7 +86,9 @@ class RungeKutta:
         """Evaluations of the velocity a step."""
         return len(self.b)
 
-    def step(self, velocity: Velocity, x: Float[Tensor, "batch ..."], t: float, h: float) -> Float[Tensor, "batch ..."]:
+    def step(
+        self, velocity: Velocity, x: Float[Tensor, "batch ..."], t: float, h: float
+    ) -> Float[Tensor, "batch ..."]:
         """One step from t to t + h; h may be negative."""
         return self.step_and_velocity(velocity, x, t, h)[0]
 
@@ -150,7 +157,9 @@ class Steps:
         """Evaluations of the velocity in all."""
         return self.steps * self.solver.evaluations
 
-    def __call__(self, velocity: Velocity, x: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
+    def __call__(
+        self, velocity: Velocity, x: Float[Tensor, "batch ..."]
+    ) -> Float[Tensor, "batch ..."]:
         """Carry points; see `integrate`."""
         return integrate(velocity, x, solver=self.solver, steps=self.steps, reverse=self.reverse)
 
@@ -173,7 +182,9 @@ class Trajectory:
         return torch.cat([self.states, self.velocities], dim=1)
 
 
-def trace(velocity: Velocity, x: Float[Tensor, "batch ..."], *, solver: RungeKutta, steps: int) -> Trajectory:
+def trace(
+    velocity: Velocity, x: Float[Tensor, "batch ..."], *, solver: RungeKutta, steps: int
+) -> Trajectory:
     """The whole solution from time 0 to 1, for one evaluation more than `integrate` takes.
 
     Arguments:
@@ -207,7 +218,9 @@ def hermite_weights(
     left = (times.detach() / h).floor().long().clamp(0, nodes - 2)
     s = times / h - left
     r = 1 - s
-    state = torch.stack([(1 + 2 * s) * r**2, s**2 * (3 - 2 * s), h * s * r**2, -h * s**2 * r], dim=1)
+    state = torch.stack(
+        [(1 + 2 * s) * r**2, s**2 * (3 - 2 * s), h * s * r**2, -h * s**2 * r], dim=1
+    )
     slope = torch.stack([-6 * s * r / h, 6 * s * r / h, r * (1 - 3 * s), s * (3 * s - 2)], dim=1)
     columns = torch.stack([left, left + 1, left + nodes, left + nodes + 1], dim=1)
     empty = times.new_zeros(len(times), 2 * nodes)

@@ -1,15 +1,17 @@
 r"""Each cell of a layer as one nearly standard normal number, whatever the energy of the layer.
 
-With :math:`p_c(q)` the occupancy of cell :math:`c` at :math:`q = \ln E_l` and :math:`s_c` the score of a hit's share (both from
-`HitPattern`), a hit and a cell without one become
+With :math:`p_c(q)` the occupancy of cell :math:`c` at :math:`q = \ln E_l` and :math:`s_c` the score
+of a hit's share (both from `HitPattern`), a hit and a cell without one become
 
-.. math:: y_c = \Phi^{-1}\bigl(1 - p_c + p_c\, \Phi(s_c)\bigr), \qquad y_c = \Phi^{-1}\bigl((1 - p_c)\, u\bigr),
+.. math:: y_c = \Phi^{-1}\bigl(1 - p_c + p_c\, \Phi(s_c)\bigr), \qquad
+          y_c = \Phi^{-1}\bigl((1 - p_c)\, u\bigr),
           \quad u \sim U(0, 1),
 
-so that :math:`y_c` is nearly normal given :math:`E_l`, and what is left to learn is how the cells hang together. The inverse
-reads the hits from :math:`\Phi(y_c) > 1 - p_c` and lets them share the energy of the layer, which is conserved whatever the
-numbers are; where there are more hits than the energy suffices for, the least certain ones are dropped, and where there is none
-the most likely cell is hit.
+so that :math:`y_c` is nearly normal given :math:`E_l`, and what is left to learn is how the cells
+hang together. The inverse reads the hits from :math:`\Phi(y_c) > 1 - p_c` and lets them share the
+energy of the layer, which is conserved whatever the numbers are; where there are more hits than the
+energy suffices for, the least certain ones are dropped, and where there is none the most likely
+cell is hit.
 """
 
 __all__ = ["CellScores"]
@@ -24,27 +26,34 @@ _LEAST = 1e-12
 """Probabilities lie at least so far from 0 and 1."""
 
 _MARGIN = 1e-5
-"""A hit lies at least so far above the boundary to no hit, in parts of the occupancy: single precision keeps it a hit."""
+"""A hit lies at least so far above the boundary to no hit, in parts of the occupancy: single
+precision keeps it a hit.
+"""
 
 
 class CellScores(nn.Module):
     """The map between deposits and scores of all cells.
 
     Arguments:
-        orbit: The orbit of each cell under the symmetries of the calorimeter, with shape (layers, cells a layer).
+        orbit: The orbit of each cell under the symmetries of the calorimeter, with shape (layers,
+            cells a layer).
     """
 
     def __init__(self, orbit: Int64[Tensor, "layers cells"]) -> None:
         super().__init__()
         self.pattern = HitPattern(orbit)
 
-    def fit(self, deposits: Float[Tensor, "showers layers cells"], random: torch.Generator) -> "CellScores":
+    def fit(
+        self, deposits: Float[Tensor, "showers layers cells"], random: torch.Generator
+    ) -> "CellScores":
         """Take threshold, occupancies and tables from training showers."""
         self.pattern.fit(deposits, random)
         return self
 
     def forward(
-        self, deposits: Float[Tensor, "showers layers cells"], u: Float[Tensor, "showers layers cells"]
+        self,
+        deposits: Float[Tensor, "showers layers cells"],
+        u: Float[Tensor, "showers layers cells"],
     ) -> Float[Tensor, "showers layers cells"]:
         """The scores.
 
@@ -58,7 +67,9 @@ class CellScores(nn.Module):
         return _ndtri(torch.where(hits.hit, filled, empty * u)).float()
 
     def inverse(
-        self, scores: Float[Tensor, "showers layers cells"], energies: Float[Tensor, "showers layers"]
+        self,
+        scores: Float[Tensor, "showers layers cells"],
+        energies: Float[Tensor, "showers layers"],
     ) -> Float[Tensor, "showers layers cells"]:
         """Deposits, in MeV, in single precision.
 
@@ -76,7 +87,9 @@ class CellScores(nn.Module):
         shares[hit] = _ndtri(above[hit]).float()
         return self.pattern.deposits(hit, shares, energies)
 
-    def _empty(self, energies: Float[Tensor, "showers layers"]) -> Float[Tensor, "showers layers cells"]:
+    def _empty(
+        self, energies: Float[Tensor, "showers layers"]
+    ) -> Float[Tensor, "showers layers cells"]:
         """The probability of each cell to be empty."""
         return torch.sigmoid(-self.pattern.occupancy_logits(energies).double())
 
@@ -86,7 +99,11 @@ def _ndtri(p: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     return normal
 
 
-def _greatest(x: Float[Tensor, "rows cells"], numbers: Float[Tensor, " rows"]) -> Bool[Tensor, "rows cells"]:
+def _greatest(
+    x: Float[Tensor, "rows cells"], numbers: Float[Tensor, " rows"]
+) -> Bool[Tensor, "rows cells"]:
     """Where the greatest so many numbers of each row are."""
     first = torch.arange(x.shape[1], device=x.device) < numbers[:, None]
-    return torch.zeros_like(first).scatter_(1, x.argsort(dim=1, descending=True, stable=True), first)
+    return torch.zeros_like(first).scatter_(
+        1, x.argsort(dim=1, descending=True, stable=True), first
+    )

@@ -1,20 +1,25 @@
-r"""Deposits with the empty cells filled, as normalizing flows need them (L2LFlows, arXiv:2405.20407, section 3.3 and eq. B.5).
+r"""Deposits with the empty cells filled, as normalizing flows need them (L2LFlows,
+arXiv:2405.20407, section 3.3 and eq. B.5).
 
-A density needs numbers without point masses. Let :math:`\tau` be the threshold of the readout, :math:`x_c` the deposit in a cell
-of layer :math:`l`, :math:`f` the *fill* and :math:`w` the width of the *noise*, both a fixed share of :math:`\tau`. With
-:math:`n \sim N(0, 1)` and :math:`u \sim U(0, 1)` for each cell,
+A density needs numbers without point masses. Let :math:`\tau` be the threshold of the readout,
+:math:`x_c` the deposit in a cell of layer :math:`l`, :math:`f` the *fill* and :math:`w` the width
+of the *noise*, both a fixed share of :math:`\tau`. With :math:`n \sim N(0, 1)` and
+:math:`u \sim U(0, 1)` for each cell,
 
-.. math:: y_c = u w + \begin{cases} x_c & x_c \ge \tau \\ \min(10^{0.2 n} f,\ \tau - w) & \mathrm{else,} \end{cases} \qquad
-          v_c = \mathrm{logit}_{10^{-2}} \left(1 - \frac{\lg(\delta_l + y_c / N_l)}{\lg \delta_l}\right), \qquad
-          \delta_l = \frac{f}{10\, S_l}
+.. math:: y_c = u w + \begin{cases} x_c & x_c \ge \tau \\ \min(10^{0.2 n} f,\ \tau - w) &
+          \mathrm{else,} \end{cases} \qquad
+          v_c = \mathrm{logit}_{10^{-2}} \left(1 - \frac{\lg(\delta_l + y_c / N_l)}{\lg
+          \delta_l}\right), \qquad \delta_l = \frac{f}{10\, S_l}
 
-and, if asked for, :math:`(v_c - \mu) / \sigma` with the moments over all cells of the training showers. The norm is
-:math:`N_l = S_l + f` with :math:`S_l` the largest deposit of the layer in the training showers; or, *relative*,
-:math:`N_l = E_l + n_l f` with :math:`E_l` the energy of the layer in this shower, :math:`n_l` its number of cells, and
-:math:`S_l` the largest :math:`N_l` of the training showers. Published are the first norm, :math:`\tau` = 15.15 keV,
-:math:`f = w` = 1 keV and :math:`\delta` = 1e-7, that of :math:`S_l` = 1 GeV.
+and, if asked for, :math:`(v_c - \mu) / \sigma` with the moments over all cells of the training
+showers. The norm is :math:`N_l = S_l + f` with :math:`S_l` the largest deposit of the layer in the
+training showers; or, *relative*, :math:`N_l = E_l + n_l f` with :math:`E_l` the energy of the layer
+in this shower, :math:`n_l` its number of cells, and :math:`S_l` the largest :math:`N_l` of the
+training showers. Published are the first norm, :math:`\tau` = 15.15 keV, :math:`f = w` = 1 keV and
+:math:`\delta` = 1e-7, that of :math:`S_l` = 1 GeV.
 
-The inverse takes :math:`w / 2` off, sets to 0 what is below :math:`\tau` and gives each layer its energy back (`renormalised`).
+The inverse takes :math:`w / 2` off, sets to 0 what is below :math:`\tau` and gives each layer its
+energy back (`renormalised`).
 """
 
 __all__ = ["FILL", "FilledLayers", "renormalised"]
@@ -29,7 +34,9 @@ from caloforge.errors import ShowerValueError
 from caloforge.learn.representations.transforms import Standardisation, inverse_logit, logit
 
 FILL = 1 / 15.15
-"""Median of what fills empty cells, and width of the noise, over the threshold: 1 keV over 15.15 keV."""
+"""Median of what fills empty cells, and width of the noise, over the threshold: 1 keV over 15.15
+keV.
+"""
 
 _ALPHA = 1e-2
 _DECADES = 0.2
@@ -43,13 +50,16 @@ _ENOUGH = 4096
 
 
 def renormalised(
-    deposits: Float[Tensor, "showers layers cells"], energies: Float[Tensor, "showers layers"], threshold: float | Tensor
+    deposits: Float[Tensor, "showers layers cells"],
+    energies: Float[Tensor, "showers layers"],
+    threshold: float | Tensor,
 ) -> Float[Tensor, "showers layers cells"]:
-    """Deposits whose sum in each layer is its energy, none between 0 and the threshold, in the precision of the deposits.
+    """Deposits whose sum in each layer is its energy, none between 0 and the threshold, in the
+    precision of the deposits.
 
-    What is below the threshold becomes 0 first. Of the other cells of a layer as many of the brightest are kept as are not
-    below the threshold once they are scaled to the energy. A layer with an energy of at least the threshold keeps its
-    brightest cell, a fainter layer none.
+    What is below the threshold becomes 0 first. Of the other cells of a layer as many of the
+    brightest are kept as are not below the threshold once they are scaled to the energy. A layer
+    with an energy of at least the threshold keeps its brightest cell, a fainter layer none.
 
     Arguments:
         deposits: The deposits, in MeV.
@@ -68,7 +78,8 @@ def renormalised(
 class FilledLayers(nn.Module):
     """Layers of cells as numbers without point masses; see the head of the module.
 
-    It serves all layers at once or some in a row: ``first`` is then the number of the first of them.
+    It serves all layers at once or some in a row: ``first`` is then the number of the first of
+    them.
 
     Arguments:
         layers: The number of layers.
@@ -76,7 +87,8 @@ class FilledLayers(nn.Module):
         fill: The median of what fills empty cells, over the threshold, in ]0, 1/2].
         noise: The width of the noise, over the threshold, in [0, 1/2].
         cut: Deposits below it, in MeV, are none.
-        relative: Whether a layer is divided by its own energy, not by the largest deposit in the training showers.
+        relative: Whether a layer is divided by its own energy, not by the largest deposit in the
+            training showers.
         standardised: Whether the numbers are brought to mean 0 and variance 1, for all cells alike.
     """
 
@@ -101,7 +113,9 @@ class FilledLayers(nn.Module):
         self.register_buffer("largest", torch.ones(layers, dtype=torch.float64))
         self.standardisation = Standardisation(1)
 
-    def fit(self, deposits: Float[Tensor, "showers layers cells"], random: torch.Generator) -> "FilledLayers":
+    def fit(
+        self, deposits: Float[Tensor, "showers layers cells"], random: torch.Generator
+    ) -> "FilledLayers":
         """Take threshold, norms and moments from training showers.
 
         Arguments:
@@ -113,22 +127,35 @@ class FilledLayers(nn.Module):
         """
         seen = deposits[(deposits > 0) & (deposits >= self.cut)]
         if not len(seen):
-            msg = f"none of the {len(deposits)} training showers has a deposit of at least {self.cut:g} MeV: give brighter ones"
+            msg = (
+                f"none of the {len(deposits)} training showers has a deposit of at least "
+                f"{self.cut:g} MeV: give brighter ones"
+            )
             raise ShowerValueError(msg)
         self.threshold.copy_(seen.min().double() * (1 - _ROUNDING))
-        norms = self._own_norms(self.energies(deposits)) if self.relative else deposits.amax(dim=2).double()
+        norms = (
+            self._own_norms(self.energies(deposits))
+            if self.relative
+            else deposits.amax(dim=2).double()
+        )
         self.largest.copy_(norms.amax(dim=0).clamp_min(self.threshold))
         if self.standardised:
             some = deposits[:: -(-len(deposits) // _ENOUGH)]
             parts = (some[start : start + _AT_A_TIME] for start in range(0, len(some), _AT_A_TIME))
-            self.standardisation.fit_parts(self._random_logits(part, random).reshape(-1, 1) for part in parts)
+            self.standardisation.fit_parts(
+                self._random_logits(part, random).reshape(-1, 1) for part in parts
+            )
         return self
 
-    def energies(self, deposits: Float[Tensor, "showers layers cells"]) -> Float[Tensor, "showers layers"]:
+    def energies(
+        self, deposits: Float[Tensor, "showers layers cells"]
+    ) -> Float[Tensor, "showers layers"]:
         """The energy of each layer above the threshold, in MeV, in double precision."""
         return torch.where(deposits >= self.threshold, deposits, 0.0).double().sum(dim=2)
 
-    def _own_norms(self, energies: Float[Tensor, "showers layers"]) -> Float[Tensor, "showers layers"]:
+    def _own_norms(
+        self, energies: Float[Tensor, "showers layers"]
+    ) -> Float[Tensor, "showers layers"]:
         return energies.double() + self.cells * self.fill * self.threshold
 
     def _scales(
@@ -137,7 +164,9 @@ class FilledLayers(nn.Module):
         """The norm N of each layer of each shower, and the floor delta of each layer."""
         largest = self.largest[first : first + energies.shape[1]]
         fill = self.fill * self.threshold
-        norms = self._own_norms(energies) if self.relative else (largest + fill).expand(energies.shape)
+        norms = (
+            self._own_norms(energies) if self.relative else (largest + fill).expand(energies.shape)
+        )
         return norms[:, :, None], (_FLOOR * fill / largest)[:, None]
 
     def _random_logits(
@@ -157,9 +186,13 @@ class FilledLayers(nn.Module):
     ) -> Float[Tensor, "showers layers cells"]:
         norms, floor = self._scales(self.energies(deposits), first)
         width = self.noise * self.threshold
-        filling = (self.fill * self.threshold * (_DECADES * _LN_10 * normals.double()).exp()).clamp_max(self.threshold - width)
+        filling = (
+            self.fill * self.threshold * (_DECADES * _LN_10 * normals.double()).exp()
+        ).clamp_max(self.threshold - width)
         y = torch.where(deposits >= self.threshold, deposits.double(), filling) + uniforms * width
-        return logit((1 - ((y / norms).clamp(0, 1) + floor).log() / floor.log()).clamp(0, 1), _ALPHA)
+        return logit(
+            (1 - ((y / norms).clamp(0, 1) + floor).log() / floor.log()).clamp(0, 1), _ALPHA
+        )
 
     def forward(
         self,
@@ -176,11 +209,16 @@ class FilledLayers(nn.Module):
             uniforms: Uniform numbers in [0, 1], for the noise.
             first: The number of the first layer.
         """
-        values: Tensor = self.standardisation(self._logits(deposits, normals, uniforms, first).reshape(-1, 1))
+        values: Tensor = self.standardisation(
+            self._logits(deposits, normals, uniforms, first).reshape(-1, 1)
+        )
         return values.reshape(deposits.shape)
 
     def inverse(
-        self, values: Float[Tensor, "showers layers cells"], energies: Float[Tensor, "showers layers"], first: int = 0
+        self,
+        values: Float[Tensor, "showers layers cells"],
+        energies: Float[Tensor, "showers layers"],
+        first: int = 0,
     ) -> Float[Tensor, "showers layers cells"]:
         """The deposits, in MeV, in the precision of the values.
 
@@ -190,7 +228,11 @@ class FilledLayers(nn.Module):
             first: The number of the first layer.
         """
         norms, floor = self._scales(energies, first)
-        places = inverse_logit(self.standardisation.inverse(values.reshape(-1, 1)), _ALPHA).reshape(values.shape)
+        places = inverse_logit(self.standardisation.inverse(values.reshape(-1, 1)), _ALPHA).reshape(
+            values.shape
+        )
         y = (((1 - places) * floor.log()).exp() - floor) * norms
         seen = (y - self.noise * self.threshold / 2).clamp_min(self.threshold)
-        return renormalised(torch.where(y >= self.threshold, seen, y), energies, self.threshold).to(values.dtype)
+        return renormalised(torch.where(y >= self.threshold, seen, y), energies, self.threshold).to(
+            values.dtype
+        )

@@ -1,22 +1,26 @@
 r"""The numbers of a shower in one layer of cells, made standard normal.
 
-Let :math:`E` be the incident energy, :math:`x_c` the deposit in cell :math:`c`, :math:`S = \sum_c x_c`. `Gaussianised`
-makes each number a standard normal one *at every incident energy*, so that what is left to learn is how the numbers hang
-together. Call the orbit of the brightest cells (the four crystals around the beam) the *core* :math:`K`, the rest the *halo*.
+Let :math:`E` be the incident energy, :math:`x_c` the deposit in cell :math:`c`,
+:math:`S = \sum_c x_c`. `Gaussianised` makes each number a standard normal one *at every incident
+energy*, so that what is left to learn is how the numbers hang together. Call the orbit of the
+brightest cells (the four crystals around the beam) the *core* :math:`K`, the rest the *halo*.
 
-1. Features, on which the scales of :math:`S`, of the core and of the faintest cell no longer mix: the leakage
-   :math:`\ln(1 - S/E)`; the halo fraction :math:`\ln(\sum_{c \notin K} x_c / S)`; in the core
-   :math:`\ln x_c - \langle \ln x \rangle_K`; in the halo :math:`\ln x_c`, or *empty* below `EMPTY` = 1 keV.
-2. Each group of like features (one an orbit, by symmetry) has, with :math:`q` the scaled :math:`\ln E`, a mean
-   :math:`m(q)`, a log width :math:`\ln s(q)` and a logit of the probability :math:`p(q)` to be empty, all quadratic in
-   :math:`q` and fitted by maximum likelihood, and the law :math:`F` of :math:`z = (f - m) / s`, :math:`f` the feature,
-   as `QuantileTables`. Then :math:`y = \Phi^{-1}(p + (1 - p) F(z))` for a filled cell and
-   :math:`y = \Phi^{-1}(p\,u)`, :math:`u \sim U(0, 1)`, for an empty one.
+1. Features, on which the scales of :math:`S`, of the core and of the faintest cell no longer mix:
+   the leakage :math:`\ln(1 - S/E)`; the halo fraction :math:`\ln(\sum_{c \notin K} x_c / S)`; in
+   the core :math:`\ln x_c - \langle \ln x \rangle_K`; in the halo :math:`\ln x_c`, or *empty* below
+   `EMPTY` = 1 keV.
+2. Each group of like features (one an orbit, by symmetry) has, with :math:`q` the scaled
+   :math:`\ln E`, a mean :math:`m(q)`, a log width :math:`\ln s(q)` and a logit of the probability
+   :math:`p(q)` to be empty, all quadratic in :math:`q` and fitted by maximum likelihood, and the
+   law :math:`F` of :math:`z = (f - m) / s`, :math:`f` the feature, as `QuantileTables`. Then
+   :math:`y = \Phi^{-1}(p + (1 - p) F(z))` for a filled cell and :math:`y = \Phi^{-1}(p\,u)`,
+   :math:`u \sim U(0, 1)`, for an empty one.
 
-The inverse undoes 2, then rebuilds :math:`S`, the core's share by a softmax and the halo's by scaling: the energy is
-conserved by construction, and no cell can run away, whatever a network says. Numbers beyond :math:`|y| =` `REACH` are
-brought back to it, and counted in a `RepresentationWarning`. A leakage below 1e-6, that of a shower with more energy than
-its particle included, counts as 1e-6.
+The inverse undoes 2, then rebuilds :math:`S`, the core's share by a softmax and the halo's by
+scaling: the energy is conserved by construction, and no cell can run away, whatever a network says.
+Numbers beyond :math:`|y| =` `REACH` are brought back to it, and counted in a
+`RepresentationWarning`. A leakage below 1e-6, that of a shower with more energy than its particle
+included, counts as 1e-6.
 """
 
 __all__ = ["EMPTY", "REACH", "Gaussianised"]
@@ -49,7 +53,8 @@ _NEWTON_STEPS = 30
 
 
 class Gaussianised(nn.Module):
-    """Cells, leakage and halo fraction as standard normal numbers at every incident energy; see the head of the module.
+    """Cells, leakage and halo fraction as standard normal numbers at every incident energy; see the
+    head of the module.
 
     Arguments:
         calorimeter: Where the cells are; its symmetries are those of the physics.
@@ -69,7 +74,9 @@ class Gaussianised(nn.Module):
         scalars = torch.tensor([n_groups - 2, n_groups - 1])
         self.register_buffer("group", torch.cat([self.orbits.orbit, scalars]), persistent=False)
         self.register_buffer("core", torch.zeros(self.n_cells, dtype=torch.bool))
-        self.register_buffer("centre_scale", torch.tensor([math.log(30 * GeV), 1.0], dtype=torch.float64))
+        self.register_buffer(
+            "centre_scale", torch.tensor([math.log(30 * GeV), 1.0], dtype=torch.float64)
+        )
         for name in ("mean", "log_width", "empty_logit"):
             self.register_buffer(name, torch.zeros(n_groups, 3, dtype=torch.float64))
         self.quantiles = QuantileTables(n_groups)
@@ -90,10 +97,21 @@ class Gaussianised(nn.Module):
         self.quantiles.fit_nodes(self._scaled(showers.energies))
         for g in range(len(self.mean)):
             columns = self.group == g
-            self._fit_group(g, basis[:, columns].flatten(0, 1), features[:, columns].flatten(), empty[:, columns].flatten())
+            self._fit_group(
+                g,
+                basis[:, columns].flatten(0, 1),
+                features[:, columns].flatten(),
+                empty[:, columns].flatten(),
+            )
         return self
 
-    def _fit_group(self, g: int, basis: Float[Tensor, "n 3"], features: Float[Tensor, " n"], empty: Bool[Tensor, " n"]) -> None:
+    def _fit_group(
+        self,
+        g: int,
+        basis: Float[Tensor, "n 3"],
+        features: Float[Tensor, " n"],
+        empty: Bool[Tensor, " n"],
+    ) -> None:
         self.empty_logit[g] = _logistic(basis, empty.double())
         basis, features = basis[~empty], features[~empty]
         self.mean[g] = torch.linalg.solve(_gram(basis), _moments(basis, features))
@@ -112,7 +130,9 @@ class Gaussianised(nn.Module):
         q = self._scaled(energies)
         return torch.stack([torch.ones_like(q), q, q * q], dim=-1)
 
-    def _features(self, showers: Showers) -> tuple[Float[Tensor, "showers dim"], Bool[Tensor, "showers dim"]]:
+    def _features(
+        self, showers: Showers
+    ) -> tuple[Float[Tensor, "showers dim"], Bool[Tensor, "showers dim"]]:
         total, deposits = shower_sums(showers), showers.deposits.double()
         halo = (deposits * ~self.core).sum(dim=1).clamp_min(EMPTY) / total
         leakage = (1 - total / showers.energies).clamp_min(_LEAST_LEAKAGE)
@@ -124,12 +144,19 @@ class Gaussianised(nn.Module):
 
     def _trends(
         self, energies: Float[Tensor, " showers"]
-    ) -> tuple[Float[Tensor, "showers dim"], Float[Tensor, "showers dim"], Float[Tensor, "showers dim"]]:
+    ) -> tuple[
+        Float[Tensor, "showers dim"], Float[Tensor, "showers dim"], Float[Tensor, "showers dim"]
+    ]:
         basis = self._basis(energies)
-        mean, log_width, logit = (basis @ c.t() for c in (self.mean, self.log_width, self.empty_logit.nan_to_num(neginf=-1e3)))
+        mean, log_width, logit = (
+            basis @ c.t()
+            for c in (self.mean, self.log_width, self.empty_logit.nan_to_num(neginf=-1e3))
+        )
         return mean[:, self.group], log_width.exp()[:, self.group], logit.sigmoid()[:, self.group]
 
-    def forward(self, showers: Showers, key: Int[Tensor, " showers"]) -> Float[Tensor, "showers dim"]:
+    def forward(
+        self, showers: Showers, key: Int[Tensor, " showers"]
+    ) -> Float[Tensor, "showers dim"]:
         """Standard normal numbers of showers.
 
         Arguments:
@@ -141,7 +168,9 @@ class Gaussianised(nn.Module):
         """
         features, empty = self._features(showers)
         mean, width, p = self._trends(showers.energies)
-        y = self.quantiles((features - mean) / width, self._scaled(showers.energies)[:, None], self.group)
+        y = self.quantiles(
+            (features - mean) / width, self._scaled(showers.energies)[:, None], self.group
+        )
         y = _ndtri(p + (1 - p) * torch.special.ndtr(y))
         y = torch.where(empty & (p > 0), _ndtri(p * streams.uniforms(key, self.dim)), y)
         return _within_reach(y, "showers").float()
@@ -149,17 +178,28 @@ class Gaussianised(nn.Module):
     def inverse(
         self, values: Float[Tensor, "showers dim"], energies: Float[Tensor, " showers"]
     ) -> Float[Tensor, "showers cells"]:
-        """Deposits, in MeV, from any finite numbers; each shower's sum is below its incident energy."""
+        """Deposits, in MeV, from any finite numbers; each shower's sum is below its incident
+        energy.
+        """
         y = _within_reach(values.double(), "refined showers")
         mean, width, p = self._trends(energies)
         cdf = torch.special.ndtr(y)
-        z = self.quantiles.inverse(_ndtri((cdf - p).clamp_min(0) / (1 - p)), self._scaled(energies)[:, None], self.group)
+        z = self.quantiles.inverse(
+            _ndtri((cdf - p).clamp_min(0) / (1 - p)), self._scaled(energies)[:, None], self.group
+        )
         return self._deposits(z * width + mean, cdf < p, energies.double()).float()
 
     def _deposits(
-        self, features: Float[Tensor, "showers dim"], empty: Bool[Tensor, "showers dim"], energies: Float[Tensor, " showers"]
+        self,
+        features: Float[Tensor, "showers dim"],
+        empty: Bool[Tensor, "showers dim"],
+        energies: Float[Tensor, " showers"],
     ) -> Float[Tensor, "showers cells"]:
-        logs, leakage, halo = features[:, : self.n_cells], features[:, -2].exp(), features[:, -1].exp()
+        logs, leakage, halo = (
+            features[:, : self.n_cells],
+            features[:, -2].exp(),
+            features[:, -1].exp(),
+        )
         total, halo = energies * (1 - leakage.clamp_max(1)), halo.clamp_max(1)
         logs = logs.masked_fill(empty[:, : self.n_cells], -math.inf)
         core_share = logs.masked_fill(~self.core, -math.inf).softmax(dim=1)
@@ -176,7 +216,8 @@ def _within_reach(y: Float[Tensor, "showers dim"], what: str) -> Float[Tensor, "
     beyond = (y.abs() > REACH) | y.isnan()
     if beyond.any():
         msg = (
-            f"{int(beyond.sum())} of {beyond.numel()} numbers of {what} lie more than {REACH:g} standard deviations "
+            f"{int(beyond.sum())} of {beyond.numel()} numbers of {what} lie more than {REACH:g} "
+            "standard deviations "
             "from the training showers and were brought back to there"
         )
         warnings.warn(msg, RepresentationWarning, stacklevel=3)
@@ -184,17 +225,23 @@ def _within_reach(y: Float[Tensor, "showers dim"], what: str) -> Float[Tensor, "
 
 
 def _moments(basis: Float[Tensor, "n 3"], x: Float[Tensor, " n"]) -> Float[Tensor, "3"]:
-    """Sums of products; not a matrix product, whose bits depend on where the numbers lie in memory."""
+    """Sums of products; not a matrix product, whose bits depend on where the numbers lie
+    in memory.
+    """
     return (basis * x[:, None]).sum(dim=0)
 
 
-def _gram(basis: Float[Tensor, "n 3"], weights: Float[Tensor, " n"] | None = None) -> Float[Tensor, "3 3"]:
+def _gram(
+    basis: Float[Tensor, "n 3"], weights: Float[Tensor, " n"] | None = None
+) -> Float[Tensor, "3 3"]:
     weighted = basis if weights is None else basis * weights[:, None]
     return torch.stack([_moments(weighted, column) for column in basis.unbind(dim=1)])
 
 
 def _logistic(basis: Float[Tensor, "n 3"], outcome: Float[Tensor, " n"]) -> Float[Tensor, "3"]:
-    """Coefficients of the logit of a probability, by Newton's method; minus infinity where the outcome is too rare to fit."""
+    """Coefficients of the logit of a probability, by Newton's method; minus infinity where the
+    outcome is too rare to fit.
+    """
     coefficients = basis.new_zeros(3)
     if outcome.sum() < _FEWEST_EMPTY:
         return torch.tensor([-math.inf, 0.0, 0.0]).to(basis)

@@ -1,21 +1,26 @@
 r"""Which cells of a layer are hit, how many, and how they share its energy.
 
-Let :math:`\tau` be the threshold of the readout, :math:`E_l` the energy in layer :math:`l` and :math:`n_l` the number of its
-*hits*, the cells with a deposit :math:`x_c \ge \tau`. What is above threshold is shared,
+Let :math:`\tau` be the threshold of the readout, :math:`E_l` the energy in layer :math:`l` and
+:math:`n_l` the number of its *hits*, the cells with a deposit :math:`x_c \ge \tau`. What is above
+threshold is shared,
 
 .. math:: g_c = \frac{x_c - \tau}{E_l - n_l \tau}, \qquad \sum_{c\ \mathrm{hit}} g_c = 1,
 
-so that any hits with any shares conserve :math:`E_l`, and none falls below the threshold. Shares and numbers of hits become
-nearly standard normal *scores* by `QuantileTables` at the condition :math:`q = \ln E_l`, one group for cells that a symmetry
-carries into each other, one for each layer:
+so that any hits with any shares conserve :math:`E_l`, and none falls below the threshold. Shares
+and numbers of hits become nearly standard normal *scores* by `QuantileTables` at the condition
+:math:`q = \ln E_l`, one group for cells that a symmetry carries into each other, one for each
+layer:
 
-- of a share, the centred log ratio :math:`\sqrt{n_l / (n_l - 1)}\, (\ln g_c - \langle \ln g \rangle_l)`, a mean over the hits
-  of the layer. The root makes good for the mean taken out: independent numbers, made shares by a softmax, have the variance
-  of the original ones, which :math:`\ln g_c` itself would lose, as a large share makes all others small. A single hit has
-  the share 1 and the score 0;
-- of a number, :math:`\ln(n_l + 1 - u) - m_l(q)` with :math:`u \sim U(0, 1)` and :math:`m_l` quadratic, fitted by least squares.
+- of a share, the centred log ratio
+  :math:`\sqrt{n_l / (n_l - 1)}\, (\ln g_c - \langle \ln g \rangle_l)`, a mean over the hits of the
+  layer. The root makes good for the mean taken out: independent numbers, made shares by a softmax,
+  have the variance of the original ones, which :math:`\ln g_c` itself would lose, as a large share
+  makes all others small. A single hit has the share 1 and the score 0;
+- of a number, :math:`\ln(n_l + 1 - u) - m_l(q)` with :math:`u \sim U(0, 1)` and :math:`m_l`
+  quadratic, fitted by least squares.
 
-The share of showers in which a cell is hit at :math:`q` is its *occupancy* :math:`p_c(q)`, known at the nodes of the tables.
+The share of showers in which a cell is hit at :math:`q` is its *occupancy* :math:`p_c(q)`, known at
+the nodes of the tables.
 """
 
 __all__ = ["HitPattern", "Hits"]
@@ -57,7 +62,8 @@ class HitPattern(nn.Module):
     """The map between deposits and `Hits`.
 
     Arguments:
-        orbit: The orbit of each cell under the symmetries of the calorimeter, with shape (layers, cells a layer).
+        orbit: The orbit of each cell under the symmetries of the calorimeter, with shape (layers,
+            cells a layer).
     """
 
     orbit: Tensor
@@ -79,8 +85,12 @@ class HitPattern(nn.Module):
         self.shares = QuantileTables(orbits, _NODES, _KNOTS)
         self.numbers = QuantileTables(layers, _NODES, _KNOTS)
 
-    def fit(self, deposits: Float[Tensor, "showers layers cells"], random: torch.Generator) -> "HitPattern":
-        """Take threshold, trends and tables from training showers; the random numbers are those of the whole numbers."""
+    def fit(
+        self, deposits: Float[Tensor, "showers layers cells"], random: torch.Generator
+    ) -> "HitPattern":
+        """Take threshold, trends and tables from training showers; the random numbers are those of
+        the whole numbers.
+        """
         self.threshold.copy_(deposits[deposits > 0].min())
         energies, numbers = deposits.double().sum(dim=2), (deposits > 0).sum(dim=2)
         q = self._condition(energies)
@@ -92,7 +102,11 @@ class HitPattern(nn.Module):
         return self
 
     def _fit_layer(
-        self, layer: int, deposits: Float[Tensor, "showers cells"], q: Float[Tensor, " showers"], random: torch.Generator
+        self,
+        layer: int,
+        deposits: Float[Tensor, "showers cells"],
+        q: Float[Tensor, " showers"],
+        random: torch.Generator,
     ) -> None:
         numbers = (deposits > 0).sum(dim=1).double()
         self.trend[layer] = _trend(q, (numbers + 0.5).log())
@@ -104,9 +118,13 @@ class HitPattern(nn.Module):
             cells = self.orbit[layer] == orbit
             hit = deposits[:, cells] > 0
             seen = nearness.sum(dim=1) * hit.shape[1]
-            self.occupancy[:, orbit] = (nearness @ hit.sum(dim=1).double() + _SEEN[0]) / (seen + _SEEN[1])
+            self.occupancy[:, orbit] = (nearness @ hit.sum(dim=1).double() + _SEEN[0]) / (
+                seen + _SEEN[1]
+            )
             taught = hit & several[:, None]
-            self.shares.fit_group(orbit, q[:, None].expand(hit.shape)[taught], feature[:, cells][taught])
+            self.shares.fit_group(
+                orbit, q[:, None].expand(hit.shape)[taught], feature[:, cells][taught]
+            )
 
     def _condition(self, energies: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         return energies.double().clamp_min(self.threshold).log()
@@ -134,33 +152,47 @@ class HitPattern(nn.Module):
         hit = deposits >= self.threshold
         energies, numbers = (deposits * hit).double().sum(dim=2), hit.sum(dim=2).double()
         shower, layer, cell = (hit & (numbers > 1)[:, :, None]).nonzero(as_tuple=True)
-        feature, q = self._share_feature(deposits, hit)[shower, layer, cell], self._condition(energies)[shower, layer]
+        feature, q = (
+            self._share_feature(deposits, hit)[shower, layer, cell],
+            self._condition(energies)[shower, layer],
+        )
         scores = torch.zeros_like(deposits, dtype=torch.float32)
         scores[shower, layer, cell] = self.shares(feature, q, self.orbit[layer, cell]).float()
         return Hits(hit, scores, numbers.float(), energies)
 
-    def number_scores(self, hits: Hits, u: Float[Tensor, "showers layers"]) -> Float[Tensor, "showers layers"]:
+    def number_scores(
+        self, hits: Hits, u: Float[Tensor, "showers layers"]
+    ) -> Float[Tensor, "showers layers"]:
         """Nearly standard normal scores of the numbers of hits.
 
         Arguments:
             hits: The hits.
-            u: Uniform numbers in ]0, 1[: they spread each whole number, and stand for layers without energy.
+            u: Uniform numbers in ]0, 1[: they spread each whole number, and stand for layers
+                without energy.
         """
         q, layers = self._condition(hits.energies), torch.arange(len(self.trend), device=u.device)
         u = u.double()
-        scores = self.numbers(self._number_feature(hits.numbers.double(), u, q, self.trend), q, layers)
+        scores = self.numbers(
+            self._number_feature(hits.numbers.double(), u, q, self.trend), q, layers
+        )
         return torch.where(hits.numbers > 0, scores, torch.special.ndtri(u)).float()
 
     def numbers_of(
         self, scores: Float[Tensor, "showers layers"], energies: Float[Tensor, "showers layers"]
     ) -> Float[Tensor, "showers layers"]:
-        """The numbers of hits with these scores: as many as the energy suffices for, and none in a layer below threshold."""
+        """The numbers of hits with these scores: as many as the energy suffices for, and none in a
+        layer below threshold.
+        """
         q, layers = self._condition(energies), torch.arange(len(self.trend), device=scores.device)
-        spread = (self.numbers.inverse(scores.double(), q, layers) + (_basis(q) * self.trend).sum(dim=-1)).exp()
+        spread = (
+            self.numbers.inverse(scores.double(), q, layers) + (_basis(q) * self.trend).sum(dim=-1)
+        ).exp()
         most = (energies / self.threshold).floor().clamp_max(self.orbit.shape[1])
         return torch.minimum(spread.floor().clamp_min(1), most).float()
 
-    def occupancy_logits(self, energies: Float[Tensor, "showers layers"]) -> Float[Tensor, "showers layers cells"]:
+    def occupancy_logits(
+        self, energies: Float[Tensor, "showers layers"]
+    ) -> Float[Tensor, "showers layers cells"]:
         """The logits of the occupancies, between the nodes interpolated."""
         q = self._condition(energies)[:, self.layer_of_orbit]
         occupancy = self.shares.between(self.occupancy, q)
@@ -201,7 +233,9 @@ class HitPattern(nn.Module):
         shower, layer, cell = hit.nonzero(as_tuple=True)
         feature = torch.full_like(scores, -torch.inf, dtype=torch.float64)
         feature[shower, layer, cell] = self.shares.inverse(
-            scores[shower, layer, cell].double(), self._condition(energies)[shower, layer], self.orbit[layer, cell]
+            scores[shower, layer, cell].double(),
+            self._condition(energies)[shower, layer],
+            self.orbit[layer, cell],
         )
         numbers = hit.sum(dim=2, keepdim=True)
         shares = (feature / _gain(numbers)).softmax(dim=2).nan_to_num(nan=0.0)
@@ -210,7 +244,9 @@ class HitPattern(nn.Module):
 
 
 def _gain(numbers: Int64[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """What the mean of so many numbers, taken out of them, takes from their width, made good; 1 for a single one."""
+    """What the mean of so many numbers, taken out of them, takes from their width, made good; 1 for
+    a single one.
+    """
     return (numbers / (numbers - 1)).sqrt().clamp_max(2.0).double()
 
 
@@ -220,7 +256,9 @@ def _basis(q: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape 3"]:
 
 
 def _trend(q: Float[Tensor, " n"], y: Float[Tensor, " n"]) -> Float[Tensor, "3"]:
-    """Coefficients of a quadratic trend, by least squares; from sums, since the bits of matrix products depend on addresses."""
+    """Coefficients of a quadratic trend, by least squares; from sums, since the bits of matrix
+    products depend on addresses.
+    """
     basis = _basis(q)
     gram = (basis[:, :, None] * basis[:, None, :]).sum(dim=0)
     ridge = _RIDGE * (1 + gram.trace()) * torch.eye(3).to(gram)

@@ -1,30 +1,37 @@
-r"""The energies of the layers as ratios (CaloDREAM, arXiv:2405.09629, eq. 2; `caloforge.observables.energy_ratios`).
+r"""The energies of the layers as ratios (CaloDREAM, arXiv:2405.09629, eq. 2;
+`caloforge.observables.energy_ratios`).
 
-With :math:`E_l` the energy in layer :math:`l`, front to back, :math:`E` the incident energy and :math:`f` a scale, they are
+With :math:`E_l` the energy in layer :math:`l`, front to back, :math:`E` the incident energy and
+:math:`f` a scale, they are
 
-.. math:: u_0 = \frac{1}{f E} \sum_j E_j, \qquad u_i = E_{i-1} \Big/ \sum_{j \ge i-1} E_j, \quad i = 1, \dots, L - 1:
+.. math:: u_0 = \frac{1}{f E} \sum_j E_j, \qquad
+          u_i = E_{i-1} \Big/ \sum_{j \ge i-1} E_j, \quad i = 1, \dots, L - 1:
 
-as many as layers, all in [0, 1] if no shower deposits more than :math:`f E`. Inverted they give :math:`\sum_l E_l = f E u_0`,
-whatever the other ratios are: the total energy is conserved by construction.
+as many as layers, all in [0, 1] if no shower deposits more than :math:`f E`. Inverted they give
+:math:`\sum_l E_l = f E u_0`, whatever the other ratios are: the total energy is conserved by
+construction.
 
-Or the energies as they are (L2LFlows, arXiv:2405.20407, eqs. B.2, B.3, B.6, B.7): with noise :math:`m\,(1 + 0.2\, n)`,
-:math:`n \sim N(0, 1)`, that smears the layers without energy, and the largest energy :math:`E_\mathrm{max}` of a layer in the
-training showers,
+Or the energies as they are (L2LFlows, arXiv:2405.20407, eqs. B.2, B.3, B.6, B.7): with noise
+:math:`m\,(1 + 0.2\, n)`, :math:`n \sim N(0, 1)`, that smears the layers without energy, and the
+largest energy :math:`E_\mathrm{max}` of a layer in the training showers,
 
 .. math:: x_l = \mathrm{logit}_{10^{-6}} \frac{E_l + m\,(1 + 0.2\, n)}{E_\mathrm{max}} .
 
 They conserve nothing: made-up ones may say that a shower deposits more than it can.
 
-Both put a layer without energy far from the others, and eq. 2 the end of a shower as well: a flow between normal numbers and
-these follows such outliers badly. The softened ratios have neither. With :math:`c` the energy of a faint layer and normal
-numbers :math:`n`, let
+Both put a layer without energy far from the others, and eq. 2 the end of a shower as well: a flow
+between normal numbers and these follows such outliers badly. The softened ratios have neither. With
+:math:`c` the energy of a faint layer and normal numbers :math:`n`, let
 
-.. math:: y_l = \begin{cases} E_l + c & \text{where } E_l > 0 \\ c\, e^{-w},\ w = e^{0.4 n} & \text{elsewhere} \end{cases}
-          \qquad v_0 = \mathrm{logit}_{10^{-6}} u_0, \qquad v_i = \ln \frac{y_{i-1}}{\sum_{j \ge i} y_j} .
+.. math:: y_l = \begin{cases} E_l + c & \text{where } E_l > 0 \\ c\, e^{-w},\ w = e^{0.4 n} &
+          \text{elsewhere} \end{cases}
+          \qquad v_0 = \mathrm{logit}_{10^{-6}} u_0, \qquad v_i = \ln \frac{y_{i-1}}{\sum_{j \ge i}
+          y_j} .
 
-From these follow :math:`\sum_l E_l = f E u_0` and the share :math:`p_l` of each layer in the sum :math:`S` of all :math:`y_l`.
-The layers with energy are those of :math:`p_l S > c`, so that :math:`\sum_l \max(p_l S - c, 0) = f E u_0`. The left side is the
-largest, over k, of :math:`S P_k - k c`, with :math:`P_k` the sum of the k largest shares. Hence
+From these follow :math:`\sum_l E_l = f E u_0` and the share :math:`p_l` of each layer in the sum
+:math:`S` of all :math:`y_l`. The layers with energy are those of :math:`p_l S > c`, so that
+:math:`\sum_l \max(p_l S - c, 0) = f E u_0`. The left side is the largest, over k, of
+:math:`S P_k - k c`, with :math:`P_k` the sum of the k largest shares. Hence
 :math:`S = \min_k\, (f E u_0 + k c) / P_k`: the total energy is conserved here, too.
 """
 
@@ -54,7 +61,8 @@ def layer_energies_of(
     """The energies of the layers, in MeV.
 
     Arguments:
-        ratios: The ratios (eq. 2); all but the first are brought into [0, 1], the first to at least 0.
+        ratios: The ratios (eq. 2); all but the first are brought into [0, 1], the first to at least
+            0.
         incident: The incident energies, in MeV.
         scale: The scale f.
     """
@@ -77,8 +85,12 @@ class LayerRatios(nn.Module):
         self.scale = scale
         self.standardisation = Standardisation(n_layers)
 
-    def fit(self, energies: Float[Tensor, "showers layers"], incident: Float[Tensor, " showers"]) -> "LayerRatios":
-        """Take the moments from training showers: the energies of their layers and their incident energies, in MeV."""
+    def fit(
+        self, energies: Float[Tensor, "showers layers"], incident: Float[Tensor, " showers"]
+    ) -> "LayerRatios":
+        """Take the moments from training showers: the energies of their layers and their incident
+        energies, in MeV.
+        """
         self.standardisation.fit(self._logits(energies, incident))
         return self
 
@@ -98,16 +110,20 @@ class LayerRatios(nn.Module):
         self, values: Float[Tensor, "showers layers"], incident: Float[Tensor, " showers"]
     ) -> Float[Tensor, "showers layers"]:
         """The energies of the layers, in MeV, in double precision."""
-        return layer_energies_of(inverse_logit(self.standardisation.inverse(values), _ALPHA), incident, self.scale)
+        return layer_energies_of(
+            inverse_logit(self.standardisation.inverse(values), _ALPHA), incident, self.scale
+        )
 
 
 class SoftRatios(nn.Module):
-    """The energies of the layers as standardised logits of their ratios, softened where a layer is faint or has none.
+    """The energies of the layers as standardised logits of their ratios, softened where a layer is
+    faint or has none.
 
     Arguments:
         n_layers: The number of layers.
         scale: The scale f of the first ratio.
-        softening: The energy c, in MeV; None for one of which few layers with energy have less in the training showers.
+        softening: The energy c, in MeV; None for one of which few layers with energy have less in
+            the training showers.
     """
 
     softening: Tensor
@@ -215,8 +231,11 @@ class LayerEnergies(nn.Module):
         self.register_buffer("threshold", torch.zeros((), dtype=torch.float64))
         self.standardisation = Standardisation(n_layers)
 
-    def fit(self, energies: Float[Tensor, "showers layers"], normals: Float[Tensor, "showers layers"]) -> "LayerEnergies":
-        """Take the scale if it was not given, the energy of the faintest layer and the moments from training showers.
+    def fit(
+        self, energies: Float[Tensor, "showers layers"], normals: Float[Tensor, "showers layers"]
+    ) -> "LayerEnergies":
+        """Take the scale if it was not given, the energy of the faintest layer and the moments from
+        training showers.
 
         Arguments:
             energies: The energy of each layer, in MeV.
@@ -252,7 +271,9 @@ class LayerEnergies(nn.Module):
         return values
 
     def inverse(self, values: Float[Tensor, "showers layers"]) -> Float[Tensor, "showers layers"]:
-        """The energies of the layers, in MeV, in double precision: 0 or not below the faintest of the training showers."""
+        """The energies of the layers, in MeV, in double precision: 0 or not below the faintest of
+        the training showers.
+        """
         noisy = inverse_logit(self.standardisation.inverse(values), _ALPHA) * self.scale
         energies = noisy - self.noise
         return torch.where(energies >= self.threshold / 2, energies.clamp_min(self.threshold), 0.0)

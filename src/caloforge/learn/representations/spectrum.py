@@ -1,14 +1,17 @@
-r"""The spectrum of the cells of generated showers, mapped onto that of training showers (L2LFlows, arXiv:2405.20407, appendix C).
+r"""The spectrum of the cells of generated showers, mapped onto that of training showers (L2LFlows,
+arXiv:2405.20407, appendix C).
 
-Of the deposits :math:`x` not below the threshold :math:`\tau` let :math:`P` be the distribution in generated showers and
-:math:`Q` that in training showers. The one increasing map of the first onto the second is
+Of the deposits :math:`x` not below the threshold :math:`\tau` let :math:`P` be the distribution in
+generated showers and :math:`Q` that in training showers. The one increasing map of the first onto
+the second is
 
 .. math:: f(x) = Q^{-1}(P(x)) \quad (\mathrm{C.3}).
 
-In :math:`t = \ln x`, the generated ones sorted beside as many quantiles of the training ones, the range of :math:`t` is cut into
-bins of the same width, and a monotone cubic spline drawn through the mean of either side in each bin, beginning at
-:math:`f(\tau) = \tau`. Bins of few deposits are left out. Beyond the last bin :math:`f(x) / x` stays what it is there. The
-layers are then given back the energy that they had (`renormalised`).
+In :math:`t = \ln x`, the generated ones sorted beside as many quantiles of the training ones, the
+range of :math:`t` is cut into bins of the same width, and a monotone cubic spline drawn through the
+mean of either side in each bin, beginning at :math:`f(\tau) = \tau`. Bins of few deposits are left
+out. Beyond the last bin :math:`f(x) / x` stays what it is there. The layers are then given back the
+energy that they had (`renormalised`).
 """
 
 __all__ = ["NODES", "SpectrumMap"]
@@ -50,7 +53,8 @@ class SpectrumMap(nn.Module):
         self.register_buffer("coefficients", torch.zeros(4, nodes + 1, dtype=torch.float64))
 
     def fit(self, generated: Float[Tensor, "..."], training: Float[Tensor, "..."]) -> "SpectrumMap":
-        """Take the map from showers generated at the conditions of training showers, and from these.
+        """Take the map from showers generated at the conditions of training showers, and from
+        these.
 
         Arguments:
             generated: The deposits of the generated showers, in MeV.
@@ -61,11 +65,13 @@ class SpectrumMap(nn.Module):
         """
         threshold = torch.where(training > 0, training, math.inf).amin().double() * (1 - _ROUNDING)
         x, y = (
-            (values[values >= threshold] / threshold).log().sort().values for values in (generated.double(), training.double())
+            (values[values >= threshold] / threshold).log().sort().values
+            for values in (generated.double(), training.double())
         )
         if min(len(x), len(y)) < len(self.places):
             msg = (
-                f"{len(x)} generated and {len(y)} training deposits are too few for a map of {len(self.places) - 1} "
+                f"{len(x)} generated and {len(y)} training deposits are too few for a map of "
+                f"{len(self.places) - 1} "
                 "nodes: give more showers, or make a map of fewer nodes"
             )
             raise ShowerValueError(msg)
@@ -74,7 +80,9 @@ class SpectrumMap(nn.Module):
         return self
 
     def _draw(self, x: Float64[np.ndarray, " n"], y: Float64[np.ndarray, " n"]) -> None:
-        """Put the spline through points into the buffers; the last piece is the line of slope 1 that goes on from it."""
+        """Put the spline through points into the buffers; the last piece is the line of slope 1
+        that goes on from it.
+        """
         pieces = len(x) - 1
         self.places.fill_(math.inf)[: len(x)] = torch.from_numpy(x)
         self.coefficients.zero_()[2:, pieces] = torch.tensor([1.0, y[-1]])
@@ -82,7 +90,9 @@ class SpectrumMap(nn.Module):
             self.coefficients[:, :pieces] = torch.from_numpy(PchipInterpolator(x, y).c)
 
     def forward(self, deposits: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """The deposits f(x), in MeV, in the precision of the given ones; what is below the threshold stays as it is."""
+        """The deposits f(x), in MeV, in the precision of the given ones; what is below the
+        threshold stays as it is.
+        """
         mapped = deposits.clone()
         hit = deposits >= self.threshold * self.places[0].exp()
         t = (deposits[hit].double() / self.threshold).log()
@@ -92,7 +102,9 @@ class SpectrumMap(nn.Module):
         mapped[hit] = (self.threshold * y.exp()).to(deposits.dtype)
         return mapped
 
-    def corrected(self, deposits: Float[Tensor, "showers layers cells"]) -> Float[Tensor, "showers layers cells"]:
+    def corrected(
+        self, deposits: Float[Tensor, "showers layers cells"]
+    ) -> Float[Tensor, "showers layers cells"]:
         """The deposits f(x), the layers renormalised to the energy that they had."""
         return renormalised(self(deposits), deposits.double().sum(dim=2), self.threshold)
 
@@ -105,5 +117,7 @@ def _means(
     number = np.minimum((x * (bins / max(x[-1], _LEAST))).astype(int), bins - 1)
     counts, x_sums, y_sums = (np.bincount(number, weights, bins) for weights in (None, x, y))
     full = (counts >= _FEWEST) & (x_sums > 0)
-    x_means, y_means = (np.concatenate([[0.0], sums[full] / counts[full]]) for sums in (x_sums, y_sums))
+    x_means, y_means = (
+        np.concatenate([[0.0], sums[full] / counts[full]]) for sums in (x_sums, y_sums)
+    )
     return x_means, y_means

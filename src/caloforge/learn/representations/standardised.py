@@ -1,7 +1,8 @@
 r"""Shares and responses, standardised (SQuIRELS, arXiv:2308.12339, section IV).
 
-With :math:`E` the incident energy, :math:`x_c` the deposit in cell :math:`c` and :math:`S = \sum_c x_c`, these are
-:math:`(x_c / S - \mu_c) / \sigma_c` and :math:`(S / E - \mu) / \sigma`.
+With :math:`E` the incident energy, :math:`x_c` the deposit in cell :math:`c` and
+:math:`S = \sum_c x_c`, these are :math:`(x_c / S - \mu_c) / \sigma_c` and
+:math:`(S / E - \mu) / \sigma`.
 """
 
 __all__ = ["StandardisedShape", "StandardisedSum", "shower_sums"]
@@ -23,7 +24,10 @@ def shower_sums(showers: Showers) -> Float[Tensor, " showers"]:
     total = showers.deposits.double().sum(dim=1)
     if not (total > 0).all():
         dark = (~(total > 0)).nonzero()[:, 0]
-        msg = f"{len(dark)} of {len(showers)} showers have no energy in any cell, the first at index {int(dark[0])}: remove them"
+        msg = (
+            f"{len(dark)} of {len(showers)} showers have no energy in any cell, the first at "
+            f"index {int(dark[0])}: remove them"
+        )
         raise ShowerValueError(msg)
     return total
 
@@ -55,8 +59,12 @@ class StandardisedShape(nn.Module):
         share = showers.deposits.double() / shower_sums(showers)[:, None]
         return ((share - self.mean) / self.width).float()
 
-    def inverse(self, values: Float[Tensor, "showers cells"], total: Float[Tensor, " showers"]) -> Float[Tensor, "showers cells"]:
-        """Deposits, in MeV, that add up to ``total``; negative shares become 0 before scaling (as the published code does)."""
+    def inverse(
+        self, values: Float[Tensor, "showers cells"], total: Float[Tensor, " showers"]
+    ) -> Float[Tensor, "showers cells"]:
+        """Deposits, in MeV, that add up to ``total``; negative shares become 0 before scaling (as
+        the published code does).
+        """
         share = (values.double() * self.width + self.mean).clamp_min(0)
         return (share / share.sum(dim=1, keepdim=True) * total[:, None]).float()
 
@@ -83,6 +91,8 @@ class StandardisedSum(nn.Module):
         """Standardise."""
         return ((shower_sums(showers) / showers.energies - self.mean) / self.width).float()
 
-    def inverse(self, values: Float[Tensor, " showers"], energies: Float[Tensor, " showers"]) -> Float[Tensor, " showers"]:
+    def inverse(
+        self, values: Float[Tensor, " showers"], energies: Float[Tensor, " showers"]
+    ) -> Float[Tensor, " showers"]:
         """The sum of the deposits, in MeV; a response below 0 becomes 0."""
         return (values.double() * self.width + self.mean).clamp_min(0) * energies

@@ -1,11 +1,13 @@
-r"""Invertible maps of numbers: CaloDREAM's preprocessing (arXiv:2405.09629, section 2), one law each.
+r"""Invertible maps of numbers: CaloDREAM's preprocessing (arXiv:2405.09629, section 2), one law
+each.
 
-.. math:: \mathrm{logit}_\alpha(x) = \ln\frac{y}{1 - y}, \quad y = \alpha + (1 - 2 \alpha)\, x \in [\alpha, 1 - \alpha]
+.. math:: \mathrm{logit}_\alpha(x) = \ln\frac{y}{1 - y}, \quad y = \alpha + (1 - 2 \alpha)\, x \in
+          [\alpha, 1 - \alpha]
           \quad (3)
 
-for :math:`x \in [0, 1]`; `Standardisation` is :math:`(x - \mu) / \sigma`, number by number, with the moments of the training
-sample; `LogEnergy` is :math:`(\ln E - \ln E_-) / (\ln E_+ - \ln E_-)`, with :math:`[E_-, E_+]` the range of the training
-sample.
+for :math:`x \in [0, 1]`; `Standardisation` is :math:`(x - \mu) / \sigma`, number by number, with
+the moments of the training sample; `LogEnergy` is :math:`(\ln E - \ln E_-) / (\ln E_+ - \ln E_-)`,
+with :math:`[E_-, E_+]` the range of the training sample.
 """
 
 __all__ = ["LogEnergy", "Standardisation", "inverse_logit", "logit"]
@@ -31,7 +33,9 @@ def logit(x: Float[Tensor, "*shape"], alpha: float) -> Float[Tensor, "*shape"]:
 
 
 def inverse_logit(y: Float[Tensor, "*shape"], alpha: float) -> Float[Tensor, "*shape"]:
-    """The numbers in [0, 1] whose regularised logit is y; what lies beyond the ends is brought back to them."""
+    """The numbers in [0, 1] whose regularised logit is y; what lies beyond the ends is brought back
+    to them.
+    """
     return ((y.double().sigmoid() - alpha) / (1 - 2 * alpha)).clamp(0, 1)
 
 
@@ -50,20 +54,25 @@ class Standardisation(nn.Module):
         self.register_buffer("mean", torch.zeros(n, dtype=torch.float64))
         self.register_buffer("width", torch.ones(n, dtype=torch.float64))
 
-    def fit(self, x: Float[Tensor, "sample n"], images: Int64[Tensor, "group n"] | None = None) -> "Standardisation":
+    def fit(
+        self, x: Float[Tensor, "sample n"], images: Int64[Tensor, "group n"] | None = None
+    ) -> "Standardisation":
         """Take the moments of a sample; a number that never changes keeps the width 1.
 
         Arguments:
             x: The sample.
-            images: A group of permutations of the numbers; the moments are then those of all images of the sample, the same for
-                numbers that a permutation carries into each other. None for the sample alone.
+            images: A group of permutations of the numbers; the moments are then those of all images
+                of the sample, the same for numbers that a permutation carries into each other. None
+                for the sample alone.
         """
         return self.fit_parts([x], images)
 
     def fit_parts(
         self, parts: Iterable[Float[Tensor, "_ n"]], images: Int64[Tensor, "group n"] | None = None
     ) -> "Standardisation":
-        """Take the moments of a sample that comes in parts, as `fit` does: in double precision only a part at a time."""
+        """Take the moments of a sample that comes in parts, as `fit` does: in double precision only
+        a part at a time.
+        """
         mean, variance = _moments(parts)
         if images is not None:
             images, own = images.to(mean.device), mean
@@ -82,20 +91,28 @@ class Standardisation(nn.Module):
         return y.double() * self.width + self.mean
 
 
-def _moments(parts: Iterable[Float[Tensor, "_ n"]]) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
+def _moments(
+    parts: Iterable[Float[Tensor, "_ n"]],
+) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
     """Mean and variance, part by part."""
     seen, mean, squares = 0, torch.zeros(()), torch.zeros(())
     for part in parts:
         x = part.double()
         own, total = x.mean(dim=0), seen + len(x)
         step = own - mean.to(own)
-        squares = squares.to(own) + (x - own).square().sum(dim=0) + step.square() * (seen * len(x) / total)
+        squares = (
+            squares.to(own)
+            + (x - own).square().sum(dim=0)
+            + step.square() * (seen * len(x) / total)
+        )
         mean, seen = mean.to(own) + step * (len(x) / total), total
     return mean, squares / (seen - 1)
 
 
 class LogEnergy(nn.Module):
-    """The log of the incident energy, scaled to the unit interval over the range of the training sample."""
+    """The log of the incident energy, scaled to the unit interval over the range of the training
+    sample.
+    """
 
     ends: Tensor
 
@@ -104,13 +121,19 @@ class LogEnergy(nn.Module):
         self.register_buffer("ends", torch.tensor([0.0, 1.0], dtype=torch.float64))
 
     def fit(self, energies: Float[Tensor, " showers"]) -> "LogEnergy":
-        """Take the range of incident energies, in MeV; that of a single energy becomes a tenth of a decade."""
+        """Take the range of incident energies, in MeV; that of a single energy becomes a tenth of a
+        decade.
+        """
         low, high = (math.log(float(end)) for end in (energies.min(), energies.max()))
-        self.ends.copy_(torch.tensor([low, max(high, low + math.log(10) / 10)], dtype=torch.float64))
+        self.ends.copy_(
+            torch.tensor([low, max(high, low + math.log(10) / 10)], dtype=torch.float64)
+        )
         return self
 
     def forward(self, energies: Float[Tensor, " showers"]) -> Float[Tensor, "showers 1"]:
-        """Scale energies, in MeV, to single precision; energies out of the range lie out of the interval."""
+        """Scale energies, in MeV, to single precision; energies out of the range lie out of the
+        interval.
+        """
         low, high = self.ends
         scaled: Tensor = (energies.double().log() - low) / (high - low)
         return scaled[:, None].float()

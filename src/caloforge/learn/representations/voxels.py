@@ -1,12 +1,14 @@
-r"""The shape of a shower as shares of its layers (CaloDREAM, arXiv:2405.09629, section 2; systems table D4).
+r"""The shape of a shower as shares of its layers (CaloDREAM, arXiv:2405.09629, section 2; systems
+table D4).
 
-With :math:`x_c` the deposit in cell :math:`c` and :math:`E_l` the energy in its layer, the *share* :math:`s_c = x_c / E_l`
-lies in [0, 1], and the shares of a layer add up to 1. Shares below a *cut* are 0. What a network sees is
-:math:`(\mathrm{logit}_\alpha(s_c) - \mu_c) / \sigma_c`, with the moments of the training showers, the same for cells that a
-symmetry of the calorimeter carries into each other. The inverse makes the shares of each layer add up to 1 again, multiplies
-them by the energy of the layer, and sets to 0 what is below the *threshold* of the readout, which is the least deposit of the
-training showers up to rounding: the energy of a layer is conserved up to what falls below it. Where no share of a layer reaches
-the cut, the largest takes all of its energy.
+With :math:`x_c` the deposit in cell :math:`c` and :math:`E_l` the energy in its layer, the *share*
+:math:`s_c = x_c / E_l` lies in [0, 1], and the shares of a layer add up to 1. Shares below a *cut*
+are 0. What a network sees is :math:`(\mathrm{logit}_\alpha(s_c) - \mu_c) / \sigma_c`, with the
+moments of the training showers, the same for cells that a symmetry of the calorimeter carries into
+each other. The inverse makes the shares of each layer add up to 1 again, multiplies them by the
+energy of the layer, and sets to 0 what is below the *threshold* of the readout, which is the least
+deposit of the training showers up to rounding: the energy of a layer is conserved up to what falls
+below it. Where no share of a layer reaches the cut, the largest takes all of its energy.
 """
 
 __all__ = ["LayerShares", "layer_sums", "shares_of"]
@@ -27,13 +29,22 @@ _ROUNDING = 1e-4
 _AT_A_TIME = 1024
 
 
-def layer_sums(values: Float[Tensor, "showers cells"], layers: Int[Tensor, " cells"], n: int) -> Float[Tensor, "showers n"]:
-    """The sum in each of n layers, in double precision; ``layers`` holds the layer of each cell, in [0, n)."""
-    return values.new_zeros(len(values), n, dtype=torch.float64).index_add_(1, layers, values.double())
+def layer_sums(
+    values: Float[Tensor, "showers cells"], layers: Int[Tensor, " cells"], n: int
+) -> Float[Tensor, "showers n"]:
+    """The sum in each of n layers, in double precision; ``layers`` holds the layer of each cell, in
+    [0, n).
+    """
+    return values.new_zeros(len(values), n, dtype=torch.float64).index_add_(
+        1, layers, values.double()
+    )
 
 
-def shares_of(deposits: Float[Tensor, "showers cells"], layers: Int[Tensor, " cells"], n: int) -> Float[Tensor, "showers cells"]:
-    """Each cell's share in the energy of its layer, in double precision; 0 in layers without energy.
+def shares_of(
+    deposits: Float[Tensor, "showers cells"], layers: Int[Tensor, " cells"], n: int
+) -> Float[Tensor, "showers cells"]:
+    """Each cell's share in the energy of its layer, in double precision; 0 in layers without
+    energy.
 
     Arguments:
         deposits: The energy, or anything not negative, in each cell.
@@ -63,7 +74,9 @@ class LayerShares(nn.Module):
 
     def fit(self, showers: Showers) -> "LayerShares":
         """Take threshold and moments from training showers, seen from all sides."""
-        self.threshold.copy_(showers.deposits[showers.deposits > 0].min().double() * (1 - _ROUNDING))
+        self.threshold.copy_(
+            showers.deposits[showers.deposits > 0].min().double() * (1 - _ROUNDING)
+        )
         logits = (logit(self.shares(batch), _ALPHA) for batch in showers.batches(_AT_A_TIME))
         self.standardisation.fit_parts(logits, showers.calorimeter.symmetries)
         return self
@@ -102,7 +115,9 @@ class LayerShares(nn.Module):
         rank: Float[Tensor, "showers cells"],
         energies: Float[Tensor, "showers layers"],
     ) -> Float[Tensor, "showers cells"]:
-        """Deposits of the shares that reach the cut; in a layer where none does, of the cell that ranks first."""
+        """Deposits of the shares that reach the cut; in a layer where none does, of the cell that
+        ranks first.
+        """
         kept = torch.where(shares >= self.cut, shares, 0.0)
         bare = (layer_sums(kept, self.layers, self.n_layers) == 0)[:, self.layers]
         kept = torch.where(bare & (rank == self._highest(rank)), 1.0, kept)

@@ -1,6 +1,8 @@
-"""Classifiers as judges of two samples of showers: the judges of the community, and what they found.
+"""Classifiers as judges of two samples of showers: the judges of the community, and what they
+found.
 
-`judge` trains a `Judge` of `JUDGES` and gives a `Judgement`: AUC, JSD, ROC and calibration curves, and the weight of each shower.
+`judge` trains a `Judge` of `JUDGES` and gives a `Judgement`: AUC, JSD, ROC and calibration curves,
+and the weight of each shower.
 """
 
 __all__ = [
@@ -57,8 +59,30 @@ from caloforge.metrics.classifiers.inputs import (
     VoxelImage,
     Voxels,
 )
-from caloforge.metrics.classifiers.judgement import Judgement, Repeated, Roc, Tails, Weighed, WeightsHistogram
+from caloforge.metrics.classifiers.judgement import (
+    Judgement,
+    Repeated,
+    Roc,
+    Tails,
+    Weighed,
+    WeightsHistogram,
+)
 from caloforge.metrics.classifiers.judges import DEFAULT_JUDGES, JUDGES, PARTS, Judge, judges_for
 from caloforge.metrics.classifiers.judging import LEAST_SHOWERS, judge, judge_features
-from caloforge.metrics.classifiers.networks import Architecture, Convolutional, Dense, ResNet3d, RingConvolutional
-from caloforge.metrics.classifiers.training import Keep, Optimiser, Plateau, Scaling, Shares, Split, Training, Turns
+from caloforge.metrics.classifiers.networks import (
+    Architecture,
+    Convolutional,
+    Dense,
+    ResNet3d,
+    RingConvolutional,
+)
+from caloforge.metrics.classifiers.training import (
+    Keep,
+    Optimiser,
+    Plateau,
+    Scaling,
+    Shares,
+    Split,
+    Training,
+    Turns,
+)

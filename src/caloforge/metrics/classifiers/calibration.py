@@ -1,26 +1,40 @@
 r"""From the score of a judge to a probability, and what a sample of scores says.
 
-The samples are :math:`x_i` with weights :math:`v_i` (full simulation, y = 1) and :math:`z_j` with :math:`w_j` (candidate, y =
-0).
+The samples are :math:`x_i` with weights :math:`v_i` (full simulation, y = 1) and :math:`z_j` with
+:math:`w_j` (candidate, y = 0).
 
-*Area.* The area under the ROC curve is exact: the share of pairs in which the full simulation's score is the higher,
+*Area.* The area under the ROC curve is exact: the share of pairs in which the full simulation's
+score is the higher,
 
-.. math:: \mathrm{AUC} = \sum_{ij} v_i w_j \left( [x_i > z_j] + \tfrac12 [x_i = z_j] \right) / \sum_{ij} v_i w_j ,
+.. math:: \mathrm{AUC} = \sum_{ij} v_i w_j \left( [x_i > z_j] + \tfrac12 [x_i = z_j] \right) /
+          \sum_{ij} v_i w_j ,
 
-its error, from the spread of the inner sums over one sample each (DeLong, DeLong and Clarke-Pearson, Biometrics 44 (1988) 837).
+its error, from the spread of the inner sums over one sample each (DeLong, DeLong and
+Clarke-Pearson, Biometrics 44 (1988) 837).
 
-*Calibration.* A score C is a probability if of all showers with that score a share C are of the full simulation. Then :math:`w
-= C / (1 - C)` is the ratio of the two densities. `Calibration.ISOTONIC` is the rising function of the score with the least
-squares to the labels, between the scores a straight line, cut to :math:`[10^{-6}, 1 - 10^{-6}]`: the CaloChallenge's; it needs
-thousands of showers to be smooth. `Calibration.LOGISTIC` is :math:`\sigma(a s + b)` of the logit s, with :math:`a > 0` and b of
-least cross-entropy against labels moved towards each other by one count in each sample (Platt, 1999): two numbers, fit for
-hundreds.
+*Calibration.* A score C is a probability if of all showers with that score a share C are of the
+full simulation. Then :math:`w = C / (1 - C)` is the ratio of the two densities.
+`Calibration.ISOTONIC` is the rising function of the score with the least squares to the labels,
+between the scores a straight line, cut to :math:`[10^{-6}, 1 - 10^{-6}]`: the CaloChallenge's; it
+needs thousands of showers to be smooth. `Calibration.LOGISTIC` is :math:`\sigma(a s + b)` of the
+logit s, with :math:`a > 0` and b of least cross-entropy against labels moved towards each other by
+one count in each sample (Platt, 1999): two numbers, fit for hundreds.
 
-*Curve.* Over ten equal bins of the probability: the mean of C, the share of the full simulation, and how many showers. Bins
-without showers are left out.
+*Curve.* Over ten equal bins of the probability: the mean of C, the share of the full simulation,
+and how many showers. Bins without showers are left out.
 """
 
-__all__ = ["LEAST_PROBABILITY", "Calibration", "Curve", "area", "area_error", "calibration", "curve", "mid_ranks", "roc"]
+__all__ = [
+    "LEAST_PROBABILITY",
+    "Calibration",
+    "Curve",
+    "area",
+    "area_error",
+    "calibration",
+    "curve",
+    "mid_ranks",
+    "roc",
+]
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -91,11 +105,16 @@ def area_error(
     candidate_weights: Float[np.ndarray, " m"] | None = None,
 ) -> float:
     """The standard deviation of `area` over samples of these sizes, for given scores."""
-    sides = ((full, candidate, full_weights, candidate_weights), (candidate, full, candidate_weights, full_weights))
+    sides = (
+        (full, candidate, full_weights, candidate_weights),
+        (candidate, full, candidate_weights, full_weights),
+    )
     return float(np.sqrt(sum(_variance_of_mean(_above(x, z, w), v) for x, z, v, w in sides)))
 
 
-def _above(x: Values, z: Float[np.ndarray, " others"], w: Float[np.ndarray, " others"] | None) -> Values:
+def _above(
+    x: Values, z: Float[np.ndarray, " others"], w: Float[np.ndarray, " others"] | None
+) -> Values:
     """For each x the share of the z below it, those equal to it counted half."""
     order = np.argsort(z, kind="stable")
     sums = np.concatenate([[0.0], np.cumsum(np.ones(len(z)) if w is None else w[order])])
@@ -104,7 +123,9 @@ def _above(x: Values, z: Float[np.ndarray, " others"], w: Float[np.ndarray, " ot
 
 
 def mid_ranks(x: Values, weights: Values) -> Values:
-    """For each value the share of all weight below it, its own and that of equal ones counted half, in ]0, 1[."""
+    """For each value the share of all weight below it, its own and that of equal ones counted half,
+    in ]0, 1[.
+    """
     return _above(x, x, weights)
 
 
@@ -121,7 +142,8 @@ def roc(
     candidate_weights: Float[np.ndarray, " m"],
     false_positive: Float[np.ndarray, " grid"],
 ) -> Float[np.ndarray, " grid"]:
-    """The share of the full simulation above the score that given shares of the candidate exceed; ties are straight lines.
+    """The share of the full simulation above the score that given shares of the candidate exceed;
+    ties are straight lines.
 
     Arguments:
         full: Scores of showers of the full simulation, with shape (n).
@@ -136,7 +158,9 @@ def roc(
     return np.asarray(np.interp(false_positive, found[0], found[1]))
 
 
-def _share_from(x: Values, w: Values, cuts: Float[np.ndarray, " cuts"]) -> Float[np.ndarray, " cuts"]:
+def _share_from(
+    x: Values, w: Values, cuts: Float[np.ndarray, " cuts"]
+) -> Float[np.ndarray, " cuts"]:
     """The share of x at or above each cut."""
     order = np.argsort(x)
     sums = np.concatenate([[0.0], np.cumsum(w[order])])
@@ -155,7 +179,11 @@ def calibration(kind: Calibration, logits: Values, labels: Values, weights: Valu
     Returns:
         From logits to probabilities in [1e-6, 1 - 1e-6].
     """
-    fits = {Calibration.NONE: _plain, Calibration.LOGISTIC: _logistic, Calibration.ISOTONIC: _isotonic}
+    fits = {
+        Calibration.NONE: _plain,
+        Calibration.LOGISTIC: _logistic,
+        Calibration.ISOTONIC: _isotonic,
+    }
     used = weights > 0
     function = fits[kind](logits[used], labels[used], weights[used])
     return lambda s: np.clip(function(s), LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
@@ -180,10 +208,19 @@ def _logistic(logits: Values, labels: Values, weights: Values) -> Map:
     def loss(parameters: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         t = parameters[0] * logits / scale + parameters[1]
         slope = weights * (expit(t) - targets) / weights.sum()
-        value = -(weights * (targets * log_expit(t) + (1 - targets) * log_expit(-t))).sum() / weights.sum()
+        value = (
+            -(weights * (targets * log_expit(t) + (1 - targets) * log_expit(-t))).sum()
+            / weights.sum()
+        )
         return float(value), np.array([(slope * logits).sum() / scale, slope.sum()])
 
-    found = minimize(loss, np.array([scale, 0.0]), jac=True, method="L-BFGS-B", bounds=[(_LEAST_SLOPE, None), (None, None)]).x
+    found = minimize(
+        loss,
+        np.array([scale, 0.0]),
+        jac=True,
+        method="L-BFGS-B",
+        bounds=[(_LEAST_SLOPE, None), (None, None)],
+    ).x
     return lambda s: np.asarray(expit(found[0] * s / scale + found[1]))
 
 
@@ -202,6 +239,13 @@ def curve(probabilities: Values, labels: Values, weights: Values) -> Curve:
         weights: The weights, with shape (n).
     """
     place = np.searchsorted(np.linspace(0, 1, _BINS + 1)[1:-1], probabilities)
-    sums = [np.bincount(place, w, minlength=_BINS) for w in (weights, weights * probabilities, weights * labels)]
+    sums = [
+        np.bincount(place, w, minlength=_BINS)
+        for w in (weights, weights * probabilities, weights * labels)
+    ]
     there = sums[0] > 0
-    return Curve(sums[1][there] / sums[0][there], sums[2][there] / sums[0][there], np.bincount(place, minlength=_BINS)[there])
+    return Curve(
+        sums[1][there] / sums[0][there],
+        sums[2][there] / sums[0][there],
+        np.bincount(place, minlength=_BINS)[there],
+    )

@@ -1,18 +1,24 @@
 r"""What a judge is shown of a shower, one list of numbers each.
 
-With deposits :math:`e_c` in the cells, incident energy E and layer energies :math:`E_\ell = \sum_{c \in \ell} e_c`, in MeV:
+With deposits :math:`e_c` in the cells, incident energy E and layer energies
+:math:`E_\ell = \sum_{c \in \ell} e_c`, in MeV:
 
-- `HighLevel`: the CaloChallenge's features, energies, centres, widths and sparsity of the layers; 362 for dataset 2.
-- `LayerWise`: of those the first, energies of the layers, centres and widths along x and y, as CaloDREAM took them; 226.
-- `ShowerLevel`: the nine observables of L2LFlows: energy ratio, occupancy, centre and width in x, y, z, and E.
+- `HighLevel`: the CaloChallenge's features, energies, centres, widths and sparsity of the layers;
+  362 for dataset 2.
+- `LayerWise`: of those the first, energies of the layers, centres and widths along x and y, as
+  CaloDREAM took them; 226.
+- `ShowerLevel`: the nine observables of L2LFlows: energy ratio, occupancy, centre and width in x,
+  y, z, and E.
 - `Voxels`: :math:`\log_{10} E`, :math:`e_c / E`.
-- `NormalisedVoxels`: :math:`\log_{10} E`, :math:`e_c / E_\ell`, :math:`\log_{10}(E_\ell + 10^{-8})`.
+- `NormalisedVoxels`: :math:`\log_{10} E`, :math:`e_c / E_\ell`,
+  :math:`\log_{10}(E_\ell + 10^{-8})`.
 - `VoxelImage`: as `Voxels`, the cells in the order layer, alpha (y), r (x), for a convolution.
 - `DepositImage`: E in GeV, :math:`e_c` in MeV, for a convolution.
-- `EveryCell`: :math:`\log_{10} \max(e_c, 1\,\mathrm{keV})`, :math:`e_c / E`, :math:`E_\mathrm{sum} / E`, :math:`\ln E`.
+- `EveryCell`: :math:`\log_{10} \max(e_c, 1\,\mathrm{keV})`, :math:`e_c / E`,
+  :math:`E_\mathrm{sum} / E`, :math:`\ln E`.
 
-Deposits below the threshold count as 0, but in `NormalisedVoxels` and `EveryCell`, which have none. An image needs a calorimeter
-whose layers are all cut alike.
+Deposits below the threshold count as 0, but in `NormalisedVoxels` and `EveryCell`, which have none.
+An image needs a calorimeter whose layers are all cut alike.
 """
 
 __all__ = [
@@ -38,7 +44,12 @@ from torch import Tensor
 from caloforge.calorimeter import Calorimeter, CylinderGrid, RegularGrid, image_cells
 from caloforge.errors import GeometryError
 from caloforge.metrics.classifiers.networks import Image
-from caloforge.observables import high_level_features, layer_energies, response, shower_level_features
+from caloforge.observables import (
+    high_level_features,
+    layer_energies,
+    response,
+    shower_level_features,
+)
 from caloforge.showers import Showers
 from caloforge.units import GeV, keV
 
@@ -76,7 +87,11 @@ class Inputs(ABC):
 
     def _cut(self, showers: Showers) -> Tensor:
         deposits = showers.deposits
-        return torch.where(deposits < self.threshold, 0.0, deposits) if self.threshold > 0 else deposits
+        return (
+            torch.where(deposits < self.threshold, 0.0, deposits)
+            if self.threshold > 0
+            else deposits
+        )
 
     def _kept(self, showers: Showers) -> Showers:
         return replace(showers, deposits=self._cut(showers))
@@ -93,7 +108,9 @@ class HighLevel(Inputs):
 
 @dataclass(frozen=True)
 class LayerWise(Inputs):
-    """The high-level features that the challenge had in 2024, and CaloDREAM used: no total energy, sparsity, nor radial ones."""
+    """The high-level features that the challenge had in 2024, and CaloDREAM used: no total energy,
+    sparsity, nor radial ones.
+    """
 
     def __call__(self, showers: Showers) -> Float[Tensor, "showers features"]:
         """The features, with shape (N, 1 + layers + 4 layers cut in alpha)."""
@@ -122,13 +139,19 @@ class Voxels(Inputs):
 
 @dataclass(frozen=True)
 class NormalisedVoxels(Inputs):
-    """All cells, in units of their layer's energy, and the layers' energies; the threshold is not used, as in the challenge."""
+    """All cells, in units of their layer's energy, and the layers' energies; the threshold is not
+    used, as in the challenge.
+    """
 
     def __call__(self, showers: Showers) -> Float[Tensor, "showers features"]:
         """With shape (N, 1 + cells + layers)."""
         layers = layer_energies(showers).to(showers.deposits.dtype)
-        shares = showers.deposits / (layers + _NOTHING)[:, showers.calorimeter.layers.to(layers.device)]
-        return torch.cat([showers.energies[:, None].log10(), shares, (layers + _FAINT).log10()], dim=1)
+        shares = (
+            showers.deposits / (layers + _NOTHING)[:, showers.calorimeter.layers.to(layers.device)]
+        )
+        return torch.cat(
+            [showers.energies[:, None].log10(), shares, (layers + _FAINT).log10()], dim=1
+        )
 
 
 @dataclass(frozen=True)
@@ -152,7 +175,8 @@ class DepositImage(Inputs):
 
     Arguments:
         threshold: Deposits below it count as 0, in MeV, at least 0.
-        ring: Whether the image closes in alpha, and so needs a calorimeter of rings; else it needs one of boxes.
+        ring: Whether the image closes in alpha, and so needs a calorimeter of rings; else it needs
+            one of boxes.
     """
 
     ring: bool = False
@@ -166,7 +190,10 @@ class DepositImage(Inputs):
         """See `Inputs.image`."""
         if isinstance(calorimeter, CylinderGrid) != self.ring:
             wanted = "rings in alpha" if self.ring else "boxes"
-            msg = f"calorimeter '{calorimeter.name}' is of kind {calorimeter.kind}, this judge expects {wanted}"
+            msg = (
+                f"calorimeter '{calorimeter.name}' is of kind {calorimeter.kind}, this judge "
+                f"expects {wanted}"
+            )
             raise GeometryError(msg)
         return image_of(calorimeter)
 
@@ -179,11 +206,14 @@ class EveryCell(Inputs):
         """With shape (N, 2 cells + 2)."""
         deposits, energies = showers.deposits.float(), showers.energies.float()[:, None]
         total = response(showers).float()[:, None]
-        return torch.cat([deposits.clamp(min=1 * keV).log10(), deposits / energies, total, energies.log()], dim=1)
+        return torch.cat(
+            [deposits.clamp(min=1 * keV).log10(), deposits / energies, total, energies.log()], dim=1
+        )
 
 
 def image_of(calorimeter: Calorimeter) -> Image:
-    """The numbers of layers, of bins in alpha (or y) and of bins in r (or x), where all layers are cut alike.
+    """The numbers of layers, of bins in alpha (or y) and of bins in r (or x), where all layers are
+    cut alike.
 
     Raises:
         GeometryError: The layers differ, or cells are neither boxes nor rings.
@@ -194,4 +224,8 @@ def image_of(calorimeter: Calorimeter) -> Image:
 
 def _in_order(deposits: Tensor, calorimeter: Calorimeter) -> Tensor:
     """The cells in the order layer, alpha, r or z, y, x; those of a cylinder lie so already."""
-    return deposits[:, image_cells(calorimeter).flatten()] if isinstance(calorimeter, RegularGrid) else deposits
+    return (
+        deposits[:, image_cells(calorimeter).flatten()]
+        if isinstance(calorimeter, RegularGrid)
+        else deposits
+    )

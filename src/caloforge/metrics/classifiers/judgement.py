@@ -1,27 +1,32 @@
 r"""What a judge found, over several trainings.
 
-Everything is counted so that both samples weigh alike. On the scored showers of a training, with calibrated scores C:
+Everything is counted so that both samples weigh alike. On the scored showers of a training, with
+calibrated scores C:
 
-.. math:: \mathrm{BCE} = -\tfrac12 \langle \ln C \rangle_\mathrm{full} - \tfrac12 \langle \ln(1 - C) \rangle_\mathrm{candidate} ,
+.. math:: \mathrm{BCE} = -\tfrac12 \langle \ln C \rangle_\mathrm{full} - \tfrac12 \langle \ln(1 -
+          C) \rangle_\mathrm{candidate} ,
    \qquad \mathrm{JSD} = (\ln 2 - \mathrm{BCE}) / \ln 2 .
 
-The JSD is a lower bound for the Jensen-Shannon divergence of the two laws in bits, 0 for equal and 1 for disjoint ones; a judge
-that learnt noise falls below 0.
+The JSD is a lower bound for the Jensen-Shannon divergence of the two laws in bits, 0 for equal and
+1 for disjoint ones; a judge that learnt noise falls below 0.
 
-*Value and error* of AUC and JSD are the mean over the trainings and their standard deviation over the square root of their
-number, for one training the scatter of the scored showers. *Floor*: 1/2 and 0. If the labels of the scored showers were drawn
-anew, the judge of equal laws would scatter about them by
+*Value and error* of AUC and JSD are the mean over the trainings and their standard deviation over
+the square root of their number, for one training the scatter of the scored showers. *Floor*: 1/2
+and 0. If the labels of the scored showers were drawn anew, the judge of equal laws would scatter
+about them by
 
-.. math:: \sqrt{\textstyle\sum_i p_i^2 (P_i - 1/2)^2} \quad \text{and} \quad \sqrt{\textstyle\sum_i p_i^2 \ln^2 w_i} / (4 \ln 2) ,
+.. math:: \sqrt{\textstyle\sum_i p_i^2 (P_i - 1/2)^2} \quad \text{and} \quad \sqrt{\textstyle\sum_i
+          p_i^2 \ln^2 w_i} / (4 \ln 2) ,
    \qquad w = C / (1 - C) ,
 
-with :math:`p_i` the share of shower i in its sample's weight and :math:`P_i` the rank of its score among all that were scored,
-from 0 to 1. The former is :math:`\sqrt{(1/n + 1/m) / 12}` for n and m showers without weights. Showers scored several times count
-once.
+with :math:`p_i` the share of shower i in its sample's weight and :math:`P_i` the rank of its score
+among all that were scored, from 0 to 1. The former is :math:`\sqrt{(1/n + 1/m) / 12}` for n and m
+showers without weights. Showers scored several times count once.
 
-*Weights* w are the ratios of the laws' densities that the judge found (CaloDREAM, arXiv:2405.09629, section 4.5, eq. 21).
-Failures are in the tails: showers of the full simulation with large w are *missed* by the candidate, its own with small w are
-*spurious*. A shower that several trainings scored has the mean of its :math:`\log_{10} w`, which lies in [-6, 6].
+*Weights* w are the ratios of the laws' densities that the judge found (CaloDREAM, arXiv:2405.09629,
+section 4.5, eq. 21). Failures are in the tails: showers of the full simulation with large w are
+*missed* by the candidate, its own with small w are *spurious*. A shower that several trainings
+scored has the mean of its :math:`\log_{10} w`, which lies in [-6, 6].
 """
 
 __all__ = ["FALSE_POSITIVE", "Judgement", "Repeated", "Roc", "Tails", "Weighed", "WeightsHistogram"]
@@ -178,18 +183,25 @@ class Judgement:
     candidate: Weighed
 
     def weights_histogram(self, bins: int = 50) -> WeightsHistogram:
-        """The distribution of log10 w over both samples, on bins symmetric about 0 that hold all showers.
+        """The distribution of log10 w over both samples, on bins symmetric about 0 that hold all
+        showers.
 
         Arguments:
             bins: The number of bins, at least 1.
         """
-        reach = max(_NARROWEST, *(float(np.abs(side.log_weights).max()) for side in (self.full, self.candidate)))
+        reach = max(
+            _NARROWEST,
+            *(float(np.abs(side.log_weights).max()) for side in (self.full, self.candidate)),
+        )
         edges = np.linspace(-reach, reach, bins + 1)
-        (full, full_error), (candidate, candidate_error) = (_shares(side, edges) for side in (self.full, self.candidate))
+        (full, full_error), (candidate, candidate_error) = (
+            _shares(side, edges) for side in (self.full, self.candidate)
+        )
         return WeightsHistogram(edges, full, candidate, full_error, candidate_error)
 
     def tails(self, n: int) -> Tails:
-        """The n showers of each sample that fit the other one least; fewer where there are not so many.
+        """The n showers of each sample that fit the other one least; fewer where there are not so
+        many.
 
         Arguments:
             n: The number of showers, at least 0.
@@ -199,17 +211,24 @@ class Judgement:
         return Tails(self.full.chosen(missed), self.candidate.chosen(spurious))
 
     def above(self, other: "Judgement") -> "Judgement":
-        """The same with the floors that a judgement between two samples of the full simulation found, and its errors.
+        """The same with the floors that a judgement between two samples of the full simulation
+        found, and its errors.
 
         Arguments:
-            other: That judgement; its samples are smaller, which lowers its JSD where a judge learns noise.
+            other: That judgement; its samples are smaller, which lowers its JSD where a judge
+                learns noise.
         """
         return replace(self, auc=_above(self.auc, other.auc), jsd=_above(self.jsd, other.jsd))
 
 
-def _shares(side: Weighed, edges: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _shares(
+    side: Weighed, edges: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     total = side.counts.sum()
-    sums, squares = (np.histogram(side.log_weights, edges, weights=w)[0] for w in (side.counts, np.square(side.counts)))
+    sums, squares = (
+        np.histogram(side.log_weights, edges, weights=w)[0]
+        for w in (side.counts, np.square(side.counts))
+    )
     return sums / total, np.sqrt(squares) / total
 
 

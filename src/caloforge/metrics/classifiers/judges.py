@@ -1,26 +1,32 @@
 r"""Classifiers as judges: can a network tell two samples of showers apart?
 
-A `Judge` is what the network sees of a shower (`inputs`), what the network is (`networks`) and how it is trained (`training`).
-A classifier's AUC is a lower bound for that of the best of all, so a low value means something only together with the judge and
-the sample size that gave it: compare like with like.
+A `Judge` is what the network sees of a shower (`inputs`), what the network is (`networks`) and how
+it is trained (`training`). A classifier's AUC is a lower bound for that of the best of all, so a
+low value means something only together with the judge and the sample size that gave it: compare
+like with like.
 
 `JUDGES` holds the judges of the community, by the name of a preset:
 
-- ``caloforge``: our own, for samples from 500 showers on. Five turns, so that every shower is scored; strong dropout and weight
-  decay, because a network learns a few thousand showers by heart at once, and then misses what tells the samples apart.
-  Measured on 2,000 Geant4 showers of 50 GeV in 100 crystals against showers with the right law in each crystal but wrong
-  correlations: AUC 0.85; with dropout 0.2 and weight decay 0.01: 0.67. Logistic calibration.
-- ``calochallenge`` (arXiv:2410.21611 and its public code): four judges, 60/20/20 %, the epoch of the best accuracy, isotonic
-  calibration. Made for 100,000 showers a sample; numbers of smaller samples are nearer to 1/2. The challenge computes in double
-  precision, this in single; its low-level judges and its ResNet see deposits above the threshold alone.
-- ``calodream`` (arXiv:2405.09629, table 3): 70/10/20 %, 200 epochs, the learning rate times 0.05 where the loss has not fallen
-  for 20 epochs. Not in the text, and taken from its public code: learning rate 2e-4, no dropout, the epoch of the best
-  accuracy, isotonic calibration. It is assumed that the loss is that on the 10 %.
-- ``l2lflows`` (arXiv:2405.20407, appendix D, and its public code): nine observables, 80/20 %, the last of 30 epochs, no
-  calibration; and a convolutional network on all cells, 60/20/20 %, the epoch of the least loss, isotonic calibration. For
-  rings the code has another network, which its paper used for dataset 3 of the CaloChallenge.
+- ``caloforge``: our own, for samples from 500 showers on. Five turns, so that every shower is
+  scored; strong dropout and weight decay, because a network learns a few thousand showers by heart
+  at once, and then misses what tells the samples apart. Measured on 2,000 Geant4 showers of 50 GeV
+  in 100 crystals against showers with the right law in each crystal but wrong correlations: AUC
+  0.85; with dropout 0.2 and weight decay 0.01: 0.67. Logistic calibration.
+- ``calochallenge`` (arXiv:2410.21611 and its public code): four judges, 60/20/20 %, the epoch of
+  the best accuracy, isotonic calibration. Made for 100,000 showers a sample; numbers of smaller
+  samples are nearer to 1/2. The challenge computes in double precision, this in single; its
+  low-level judges and its ResNet see deposits above the threshold alone.
+- ``calodream`` (arXiv:2405.09629, table 3): 70/10/20 %, 200 epochs, the learning rate times 0.05
+  where the loss has not fallen for 20 epochs. Not in the text, and taken from its public code:
+  learning rate 2e-4, no dropout, the epoch of the best accuracy, isotonic calibration. It is
+  assumed that the loss is that on the 10 %.
+- ``l2lflows`` (arXiv:2405.20407, appendix D, and its public code): nine observables, 80/20 %, the
+  last of 30 epochs, no calibration; and a convolutional network on all cells, 60/20/20 %, the epoch
+  of the least loss, isotonic calibration. For rings the code has another network, which its paper
+  used for dataset 3 of the CaloChallenge.
 
-Where the papers cut a sample anew for each training, so does this; and rows of equal number go into the same part.
+Where the papers cut a sample anew for each training, so does this; and rows of equal number go into
+the same part.
 """
 
 __all__ = ["DEFAULT_JUDGES", "JUDGES", "PARTS", "Judge", "judges_for"]
@@ -45,8 +51,22 @@ from caloforge.metrics.classifiers.inputs import (
     VoxelImage,
     Voxels,
 )
-from caloforge.metrics.classifiers.networks import Architecture, Convolutional, Dense, ResNet3d, RingConvolutional
-from caloforge.metrics.classifiers.training import Keep, Optimiser, Plateau, Scaling, Shares, Training, Turns
+from caloforge.metrics.classifiers.networks import (
+    Architecture,
+    Convolutional,
+    Dense,
+    ResNet3d,
+    RingConvolutional,
+)
+from caloforge.metrics.classifiers.training import (
+    Keep,
+    Optimiser,
+    Plateau,
+    Scaling,
+    Shares,
+    Training,
+    Turns,
+)
 from caloforge.units import MeV, keV
 
 PARTS = 5
@@ -76,7 +96,8 @@ class Judge:
         return replace(self, inputs=self.inputs.above(threshold))
 
     def n_parameters(self, calorimeter: Calorimeter, n_features: int) -> int:
-        """The number of parameters of the network for showers of a calorimeter, seen as so many numbers.
+        """The number of parameters of the network for showers of a calorimeter, seen as so many
+        numbers.
 
         Raises:
             GeometryError: The judge sees images, and this calorimeter has none.
@@ -86,7 +107,9 @@ class Judge:
 
 
 READOUT = 0.5 * keV / 0.033
-"""The threshold of the CaloChallenge's datasets 2 and 3: 0.5 keV in silicon, over the sampling fraction."""
+"""The threshold of the CaloChallenge's datasets 2 and 3: 0.5 keV in silicon, over the sampling
+fraction.
+"""
 
 _OURS = Training(
     split=Turns(PARTS),
@@ -153,16 +176,46 @@ JUDGES: Mapping[str, tuple[Judge, ...]] = MappingProxyType(
     {
         "caloforge": DEFAULT_JUDGES,
         "calochallenge": (
-            Judge("high-level", "CaloChallenge's classifier on high-level features", HighLevel(READOUT), _WIDE, _CHALLENGE),
-            Judge("low-level", "CaloChallenge's classifier on voxels", Voxels(READOUT), _WIDE, _CHALLENGE),
             Judge(
-                "low-level-normalised", "CaloChallenge's classifier on normalised voxels", NormalisedVoxels(), _WIDE, _CHALLENGE
+                "high-level",
+                "CaloChallenge's classifier on high-level features",
+                HighLevel(READOUT),
+                _WIDE,
+                _CHALLENGE,
             ),
-            Judge("resnet", "CaloChallenge's ResNet-18 on voxels", VoxelImage(READOUT), ResNet3d(), _CHALLENGE),
+            Judge(
+                "low-level",
+                "CaloChallenge's classifier on voxels",
+                Voxels(READOUT),
+                _WIDE,
+                _CHALLENGE,
+            ),
+            Judge(
+                "low-level-normalised",
+                "CaloChallenge's classifier on normalised voxels",
+                NormalisedVoxels(),
+                _WIDE,
+                _CHALLENGE,
+            ),
+            Judge(
+                "resnet",
+                "CaloChallenge's ResNet-18 on voxels",
+                VoxelImage(READOUT),
+                ResNet3d(),
+                _CHALLENGE,
+            ),
         ),
         "calodream": (
-            Judge("high-level", "CaloDREAM's classifier on layer-wise features", LayerWise(READOUT), _MIDDLE, _DREAM),
-            Judge("low-level", "CaloDREAM's classifier on voxels", Voxels(READOUT), _MIDDLE, _DREAM),
+            Judge(
+                "high-level",
+                "CaloDREAM's classifier on layer-wise features",
+                LayerWise(READOUT),
+                _MIDDLE,
+                _DREAM,
+            ),
+            Judge(
+                "low-level", "CaloDREAM's classifier on voxels", Voxels(READOUT), _MIDDLE, _DREAM
+            ),
         ),
         "l2lflows": (
             Judge(
@@ -172,7 +225,13 @@ JUDGES: Mapping[str, tuple[Judge, ...]] = MappingProxyType(
                 Dense((512, 512, 128, 32)),
                 _FLOWS_HIGH,
             ),
-            Judge("low-level", "L2LFlows' convolutional classifier", DepositImage(_HIT), Convolutional(), _FLOWS_LOW),
+            Judge(
+                "low-level",
+                "L2LFlows' convolutional classifier",
+                DepositImage(_HIT),
+                Convolutional(),
+                _FLOWS_LOW,
+            ),
             Judge(
                 "low-level-ring",
                 "L2LFlows' convolutional classifier for rings",
@@ -186,14 +245,17 @@ JUDGES: Mapping[str, tuple[Judge, ...]] = MappingProxyType(
 """The judges of each preset."""
 
 
-def judges_for(preset: str, calorimeter: Calorimeter, *, threshold: float | None = None) -> tuple[Judge, ...]:
+def judges_for(
+    preset: str, calorimeter: Calorimeter, *, threshold: float | None = None
+) -> tuple[Judge, ...]:
     """The judges of a preset that can see showers of a calorimeter.
 
     Arguments:
         preset: The name of the preset, a key of `JUDGES`.
         calorimeter: The calorimeter.
         threshold: Deposits below it count as 0, in MeV, at least 0; None for the preset's own:
-            15.15 keV for ``calochallenge`` and ``calodream``, 0.1 MeV for ``l2lflows``, 0 for ``caloforge``.
+            15.15 keV for ``calochallenge`` and ``calodream``, 0.1 MeV for ``l2lflows``, 0 for
+            ``caloforge``.
 
     Raises:
         KeyError: There is no such preset.

@@ -1,7 +1,9 @@
-r"""A judge at work: train it several times, each time anew, and have it score showers that it never saw.
+r"""A judge at work: train it several times, each time anew, and have it score showers that it never
+saw.
 
-The inputs of all showers are held as one matrix, filled in batches, up to the size of 20,000 showers of 6,480 cells; larger
-ones are made anew from the deposits, batch by batch. Showers of weight 0 are left out.
+The inputs of all showers are held as one matrix, filled in batches, up to the size of 20,000
+showers of 6,480 cells; larger ones are made anew from the deposits, batch by batch. Showers of
+weight 0 are left out.
 """
 
 __all__ = ["LEAST_SHOWERS", "judge", "judge_features"]
@@ -18,8 +20,22 @@ from scipy.special import logit
 from torch import Tensor
 
 from caloforge.errors import ShowerValueError
-from caloforge.metrics.classifiers.calibration import Calibration, area, area_error, calibration, curve, mid_ranks, roc
-from caloforge.metrics.classifiers.judgement import FALSE_POSITIVE, Judgement, Repeated, Roc, Weighed
+from caloforge.metrics.classifiers.calibration import (
+    Calibration,
+    area,
+    area_error,
+    calibration,
+    curve,
+    mid_ranks,
+    roc,
+)
+from caloforge.metrics.classifiers.judgement import (
+    FALSE_POSITIVE,
+    Judgement,
+    Repeated,
+    Roc,
+    Weighed,
+)
 from caloforge.metrics.classifiers.judges import PARTS, Judge
 from caloforge.metrics.classifiers.networks import Image
 from caloforge.metrics.classifiers.training import Examples, random_numbers, trained
@@ -32,7 +48,9 @@ _BATCH = 1000
 _MOST_HELD = 20_000 * 6_500
 """The largest matrix of inputs that is held."""
 _HALVES = 2**32
-"""The stream of random numbers that cuts the full simulation for the floor; trainings have the streams from 0 on."""
+"""The stream of random numbers that cuts the full simulation for the floor; trainings have the
+streams from 0 on.
+"""
 
 Array = NDArray[np.float64]
 Progress = Callable[[str], None]
@@ -57,23 +75,29 @@ def judge(
 
     Arguments:
         full: Showers of the full simulation.
-        candidate: Showers of the candidate; weights of either sample are honoured in the loss and in every number.
+        candidate: Showers of the candidate; weights of either sample are honoured in the loss and
+            in every number.
         judge: The judge.
-        trainings: The number of trainings, at least 1; where five turns are taken, five score each shower once.
+        trainings: The number of trainings, at least 1; where five turns are taken, five score each
+            shower once.
         seed: The seed of cuts and trainings; on one machine the same seed gives the same numbers.
-        floor: Whether to find the floors by as many trainings between two halves of the full simulation.
+        floor: Whether to find the floors by as many trainings between two halves of the full
+            simulation.
         progress: Told in words what is done next.
 
     Raises:
         GeometryMismatchError: The calorimeters differ.
         GeometryError: The judge sees images, and this calorimeter has none.
-        ShowerValueError: A sample has fewer than 50 showers with a positive weight, or so has a half of the full
-            simulation, if the floor is asked for; or fewer than one training is asked for.
+        ShowerValueError: A sample has fewer than 50 showers with a positive weight, or so has a
+            half of the full simulation, if the floor is asked for; or fewer than one training is
+            asked for.
     """
     found = _between(full, candidate, judge, trainings, seed, progress)
     if not floor:
         return found
-    order = torch.from_numpy(random_numbers(seed, _HALVES).permutation(len(full))).to(full.deposits.device)
+    order = torch.from_numpy(random_numbers(seed, _HALVES).permutation(len(full))).to(
+        full.deposits.device
+    )
     first, second = (full[half] for half in order[: len(full) // 2 * 2].chunk(2))
     return found.above(_between(first, second, judge, trainings, seed, progress))
 
@@ -98,22 +122,35 @@ def judge_features(
         weights: The weights of both samples, at least 0, with shapes (n) and (m); None for 1 each.
 
     Raises:
-        ShowerValueError: A sample has fewer than 50 showers with a positive weight, or fewer than one training is asked for.
+        ShowerValueError: A sample has fewer than 50 showers with a positive weight, or fewer than
+            one training is asked for.
         GeometryError: The judge's network needs an image.
     """
     sides = (_Side.of(len(full), weights[0]), _Side.of(len(candidate), weights[1]))
     _require(sides, trainings)
-    x = torch.cat([values[side.on(values.device)] for side, values in zip(sides, (full, candidate), strict=True)])
+    x = torch.cat(
+        [
+            values[side.on(values.device)]
+            for side, values in zip(sides, (full, candidate), strict=True)
+        ]
+    )
     examples = _examples(sides, x.to(judge.training.dtype).__getitem__, x.shape[1], x.device)
-    return _judgement(judge, sides, [_trial(judge, examples, sides, seed, turn) for turn in range(trainings)])
+    return _judgement(
+        judge, sides, [_trial(judge, examples, sides, seed, turn) for turn in range(trainings)]
+    )
 
 
-def _between(full: Showers, candidate: Showers, judge: Judge, trainings: int, seed: int, progress: Progress) -> Judgement:
+def _between(
+    full: Showers, candidate: Showers, judge: Judge, trainings: int, seed: int, progress: Progress
+) -> Judgement:
     full.calorimeter.require(candidate.calorimeter, "the candidate")
     image = judge.inputs.image(full.calorimeter)
     sides = (_Side.of(len(full), full.weights), _Side.of(len(candidate), candidate.weights))
     _require(sides, trainings)
-    used = [s if side.whole else s[side.on(s.deposits.device)] for side, s in zip(sides, (full, candidate), strict=True)]
+    used = [
+        s if side.whole else s[side.on(s.deposits.device)]
+        for side, s in zip(sides, (full, candidate), strict=True)
+    ]
     examples = _examples(sides, *_taken(judge, used), full.deposits.device, image)
     trials = []
     for turn in range(trainings):
@@ -124,7 +161,9 @@ def _between(full: Showers, candidate: Showers, judge: Judge, trainings: int, se
 
 @dataclass(frozen=True, eq=False)
 class _Side:
-    """The showers of one sample that count: how many were given, which of them, and how often each counts."""
+    """The showers of one sample that count: how many were given, which of them, and how often each
+    counts.
+    """
 
     given: int
     rows: NDArray[np.int64]
@@ -153,14 +192,19 @@ Sides = tuple[_Side, _Side]
 def _require(sides: Sides, trainings: int) -> None:
     if min(map(len, sides)) < LEAST_SHOWERS:
         given = " against ".join(f"{len(side)} showers" for side in sides)
-        msg = f"{given}, counting those with a positive weight: a classifier needs at least {LEAST_SHOWERS} of each sample"
+        msg = (
+            f"{given}, counting those with a positive weight: a classifier needs at least "
+            f"{LEAST_SHOWERS} of each sample"
+        )
         raise ShowerValueError(msg)
     if trainings < 1:
         msg = f"{trainings} trainings of a classifier, expected at least 1"
         raise ShowerValueError(msg)
 
 
-def _examples(sides: Sides, take: Take, n_features: int, device: torch.device, image: Image | None = None) -> Examples:
+def _examples(
+    sides: Sides, take: Take, n_features: int, device: torch.device, image: Image | None = None
+) -> Examples:
     """Labels, and weights of which those of either sample sum to half the number of showers."""
     total = sum(map(len, sides))
     weights = np.concatenate([side.counts * (total / 2 / side.counts.sum()) for side in sides])
@@ -185,7 +229,9 @@ def _taken(judge: Judge, used: list[Showers]) -> tuple[Take, int]:
 
 
 def _held(judge: Judge, used: list[Showers], width: int) -> Tensor:
-    x = torch.empty(sum(map(len, used)), width, dtype=judge.training.dtype, device=used[0].deposits.device)
+    x = torch.empty(
+        sum(map(len, used)), width, dtype=judge.training.dtype, device=used[0].deposits.device
+    )
     for showers, start in zip(used, (0, len(used[0])), strict=True):
         for span in spans(len(showers), _BATCH):
             x[start + span.start : start + span.stop] = judge.inputs(showers[span]).to(x.dtype)
@@ -194,7 +240,9 @@ def _held(judge: Judge, used: list[Showers], width: int) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class _Trial:
-    """The scored showers of one training: numbers, labels, weights, probabilities without and with calibration."""
+    """The scored showers of one training: numbers, labels, weights, probabilities without and with
+    calibration.
+    """
 
     rows: NDArray[np.int64]
     labels: Array
@@ -228,19 +276,31 @@ class _Trial:
 
     @property
     def cross_entropy_error(self) -> float:
-        loss = np.where(self.labels > 0, -np.log(self.after), -np.log1p(-self.after)) - self.cross_entropy
+        loss = (
+            np.where(self.labels > 0, -np.log(self.after), -np.log1p(-self.after))
+            - self.cross_entropy
+        )
         return float(np.sqrt(np.square(self.weights * loss).sum()) / self.weights.sum())
 
 
 def _trial(judge: Judge, examples: Examples, sides: Sides, seed: int, turn: int) -> _Trial:
     cuts = (judge.training.split.rows(len(side), seed, turn) for side in sides)
-    fit, select, score = (np.concatenate([a, b + len(sides[0])]) for a, b in zip(*cuts, strict=True))
+    fit, select, score = (
+        np.concatenate([a, b + len(sides[0])]) for a, b in zip(*cuts, strict=True)
+    )
     device = examples.labels.device
-    to_fit, to_select, to_score = (torch.from_numpy(rows).to(device) for rows in (fit, select, score))
-    logits = trained(judge.architecture, judge.training, examples, to_fit, to_select, seed=seed, turn=turn)
+    to_fit, to_select, to_score = (
+        torch.from_numpy(rows).to(device) for rows in (fit, select, score)
+    )
+    logits = trained(
+        judge.architecture, judge.training, examples, to_fit, to_select, seed=seed, turn=turn
+    )
     labels, weights = (x.cpu().numpy() for x in (examples.labels, examples.weights))
     known = logits(to_select).cpu().numpy() if len(select) else np.zeros(0)
-    maps = (calibration(kind, known, labels[select], weights[select]) for kind in (Calibration.NONE, judge.training.calibration))
+    maps = (
+        calibration(kind, known, labels[select], weights[select])
+        for kind in (Calibration.NONE, judge.training.calibration)
+    )
     before, after = (probability(logits(to_score).cpu().numpy()) for probability in maps)
     return _Trial(score, labels[score], weights[score], before, after)
 
@@ -252,8 +312,12 @@ def _judgement(judge: Judge, sides: Sides, trials: list[_Trial]) -> Judgement:
     errors = (area_error(*trials[0].scores), trials[0].cross_entropy_error / math.log(2))
     full, candidate = _weighed(sides, trials)
     chances = _chances(sides, trials)
-    labels, weights = (np.concatenate(x) for x in zip(*((t.labels, t.weights) for t in trials), strict=True))
-    before, after = (np.concatenate(x) for x in zip(*((t.before, t.after) for t in trials), strict=True))
+    labels, weights = (
+        np.concatenate(x) for x in zip(*((t.labels, t.weights) for t in trials), strict=True)
+    )
+    before, after = (
+        np.concatenate(x) for x in zip(*((t.before, t.after) for t in trials), strict=True)
+    )
     return Judgement(
         name=judge.name,
         title=judge.title,
@@ -275,14 +339,19 @@ def _judgement(judge: Judge, sides: Sides, trials: list[_Trial]) -> Judgement:
 
 def _score(repeated: Repeated, single: float, floor: float, chance: float) -> Score:
     """The score; the error of a single training is that of its scored showers."""
-    return Score(repeated.value, repeated.error if len(repeated.values) > 1 else single, floor, chance)
+    return Score(
+        repeated.value, repeated.error if len(repeated.values) > 1 else single, floor, chance
+    )
 
 
 def _chances(sides: Sides, trials: list[_Trial]) -> tuple[float, float]:
     """How AUC and JSD scatter where the laws are equal; see the head of `judgement`."""
     weights = np.concatenate([side.counts / side.counts.sum() for side in sides])
     variances = []
-    for values in ([(mid_ranks(t.after, weights[t.rows]) - 0.5) ** 2 for t in trials], [logit(t.after) ** 2 / 4 for t in trials]):
+    for values in (
+        [(mid_ranks(t.after, weights[t.rows]) - 0.5) ** 2 for t in trials],
+        [logit(t.after) ** 2 / 4 for t in trials],
+    ):
         square, scored = _mean_by_row(len(weights), trials, values)
         parts = np.split(np.where(scored, weights, 0.0), [len(sides[0])])
         shares = np.concatenate([part / part.sum() for part in parts])
@@ -290,10 +359,17 @@ def _chances(sides: Sides, trials: list[_Trial]) -> tuple[float, float]:
     return math.sqrt(variances[0]), math.sqrt(variances[1]) / (2 * math.log(2))
 
 
-def _mean_by_row(n: int, trials: list[_Trial], values: list[Array]) -> tuple[Array, NDArray[np.bool_]]:
-    """The mean of a shower's values over the trainings that scored it, 0 where none did, and whether one did."""
+def _mean_by_row(
+    n: int, trials: list[_Trial], values: list[Array]
+) -> tuple[Array, NDArray[np.bool_]]:
+    """The mean of a shower's values over the trainings that scored it, 0 where none did, and
+    whether one did.
+    """
     rows = np.concatenate([trial.rows for trial in trials])
-    times, sums = np.bincount(rows, minlength=n), np.bincount(rows, np.concatenate(values), minlength=n)
+    times, sums = (
+        np.bincount(rows, minlength=n),
+        np.bincount(rows, np.concatenate(values), minlength=n),
+    )
     return sums / np.maximum(times, 1), times > 0
 
 
@@ -304,8 +380,14 @@ def _roc(trials: list[_Trial]) -> Roc:
 
 
 def _weighed(sides: Sides, trials: list[_Trial]) -> tuple[Weighed, Weighed]:
-    """For both samples the showers that were scored, with the mean of their log10 w over the trainings that did."""
-    mean, scored = _mean_by_row(sum(map(len, sides)), trials, [logit(trial.after) / math.log(10) for trial in trials])
+    """For both samples the showers that were scored, with the mean of their log10 w over the
+    trainings that did.
+    """
+    mean, scored = _mean_by_row(
+        sum(map(len, sides)), trials, [logit(trial.after) / math.log(10) for trial in trials]
+    )
     parts = zip(sides, *(np.split(x, [len(sides[0])]) for x in (mean, scored)), strict=True)
-    full, candidate = (Weighed(side.rows[known], x[known], side.counts[known]) for side, x, known in parts)
+    full, candidate = (
+        Weighed(side.rows[known], x[known], side.counts[known]) for side, x, known in parts
+    )
     return full, candidate

@@ -1,14 +1,17 @@
-r"""The networks that judge: from the inputs of a shower to the logit s of "this is the full simulation".
+r"""The networks that judge: from the inputs of a shower to the logit s of "this is the full
+simulation".
 
-The head of a network sees either a list of F features or, for convolutions, a list whose first entry is the incident energy and
-whose others are an image of :math:`L \times A \times R` cells: layers, :math:`\alpha` (or y), :math:`r` (or x), the last
-fastest.
+The head of a network sees either a list of F features or, for convolutions, a list whose first
+entry is the incident energy and whose others are an image of :math:`L \times A \times R` cells:
+layers, :math:`\alpha` (or y), :math:`r` (or x), the last fastest.
 
-- `Dense`: layers of given widths. The CaloChallenge's (arXiv:2410.21611) has :math:`3 \times 2048`, that of CaloDREAM
-  (arXiv:2405.09629, table 3) :math:`3 \times 512`, that of L2LFlows (arXiv:2405.20407, appendix D) 512, 512, 128, 32.
+- `Dense`: layers of given widths. The CaloChallenge's (arXiv:2410.21611) has :math:`3 \times 2048`,
+  that of CaloDREAM (arXiv:2405.09629, table 3) :math:`3 \times 512`, that of L2LFlows
+  (arXiv:2405.20407, appendix D) 512, 512, 128, 32.
 - `ResNet3d`: the CaloChallenge's residual network in three dimensions, 18 layers deep.
-- `Convolutional`, `RingConvolutional`: the low-level judges of L2LFlows, for boxes and for rings in :math:`\alpha`. Their last
-  layer is followed by a leaky ReLU, as in the published code: a logit below 0 is made 100 times smaller.
+- `Convolutional`, `RingConvolutional`: the low-level judges of L2LFlows, for boxes and for rings in
+  :math:`\alpha`. Their last layer is followed by a leaky ReLU, as in the published code: a logit
+  below 0 is made 100 times smaller.
 """
 
 __all__ = ["Architecture", "Convolutional", "Dense", "Image", "ResNet3d", "RingConvolutional"]
@@ -31,11 +34,13 @@ class Architecture(ABC):
 
     @abstractmethod
     def build(self, n_features: int, image: Image | None) -> nn.Module:
-        """A network with random weights, from inputs with shape (N, n_features) to logits with shape (N).
+        """A network with random weights, from inputs with shape (N, n_features) to logits with
+        shape (N).
 
         Arguments:
             n_features: The number of inputs.
-            image: The shape of the image that follows the first input; None for features without order.
+            image: The shape of the image that follows the first input; None for features without
+                order.
 
         Raises:
             GeometryError: The network needs an image and there is none.
@@ -67,7 +72,8 @@ class Dense(Architecture):
 
 @dataclass(frozen=True)
 class ResNet3d(Architecture):
-    """A residual network in three dimensions; the incident energy, batch-normalised, joins before the last layer.
+    """A residual network in three dimensions; the incident energy, batch-normalised, joins before
+    the last layer.
 
     Arguments:
         planes: The numbers of channels of the four stages; each but the first halves the image.
@@ -84,7 +90,8 @@ class ResNet3d(Architecture):
 
 @dataclass(frozen=True)
 class Convolutional(Architecture):
-    """Four convolutions, each with max-pooling by 2, then four linear layers; 30 x 30 x 30 cells come down to 2 x 2 x 2.
+    """Four convolutions, each with max-pooling by 2, then four linear layers; 30 x 30 x 30 cells
+    come down to 2 x 2 x 2.
 
     Arguments:
         channels: The number of channels.
@@ -107,7 +114,8 @@ class Convolutional(Architecture):
 
 @dataclass(frozen=True)
 class RingConvolutional(Architecture):
-    """Four convolutions that close the ring in alpha, two max-poolings, then four linear layers; 45 x 50 x 18 cells to 3 x 2 x 2.
+    """Four convolutions that close the ring in alpha, two max-poolings, then four linear layers; 45
+    x 50 x 18 cells to 3 x 2 x 2.
 
     Arguments:
         channels: The number of channels.
@@ -123,7 +131,9 @@ class RingConvolutional(Architecture):
         layers: list[nn.Module] = [_AlphaLast()]
         for k, (size, pool) in enumerate(((5, None), (3, (5, 3, 5)), (5, (3, 3, 5)), (3, None))):
             reach = size // 2
-            convolution = nn.Conv3d(self.channels if k else 1, self.channels, size, padding=(reach, reach, 0))
+            convolution = nn.Conv3d(
+                self.channels if k else 1, self.channels, size, padding=(reach, reach, 0)
+            )
             layers += [_Ring(reach), convolution, nn.LeakyReLU()]
             layers += [nn.MaxPool3d(pool, ceil_mode=True)] if pool else []
         return _WithEnergy(nn.Sequential(*layers, nn.Flatten()), shape, self.widths)
@@ -131,7 +141,10 @@ class RingConvolutional(Architecture):
 
 def _required(image: Image | None, what: str) -> Image:
     if image is None:
-        msg = f"{what} needs an image, these inputs have no order: choose inputs that are images, or a dense network"
+        msg = (
+            f"{what} needs an image, these inputs have no order: choose inputs that are images, "
+            "or a dense network"
+        )
         raise GeometryError(msg)
     return image
 
@@ -185,7 +198,11 @@ class _ResNet(nn.Module):
             for k in range(number):
                 stages.append(_Block(inner, outer, stride=2 if stage and not k else 1))
                 inner = outer
-        stem = [nn.Conv3d(1, planes[0], 7, stride=2, padding=3, bias=False), nn.BatchNorm3d(planes[0]), nn.ReLU()]
+        stem = [
+            nn.Conv3d(1, planes[0], 7, stride=2, padding=3, bias=False),
+            nn.BatchNorm3d(planes[0]),
+            nn.ReLU(),
+        ]
         pool = nn.MaxPool3d(3, stride=2, padding=1)
         self.trunk = nn.Sequential(*stem, pool, *stages, nn.AdaptiveAvgPool3d(1), nn.Flatten())
         self.energy = nn.BatchNorm1d(1)
@@ -207,7 +224,9 @@ class _Block(nn.Module):
         super().__init__()
         first = nn.Conv3d(inner, outer, 3, stride=stride, padding=1, bias=False)
         second = nn.Conv3d(outer, outer, 3, padding=1, bias=False)
-        self.body = nn.Sequential(first, nn.BatchNorm3d(outer), nn.ReLU(), second, nn.BatchNorm3d(outer))
+        self.body = nn.Sequential(
+            first, nn.BatchNorm3d(outer), nn.ReLU(), second, nn.BatchNorm3d(outer)
+        )
         alike = stride == 1 and inner == outer
         narrow = nn.Conv3d(inner, outer, 1, stride=stride, bias=False)
         self.short_cut = nn.Identity() if alike else nn.Sequential(narrow, nn.BatchNorm3d(outer))

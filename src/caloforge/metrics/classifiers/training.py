@@ -1,24 +1,38 @@
 r"""How a judge is trained: what is fitted, what selects the epoch, what is scored.
 
-Label y is 1 for the full simulation, 0 for the candidate. A network gives the logit s of a shower, a loss the binary
-cross-entropy
+Label y is 1 for the full simulation, 0 for the candidate. A network gives the logit s of a shower,
+a loss the binary cross-entropy
 
-.. math:: -\sum_i \omega_i \left[ y_i \ln \sigma(s_i) + (1 - y_i) \ln(1 - \sigma(s_i)) \right] / \textstyle\sum_i 1 ,
+.. math:: -\sum_i \omega_i \left[ y_i \ln \sigma(s_i) + (1 - y_i) \ln(1 - \sigma(s_i)) \right] /
+          \textstyle\sum_i 1 ,
    \qquad \sigma(s) = 1 / (1 + e^{-s}) ,
 
-with :math:`\omega_i` the weight of shower i, scaled so that both samples weigh alike and the mean is 1: without weights, and
-for samples of one size, every :math:`\omega_i` is 1.
+with :math:`\omega_i` the weight of shower i, scaled so that both samples weigh alike and the mean
+is 1: without weights, and for samples of one size, every :math:`\omega_i` is 1.
 
-*Rows.* A sample is cut at random in three parts: to fit the network; to select the epoch, stop, lower the learning rate and
-calibrate; to score. `Shares` draws a new cut for each training, as the papers do. `Turns` cuts the sample in k equal parts, and
-each training turns them by one: after k trainings every shower has been scored once, by a network that never saw it. Where the
-samples have one size, rows of equal number go into the same part, so that showers of one incident energy are never on both
-sides.
+*Rows.* A sample is cut at random in three parts: to fit the network; to select the epoch, stop,
+lower the learning rate and calibrate; to score. `Shares` draws a new cut for each training, as the
+papers do. `Turns` cuts the sample in k equal parts, and each training turns them by one: after k
+trainings every shower has been scored once, by a network that never saw it. Where the samples have
+one size, rows of equal number go into the same part, so that showers of one incident energy are
+never on both sides.
 
 The global random state is left as it was; on one machine the same seed gives the same numbers.
 """
 
-__all__ = ["Examples", "Keep", "Optimiser", "Plateau", "Rows", "Scaling", "Shares", "Split", "Training", "Turns", "trained"]
+__all__ = [
+    "Examples",
+    "Keep",
+    "Optimiser",
+    "Plateau",
+    "Rows",
+    "Scaling",
+    "Shares",
+    "Split",
+    "Training",
+    "Turns",
+    "trained",
+]
 
 import math
 from abc import ABC, abstractmethod
@@ -72,7 +86,8 @@ class Plateau:
 
 @dataclass(frozen=True)
 class Scaling:
-    """Inputs less their mean over the part to fit, over their deviation there; one that does not vary there is left out.
+    """Inputs less their mean over the part to fit, over their deviation there; one that does not
+    vary there is left out.
 
     Arguments:
         clip: Scaled inputs are clipped at so many deviations.
@@ -94,7 +109,9 @@ class Split(ABC):
 
     @abstractmethod
     def rows(self, n: int, seed: int, turn: int) -> Rows:
-        """The parts of a sample of n showers in one training; a function of these three numbers alone."""
+        """The parts of a sample of n showers in one training; a function of these three numbers
+        alone.
+        """
 
     @property
     @abstractmethod
@@ -188,7 +205,8 @@ class Training:
         idle = self.keep is Keep.LAST and self.plateau is None and self.patience is None
         if not self.split.selects and not (idle and self.calibration is Calibration.NONE):
             msg = (
-                f"{self.split} leaves no showers to select an epoch, stop, lower the learning rate or calibrate: "
+                f"{self.split} leaves no showers to select an epoch, stop, lower the learning "
+                "rate or calibrate: "
                 "give them a share, or keep the last epoch without calibration"
             )
             raise TrainingError(msg)
@@ -222,7 +240,14 @@ def random_numbers(seed: int, stream: int) -> np.random.Generator:
 
 
 def trained(
-    architecture: Architecture, training: Training, examples: Examples, fit: Tensor, select: Tensor, *, seed: int, turn: int
+    architecture: Architecture,
+    training: Training,
+    examples: Examples,
+    fit: Tensor,
+    select: Tensor,
+    *,
+    seed: int,
+    turn: int,
 ) -> Logits:
     """Train a network.
 
@@ -250,11 +275,21 @@ def trained(
 class _Course:
     """One training, epoch by epoch."""
 
-    def __init__(self, module: nn.Module, training: Training, examples: Examples, scale: Callable[[Tensor], Tensor]) -> None:
+    def __init__(
+        self,
+        module: nn.Module,
+        training: Training,
+        examples: Examples,
+        scale: Callable[[Tensor], Tensor],
+    ) -> None:
         self.module, self.training, self.examples, self.scale = module, training, examples, scale
-        kind = {Optimiser.ADAM: torch.optim.Adam, Optimiser.ADAMW: torch.optim.AdamW}[training.optimiser]
+        kind = {Optimiser.ADAM: torch.optim.Adam, Optimiser.ADAMW: torch.optim.AdamW}[
+            training.optimiser
+        ]
         parameters = module.parameters()
-        self.optimiser = kind(parameters, lr=training.learning_rate, weight_decay=training.weight_decay, fused=True)
+        self.optimiser = kind(
+            parameters, lr=training.learning_rate, weight_decay=training.weight_decay, fused=True
+        )
 
     def run(self, fit: Tensor, select: Tensor) -> None:
         """Train, and take the weights of the epoch to keep."""
@@ -266,7 +301,11 @@ class _Course:
                 loss, accuracy = self._merits(select)
                 schedule(loss)
                 demerit = 1 - accuracy if self.training.keep is Keep.BEST_ACCURACY else loss
-                best, state, waited = (demerit, _copy(self.module), 0) if demerit < best else (best, state, waited + 1)
+                best, state, waited = (
+                    (demerit, _copy(self.module), 0)
+                    if demerit < best
+                    else (best, state, waited + 1)
+                )
                 if self._done(best, waited):
                     break
         if self.training.keep is not Keep.LAST:
@@ -275,17 +314,23 @@ class _Course:
     def _done(self, best: float, waited: int) -> bool:
         if self.training.keep is Keep.BEST_ACCURACY:
             return best <= 0
-        return self.training.patience is not None and (waited >= self.training.patience or best < _TOLD_APART)
+        return self.training.patience is not None and (
+            waited >= self.training.patience or best < _TOLD_APART
+        )
 
     def _schedule(self) -> Callable[[float], None]:
         plateau = self.training.plateau
         if plateau is None:
             return lambda loss: None
-        return torch.optim.lr_scheduler.ReduceLROnPlateau(self.optimiser, factor=plateau.factor, patience=plateau.patience).step
+        return torch.optim.lr_scheduler.ReduceLROnPlateau(
+            self.optimiser, factor=plateau.factor, patience=plateau.patience
+        ).step
 
     def _epoch(self, fit: Tensor) -> None:
         self.module.train()
-        for rows in _batches(fit[torch.randperm(len(fit)).to(fit.device)], self.training.batch_size):
+        for rows in _batches(
+            fit[torch.randperm(len(fit)).to(fit.device)], self.training.batch_size
+        ):
             loss = self._loss(self._seen(rows), rows)
             self.optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
@@ -296,7 +341,9 @@ class _Course:
         return logits
 
     def _loss(self, logits: Tensor, rows: Tensor) -> Tensor:
-        labels, weights = (x[rows].to(logits.dtype) for x in (self.examples.labels, self.examples.weights))
+        labels, weights = (
+            x[rows].to(logits.dtype) for x in (self.examples.labels, self.examples.weights)
+        )
         return nn.functional.binary_cross_entropy_with_logits(logits, labels, weights)
 
     def _merits(self, select: Tensor) -> tuple[float, float]:
@@ -317,7 +364,9 @@ def _copy(module: nn.Module) -> dict[str, Tensor]:
 
 
 def _batches(rows: Tensor, size: int) -> list[Tensor]:
-    """Batches of a size; a last one of a single shower, which has no deviation to normalise by, joins the one before."""
+    """Batches of a size; a last one of a single shower, which has no deviation to normalise by,
+    joins the one before.
+    """
     parts = list(torch.split(rows, size))
     if len(parts) > 1 and len(parts[-1]) == 1 < size:
         parts[-2:] = [torch.cat(parts[-2:])]
@@ -331,7 +380,10 @@ def _scaler(examples: Examples, fit: Tensor, training: Training) -> Callable[[Te
     mean = _mean(examples, fit, lambda x: x)
     deviation = _mean(examples, fit, lambda x: (x - mean).square()).sqrt()
     varies = deviation > 1e-6 * mean.abs()
-    shift, factor = mean.to(training.dtype), torch.where(varies, 1 / deviation, 0.0).to(training.dtype)
+    shift, factor = (
+        mean.to(training.dtype),
+        torch.where(varies, 1 / deviation, 0.0).to(training.dtype),
+    )
     return lambda x: ((x.to(training.dtype) - shift) * factor).clamp(-clip, clip)
 
 

@@ -1,4 +1,6 @@
-"""Geant4, the full simulation, from Python: its physics, its data sets, and the processes in which it works."""
+"""Geant4, the full simulation, from Python: its physics, its data sets, and the processes in which
+it works.
+"""
 
 __all__ = [
     "DATA_SETS",

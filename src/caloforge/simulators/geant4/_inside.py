@@ -1,22 +1,28 @@
-"""What runs inside a worker: Geant4 itself, one shower after another, told by a connection what to do.
+"""What runs inside a worker: Geant4 itself, one shower after another, told by a connection what to
+do.
 
-The file is run by its path, in a Python of its own that imports nothing of caloforge: a worker starts in a fraction of a
-second, and has no more memory than Geant4 needs. It takes plain values and gives plain values.
+The file is run by its path, in a Python of its own that imports nothing of caloforge: a worker
+starts in a fraction of a second, and has no more memory than Geant4 needs. It takes plain values
+and gives plain values.
 
 Matter is built as boxes, one behind the other, or as concentric tubes. A cell has the number
-``(layer * middle + m) * fast + f``, where f counts the cells along x or r, m those along y or alpha.
+``(layer * middle + m) * fast + f``, where f counts the cells along x or r, m those along y or
+alpha.
 
-Boxes are volumes (`Divided`): replicas that cut the active slabs, in which Geant4's own scorer in C++ sums the energies. A
-border between volumes ends a step; where they are small beside the steps, as sectors near the beam in plates of 0.3 mm silicon,
-that changes the scattering, lowers the energy by 1.5 to 2 % and shares it among more cells (a world of rings without matter
-beside the real one does the same, at twice the time). So rings are no volumes (`Virtual`): the energy of a step belongs to the
-layer in which it is made, and to the ring and sector that hold its middle; a neutral particle's, all of which is left where the
-step ends, to those of its end. No scorer of Geant4 goes by position, so a `Recorder` in Python is called within the step loop,
-for steps of charged particles in active slabs and for those of neutral ones; it does no more than note four numbers, from which
-the cells are found after the event. In `par04-lowgran` that is 0.12 to 0.17 s of 0.35 to 0.50 s for an electron of 20 GeV, as
-long in all as with real sectors. Filters in C++ spare it the photons above 0.3 MeV in light materials, which cross silicon
-nearly always without a deposit: what is lost is the binding energy that the few absorbed ones leave, less than 1e-6 of the
-energy in 0.3 mm silicon.
+Boxes are volumes (`Divided`): replicas that cut the active slabs, in which Geant4's own scorer in
+C++ sums the energies. A border between volumes ends a step; where they are small beside the steps,
+as sectors near the beam in plates of 0.3 mm silicon, that changes the scattering, lowers the energy
+by 1.5 to 2 % and shares it among more cells (a world of rings without matter beside the real one
+does the same, at twice the time). So rings are no volumes (`Virtual`): the energy of a step belongs
+to the layer in which it is made, and to the ring and sector that hold its middle; a neutral
+particle's, all of which is left where the step ends, to those of its end. No scorer of Geant4 goes
+by position, so a `Recorder` in Python is called within the step loop, for steps of charged
+particles in active slabs and for those of neutral ones; it does no more than note four numbers,
+from which the cells are found after the event. In `par04-lowgran` that is 0.12 to 0.17 s of 0.35 to
+0.50 s for an electron of 20 GeV, as long in all as with real sectors. Filters in C++ spare it the
+photons above 0.3 MeV in light materials, which cross silicon nearly always without a deposit: what
+is lost is the binding energy that the few absorbed ones leave, less than 1e-6 of the energy in 0.3
+mm silicon.
 """
 
 __all__: list[str] = []
@@ -43,7 +49,9 @@ _LAYER, _MIDDLE, _FAST = 3, 0, 1
 
 
 _LIGHT, _HARD = 20, 0.3
-"""In materials of no element beyond this number, photons of more MeV are not asked what they deposit (see above)."""
+"""In materials of no element beyond this number, photons of more MeV are not asked what they
+deposit (see above).
+"""
 
 _CHARGED = "charged"
 """The name of the filter that lets charged particles pass."""
@@ -53,7 +61,9 @@ _GROUP = 12
 
 
 class Task(NamedTuple):
-    """One shower: its number, the seeds of its random numbers, and the particle at the front face (mm, MeV, radians)."""
+    """One shower: its number, the seeds of its random numbers, and the particle at the front face
+    (mm, MeV, radians).
+    """
 
     number: int
     seeds: tuple[int, ...]
@@ -64,7 +74,9 @@ class Task(NamedTuple):
 
 
 class Done(NamedTuple):
-    """One finished shower: its number, the scorer's numbers of the cells hit, their energies in MeV, the time in ms."""
+    """One finished shower: its number, the scorer's numbers of the cells hit, their energies in
+    MeV, the time in ms.
+    """
 
     number: int
     cells: np.ndarray
@@ -88,7 +100,10 @@ def _material(name: str, mixtures: Description) -> Any:
             known = [str(other) for other in nist.GetNistMaterialNames()]
             close = [other for other in known if name[3:5].lower() in other.lower()]
             like = ", ".join(close[:8] or known[:8])
-            msg = f"unknown material '{name}': Geant4's NIST tables have {len(known)} materials, such as {like}"
+            msg = (
+                f"unknown material '{name}': Geant4's NIST tables have {len(known)} materials, "
+                f"such as {like}"
+            )
             raise UnknownMaterialError(msg)
         return material
     found = g4.G4Material.GetMaterial(name, False)
@@ -115,12 +130,17 @@ def _volume(solid: Any, material: Any) -> Any:
 
 def _shape(layers: Sequence[Description]) -> tuple[int, int, int]:
     """How many layers there are, and at most how many cells along y or alpha, and along x or r."""
-    fast, middle = (max(numbers) for numbers in zip(*(_fast_and_middle(some["cells"]) for some in layers), strict=True))
+    fast, middle = (
+        max(numbers)
+        for numbers in zip(*(_fast_and_middle(some["cells"]) for some in layers), strict=True)
+    )
     return sum(some["number"] for some in layers), middle, fast
 
 
 def _fast_and_middle(cells: Description) -> tuple[int, int]:
-    return tuple(cells["number"]) if "number" in cells else (len(_edges(cells)) - 1, cells["n_alpha"])
+    return (
+        tuple(cells["number"]) if "number" in cells else (len(_edges(cells)) - 1, cells["n_alpha"])
+    )
 
 
 def _edges(cells: Description) -> list[float]:
@@ -170,7 +190,9 @@ class Divided:
 
 
 class Recorder(g4.G4VPrimitiveScorer):  # type: ignore[misc]
-    """Notes layer, twice x and y, and energy of each step with a deposit, of those that a filter of Geant4 lets pass."""
+    """Notes layer, twice x and y, and energy of each step with a deposit, of those that a filter of
+    Geant4 lets pass.
+    """
 
     def __init__(self, layer: int, passing: Any, note: Callable[[tuple[float, ...]], None]) -> None:
         super().__init__(passing.GetName(), 0)
@@ -178,7 +200,9 @@ class Recorder(g4.G4VPrimitiveScorer):  # type: ignore[misc]
         self._layer, self._note, self._step = layer, note, None
 
     def ProcessHits(self, step: Any, history: Any) -> bool:  # noqa: N802
-        """Note one step. Geant4 has but one object for all steps: its methods are looked up once."""
+        """Note one step. Geant4 has but one object for all steps: its methods are looked
+        up once.
+        """
         if self._step is None:
             self._look_up(step)
         deposit = self._deposit()
@@ -188,12 +212,20 @@ class Recorder(g4.G4VPrimitiveScorer):  # type: ignore[misc]
         return True
 
     def _look_up(self, step: Any) -> None:
-        self._step, self._deposit, self._other_place = step, step.GetTotalEnergyDeposit, step.GetPostStepPoint().GetPosition
-        self._one_place = step.GetPreStepPoint().GetPosition if self.GetName() == _CHARGED else self._other_place
+        self._step, self._deposit, self._other_place = (
+            step,
+            step.GetTotalEnergyDeposit,
+            step.GetPostStepPoint().GetPosition,
+        )
+        self._one_place = (
+            step.GetPreStepPoint().GetPosition if self.GetName() == _CHARGED else self._other_place
+        )
 
 
 class Virtual:
-    """Readout of rings: the deposit of a step belongs to the cell of its middle; a neutral particle's, to that of its end."""
+    """Readout of rings: the deposit of a step belongs to the cell of its middle; a neutral
+    particle's, to that of its end.
+    """
 
     def __init__(self, layers: Sequence[Description]) -> None:
         self._layers = layers
@@ -232,7 +264,12 @@ class Virtual:
         numbers, first = np.full(len(layer), -1), 0
         for layers in self._layers:
             edges, n_alpha = _edges(layers["cells"]), layers["cells"]["n_alpha"]
-            inside = (layer >= first) & (layer < first + layers["number"]) & (r >= edges[0]) & (r < edges[-1])
+            inside = (
+                (layer >= first)
+                & (layer < first + layers["number"])
+                & (r >= edges[0])
+                & (r < edges[-1])
+            )
             ring = np.searchsorted(edges, r[inside], side="right") - 1
             sector = (turn[inside] * n_alpha).astype(int) % n_alpha
             numbers[inside] = (layer[inside] * middle + sector) * fast + ring
@@ -245,7 +282,9 @@ def _is_heavy(material: Any) -> bool:
 
 
 def _filters() -> dict[str, list[Any]]:
-    """Filters that between them let all steps pass once; in light materials but those of hard photons."""
+    """Filters that between them let all steps pass once; in light materials but those of hard
+    photons.
+    """
     table = g4.G4ParticleTable.GetParticleTable()
     particles = (table.GetParticle(index) for index in range(table.entries()))
     neutral = [particle.GetParticleName() for particle in particles if particle.GetPDGCharge() == 0]
@@ -269,7 +308,9 @@ class Construction(g4.G4VUserDetectorConstruction):  # type: ignore[misc]
     def Construct(self) -> Any:  # noqa: N802
         """Build all matter."""
         detector = self._detector
-        world = _volume(g4.G4Box("world", *_half_sizes(detector)), self._material(detector["surroundings"]))
+        world = _volume(
+            g4.G4Box("world", *_half_sizes(detector)), self._material(detector["surroundings"])
+        )
         if "inner_radius" in detector:
             self._place_tubes(world)
         else:
@@ -288,10 +329,20 @@ class Construction(g4.G4VUserDetectorConstruction):  # type: ignore[misc]
             half = slab["thickness"] / 2
             solid = g4.G4Box("slab", *(width / 2 for width in self._detector["face"]), half)
             volume = self._built(slab, solid, number)
-            g4.G4PVPlacement(None, g4.G4ThreeVector(0, 0, depth + half), volume, slab["material"], world, False, number)
+            g4.G4PVPlacement(
+                None,
+                g4.G4ThreeVector(0, 0, depth + half),
+                volume,
+                slab["material"],
+                world,
+                False,
+                number,
+            )
 
     def _place_tubes(self, world: Any) -> None:
-        """Tubes stand in groups, in volumes of their own: Geant4 finds its way among them in less time."""
+        """Tubes stand in groups, in volumes of their own: Geant4 finds its way among them in less
+        time.
+        """
         inner, (arc, length) = self._detector["inner_radius"], self._detector["face"]
         angle = min(arc / inner, 2 * math.pi)
         self._turn.rotateX(math.pi / 2)
@@ -303,10 +354,14 @@ class Construction(g4.G4VUserDetectorConstruction):  # type: ignore[misc]
         for group in (slabs[first : first + _GROUP] for first in range(0, len(slabs), _GROUP)):
             front, thickness = group[0][1], group[-1][1] + group[-1][0]["thickness"] - group[0][1]
             mother = _volume(tube("group", inner + front, thickness), world.GetMaterial())
-            g4.G4PVPlacement(self._turn, g4.G4ThreeVector(0, 0, -inner), mother, "group", world, False, 0)
+            g4.G4PVPlacement(
+                self._turn, g4.G4ThreeVector(0, 0, -inner), mother, "group", world, False, 0
+            )
             for slab, depth, number in group:
                 volume = self._built(slab, tube("slab", inner + depth, slab["thickness"]), number)
-                g4.G4PVPlacement(None, g4.G4ThreeVector(), volume, slab["material"], mother, False, number)
+                g4.G4PVPlacement(
+                    None, g4.G4ThreeVector(), volume, slab["material"], mother, False, number
+                )
 
     def _built(self, slab: Description, solid: Any, number: int) -> Any:
         volume = _volume(solid, self._material(slab["material"]))
@@ -317,7 +372,11 @@ class Construction(g4.G4VUserDetectorConstruction):  # type: ignore[misc]
 
 def _half_sizes(detector: Description) -> tuple[float, float, float]:
     """Half the sizes of the world, whose middle is that of the front face."""
-    depth = sum(layers["number"] * slab["thickness"] for layers in detector["layers"] for slab in layers["slabs"])
+    depth = sum(
+        layers["number"] * slab["thickness"]
+        for layers in detector["layers"]
+        for slab in layers["slabs"]
+    )
     (width, length), distance = detector["face"], detector["distance"] + _MARGIN
     if "inner_radius" in detector:
         outer = detector["inner_radius"] + depth
@@ -326,7 +385,9 @@ def _half_sizes(detector: Description) -> tuple[float, float, float]:
 
 
 def _slabs(detector: Description) -> Iterator[tuple[Description, float, int]]:
-    """Each slab, with the cells of its layer, the depth of its front in mm, and the number of its layer."""
+    """Each slab, with the cells of its layer, the depth of its front in mm, and the number of its
+    layer.
+    """
     front, number = 0.0, 0
     for layers in detector["layers"]:
         for _ in range(layers["number"]):
@@ -427,7 +488,13 @@ def _started(job: Description, state: State) -> Any:
     del physics, construction
     manager.SetUserInitialization(Actions(job, readout, state))
     commands = g4.G4UImanager.GetUIpointer()
-    quiet = ("/control/verbose 0", "/run/verbose 0", "/process/em/verbose 0", "/process/verbose 0", "/process/had/verbose 0")
+    quiet = (
+        "/control/verbose 0",
+        "/run/verbose 0",
+        "/process/em/verbose 0",
+        "/process/verbose 0",
+        "/process/had/verbose 0",
+    )
     for command in (*quiet, f"/run/setCut {job['cut']!r} mm"):
         commands.ApplyCommand(command)
     _try_out(job)
@@ -438,7 +505,10 @@ def _started(job: Description, state: State) -> Any:
 def _try_out(job: Description) -> None:
     """Find unknown materials before Geant4 does: there no Python exception may pass."""
     detector = job["detector"]
-    names = [detector["surroundings"], *(slab["material"] for layers in detector["layers"] for slab in layers["slabs"])]
+    names = [
+        detector["surroundings"],
+        *(slab["material"] for layers in detector["layers"] for slab in layers["slabs"]),
+    ]
     for name in dict.fromkeys(names):
         _material(name, detector["mixtures"])
 

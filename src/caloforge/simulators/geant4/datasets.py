@@ -1,7 +1,8 @@
 """Where Geant4's data sets are.
 
-They are looked for in the folder given; without one, in ``GEANT4_DATA_DIR``; then where the variables of Geant4 point,
-``G4LEDATA`` and the like; then in ``~/.geant4_pybind``. The first of these that is set, or there, is the one that counts.
+They are looked for in the folder given; without one, in ``GEANT4_DATA_DIR``; then where the
+variables of Geant4 point, ``G4LEDATA`` and the like; then in ``~/.geant4_pybind``. The first of
+these that is set, or there, is the one that counts.
 """
 
 __all__ = ["DATA_SETS", "DataSets", "find_data", "folder_of", "own_folder", "present_data"]
@@ -51,7 +52,9 @@ class DataSets:
     def lacks(self, physics: Physics) -> tuple[str, ...]:
         """What a list of physics needs and is not there: folders, or what is missing in them."""
         absent = (need for need in physics.needs if not self._has(need))
-        return tuple(dict.fromkeys(_words(need, whole=need.data_set not in self.folders) for need in absent))
+        return tuple(
+            dict.fromkeys(_words(need, whole=need.data_set not in self.folders) for need in absent)
+        )
 
     def missing(self, physics: Physics) -> tuple[str, ...]:
         """The data sets that a list of physics needs and that are not there, or not as a whole."""
@@ -61,8 +64,8 @@ class DataSets:
         """Check that a list of physics has what it needs.
 
         Raises:
-            Geant4Error: Something is missing; the message names it, the command that downloads it, and the physics that would
-                work without.
+            Geant4Error: Something is missing; the message names it, the command that downloads it,
+                and the physics that would work without.
         """
         missing = self.lacks(physics)
         if missing:
@@ -73,8 +76,10 @@ class DataSets:
                 else "no physics works with what is there"
             )
             msg = (
-                f"physics '{physics.name}' lacks data of Geant4: no {', '.join(missing)} in {self.place}; {works}: "
-                f"download what is missing by `{self.command(physics)}`, point {_FOLDER} to a folder that holds Geant4's "
+                f"physics '{physics.name}' lacks data of Geant4: no {', '.join(missing)} in "
+                f"{self.place}; {works}: "
+                f"download what is missing by `{self.command(physics)}`, point {_FOLDER} to a "
+                "folder that holds Geant4's "
                 f"data sets, or choose another physics"
             )
             raise Geant4Error(msg)
@@ -86,14 +91,18 @@ class DataSets:
         return shlex.join(("caloforge", "data", "geant4", *where, "--fetch", *which))
 
     def environment(self) -> dict[str, str]:
-        """The variables of a process in which Geant4 finds these data sets, and these alone, and asks nobody."""
+        """The variables of a process in which Geant4 finds these data sets, and these alone, and
+        asks nobody.
+        """
         ours = {_FOLDER, *(variable for _, variable in DATA_SETS.values())}
         kept = {name: value for name, value in os.environ.items() if name not in ours}
         found = {DATA_SETS[name][1]: str(folder) for name, folder in self.folders.items()}
         return kept | found | {_FOLDER: str(next(iter(self.folders.values())).parent)}
 
     def _has(self, need: Need) -> bool:
-        return need.data_set in self.folders and (self.folders[need.data_set] / need.within).exists()
+        return (
+            need.data_set in self.folders and (self.folders[need.data_set] / need.within).exists()
+        )
 
 
 def folder_of(data_set: str) -> str:
@@ -118,7 +127,8 @@ def find_data(folder: Path | None = None) -> DataSets:
     found = present_data(folder)
     if not found.folders:
         msg = (
-            f"no data sets of Geant4 in {found.place}: download them by `{found.command()}`, or point {_FOLDER} to a folder "
+            f"no data sets of Geant4 in {found.place}: download them by `{found.command()}`, or "
+            f"point {_FOLDER} to a folder "
             f"that holds them under their official names ({folder_of('G4EMLOW')} and so on)"
         )
         raise Geant4Error(msg)
@@ -131,16 +141,25 @@ def present_data(folder: Path | None = None) -> DataSets:
         return DataSets(str(folder), _within(folder), folder)
     if os.environ.get(_FOLDER):
         return DataSets(f"{own_folder()} ({_FOLDER})", _within(own_folder()))
-    variables = {name: Path(os.environ[variable]) for name, (_, variable) in DATA_SETS.items() if os.environ.get(variable)}
+    variables = {
+        name: Path(os.environ[variable])
+        for name, (_, variable) in DATA_SETS.items()
+        if os.environ.get(variable)
+    }
     if variables:
         return DataSets(
-            "the folders of G4LEDATA and the like", {n: path.absolute() for n, path in variables.items() if path.is_dir()}
+            "the folders of G4LEDATA and the like",
+            {n: path.absolute() for n, path in variables.items() if path.is_dir()},
         )
-    return DataSets(f"{own_folder()} ({_FOLDER}, G4LEDATA and the like are not set)", _within(own_folder()))
+    return DataSets(
+        f"{own_folder()} ({_FOLDER}, G4LEDATA and the like are not set)", _within(own_folder())
+    )
 
 
 def own_folder() -> Path:
-    """Where data sets are put if no folder is given: ``GEANT4_DATA_DIR``, or ``~/.geant4_pybind`` if that is not set."""
+    """Where data sets are put if no folder is given: ``GEANT4_DATA_DIR``, or ``~/.geant4_pybind``
+    if that is not set.
+    """
     return Path(os.environ.get(_FOLDER) or Path.home() / ".geant4_pybind")
 
 

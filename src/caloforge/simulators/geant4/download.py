@@ -1,11 +1,13 @@
 """Geant4's data sets from its site, when they are asked for.
 
-Geant4 publishes a data set as an archive, ``NAME.VERSION.tar.gz``, of one folder. Here it goes through three states: a hidden
-file, ``.NAME.VERSION.tar.gz.part``, which grows as the download proceeds and stays there if that is interrupted, so that the
-next attempt goes on from its end; a hidden folder, into which it is unpacked once its checksum has been found right; and, by
-renaming that, the data set. So a folder with the name of a data set is always whole.
+Geant4 publishes a data set as an archive, ``NAME.VERSION.tar.gz``, of one folder. Here it goes
+through three states: a hidden file, ``.NAME.VERSION.tar.gz.part``, which grows as the download
+proceeds and stays there if that is interrupted, so that the next attempt goes on from its end; a
+hidden folder, into which it is unpacked once its checksum has been found right; and, by renaming
+that, the data set. So a folder with the name of a data set is always whole.
 
-Checksums are SHA-256, as Homebrew's recipes for Geant4 record them, and Spack's for some; Geant4 itself publishes MD5 sums.
+Checksums are SHA-256, as Homebrew's recipes for Geant4 record them, and Spack's for some; Geant4
+itself publishes MD5 sums.
 """
 
 __all__ = ["ARCHIVES", "MIRROR", "Archive", "Progress", "download", "part_of", "plan", "unpack"]
@@ -32,7 +34,9 @@ MIRROR = "https://cern.ch/geant4-data/datasets"
 """Where Geant4 publishes its data sets."""
 
 Progress = Callable[[int], object]
-"""Told how many bytes have been dealt with since the last time; less than none where a download begins again."""
+"""Told how many bytes have been dealt with since the last time; less than none where a download
+begins again.
+"""
 
 _CHUNK = 1 << 20
 _TIMEOUT = 30.0
@@ -72,16 +76,36 @@ class Archive:
 ARCHIVES: Mapping[str, Archive] = {
     archive.data_set: archive
     for archive in (
-        Archive("G4EMLOW", "G4EMLOW", "b60cfd63176f5d16107e2a25b35b235155032d1735d749670ca50fede12624cf", 350_393_595),
-        Archive("G4ENSDFSTATE", "G4ENSDFSTATE", "4bdc3bd40b31d43485bf4f87f055705e540a6557d64ed85c689c59c9a4eba7d6", 320_010),
-        Archive("G4PARTICLEXS", "G4PARTICLEXS", "c52bbf86aaa589b78aba80b16ab0adf1041ea300de5395865b97fcee6eb55851", 9_800_000),
+        Archive(
+            "G4EMLOW",
+            "G4EMLOW",
+            "b60cfd63176f5d16107e2a25b35b235155032d1735d749670ca50fede12624cf",
+            350_393_595,
+        ),
+        Archive(
+            "G4ENSDFSTATE",
+            "G4ENSDFSTATE",
+            "4bdc3bd40b31d43485bf4f87f055705e540a6557d64ed85c689c59c9a4eba7d6",
+            320_010,
+        ),
+        Archive(
+            "G4PARTICLEXS",
+            "G4PARTICLEXS",
+            "c52bbf86aaa589b78aba80b16ab0adf1041ea300de5395865b97fcee6eb55851",
+            9_800_000,
+        ),
         Archive(
             "PhotonEvaporation",
             "G4PhotonEvaporation",
             "02149c0ab91d88ee24e78532558777e39a068b9fcdd199136101ff58e635e742",
             11_200_000,
         ),
-        Archive("G4SAIDDATA", "G4SAIDDATA", "1d26a8e79baa71e44d5759b9f55a67e8b7ede31751316a9e9037d80090c72e91", 38_502),
+        Archive(
+            "G4SAIDDATA",
+            "G4SAIDDATA",
+            "1d26a8e79baa71e44d5759b9f55a67e8b7ede31751316a9e9037d80090c72e91",
+            38_502,
+        ),
     )
 }
 """The archives of the data sets that some list of physics reads."""
@@ -112,29 +136,40 @@ def plan(physics: Iterable[Physics], folder: Path) -> tuple[Archive, ...]:
 
 def _require_room(archives: Iterable[Archive], folder: Path) -> None:
     parts = (part_of(archive, folder) for archive in archives)
-    needed = _ROOM * sum(archive.size for archive in archives) - sum(part.stat().st_size for part in parts if part.exists())
+    needed = _ROOM * sum(archive.size for archive in archives) - sum(
+        part.stat().st_size for part in parts if part.exists()
+    )
     with _writing(folder):
-        disk = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+        disk = next(
+            place for place in (folder.absolute(), *folder.absolute().parents) if place.exists()
+        )
         free = shutil.disk_usage(disk).free
     if free < needed:
-        msg = f"{folder}: {free / 1e6:,.0f} MB are free, {needed / 1e6:,.0f} MB are needed: make room, or give another folder"
+        msg = (
+            f"{folder}: {free / 1e6:,.0f} MB are free, {needed / 1e6:,.0f} MB are needed: make "
+            "room, or give another folder"
+        )
         raise OutputError(msg)
 
 
-def download(archive: Archive, folder: Path, *, mirror: str = MIRROR, progress: Progress = lambda _: None) -> Path:
+def download(
+    archive: Archive, folder: Path, *, mirror: str = MIRROR, progress: Progress = lambda _: None
+) -> Path:
     """Download an archive, or the rest of it, and compare its checksum.
 
     Arguments:
         archive: The archive.
         folder: Where it is kept; made if it is not there.
-        mirror: The address, without the name of the file, from which it is had: ``http``, ``https`` or ``file``.
+        mirror: The address, without the name of the file, from which it is had: ``http``, ``https``
+            or ``file``.
         progress: Told the bytes, those of an earlier attempt among them.
 
     Returns:
         The file, see `part_of`.
 
     Raises:
-        Geant4Error: It cannot be had from there, not as a whole, or its checksum is wrong, in which case the file is removed.
+        Geant4Error: It cannot be had from there, not as a whole, or its checksum is wrong, in which
+            case the file is removed.
         OutputError: It cannot be written.
     """
     url, path = f"{mirror.rstrip('/')}/{archive.file}", part_of(archive, folder)
@@ -147,7 +182,8 @@ def download(archive: Archive, folder: Path, *, mirror: str = MIRROR, progress: 
         if part.checksum() != archive.sha256:
             path.unlink()
             msg = (
-                f"{url}: the checksum (SHA-256) of what came is {part.checksum()}, expected {archive.sha256}: it was removed; "
+                f"{url}: the checksum (SHA-256) of what came is {part.checksum()}, expected "
+                f"{archive.sha256}: it was removed; "
                 f"try again, or another mirror"
             )
             raise Geant4Error(msg)
@@ -169,7 +205,11 @@ def unpack(archive: Archive, folder: Path, *, progress: Progress = lambda _: Non
         Geant4Error: It is not what an archive of the data set should be; it is removed.
         OutputError: It cannot be written.
     """
-    path, hidden, final = part_of(archive, folder), folder / f".{archive.folder}.unpacking", folder / archive.folder
+    path, hidden, final = (
+        part_of(archive, folder),
+        folder / f".{archive.folder}.unpacking",
+        folder / archive.folder,
+    )
     with _writing(folder):
         shutil.rmtree(hidden, ignore_errors=True)
         try:
@@ -195,7 +235,9 @@ def _extract(path: Path, folder: Path, wanted: str, progress: Progress) -> None:
         raise tarfile.TarError(msg)
 
 
-def _members(archive: tarfile.TarFile, file: BinaryIO, progress: Progress) -> Iterator[tarfile.TarInfo]:
+def _members(
+    archive: tarfile.TarFile, file: BinaryIO, progress: Progress
+) -> Iterator[tarfile.TarInfo]:
     told = 0
     for member in archive:
         progress(file.tell() - told)
@@ -258,11 +300,15 @@ def _append_rest(url: str, part: _Part) -> None:
 
 
 def _answer(url: str, start: int) -> HTTPResponse | addinfourl:
-    """The server's answer to a request of what follows so many bytes; of everything, if that is nothing."""
+    """The server's answer to a request of what follows so many bytes; of everything, if that is
+    nothing.
+    """
     headers = {"User-Agent": "caloforge", **({"Range": f"bytes={start}-"} if start else {})}
     with _talking(url):
         try:
-            answer: HTTPResponse | addinfourl = build_opener().open(Request(url, headers=headers), timeout=_TIMEOUT)
+            answer: HTTPResponse | addinfourl = build_opener().open(
+                Request(url, headers=headers), timeout=_TIMEOUT
+            )
         except HTTPError as error:
             if not start or error.code != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
                 raise
@@ -304,7 +350,9 @@ def _writing(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def _kept(path: Path) -> Iterator[BinaryIO]:
-    """A file to read from and append to, which stays whatever happens, unless there is nothing in it."""
+    """A file to read from and append to, which stays whatever happens, unless there is nothing in
+    it.
+    """
     try:
         with path.open("a+b") as file:
             yield file

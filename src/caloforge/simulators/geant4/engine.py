@@ -1,8 +1,9 @@
 r"""Geant4, the full simulation: every particle of a shower, step by step.
 
-`Geant4` takes a `Detector` and particles and gives their showers, with the processor time that each took. Shower i has random
-numbers of its own, from a seed that is a hash of the seed of the run and of i (`streams`), so it is the same in whatever
-batches, and by however many workers, it and the others are simulated.
+`Geant4` takes a `Detector` and particles and gives their showers, with the processor time that each
+took. Shower i has random numbers of its own, from a seed that is a hash of the seed of the run and
+of i (`streams`), so it is the same in whatever batches, and by however many workers, it and the
+others are simulated.
 """
 
 __all__ = ["Finished", "Geant4", "TimedShowers"]
@@ -54,7 +55,9 @@ class TimedShowers(NamedTuple):
 
 
 class Finished(NamedTuple):
-    """One shower: its number, the flat indices of the cells hit, their deposits in MeV (float32), the processor time in ms."""
+    """One shower: its number, the flat indices of the cells hit, their deposits in MeV (float32),
+    the processor time in ms.
+    """
 
     number: int
     cells: np.ndarray
@@ -86,7 +89,10 @@ class Geant4:
     def __post_init__(self) -> None:
         physics_of(self.physics)
         if not 0 < self.cut < math.inf or self.workers < 1:
-            msg = f"Geant4: cut {self.cut} mm and {self.workers} workers, expected a positive cut and at least 1 worker"
+            msg = (
+                f"Geant4: cut {self.cut} mm and {self.workers} workers, expected a positive cut "
+                "and at least 1 worker"
+            )
             raise Geant4Error(msg)
 
     def simulate(
@@ -104,21 +110,37 @@ class Geant4:
             particles: The particles, at angles if they have them.
             seed: The seed of the run.
             first_index: The number, in the run, of the first shower.
-            impact: Where each particle meets the front face, (x, y) in mm, with shape (N, 2); None for x = y = 0.
+            impact: Where each particle meets the front face, (x, y) in mm, with shape (N, 2); None
+                for x = y = 0.
             progress: Told 1 after each shower.
 
         Returns:
-            The showers. Shower i has the same bits in whatever batches, and by however many workers, all are simulated.
+            The showers. Shower i has the same bits in whatever batches, and by however many
+            workers, all are simulated.
 
         Raises:
-            Geant4Error: Geant4 is not installed, lacks data, does not know the particle, or one of its processes has died.
+            Geant4Error: Geant4 is not installed, lacks data, does not know the particle, or one of
+                its processes has died.
             GeometryError: Geant4 does not know a material of the detector.
             EnergyRangeError: An energy is out of range.
             ShowerValueError: A particle does not meet the front face.
         """
         size = max(1, len(particles))
-        parts = list(self.stream(particles, seed=seed, first_index=first_index, impact=impact, size=size, progress=progress))
-        return parts[0].showers if parts else Showers(torch.empty(0, self.calorimeter.n_cells), particles, self.calorimeter)
+        parts = list(
+            self.stream(
+                particles,
+                seed=seed,
+                first_index=first_index,
+                impact=impact,
+                size=size,
+                progress=progress,
+            )
+        )
+        return (
+            parts[0].showers
+            if parts
+            else Showers(torch.empty(0, self.calorimeter.n_cells), particles, self.calorimeter)
+        )
 
     def stream(
         self,
@@ -130,7 +152,8 @@ class Geant4:
         size: int = _AT_A_TIME,
         progress: Progress = lambda _: None,
     ) -> Iterator[TimedShowers]:
-        """Simulate as `simulate` does, and give the showers ``size`` at a time, with the time that each took.
+        """Simulate as `simulate` does, and give the showers ``size`` at a time, with the time that
+        each took.
 
         If a worker dies, the showers that are finished are given before the error is raised.
         """
@@ -147,17 +170,26 @@ class Geant4:
                 raise
             yield self.gather(made, particles[span])
 
-    def each(self, particles: Particles, *, seed: int, first_index: int = 0, impact: Tensor | None = None) -> Iterator[Finished]:
-        """Simulate as `simulate` does, and give each shower as soon as it and those before it are finished."""
+    def each(
+        self, particles: Particles, *, seed: int, first_index: int = 0, impact: Tensor | None = None
+    ) -> Iterator[Finished]:
+        """Simulate as `simulate` does, and give each shower as soon as it and those before it are
+        finished.
+        """
         self._require(particles)
         impact = torch.zeros(len(particles), 2) if impact is None else impact
         self._require_impact(particles, impact)
         job = self._job(particles.pdg)
         tasks = _tasks(particles, impact, seed, first_index)
-        return (self._finished(done) for done in simulate(job, tasks, first_index, len(particles), self.workers))
+        return (
+            self._finished(done)
+            for done in simulate(job, tasks, first_index, len(particles), self.workers)
+        )
 
     def gather(self, finished: list[Finished], particles: Particles) -> TimedShowers:
-        """Join showers that have been given one by one, in order, with the particles that made them."""
+        """Join showers that have been given one by one, in order, with the particles that made
+        them.
+        """
         deposits = torch.zeros(len(finished), self.calorimeter.n_cells)
         for row, one in zip(deposits.numpy(), finished, strict=True):
             row[one.cells] = one.deposits
@@ -168,7 +200,12 @@ class Geant4:
     def provenance(self) -> dict[str, str]:
         """What a file of these showers says of its origin."""
         generator = f"Geant4 by geant4-pybind {_installed_version()}"
-        return {"generator": generator, "detector": self.detector.name, "physics": self.physics, "cut_mm": f"{self.cut:g}"}
+        return {
+            "generator": generator,
+            "detector": self.detector.name,
+            "physics": self.physics,
+            "cut_mm": f"{self.cut:g}",
+        }
 
     @cached_property
     def calorimeter(self) -> Calorimeter:
@@ -194,29 +231,43 @@ class Geant4:
     def _finished(self, done: Done) -> Finished:
         deposits = done.energies / self.detector.sampling_fraction
         read = (deposits > 0) & (deposits >= self.detector.threshold)
-        return Finished(done.number, self._flat[done.cells[read]], deposits[read].astype(np.float32), done.milliseconds)
+        return Finished(
+            done.number,
+            self._flat[done.cells[read]],
+            deposits[read].astype(np.float32),
+            done.milliseconds,
+        )
 
     def _job(self, pdg: int) -> Job:
         _require_installed()
         physics, found = physics_of(self.physics), find_data(self.data)
         found.require(physics)
-        description = {"detector": self.detector.describe(), "cut": self.cut, "pdg": pdg, "constructors": physics.constructors}
+        description = {
+            "detector": self.detector.describe(),
+            "cut": self.cut,
+            "pdg": pdg,
+            "constructors": physics.constructors,
+        }
         return Job(description, found.environment())
 
     def _require(self, particles: Particles) -> None:
         species = physics_of(self.physics).species
         if species is not None and particles.pdg not in species:
             msg = (
-                f"physics '{self.physics}' is electromagnetic alone: particles have PDG number {particles.pdg}, expected one of "
-                f"{', '.join(str(pdg) for pdg in species)}: choose a physics with hadrons, such as FTFP_BERT"
+                f"physics '{self.physics}' is electromagnetic alone: particles have PDG number "
+                f"{particles.pdg}, expected one of "
+                f"{', '.join(str(pdg) for pdg in species)}: choose a physics with hadrons, such "
+                "as FTFP_BERT"
             )
             raise Geant4Error(msg)
         outside = (particles.energies < _LEAST_ENERGY) | (particles.energies > _LARGEST_ENERGY)
         if outside.any():
             first = int(outside.nonzero()[0, 0])
             msg = (
-                f"Geant4: {int(outside.sum())} of {len(outside)} incident energies are out of range, the first at index {first} "
-                f"({format_energy(float(particles.energies[first]))}); expected {format_energy(_LEAST_ENERGY)} "
+                f"Geant4: {int(outside.sum())} of {len(outside)} incident energies are out of "
+                f"range, the first at index {first} "
+                f"({format_energy(float(particles.energies[first]))}); expected "
+                f"{format_energy(_LEAST_ENERGY)} "
                 f"to {format_energy(_LARGEST_ENERGY)}"
             )
             raise EnergyRangeError(msg)
@@ -224,19 +275,28 @@ class Geant4:
     def _require_impact(self, particles: Particles, impact: Tensor) -> None:
         n = len(particles)
         if tuple(impact.shape) != (n, 2):
-            msg = f"impact has shape {tuple(impact.shape)}, expected ({n}, 2): x and y of each particle, in mm"
+            msg = (
+                f"impact has shape {tuple(impact.shape)}, expected ({n}, 2): x and y of each "
+                "particle, in mm"
+            )
             raise ShowerValueError(msg)
         theta = torch.zeros(n) if particles.theta is None else particles.theta
         aside = self.detector.distance * theta.double().tan().abs()
-        bad = ~self._on_face(impact) | ~(self._cosine(particles, impact) > 0) | (aside > self.detector.distance)
+        bad = (
+            ~self._on_face(impact)
+            | ~(self._cosine(particles, impact) > 0)
+            | (aside > self.detector.distance)
+        )
         if bad.any():
             first = int(bad.nonzero()[0, 0])
             x, y, t = float(impact[first, 0]), float(impact[first, 1]), float(theta[first])
             width, length = (2 * half for half in self._half)
             reach = "45 degrees" if self.detector.distance else "90 degrees"
             msg = (
-                f"{int(bad.sum())} of {n} particles do not meet the front face, the first at index {first} (x {x:g} mm, "
-                f"y {y:g} mm, theta {t:g}); expected a place on {width:g} x {length:g} mm^2 and less than {reach}"
+                f"{int(bad.sum())} of {n} particles do not meet the front face, the first at "
+                f"index {first} (x {x:g} mm, "
+                f"y {y:g} mm, theta {t:g}); expected a place on {width:g} x {length:g} mm^2 and "
+                f"less than {reach}"
             )
             raise ShowerValueError(msg)
 
@@ -244,27 +304,38 @@ class Geant4:
     def _half(self) -> tuple[float, float]:
         """Half the size of the front face along x and y, as seen from the beam, in mm."""
         (arc, length), radius = self.detector.face, self.detector.inner_radius
-        across = arc / 2 if radius is None else radius * math.sin(min(arc / 2 / radius, math.pi / 2))
+        across = (
+            arc / 2 if radius is None else radius * math.sin(min(arc / 2 / radius, math.pi / 2))
+        )
         return across, length / 2
 
     def _on_face(self, impact: Float[Tensor, "showers 2"]) -> Bool[Tensor, " showers"]:
         return (impact.abs() <= torch.tensor(self._half)).all(1)
 
-    def _cosine(self, particles: Particles, impact: Float[Tensor, "showers 2"]) -> Float[Tensor, " showers"]:
+    def _cosine(
+        self, particles: Particles, impact: Float[Tensor, "showers 2"]
+    ) -> Float[Tensor, " showers"]:
         """The cosine of the angle to the front face's normal."""
         n, radius = len(particles), self.detector.inner_radius
-        theta, phi = (torch.zeros(n) if angle is None else angle.double() for angle in (particles.theta, particles.phi))
+        theta, phi = (
+            torch.zeros(n) if angle is None else angle.double()
+            for angle in (particles.theta, particles.phi)
+        )
         if radius is None:
             return theta.cos()
         sine = impact[:, 0].double() / radius
         return theta.sin() * phi.cos() * sine + theta.cos() * (1 - sine**2).clamp(min=0).sqrt()
 
 
-def _tasks(particles: Particles, impact: Float[Tensor, "showers 2"], seed: int, first_index: int) -> Iterator[Task]:
+def _tasks(
+    particles: Particles, impact: Float[Tensor, "showers 2"], seed: int, first_index: int
+) -> Iterator[Task]:
     for span in spans(len(particles), _AT_A_TIME):
         some, places = particles[span], impact[span].double().tolist()
         energies = some.energies.double().tolist()
-        theta, phi = ([0.0] * len(some) if a is None else a.double().tolist() for a in (some.theta, some.phi))
+        theta, phi = (
+            [0.0] * len(some) if a is None else a.double().tolist() for a in (some.theta, some.phi)
+        )
         index = first_index + torch.arange(span.start, span.stop)
         seeds = _seeds(seed, index)
         for row in range(len(some)):
@@ -274,7 +345,11 @@ def _tasks(particles: Particles, impact: Float[Tensor, "showers 2"], seed: int, 
 
 def _seeds(seed: int, index: Tensor) -> list[tuple[int, ...]]:
     """Four 32-bit numbers a shower; none is 0, at which Geant4's binding stops reading."""
-    words = streams.words(streams.keys(seed, index, _SEEDS)[:, None], torch.arange(2)).numpy().view(np.uint32)
+    words = (
+        streams.words(streams.keys(seed, index, _SEEDS)[:, None], torch.arange(2))
+        .numpy()
+        .view(np.uint32)
+    )
     return [tuple(int(word) or 1 for word in row) for row in words]
 
 
@@ -285,7 +360,9 @@ def _installed_version() -> str:
 def _require_installed() -> None:
     if find_spec(_MODULE) is None:
         msg = (
-            "geant4-pybind is not installed: pip install 'caloforge[geant4]' (wheels: Linux on x86-64, macOS; "
-            f"this is {sys.platform} on {machine()}, Python {sys.version_info.major}.{sys.version_info.minor})"
+            "geant4-pybind is not installed: pip install 'caloforge[geant4]' (wheels: Linux on "
+            "x86-64, macOS; "
+            f"this is {sys.platform} on {machine()}, Python "
+            f"{sys.version_info.major}.{sys.version_info.minor})"
         )
         raise Geant4Error(msg)

@@ -1,9 +1,9 @@
 """Geant4's lists of physics by name, and the data files that each of them reads.
 
-Electromagnetic lists suffice for electrons, positrons, photons and muons. Geant4's reference lists, such as FTFP_BERT, add
-hadronic physics to one of them, which the last letters choose: none for the standard one, EMV for option 1, EMX for 2, EMY for
-3, EMZ for 4. Options 1 and 2 take coarse steps at boundaries: fast, good for homogeneous crystals, wrong for thin active
-layers.
+Electromagnetic lists suffice for electrons, positrons, photons and muons. Geant4's reference lists,
+such as FTFP_BERT, add hadronic physics to one of them, which the last letters choose: none for the
+standard one, EMV for option 1, EMX for 2, EMY for 3, EMZ for 4. Options 1 and 2 take coarse steps
+at boundaries: fast, good for homogeneous crystals, wrong for thin active layers.
 """
 
 __all__ = ["PHYSICS", "Need", "Physics", "physics_of"]
@@ -43,7 +43,11 @@ class Physics:
 
 
 _STANDARD = (
-    *(Need("G4EMLOW", "brem_SB"), Need("G4EMLOW", "epics2017/phot"), Need("G4EMLOW", "epics2017/rayl")),
+    *(
+        Need("G4EMLOW", "brem_SB"),
+        Need("G4EMLOW", "epics2017/phot"),
+        Need("G4EMLOW", "epics2017/rayl"),
+    ),
     *(Need("G4ENSDFSTATE"), Need("G4PARTICLEXS"), Need("PhotonEvaporation")),
 )
 _ATOMIC = (Need("G4EMLOW", "fluor"), Need("G4EMLOW", "auger"))
@@ -51,7 +55,11 @@ _LIVERMORE = (*_STANDARD, *_ATOMIC, Need("G4EMLOW", "livermore"), Need("G4EMLOW"
 _PENELOPE = (*_STANDARD, *_ATOMIC, Need("G4EMLOW", "penelope"), Need("G4EMLOW", "msc_GS"))
 _OPTION_4 = (*_LIVERMORE, Need("G4EMLOW", "penelope"))
 _HADRONIC = (
-    *(Need("G4ENSDFSTATE", "ENSDFSTATE.dat"), Need("G4PARTICLEXS", "neutron"), Need("G4PARTICLEXS", "gamma")),
+    *(
+        Need("G4ENSDFSTATE", "ENSDFSTATE.dat"),
+        Need("G4PARTICLEXS", "neutron"),
+        Need("G4PARTICLEXS", "gamma"),
+    ),
     *(Need("G4SAIDDATA"),),
 )
 _REFERENCE = {
@@ -67,7 +75,9 @@ _AROUND = (
     "G4IonPhysics",
     "G4NeutronTrackingCut",
 )
-"""What Geant4's reference lists are made of besides electromagnetic and inelastic hadronic physics."""
+"""What Geant4's reference lists are made of besides electromagnetic and inelastic
+hadronic physics.
+"""
 
 _ELECTROMAGNETIC = {
     "em-standard": ("G4EmStandardPhysics", _STANDARD),
@@ -78,16 +88,27 @@ _ELECTROMAGNETIC = {
     "em-livermore": ("G4EmLivermorePhysics", _LIVERMORE),
     "em-penelope": ("G4EmPenelopePhysics", _PENELOPE),
 }
-_VARIANTS = {"": "em-standard", "_EMV": "em-option1", "_EMX": "em-option2", "_EMY": "em-option3", "_EMZ": "em-option4"}
+_VARIANTS = {
+    "": "em-standard",
+    "_EMV": "em-option1",
+    "_EMX": "em-option2",
+    "_EMY": "em-option3",
+    "_EMZ": "em-option4",
+}
 
 
 def _reference(name: str, electromagnetic: str) -> Physics:
     constructor, needs = _ELECTROMAGNETIC[_VARIANTS[electromagnetic]]
-    return Physics(name + electromagnetic, (*needs, *_HADRONIC), (constructor, *_AROUND, _REFERENCE[name]))
+    return Physics(
+        name + electromagnetic, (*needs, *_HADRONIC), (constructor, *_AROUND, _REFERENCE[name])
+    )
 
 
 PHYSICS: Mapping[str, Physics] = {
-    **{name: Physics(name, needs, (constructor,), _LIGHT) for name, (constructor, needs) in _ELECTROMAGNETIC.items()},
+    **{
+        name: Physics(name, needs, (constructor,), _LIGHT)
+        for name, (constructor, needs) in _ELECTROMAGNETIC.items()
+    },
     **{name + variant: _reference(name, variant) for name in _REFERENCE for variant in _VARIANTS},
 }
 """The lists of physics, by name."""
@@ -100,7 +121,12 @@ def physics_of(name: str) -> Physics:
         Geant4Error: There is none.
     """
     if name not in PHYSICS:
-        references = ", ".join(f"{reference}[{'|'.join(v for v in _VARIANTS if v)}]" for reference in _REFERENCE)
-        msg = f"no physics '{name}', expected one of {', '.join(_ELECTROMAGNETIC)} (electromagnetic) or {references}"
+        references = ", ".join(
+            f"{reference}[{'|'.join(v for v in _VARIANTS if v)}]" for reference in _REFERENCE
+        )
+        msg = (
+            f"no physics '{name}', expected one of {', '.join(_ELECTROMAGNETIC)} "
+            f"(electromagnetic) or {references}"
+        )
         raise Geant4Error(msg)
     return PHYSICS[name]

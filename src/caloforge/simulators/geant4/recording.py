@@ -1,9 +1,11 @@
 """Geant4 showers into a file, in such a way that no finished shower is ever lost.
 
-Showers take long, so each is kept as soon as it is finished: in a journal beside the output, hidden, to which whole records are
-appended, each with its own checksum. Whatever ends the process, the records before its end are good. When all showers are there
-they are written as HDF5, and the journal is removed. To resume is to read the journal up to the last good record, and to go on
-from there; as shower i depends on the seed and i alone, the file is the same as without the interruption.
+Showers take long, so each is kept as soon as it is finished: in a journal beside the output,
+hidden, to which whole records are appended, each with its own checksum. Whatever ends the process,
+the records before its end are good. When all showers are there they are written as HDF5, and the
+journal is removed. To resume is to read the journal up to the last good record, and to go on from
+there; as shower i depends on the seed and i alone, the file is the same as without the
+interruption.
 """
 
 __all__ = ["Recording", "journal", "record"]
@@ -26,7 +28,9 @@ from caloforge.showers import Particles, spans
 from caloforge.simulators.geant4.engine import Finished, Geant4, Progress
 
 _HEAD, _CHECKSUM = struct.Struct("<qdI"), struct.Struct("<I")
-"""Number of the shower, its time in ms, how many cells were hit; then the checksum of these and of what follows."""
+"""Number of the shower, its time in ms, how many cells were hit; then the checksum of these and of
+what follows.
+"""
 
 _CELLS, _DEPOSITS = np.dtype("<i4"), np.dtype("<f4")
 _AT_A_TIME = 500
@@ -55,7 +59,10 @@ class Recording:
         self._output, self._header = path, json.dumps(job, sort_keys=True).encode() + b"\n"
         self._job, self._resume = job, resume
         if self.path.exists() and not resume:
-            msg = f"{path}: an unfinished run of it is there ({self.path.name}): resume it, or overwrite it to begin anew"
+            msg = (
+                f"{path}: an unfinished run of it is there ({self.path.name}): resume it, or "
+                "overwrite it to begin anew"
+            )
             raise OutputExistsError(msg)
 
     def __enter__(self) -> "Recording":
@@ -68,7 +75,12 @@ class Recording:
         self._file.truncate()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._file.close()
         if self.number == 0:
             self.path.unlink()
@@ -101,7 +113,12 @@ class Recording:
                 break
             end = self._file.tell()
             cut = hits * _CELLS.itemsize
-            yield Finished(index, np.frombuffer(body[:cut], _CELLS), np.frombuffer(body[cut:], _DEPOSITS), milliseconds)
+            yield Finished(
+                index,
+                np.frombuffer(body[:cut], _CELLS),
+                np.frombuffer(body[cut:], _DEPOSITS),
+                milliseconds,
+            )
         self._file.seek(end)
 
     def _is_cut_short(self, found: bytes) -> bool:
@@ -117,7 +134,11 @@ class Recording:
             other = json.loads(found)
         except ValueError:
             other = None
-        differs = [key for key in self._job if other.get(key) != self._job[key]] if isinstance(other, dict) else []
+        differs = (
+            [key for key in self._job if other.get(key) != self._job[key]]
+            if isinstance(other, dict)
+            else []
+        )
         what = f"another {' and '.join(differs)}" if differs else "no journal that can be read"
         self._file.close()
         where = f"{self._output}: the unfinished run beside it ({self.path.name})"
@@ -136,23 +157,27 @@ def record(
     overwrite: bool = False,
     progress: Progress = lambda _: None,
 ) -> int:
-    """Simulate showers into a CaloChallenge file with the column ``cpu_time_ms``, in bounded memory, so that it can be resumed.
+    """Simulate showers into a CaloChallenge file with the column ``cpu_time_ms``, in bounded
+    memory, so that it can be resumed.
 
     Arguments:
         simulator: What makes the showers.
         particles: The particles.
         path: The file; the finished showers of an interrupted run are kept beside it.
         seed: The seed of the run.
-        impact: Where each particle meets the front face, (x, y) in mm, with shape (N, 2); None for x = y = 0.
+        impact: Where each particle meets the front face, (x, y) in mm, with shape (N, 2); None for
+            x = y = 0.
         resume: Go on with an interrupted run, if there is one.
-        overwrite: Whether the file may take the place of another, and the run that of an interrupted one.
+        overwrite: Whether the file may take the place of another, and the run that of an
+            interrupted one.
         progress: Told 1 for each shower, those of the interrupted run included.
 
     Returns:
         How many showers were there from before.
 
     Raises:
-        OutputExistsError: The file or an interrupted run is there, and neither may be replaced nor resumed.
+        OutputExistsError: The file or an interrupted run is there, and neither may be replaced nor
+            resumed.
         OutputError: The file cannot be written there, or the interrupted run is of another job.
         CaloforgeError: Whatever `Geant4.simulate` raises.
     """
@@ -165,7 +190,9 @@ def record(
         before = recording.number
         progress(before)
         rest = particles[before:]
-        for one in simulator.each(rest, seed=seed, first_index=before, impact=None if impact is None else impact[before:]):
+        for one in simulator.each(
+            rest, seed=seed, first_index=before, impact=None if impact is None else impact[before:]
+        ):
             recording.append(one)
             progress(1)
         _write(simulator, particles, recording, path, seed, overwrite)
@@ -173,19 +200,39 @@ def record(
     return before
 
 
-def _job(simulator: Geant4, particles: Particles, impact: Tensor | None, seed: int) -> dict[str, Any]:
+def _job(
+    simulator: Geant4, particles: Particles, impact: Tensor | None, seed: int
+) -> dict[str, Any]:
     digest = hashlib.sha256()
     for values in (particles.energies, particles.theta, particles.phi, impact):
         digest.update(b"none" if values is None else values.detach().cpu().numpy().tobytes())
-    given = {"particles": digest.hexdigest(), "pdg": particles.pdg, "number of showers": len(particles), "seed": seed}
+    given = {
+        "particles": digest.hexdigest(),
+        "pdg": particles.pdg,
+        "number of showers": len(particles),
+        "seed": seed,
+    }
     described = simulator.detector.describe()
     return {**simulator.provenance, "detector": described, **given}
 
 
-def _write(simulator: Geant4, particles: Particles, recording: Recording, path: Path, seed: int, overwrite: bool) -> None:
-    attributes = {**simulator.provenance, "description": json.dumps(simulator.detector.describe()), "seed": str(seed)}
+def _write(
+    simulator: Geant4,
+    particles: Particles,
+    recording: Recording,
+    path: Path,
+    seed: int,
+    overwrite: bool,
+) -> None:
+    attributes = {
+        **simulator.provenance,
+        "description": json.dumps(simulator.detector.describe()),
+        "seed": str(seed),
+    }
     finished = recording.showers()
-    with CaloChallengeWriter(path, simulator.calorimeter, overwrite=overwrite, attributes=attributes) as writer:
+    with CaloChallengeWriter(
+        path, simulator.calorimeter, overwrite=overwrite, attributes=attributes
+    ) as writer:
         for span in spans(len(particles), _AT_A_TIME):
             made = [next(finished) for _ in range(span.stop - span.start)]
             showers, times = simulator.gather(made, particles[span])

@@ -1,9 +1,10 @@
 """Processes in which Geant4 works, and what becomes of them.
 
-Geant4 ends its whole process where it meets a fatal error, and can be set up only once in each. So each worker is a Python of
-its own that runs `_inside` by its path: started afresh, not forked, with no more than Geant4 in memory. It never hears of an
-interruption from the keyboard; it ends when this process closes the connection or is gone. Messages are tuples: a worker gets
-the job, then one `Task` after another, and answers with one `Done` each, or with one line about what cannot be.
+Geant4 ends its whole process where it meets a fatal error, and can be set up only once in each. So
+each worker is a Python of its own that runs `_inside` by its path: started afresh, not forked, with
+no more than Geant4 in memory. It never hears of an interruption from the keyboard; it ends when
+this process closes the connection or is gone. Messages are tuples: a worker gets the job, then one
+`Task` after another, and answers with one `Done` each, or with one line about what cannot be.
 """
 
 __all__ = ["Done", "Job", "Task", "simulate"]
@@ -30,7 +31,9 @@ _QUEUE = 2
 """So many tasks wait at each worker, that it need not wait for the next one."""
 
 _AHEAD = 32
-"""The workers run ahead of the slowest shower by at most so many showers each: that bounds the memory."""
+"""The workers run ahead of the slowest shower by at most so many showers each: that bounds the
+memory.
+"""
 
 _LOG_END = 20_000
 _PATIENCE = 5.0
@@ -57,7 +60,9 @@ class Task(NamedTuple):
 
 
 class Done(NamedTuple):
-    """One shower made: its number, the scorer's numbers of the cells hit, their energies in MeV, the CPU time in ms."""
+    """One shower made: its number, the scorer's numbers of the cells hit, their energies in MeV,
+    the CPU time in ms.
+    """
 
     number: int
     cells: np.ndarray
@@ -70,7 +75,8 @@ class Job:
     """What a worker needs to know before the first shower.
 
     Arguments:
-        description: The detector, the physics, the cut and the species, as plain values for `_inside`.
+        description: The detector, the physics, the cut and the species, as plain values for
+            `_inside`.
         environment: The variables of its process.
     """
 
@@ -102,7 +108,12 @@ class _Worker:
     def __enter__(self) -> "_Worker":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.connection.close()
         if kind is not None:
             self._process.kill()
@@ -162,7 +173,9 @@ def _cause(log: str, code: int) -> str:
     return f"{how}, last words: {lines[-1].strip()}" if lines else how
 
 
-def simulate(job: Job, tasks: Iterable[Task], first: int, total: int, workers: int) -> Iterator[Done]:
+def simulate(
+    job: Job, tasks: Iterable[Task], first: int, total: int, workers: int
+) -> Iterator[Done]:
     """Make showers in several processes, and give them in order.
 
     Arguments:
@@ -190,10 +203,16 @@ def simulate(job: Job, tasks: Iterable[Task], first: int, total: int, workers: i
 
 
 def _feed(crew: list[_Worker], source: Iterator[Task], given: int, limit: int) -> int:
-    """Give each worker something to do, but no shower from the limit on; the number of the next task."""
+    """Give each worker something to do, but no shower from the limit on; the number of the next
+    task.
+    """
     for pending in range(_QUEUE):
         for worker in crew:
-            if worker.pending <= pending and given < limit and (task := next(source, None)) is not None:
+            if (
+                worker.pending <= pending
+                and given < limit
+                and (task := next(source, None)) is not None
+            ):
                 worker.give(task)
                 given = task.number + 1
     return given
@@ -202,4 +221,6 @@ def _feed(crew: list[_Worker], source: Iterator[Task], given: int, limit: int) -
 def _ready(crew: list[_Worker]) -> list[_Worker]:
     """The workers that have something to say, when at least one has."""
     busy = {worker.connection: worker for worker in crew if worker.pending}
-    return [busy[connection] for connection in wait(list(busy)) if isinstance(connection, Connection)]
+    return [
+        busy[connection] for connection in wait(list(busy)) if isinstance(connection, Connection)
+    ]

@@ -19,10 +19,11 @@ import numpy as np
 import torch
 
 from caloforge import report
-from caloforge.calorimeter import named_calorimeters
+from caloforge.geometry import named_calorimeters
 from caloforge.io import CaloChallengeWriter, open_showers
 from caloforge.metrics import DEFAULT_JUDGES, judge, neighbours, resampling
-from caloforge.showers import Particles, Showers, ShowerSource, spans
+from caloforge.particles import Particles
+from caloforge.showers import Showers, ShowerSource, spans
 from caloforge.timing import peak_memory
 from caloforge.units import GeV
 

@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from caloforge.calorimeter import Calorimeter
 from caloforge.detector import load_detector
+from caloforge.geometry import Calorimeter
 from caloforge.io import CaloChallengeFile
 from caloforge.metrics import wasserstein
 from caloforge.units import GeV, parse_energy

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import torch
 
 from caloforge.detector import load_detector
-from caloforge.showers import Particles
+from caloforge.particles import Particles
 from caloforge.simulators import Geant4
 from caloforge.units import GeV, format_energy, parse_energy
 

@@ -22,7 +22,7 @@ import torch
 from scipy.stats import wasserstein_distance
 
 from caloforge.detector import load_detector
-from caloforge.showers import Particles
+from caloforge.particles import Particles
 from caloforge.simulators import GFlash, gflash_of, pbwo4_gflash
 from caloforge.units import GeV, keV
 

@@ -19,12 +19,13 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from caloforge.calorimeter import Calorimeter
 from caloforge.detector import Detector, load_detector
+from caloforge.geometry import Calorimeter
 from caloforge.io import open_showers
 from caloforge.observables import PROFILE_R, layer_energies, n_hits, profile_r, total_energy
+from caloforge.particles import Particles
 from caloforge.report.drawing import STYLE, band, colour, over, settle, steps
-from caloforge.showers import Particles, Showers
+from caloforge.showers import Showers
 from caloforge.simulators import GFlash, gflash_of
 from caloforge.units import GeV, format_energy
 

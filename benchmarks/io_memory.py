@@ -18,9 +18,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from caloforge.calorimeter import RegularGrid, pbwo4_crystals
+from caloforge.geometry import RegularGrid, pbwo4_crystals
 from caloforge.io import convert, open_showers
-from caloforge.showers import Particles, Showers, spans
+from caloforge.particles import Particles
+from caloforge.showers import Showers, spans
 from caloforge.streams import keys, normals, uniforms
 from caloforge.timing import peak_memory
 from caloforge.units import GeV

@@ -1,6 +1,6 @@
 """The calorimeters over which the laws are tested: one line each."""
 
-from caloforge.calorimeter import (
+from caloforge.geometry import (
     Calorimeter,
     CylinderGrid,
     CylinderLayer,

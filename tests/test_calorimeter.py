@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from caloforge.calorimeter import (
+from caloforge.errors import GeometryError, GeometryMismatchError
+from caloforge.geometry import (
     Calorimeter,
     CylinderGrid,
     CylinderLayer,
@@ -17,7 +18,6 @@ from caloforge.calorimeter import (
     named_calorimeters,
     pbwo4_crystals,
 )
-from caloforge.errors import GeometryError, GeometryMismatchError
 from tests.catalogue import CALORIMETERS, CYLINDERS, GRIDS, name_of
 
 every_calorimeter = pytest.mark.parametrize("calorimeter", CALORIMETERS, ids=name_of)
@@ -308,7 +308,7 @@ def test_a_bad_description_is_a_geometry_error(description: dict[str, Any]) -> N
 
 def test_a_bad_description_is_a_geometry_error_where_no_types_are_checked() -> None:
     code = f"""
-from caloforge.calorimeter import Calorimeter
+from caloforge.geometry import Calorimeter
 from caloforge.errors import GeometryError
 for description in {BAD_DESCRIPTIONS!r}:
     try:

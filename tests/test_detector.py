@@ -10,14 +10,6 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caloforge.calorimeter import (
-    Calorimeter,
-    LayeredGrid,
-    calochallenge_2,
-    calochallenge_3,
-    ild_ecal,
-    pbwo4_crystals,
-)
 from caloforge.detector import (
     Boxes,
     Detector,
@@ -33,6 +25,14 @@ from caloforge.detector import (
     write_detector,
 )
 from caloforge.errors import GeometryError, OutputExistsError
+from caloforge.geometry import (
+    Calorimeter,
+    LayeredGrid,
+    calochallenge_2,
+    calochallenge_3,
+    ild_ecal,
+    pbwo4_crystals,
+)
 
 BGO = Mixture(7.13, atoms={"Bi": 4, "Ge": 3, "O": 12})
 PLATES = (

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caloforge.errors import GeometryError
-from caloforge.materials import (
+from caloforge.detector.materials import (
     AIR,
     COPPER,
     IRON,
@@ -20,6 +19,7 @@ from caloforge.materials import (
     Material,
     nist,
 )
+from caloforge.errors import GeometryError
 from tests.geant4 import needs_geant4
 
 

@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from caloforge.calorimeter import RegularGrid, pbwo4_crystals
 from caloforge.errors import GeometryMismatchError, ShowerValueError
-from caloforge.showers import ELECTRON, Particles, Showers, ShowerSource, spans
+from caloforge.geometry import RegularGrid, pbwo4_crystals
+from caloforge.particles import ELECTRON, Particles
+from caloforge.showers import Showers, ShowerSource, spans
 
 TOWER = RegularGrid("tower", (1, 1, 5), (1.0, 1.0, 4.0))
 

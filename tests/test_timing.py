@@ -15,9 +15,10 @@ import pytest
 import torch
 
 from caloforge import timing
-from caloforge.calorimeter import RegularGrid
 from caloforge.errors import CaloforgeError, ModelError, ShowerValueError
-from caloforge.showers import Particles, Showers
+from caloforge.geometry import RegularGrid
+from caloforge.particles import Particles
+from caloforge.showers import Showers
 from caloforge.timing import (
     ALL,
     SUM,

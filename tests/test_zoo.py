@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from caloforge import report, zoo
-from caloforge.calorimeter import calochallenge_2, pbwo4_crystals
 from caloforge.errors import ModelError
+from caloforge.geometry import calochallenge_2, pbwo4_crystals
 from caloforge.io import CaloChallengeFile
 from caloforge.report import Settings
 from caloforge.simulators import pbwo4_gflash

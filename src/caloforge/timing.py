@@ -59,7 +59,8 @@ from torch import Tensor
 
 from caloforge import zoo
 from caloforge.errors import CaloforgeError, ShowerValueError
-from caloforge.showers import Particles, Showers
+from caloforge.particles import Particles
+from caloforge.showers import Showers
 from caloforge.simulators import pbwo4_gflash
 
 ALL = 0

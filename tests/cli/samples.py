@@ -6,9 +6,10 @@ from pathlib import Path
 
 import torch
 
-from caloforge.calorimeter import CylinderGrid, CylinderLayer, pbwo4_crystals
+from caloforge.geometry import CylinderGrid, CylinderLayer, pbwo4_crystals
 from caloforge.io import CaloChallengeWriter
-from caloforge.showers import Particles, Showers
+from caloforge.particles import Particles
+from caloforge.showers import Showers
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from caloforge.io import open_showers
-from caloforge.showers import Particles, Showers
+from caloforge.particles import Particles
+from caloforge.showers import Showers
 from tests.cli.samples import Caloforge, random_showers, write
 
 

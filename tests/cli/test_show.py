@@ -6,15 +6,16 @@ import pytest
 import torch
 from rich.console import Console
 
-from caloforge.calorimeter import (
+from caloforge.cli._drawing import PLAIN_SHADES, draw
+from caloforge.geometry import (
     Calorimeter,
     CylinderGrid,
     CylinderLayer,
     RegularGrid,
     pbwo4_crystals,
 )
-from caloforge.cli._drawing import PLAIN_SHADES, draw
-from caloforge.showers import Particles, Showers
+from caloforge.particles import Particles
+from caloforge.showers import Showers
 from tests.cli.samples import Caloforge, random_showers, write
 
 RINGS = CylinderLayer((0.0, 5.0, 10.0), n_alpha=4)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from caloforge.io import CaloChallengeFile
-from caloforge.showers import Particles
+from caloforge.particles import Particles
 from caloforge.simulators import load_gflash
 from tests.cli.samples import Caloforge, random_cylinder_showers, write
 

@@ -13,7 +13,7 @@ import torch
 
 from caloforge import zoo
 from caloforge.detector import load_detector
-from caloforge.showers import Particles
+from caloforge.particles import Particles
 from caloforge.simulators import gflash_of, pbwo4_gflash
 
 FOLDER = Path(__file__).parent

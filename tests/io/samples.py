@@ -5,8 +5,9 @@ from pathlib import Path
 import torch
 from hypothesis import strategies as st
 
-from caloforge.calorimeter import Calorimeter, RegularGrid, pbwo4_crystals
-from caloforge.showers import ELECTRON, Particles, Showers
+from caloforge.geometry import Calorimeter, RegularGrid, pbwo4_crystals
+from caloforge.particles import ELECTRON, Particles
+from caloforge.showers import Showers
 
 TOWER = RegularGrid("tower", (1, 1, 5), (1.0, 1.0, 4.0))
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caloforge.calorimeter import CylinderGrid, CylinderLayer
 from caloforge.errors import FileFormatError, OutputExistsError
+from caloforge.geometry import CylinderGrid, CylinderLayer
 from caloforge.io import read_binning, write_binning
 from tests.catalogue import CYLINDERS, name_of
 

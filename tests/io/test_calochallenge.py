@@ -15,7 +15,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caloforge.calorimeter import Calorimeter, RegularGrid, pbwo4_crystals
 from caloforge.errors import (
     CaloforgeError,
     FileFormatError,
@@ -24,8 +23,10 @@ from caloforge.errors import (
     OutputExistsError,
     ShowerValueError,
 )
+from caloforge.geometry import Calorimeter, RegularGrid, pbwo4_crystals
 from caloforge.io import CaloChallengeFile, CaloChallengeWriter, convert
-from caloforge.showers import Particles, Showers, ShowerSource
+from caloforge.particles import Particles
+from caloforge.showers import Showers, ShowerSource
 from tests.catalogue import CALORIMETERS, name_of
 from tests.io.samples import TOWER, assert_same, names_in, sample, showers_of, spoilt
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from caloforge import io
-from caloforge.calorimeter import pbwo4_crystals
 from caloforge.errors import (
     CaloforgeError,
     FileFormatError,
@@ -19,6 +18,7 @@ from caloforge.errors import (
     OutputExistsError,
     ShowerValueError,
 )
+from caloforge.geometry import pbwo4_crystals
 from caloforge.io import CaloChallengeFile, SquirelsFile, convert, open_showers
 from tests.io.samples import TOWER, assert_same, names_in, sample, spoilt
 from tests.io.test_calochallenge import write_raw

@@ -12,7 +12,6 @@ import pytest
 import torch
 from hypothesis import given
 
-from caloforge.calorimeter import pbwo4_crystals
 from caloforge.errors import (
     FileFormatError,
     GeometryMismatchError,
@@ -20,8 +19,10 @@ from caloforge.errors import (
     OutputExistsError,
     ShowerValueError,
 )
+from caloforge.geometry import pbwo4_crystals
 from caloforge.io import SquirelsFile, write_squirels
-from caloforge.showers import Particles, Showers, ShowerSource
+from caloforge.particles import Particles
+from caloforge.showers import Showers, ShowerSource
 from tests.io.samples import TOWER, assert_same, names_in, sample, showers_of, spoilt
 
 

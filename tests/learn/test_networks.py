@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from caloforge.calorimeter import RegularGrid, pbwo4_crystals
+from caloforge.geometry import RegularGrid, pbwo4_crystals
 from caloforge.learn.networks import (
     DihedralLinear,
     DihedralNetwork,

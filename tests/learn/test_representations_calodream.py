@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from caloforge.calorimeter import Calorimeter
+from caloforge.geometry import Calorimeter
 from caloforge.learn.representations import (
     LayerRatios,
     LayerShares,
@@ -24,7 +24,8 @@ from caloforge.learn.representations.voxels import layer_sums, shares_of
 from caloforge.learn.symmetry import Orbits
 from caloforge.observables import layer_energies
 from caloforge.observables.energies import energy_ratios
-from caloforge.showers import Particles, Showers
+from caloforge.particles import Particles
+from caloforge.showers import Showers
 from tests.catalogue import CALORIMETERS, name_of
 
 ALPHA = 1e-6

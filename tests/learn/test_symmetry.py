@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from caloforge.calorimeter import RegularGrid, pbwo4_crystals
+from caloforge.geometry import RegularGrid, pbwo4_crystals
 from caloforge.learn.symmetry import Orbits
 
 GRIDS = [

@@ -2,9 +2,10 @@
 
 import torch
 
-from caloforge.calorimeter import Calorimeter, RegularGrid, ild_ecal
+from caloforge.geometry import Calorimeter, RegularGrid, ild_ecal
 from caloforge.observables import Observable, catalogue
-from caloforge.showers import Particles, Showers
+from caloforge.particles import Particles
+from caloforge.showers import Showers
 from tests.catalogue import CALORIMETERS
 
 SMALL = [calorimeter for calorimeter in CALORIMETERS if calorimeter.n_cells < 1000]

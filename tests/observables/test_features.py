@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from caloforge.calorimeter import Calorimeter, calochallenge_2, named_calorimeters
+from caloforge.geometry import Calorimeter, calochallenge_2, named_calorimeters
 from caloforge.observables import (
     CENTRE_X,
     SHOWER_LEVEL,
@@ -26,7 +26,8 @@ from caloforge.observables import (
     sparsity,
     total_energy,
 )
-from caloforge.showers import Particles, Showers
+from caloforge.particles import Particles
+from caloforge.showers import Showers
 from caloforge.units import keV
 from tests.catalogue import CALORIMETERS, name_of
 from tests.observables.samples import random_showers

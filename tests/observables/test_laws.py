@@ -8,7 +8,8 @@ from itertools import pairwise
 import pytest
 import torch
 
-from caloforge.calorimeter import (
+from caloforge.errors import GeometryError
+from caloforge.geometry import (
     Calorimeter,
     CylinderGrid,
     CylinderLayer,
@@ -17,7 +18,6 @@ from caloforge.calorimeter import (
     calochallenge_1_pions,
     calochallenge_2,
 )
-from caloforge.errors import GeometryError
 from caloforge.observables import (
     DEPTH_R,
     LAYER_CENTRE_X,
@@ -51,7 +51,8 @@ from caloforge.observables import (
     width_z,
 )
 from caloforge.observables.catalogue import SQUIRELS
-from caloforge.showers import Particles, Showers
+from caloforge.particles import Particles
+from caloforge.showers import Showers
 from tests.catalogue import CALORIMETERS, CYLINDERS, name_of
 from tests.observables.samples import ONE_OF_A_KIND, SMALL, like, name, pairs, random_showers
 

@@ -7,8 +7,8 @@ from itertools import combinations
 import pytest
 import torch
 
-from caloforge.calorimeter import Calorimeter, RegularGrid, named_calorimeters, pbwo4_crystals
 from caloforge.errors import GeometryError
+from caloforge.geometry import Calorimeter, RegularGrid, named_calorimeters, pbwo4_crystals
 from caloforge.observables import (
     LAYERS,
     PROFILE_X,
@@ -29,7 +29,8 @@ from caloforge.observables import (
     response,
     total_energy,
 )
-from caloforge.showers import Particles, Showers
+from caloforge.particles import Particles
+from caloforge.showers import Showers
 from tests.catalogue import CALORIMETERS, CYLINDERS, GRIDS, name_of
 from tests.observables.samples import random_showers
 

@@ -5,11 +5,12 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from caloforge.calorimeter import Calorimeter, CylinderGrid, CylinderLayer, pbwo4_crystals
-from caloforge.metrics.classifiers import DEFAULT_JUDGES
+from caloforge.classifiers import DEFAULT_JUDGES
+from caloforge.geometry import Calorimeter, CylinderGrid, CylinderLayer, pbwo4_crystals
 from caloforge.observables import Observable
+from caloforge.particles import Particles
 from caloforge.report import Evaluation, Settings, evaluate
-from caloforge.showers import Particles, Showers, ShowerSource
+from caloforge.showers import Showers, ShowerSource
 from caloforge.units import GeV
 
 QUICK = Settings(replicas=5, cuts=10, judges=(), neighbour_showers=0)

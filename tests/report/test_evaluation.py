@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from caloforge.calorimeter import CylinderGrid, CylinderLayer
+from caloforge.classifiers import DEFAULT_JUDGES
 from caloforge.errors import GeometryMismatchError, ShowerValueError
+from caloforge.geometry import CylinderGrid, CylinderLayer
 from caloforge.metrics import Comparison, Judge, Score, compare_points, resampling
 from caloforge.metrics.binning import Bins, equal_bins
-from caloforge.metrics.classifiers import DEFAULT_JUDGES
 from caloforge.observables import (
     ENERGY_SUM,
     LAYER_ENERGY,

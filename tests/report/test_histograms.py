@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caloforge.calorimeter import pbwo4_crystals
+from caloforge.geometry import pbwo4_crystals
 from caloforge.metrics.measures import CellCounts, decode, encode
 from caloforge.observables import (
     ENERGY_SUM,

@@ -11,8 +11,8 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 
-from caloforge.calorimeter import CylinderGrid, CylinderLayer
 from caloforge.errors import OutputError, OutputExistsError
+from caloforge.geometry import CylinderGrid, CylinderLayer
 from caloforge.observables import ENERGY_SUM, LAYER_ENERGY, N_HITS, SPECTRUM
 from caloforge.report import Evaluation, evaluate, require_free, write
 from caloforge.report.display import MOST_CELLS, payload, place, scene

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from caloforge.calorimeter import named_calorimeters
+from caloforge.classifiers import JUDGES
+from caloforge.geometry import named_calorimeters
 from caloforge.metrics import separation_power
 from caloforge.metrics.binning import Bins
-from caloforge.metrics.classifiers import JUDGES
 from caloforge.observables import catalogue
 from caloforge.report.presets import PRESETS, Preset, geant4_correlation
 

@@ -8,17 +8,17 @@ from functools import cache
 import numpy as np
 import pytest
 
-from caloforge.calorimeter import Calorimeter, named_calorimeters
-from caloforge.metrics import Comparison, Score
-from caloforge.metrics.classifiers import DEFAULT_JUDGES, JUDGES
-from caloforge.metrics.classifiers.calibration import Curve
-from caloforge.metrics.classifiers.judgement import (
+from caloforge.classifiers import DEFAULT_JUDGES, JUDGES
+from caloforge.classifiers.calibration import Curve
+from caloforge.classifiers.judgement import (
     FALSE_POSITIVE,
     Judgement,
     Repeated,
     Roc,
     Weighed,
 )
+from caloforge.geometry import Calorimeter, named_calorimeters
+from caloforge.metrics import Comparison, Score
 from caloforge.metrics.neighbours import Neighbours, Share
 from caloforge.report.presets import PRESETS, Preset
 from caloforge.report.records import Evaluation, Features, Sample, Settings

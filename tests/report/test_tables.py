@@ -7,12 +7,13 @@ from functools import lru_cache
 import pytest
 import torch
 
+from caloforge.classifiers import DEFAULT_JUDGES
 from caloforge.metrics import Judge, Score
-from caloforge.metrics.classifiers import DEFAULT_JUDGES
+from caloforge.particles import Particles
 from caloforge.report import COLUMNS, Evaluation, Settings, evaluate, remarks, table, title, verdict
 from caloforge.report.tables import Level, auc_level, level, number, overall, rows, with_error
 from caloforge.report.words import energy_range
-from caloforge.showers import Particles, Showers
+from caloforge.showers import Showers
 from caloforge.units import GeV
 from tests.report.samples import QUICK, energies, judged, toy
 

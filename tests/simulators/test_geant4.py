@@ -31,7 +31,8 @@ from caloforge.errors import (
     ShowerValueError,
 )
 from caloforge.io import CaloChallengeFile
-from caloforge.showers import ELECTRON, Particles, Showers
+from caloforge.particles import ELECTRON, Particles
+from caloforge.showers import Showers
 from caloforge.simulators import Geant4, TimedShowers, record
 from caloforge.simulators.geant4 import journal
 from caloforge.simulators.geant4.engine import _seeds

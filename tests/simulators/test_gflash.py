@@ -7,7 +7,18 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from caloforge.calorimeter import (
+from caloforge.detector import Detector, detector_names, load_detector
+from caloforge.detector.materials import (
+    AIR,
+    BGO,
+    LEAD,
+    LEAD_TUNGSTATE,
+    LIQUID_ARGON,
+    SILICON,
+    TUNGSTEN,
+)
+from caloforge.errors import EnergyRangeError, GeometryError, ShowerValueError
+from caloforge.geometry import (
     Calorimeter,
     CylinderGrid,
     CylinderLayer,
@@ -15,10 +26,8 @@ from caloforge.calorimeter import (
     LayeredGrid,
     RegularGrid,
 )
-from caloforge.detector import Detector, detector_names, load_detector
-from caloforge.errors import EnergyRangeError, GeometryError, ShowerValueError
-from caloforge.materials import AIR, BGO, LEAD, LEAD_TUNGSTATE, LIQUID_ARGON, SILICON, TUNGSTEN
-from caloforge.showers import Particles, Showers
+from caloforge.particles import Particles
+from caloforge.showers import Showers
 from caloforge.simulators import (
     GFlash,
     Homogeneous,
@@ -32,8 +41,8 @@ from caloforge.simulators import (
     pbwo4_gflash,
 )
 from caloforge.simulators import gflash as module
-from caloforge.simulators.gflash_reference import reference_shower, reference_steps
-from caloforge.simulators.media import Part
+from caloforge.simulators.gflash.media import Part
+from caloforge.simulators.gflash.reference import reference_shower, reference_steps
 
 THIN, THICK = (
     Sampling(TUNGSTEN, SILICON, 2.0 * k, 0.5, passive=AIR, passive_thickness=1.0) for k in (1, 3)

@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 from scipy.special import gammainc
 from torch import Tensor
 
-from caloforge.materials import LEAD_TUNGSTATE
-from caloforge.simulators.longitudinal import expected_energies, increments, steps, walk
-from caloforge.simulators.parametrisation import Homogeneous, Profile, profile
+from caloforge.detector.materials import LEAD_TUNGSTATE
+from caloforge.simulators.gflash.longitudinal import expected_energies, increments, steps, walk
+from caloforge.simulators.gflash.parametrisation import Homogeneous, Profile, profile
 
 CPU = torch.device("cpu")
 

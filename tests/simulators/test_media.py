@@ -19,10 +19,10 @@ from caloforge.detector import (
     detector_names,
     load_detector,
 )
+from caloforge.detector.materials import AIR, LEAD, LIQUID_ARGON, SILICON, TUNGSTEN, nist
 from caloforge.errors import GeometryError
-from caloforge.materials import AIR, LEAD, LIQUID_ARGON, SILICON, TUNGSTEN, nist
 from caloforge.simulators import Homogeneous, Sampling, Stack, gflash_of
-from caloforge.simulators.media import Part, material_of, medium_of, visible_shares
+from caloforge.simulators.gflash.media import Part, material_of, medium_of, visible_shares
 
 CELLS = Boxes((4, 4), (10.0, 10.0))
 LEAD_SLAB, ARGON_SLAB = Slab("G4_Pb", 2.0, Role.ABSORBER), Slab("G4_lAr", 4.0, Role.ACTIVE)

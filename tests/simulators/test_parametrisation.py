@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from caloforge.detector.materials import IRON, LEAD, LIQUID_ARGON, POLYSTYRENE
 from caloforge.errors import GeometryError
-from caloforge.materials import IRON, LEAD, LIQUID_ARGON, POLYSTYRENE
 from caloforge.simulators import Homogeneous, Medium, Sampling, Tuning
-from caloforge.simulators.parametrisation import profile, radial
+from caloforge.simulators.gflash.parametrisation import profile, radial
 
 
 def test_sampling_of_one_material_with_itself_is_that_material() -> None:

@@ -6,11 +6,11 @@ import torch
 from scipy import integrate, stats
 from torch import Tensor
 
-from caloforge.calorimeter import CylinderGrid, CylinderLayer, GridLayer, LayeredGrid, RegularGrid
-from caloforge.simulators.longitudinal import Steps, Walk, walk
-from caloforge.simulators.meanfield import expected_deposits
-from caloforge.simulators.parametrisation import Radial
-from caloforge.simulators.spots import QUANTUM, Address, Cells, scatter
+from caloforge.geometry import CylinderGrid, CylinderLayer, GridLayer, LayeredGrid, RegularGrid
+from caloforge.simulators.gflash.longitudinal import Steps, Walk, walk
+from caloforge.simulators.gflash.meanfield import expected_deposits
+from caloforge.simulators.gflash.parametrisation import Radial
+from caloforge.simulators.gflash.spots import QUANTUM, Address, Cells, scatter
 
 CPU = torch.device("cpu")
 SHOWERS = 2000

@@ -9,7 +9,6 @@ import pytest
 import torch
 import yaml
 
-from caloforge.calorimeter import CylinderGrid, CylinderLayer, RegularGrid
 from caloforge.detector import Boxes, Detector, Layers, Role, Slab, load_detector
 from caloforge.errors import (
     CaloforgeError,
@@ -20,8 +19,10 @@ from caloforge.errors import (
     ShowerValueError,
     TrainingError,
 )
+from caloforge.geometry import CylinderGrid, CylinderLayer, RegularGrid
 from caloforge.io import CaloChallengeWriter, open_showers
-from caloforge.showers import Particles, Showers
+from caloforge.particles import Particles
+from caloforge.showers import Showers
 from caloforge.simulators import (
     DEFAULT_CONSTANTS,
     GFlash,
@@ -35,7 +36,7 @@ from caloforge.simulators import (
     tuning,
     write_gflash,
 )
-from caloforge.simulators.profiles import Binning, binned, cut
+from caloforge.simulators.gflash.profiles import Binning, binned, cut
 
 DETECTOR = Detector(
     "pads",

@@ -5,7 +5,7 @@ from scipy import stats
 from torch import Tensor
 
 from caloforge import streams
-from caloforge.simulators import variates
+from caloforge.simulators.gflash import variates
 
 DRAWS = 20_000
 

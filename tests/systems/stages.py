@@ -5,8 +5,9 @@ from typing import Any
 
 import torch
 
-from caloforge.calorimeter import Calorimeter, CylinderGrid, CylinderLayer, RegularGrid
-from caloforge.showers import Particles, Showers
+from caloforge.geometry import Calorimeter, CylinderGrid, CylinderLayer, RegularGrid
+from caloforge.particles import Particles
+from caloforge.showers import Showers
 from caloforge.systems.calodream import LatentRecipe, TransfusionRecipe, VisionRecipe
 from caloforge.systems.causal import (
     ConvolutionalRecipe,

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from caloforge import streams
-from caloforge.calorimeter import Calorimeter
 from caloforge.errors import ModelError, RepresentationWarning
+from caloforge.geometry import Calorimeter
 from caloforge.learn import training
 from caloforge.learn.representations.voxels import layer_sums
 from caloforge.observables import layer_energies

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from caloforge.calorimeter import Calorimeter
+from caloforge.geometry import Calorimeter
 from caloforge.learn.training import generator
 from caloforge.observables import layer_energies
 from caloforge.systems.masked import MaskedStage

@@ -11,8 +11,8 @@ import torch
 import yaml
 from torch import nn
 
-from caloforge.calorimeter import calochallenge_2, calochallenge_3, ild_ecal
 from caloforge.errors import RecipeError
+from caloforge.geometry import calochallenge_2, calochallenge_3, ild_ecal
 from caloforge.systems import load_recipe, recipe_names
 
 CALORIMETERS = {

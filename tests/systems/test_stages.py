@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from caloforge import streams
-from caloforge.calorimeter import Calorimeter, calochallenge_1_photons
 from caloforge.errors import CaloforgeError, GeometryError, ModelError
+from caloforge.geometry import Calorimeter, calochallenge_1_photons
 from caloforge.learn import training
 from caloforge.learn.processes import MIDPOINT, Steps
 from caloforge.learn.representations.voxels import layer_sums

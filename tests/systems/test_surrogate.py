@@ -13,7 +13,6 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from caloforge.calorimeter import calochallenge_1_photons
 from caloforge.errors import (
     EnergyRangeError,
     EnergyRangeWarning,
@@ -22,11 +21,13 @@ from caloforge.errors import (
     ShowerValueError,
     TrainingError,
 )
+from caloforge.geometry import calochallenge_1_photons
 from caloforge.learn import training
 from caloforge.learn.processes import EULER, Steps
 from caloforge.learn.representations.voxels import layer_sums
 from caloforge.observables import layer_energies
-from caloforge.showers import Particles, Showers
+from caloforge.particles import Particles
+from caloforge.showers import Showers
 from caloforge.systems import FullShowers, Surrogate, TrainingShowers, load, load_recipe, train
 from caloforge.systems.flows import FlowStage
 from caloforge.systems.surrogate import recipe_of as recipe_in

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from caloforge import zoo
-from caloforge.calorimeter import RegularGrid
 from caloforge.errors import (
     EnergyRangeError,
     EnergyRangeWarning,
@@ -17,7 +16,9 @@ from caloforge.errors import (
     RecipeError,
     TrainingError,
 )
-from caloforge.showers import Particles, Showers
+from caloforge.geometry import RegularGrid
+from caloforge.particles import Particles
+from caloforge.showers import Showers
 from caloforge.systems import Card, Refiner, TrainingShowers, load, load_recipe, recipe_names, train
 
 TINY = {

@@ -40,7 +40,7 @@ from caloforge.errors import EnergyRangeWarning, RepresentationWarning
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from caloforge.calorimeter import Calorimeter
+    from caloforge.geometry import Calorimeter
     from caloforge.showers import Showers, ShowerSource
 
 WARNINGS_OF_A_KIND = 3

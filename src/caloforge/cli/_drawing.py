@@ -12,7 +12,7 @@ from rich.style import Style
 from rich.text import Text
 from torch import Tensor
 
-from caloforge.calorimeter import Calorimeter, CylinderGrid, RegularGrid
+from caloforge.geometry import Calorimeter, CylinderGrid, RegularGrid
 from caloforge.observables import layer_energies
 from caloforge.showers import Showers
 from caloforge.units import format_energy

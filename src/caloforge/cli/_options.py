@@ -29,7 +29,7 @@ from caloforge.errors import CaloforgeError
 if TYPE_CHECKING:
     import torch
 
-    from caloforge.calorimeter import Calorimeter
+    from caloforge.geometry import Calorimeter
 
 
 class OptionError(CaloforgeError):
@@ -135,7 +135,7 @@ def _flattened(parameters: Iterable[Parameter]) -> Iterable[Parameter]:
 
 def read_calorimeter(text: str | None) -> "Calorimeter | None":
     """The calorimeter of that name or in that binning file; None for None."""
-    from caloforge.calorimeter import named_calorimeters
+    from caloforge.geometry import named_calorimeters
     from caloforge.io import read_binning
 
     if text is None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
 from caloforge.cli._console import Stopwatch, bar
 
 if TYPE_CHECKING:
-    from caloforge.calorimeter import Calorimeter
+    from caloforge.geometry import Calorimeter
     from caloforge.showers import Showers
 
 Batch = TypeVar("Batch", covariant=True)

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from rich.table import Table
     from torch import Tensor
 
-    from caloforge.showers import Particles, ShowerSource
+    from caloforge.particles import Particles
+    from caloforge.showers import ShowerSource
     from caloforge.timing import Benchmark, Chain, Timing
 
 SCHEMA = 1
@@ -225,7 +226,7 @@ def _threads(text: str) -> list[int]:
 
 def _subject(model: str, device: str) -> Subject:
     from caloforge import zoo
-    from caloforge.showers import ELECTRON
+    from caloforge.particles import ELECTRON
     from caloforge.timing import GFlashChain, RefinerChain, SurrogateChain
 
     if model == GFLASH:
@@ -247,7 +248,7 @@ def _subject(model: str, device: str) -> Subject:
 
 
 def _question(subject: Subject, energies: Energies) -> Question:
-    from caloforge.showers import Particles
+    from caloforge.particles import Particles
 
     if energies.like is not None and energies.energy is not None:
         msg = (

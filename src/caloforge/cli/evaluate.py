@@ -25,7 +25,7 @@ from caloforge.cli._options import (
 )
 
 if TYPE_CHECKING:
-    from caloforge.calorimeter import Calorimeter
+    from caloforge.geometry import Calorimeter
     from caloforge.metrics import Judge
     from caloforge.report import Evaluation, Preset, Settings
     from caloforge.showers import ShowerSource

@@ -80,7 +80,7 @@ def write_generated(
     Returns:
         The time of the making, without the writing, in ms a shower.
     """
-    from caloforge.showers import Particles
+    from caloforge.particles import Particles
 
     card, device = surrogate.card, next(surrogate.parameters()).device
 

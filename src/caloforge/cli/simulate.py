@@ -101,9 +101,8 @@ def gflash(
       caloforge simulate gflash -n 10000 --energy 1GeV:1TeV:log --seed 1 fast.h5
       caloforge simulate gflash -n 2000 --energy 50GeV --seed 2 fast-50gev.h5
       caloforge simulate gflash --like geant4.h5 --seed 3 fast.h5
-      caloforge simulate gflash --detector par04-lowgran -n 1000 --energy 1GeV:100GeV:log --response
-      0.95 --seed 4 fast.h5 caloforge simulate gflash --like geant4.h5 --seed 3 --tuned tuned.yaml
-      fast.h5
+      caloforge simulate gflash --detector par04-lowgran -n 1000 --energy 50GeV --seed 4 fast.h5
+      caloforge simulate gflash --like geant4.h5 --seed 3 --tuned tuned.yaml fast.h5
     """
     device = machine.start()
     simulator = fast.simulator()
@@ -206,15 +205,14 @@ def geant4(
 
     \b
     Examples:
-      caloforge simulate geant4 pbwo4-10x10 -n 400 --energy 50GeV --physics em-option1 --seed 1
-      full.h5 caloforge simulate geant4 par04-lowgran -n 1000 --energy 1GeV:100GeV:log --workers 8
-      --seed 1 full.h5 caloforge simulate geant4 my-detector.yaml --particle gamma --like other.h5
-      --seed 2 --resume full.h5
+      caloforge simulate geant4 pbwo4-10x10 -n 400 --energy 50GeV --seed 1 full.h5
+      caloforge simulate geant4 par04-lowgran -n 1000 --energy 50GeV --workers 8 --seed 1 full.h5
+      caloforge simulate geant4 my.yaml --particle gamma --like other.h5 --seed 2 --resume full.h5
     """
     import torch
 
     from caloforge.detector import load_detector
-    from caloforge.showers import Particles
+    from caloforge.particles import Particles
     from caloforge.simulators.geant4 import Geant4, journal, record
 
     simulator = Geant4(load_detector(detector), full.physics, full.cut, full.workers, full.data)
@@ -257,7 +255,7 @@ def write_gflash(
     Returns:
         The time of the simulation, without the writing, in ms a shower.
     """
-    from caloforge.showers import Particles
+    from caloforge.particles import Particles
 
     def make(some: "Tensor", first: int) -> "Showers":
         return simulator.simulate(Particles(some.to(device)), seed=seed, first_index=first)

@@ -106,8 +106,8 @@ def gflash(
 
 
 def _detector(full: "ShowerSource", named: str | None) -> "Detector":
-    from caloforge.calorimeter import pbwo4_crystals
     from caloforge.detector import load_detector
+    from caloforge.geometry import pbwo4_crystals
 
     if named is not None:
         return load_detector(named)

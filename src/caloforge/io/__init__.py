@@ -20,8 +20,8 @@ __all__ = [
 
 from pathlib import Path
 
-from caloforge.calorimeter import Calorimeter
 from caloforge.errors import FileFormatError
+from caloforge.geometry import Calorimeter
 from caloforge.io.binning import read_binning, write_binning
 from caloforge.io.calochallenge import CaloChallengeFile, CaloChallengeWriter
 from caloforge.io.input import ShowerFile

@@ -19,8 +19,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
-from caloforge.calorimeter import CylinderGrid, CylinderLayer
 from caloforge.errors import FileFormatError, GeometryError
+from caloforge.geometry import CylinderGrid, CylinderLayer
 from caloforge.io.input import require_file
 from caloforge.io.output import NewFile
 

@@ -37,11 +37,12 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from caloforge.calorimeter import Calorimeter, named_calorimeters
 from caloforge.errors import FileFormatError, GeometryError, OutputError, ShowerValueError
+from caloforge.geometry import Calorimeter, named_calorimeters
 from caloforge.io.input import ShowerFile, require_deposits, require_energies, require_weights
 from caloforge.io.output import NewFile
-from caloforge.showers import ELECTRON, Particles, Showers
+from caloforge.particles import ELECTRON, Particles
+from caloforge.showers import Showers
 
 _BLOCK_BYTES = 400_000
 _BLOCK_ROWS = 4096

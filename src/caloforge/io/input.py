@@ -20,8 +20,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from caloforge.calorimeter import Calorimeter
 from caloforge.errors import FileFormatError, ShowerValueError
+from caloforge.geometry import Calorimeter
 from caloforge.showers import Showers, spans
 
 _CHUNK = 1 << 20

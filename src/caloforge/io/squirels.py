@@ -19,11 +19,12 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from caloforge.calorimeter import RegularGrid, pbwo4_crystals
 from caloforge.errors import FileFormatError, OutputError
+from caloforge.geometry import RegularGrid, pbwo4_crystals
 from caloforge.io.input import ShowerFile, require_deposits, require_energies
 from caloforge.io.output import NewFile
-from caloforge.showers import Particles, Showers, ShowerSource, spans
+from caloforge.particles import Particles
+from caloforge.showers import Showers, ShowerSource, spans
 from caloforge.units import GeV
 
 _CELLS = 100

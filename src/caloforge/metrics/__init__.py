@@ -43,9 +43,7 @@ __all__ = [
     "wasserstein",
 ]
 
-from caloforge.metrics.amplification import Amplification, amplification
-from caloforge.metrics.binning import Bins
-from caloforge.metrics.classifiers import (
+from caloforge.classifiers import (
     DEFAULT_JUDGES,
     JUDGES,
     Judge,
@@ -54,6 +52,8 @@ from caloforge.metrics.classifiers import (
     judge,
     judges_for,
 )
+from caloforge.metrics.amplification import Amplification, amplification
+from caloforge.metrics.binning import Bins
 from caloforge.metrics.correlations import correlation_distance, layer_correlation
 from caloforge.metrics.distances import (
     Batched,

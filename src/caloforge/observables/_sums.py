@@ -41,7 +41,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from caloforge.calorimeter import Calorimeter, CylinderGrid, RegularGrid
+from caloforge.geometry import Calorimeter, CylinderGrid, RegularGrid
 from caloforge.showers import Showers, spans
 
 MOMENTS = ("1", "x", "y", "x2", "y2", "r", "r2")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from caloforge.calorimeter import Calorimeter, CylinderGrid, RegularGrid
+from caloforge.geometry import Calorimeter, CylinderGrid, RegularGrid
 from caloforge.observables._sums import azimuthal_layers, radial_edges, turns
 from caloforge.observables.cells import (
     BRIGHTEST,

@@ -42,7 +42,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from caloforge.calorimeter import Calorimeter
+from caloforge.geometry import Calorimeter
 from caloforge.observables._sums import hits
 from caloforge.observables.energies import EMPTY, layer_labels, total_energy
 from caloforge.observables.records import Entry, Observable, Scale

@@ -34,7 +34,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from caloforge.calorimeter import Calorimeter
+from caloforge.geometry import Calorimeter
 from caloforge.observables._sums import sums
 from caloforge.observables.records import Entry, Observable
 from caloforge.showers import Showers

@@ -22,7 +22,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from caloforge.calorimeter import Calorimeter
+from caloforge.geometry import Calorimeter
 from caloforge.observables.cells import occupancy, sparsity
 from caloforge.observables.energies import layer_energies, layer_labels, response, total_energy
 from caloforge.observables.shapes import (

@@ -34,8 +34,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from caloforge.calorimeter import Calorimeter, CylinderGrid, RegularGrid
 from caloforge.errors import GeometryError
+from caloforge.geometry import Calorimeter, CylinderGrid, RegularGrid
 from caloforge.observables._sums import Slices, radial_edges, sums, turns
 from caloforge.observables.energies import EMPTY
 from caloforge.observables.records import Entry, Observable

@@ -54,7 +54,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from caloforge.calorimeter import Calorimeter
+from caloforge.geometry import Calorimeter
 from caloforge.observables._sums import azimuthal_layers, remembered, sums
 from caloforge.observables.energies import EMPTY, layer_labels
 from caloforge.observables.records import Entry, Observable

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from caloforge.metrics.classifiers.judgement import Judgement
+from caloforge.classifiers.judgement import Judgement
 from caloforge.report.drawing import INK, Drawing, Group, band, colour, dash, legend, literal, steps
 from caloforge.report.records import Evaluation
 from caloforge.report.words import title

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from plotly.offline import get_plotlyjs
 
-from caloforge.calorimeter import Calorimeter
+from caloforge.geometry import Calorimeter
 from caloforge.report.records import Evaluation, Example, Sample
 from caloforge.units import format_energy
 

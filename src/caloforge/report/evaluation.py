@@ -16,10 +16,10 @@ from itertools import pairwise
 import numpy as np
 from jaxtyping import Bool, Float
 
+from caloforge.classifiers import LEAST_SHOWERS, Judgement, Weighed, judge
 from caloforge.errors import ShowerValueError
 from caloforge.metrics.amplification import Amplification, amplification
 from caloforge.metrics.binning import Bins, equal_bins
-from caloforge.metrics.classifiers import LEAST_SHOWERS, Judgement, Weighed, judge
 from caloforge.metrics.correlations import correlation_distance
 from caloforge.metrics.distances import Comparison, compare_points
 from caloforge.metrics.frechet import frechet_distance

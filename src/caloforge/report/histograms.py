@@ -25,7 +25,7 @@ import hist
 import numpy as np
 from jaxtyping import Float, Integer, Real
 
-from caloforge.calorimeter import Calorimeter
+from caloforge.geometry import Calorimeter
 from caloforge.metrics.measures import decode
 from caloforge.observables import Entry, Observable, Scale
 from caloforge.report.records import Sample

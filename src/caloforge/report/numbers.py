@@ -47,8 +47,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from caloforge.classifiers import Judgement
 from caloforge.metrics.amplification import Amplification
-from caloforge.metrics.classifiers import Judgement
 from caloforge.metrics.distances import Comparison
 from caloforge.metrics.scores import Score
 from caloforge.report.provenance import machine, versions

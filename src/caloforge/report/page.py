@@ -20,9 +20,9 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from caloforge.classifiers.judgement import Weighed
 from caloforge.errors import OutputError, OutputExistsError
 from caloforge.io.output import NewFile
-from caloforge.metrics.classifiers.judgement import Weighed
 from caloforge.report.display import library, payload, place, scene, script
 from caloforge.report.drawing import INK, Drawing, Group
 from caloforge.report.figures import drawings

@@ -41,9 +41,9 @@ from importlib import resources
 import numpy as np
 from jaxtyping import Float, Real
 
+from caloforge.classifiers.judges import READOUT
 from caloforge.metrics.binning import Bins, Rule, up_to_largest
-from caloforge.metrics.classifiers.judges import READOUT
-from caloforge.showers import ELECTRON
+from caloforge.particles import ELECTRON
 from caloforge.units import GeV, MeV, TeV
 
 
@@ -67,12 +67,12 @@ class Preset:
     Arguments:
         name: The name on the command line.
         title: The benchmark in words.
-        calorimeter: The name of its calorimeter, see `caloforge.calorimeter.named_calorimeters`.
+        calorimeter: The name of its calorimeter, see `caloforge.geometry.named_calorimeters`.
         pdg: The species of the incident particles.
         energies: The least and the largest incident energy, in MeV.
         showers: The number of showers of each sample behind the published numbers.
         threshold: The energy at or below which a voxel counts as empty, in MeV.
-        judges: The name of the classifiers' preset, see `caloforge.metrics.classifiers.JUDGES`.
+        judges: The name of the classifiers' preset, see `caloforge.classifiers.JUDGES`.
         rules: For each observable's name, or its name and a label joined by a colon, the bins of
             its separation power.
         published: The published results, the full simulation first.

@@ -23,9 +23,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float, Int, Real
 
-from caloforge.calorimeter import Calorimeter
+from caloforge.classifiers import DEFAULT_JUDGES, PARTS, Judge, Judgement
+from caloforge.geometry import Calorimeter
 from caloforge.metrics.amplification import Amplification
-from caloforge.metrics.classifiers import DEFAULT_JUDGES, PARTS, Judge, Judgement
 from caloforge.metrics.distances import Comparison
 from caloforge.metrics.neighbours import Neighbours
 from caloforge.metrics.resampling import effective_size

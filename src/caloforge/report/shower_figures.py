@@ -14,7 +14,7 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from caloforge.calorimeter import RegularGrid
+from caloforge.geometry import RegularGrid
 from caloforge.observables import ENERGY_SUM, RESPONSE, Observable
 from caloforge.report.drawing import (
     ENERGY_COLOURS,

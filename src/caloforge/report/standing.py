@@ -34,9 +34,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 
-from caloforge.calorimeter import named_calorimeters
+from caloforge.classifiers import JUDGES
+from caloforge.geometry import named_calorimeters
 from caloforge.metrics import Score
-from caloforge.metrics.classifiers import JUDGES
 from caloforge.metrics.neighbours import Neighbours, Share
 from caloforge.report.presets import Preset, Published
 from caloforge.report.records import Evaluation

@@ -23,7 +23,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-from caloforge.metrics.classifiers import Judgement
+from caloforge.classifiers import Judgement
 from caloforge.metrics.distances import Comparison
 from caloforge.metrics.neighbours import Share
 from caloforge.metrics.scores import SIGMAS, Score

@@ -9,7 +9,7 @@ from statistics import median
 
 import numpy as np
 
-from caloforge.metrics.classifiers import LEAST_SHOWERS
+from caloforge.classifiers import LEAST_SHOWERS
 from caloforge.report.records import Evaluation, Sample, Slice, shares_energies
 from caloforge.report.standing import caveats
 from caloforge.report.tables import CLOSE, Level, level, number

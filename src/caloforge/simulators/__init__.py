@@ -23,8 +23,14 @@ __all__ = [
 ]
 
 from caloforge.simulators.geant4 import Geant4, TimedShowers, record
-from caloforge.simulators.gflash import GFlash, Upstream, gflash_of, pbwo4_gflash
-from caloforge.simulators.media import Stack
-from caloforge.simulators.parametrisation import Homogeneous, Medium, Sampling, Tuning
-from caloforge.simulators.tuned import load_gflash, write_gflash
-from caloforge.simulators.tuning import DEFAULT_CONSTANTS, Departure, Fitted, departures, fit_tuning
+from caloforge.simulators.gflash.media import Stack
+from caloforge.simulators.gflash.parametrisation import Homogeneous, Medium, Sampling, Tuning
+from caloforge.simulators.gflash.simulator import GFlash, Upstream, gflash_of, pbwo4_gflash
+from caloforge.simulators.gflash.tuned import load_gflash, write_gflash
+from caloforge.simulators.gflash.tuning import (
+    DEFAULT_CONSTANTS,
+    Departure,
+    Fitted,
+    departures,
+    fit_tuning,
+)

@@ -33,7 +33,7 @@ from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from caloforge import streams
-from caloforge.calorimeter import Calorimeter, image_cells
+from caloforge.geometry import Calorimeter, image_cells
 from caloforge.learn import training
 from caloforge.learn.networks import ConvolutionalAutoencoder, Transfusion, VisionTransformer
 from caloforge.learn.processes import (

@@ -45,8 +45,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from caloforge import streams
-from caloforge.calorimeter import Calorimeter, CylinderGrid, image_cells
 from caloforge.errors import ModelError
+from caloforge.geometry import Calorimeter, CylinderGrid, image_cells
 from caloforge.learn import training
 from caloforge.learn.networks import ConvolutionalFlow, MaskedFlow, UNetDesign, group_norm
 from caloforge.learn.networks.embedding import sinusoids

@@ -18,7 +18,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from caloforge.errors import TrainingError
-from caloforge.showers import Particles, Showers, ShowerSource, spans
+from caloforge.particles import Particles
+from caloforge.showers import Showers, ShowerSource, spans
 from caloforge.units import format_energy
 
 _FEWEST = 200

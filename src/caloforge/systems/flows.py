@@ -33,7 +33,7 @@ from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from caloforge import streams
-from caloforge.calorimeter import Calorimeter, image_cells
+from caloforge.geometry import Calorimeter, image_cells
 from caloforge.learn import training
 from caloforge.learn.processes import (
     PATHS,

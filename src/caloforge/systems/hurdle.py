@@ -22,7 +22,7 @@ from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor
 
 from caloforge import streams
-from caloforge.calorimeter import Calorimeter, image_cells
+from caloforge.geometry import Calorimeter, image_cells
 from caloforge.learn import training
 from caloforge.learn.networks import HitAutoencoder, VisionTransformer
 from caloforge.learn.processes import Hurdle

@@ -30,8 +30,8 @@ from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 
 from caloforge import streams
-from caloforge.calorimeter import Calorimeter
 from caloforge.errors import RepresentationWarning
+from caloforge.geometry import Calorimeter
 from caloforge.learn import training
 from caloforge.learn.networks import MaskedFlow
 from caloforge.learn.processes import NormalizingFlow

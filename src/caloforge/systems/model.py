@@ -17,12 +17,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from caloforge.calorimeter import Calorimeter
 from caloforge.errors import EnergyRangeError, EnergyRangeWarning, ModelError
+from caloforge.geometry import Calorimeter
 from caloforge.io import NewFile
 from caloforge.io.input import checksum
 from caloforge.learn.training import Phase
-from caloforge.showers import ELECTRON
+from caloforge.particles import ELECTRON
 from caloforge.units import format_energy
 
 _CARD = "card.json"

@@ -25,8 +25,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from caloforge import streams
-from caloforge.calorimeter import Calorimeter, RegularGrid
 from caloforge.errors import GeometryError, ModelError
+from caloforge.geometry import Calorimeter, RegularGrid
 from caloforge.learn import training
 from caloforge.learn.networks import SquirelsEnergyNetwork, SquirelsShapeNetwork
 from caloforge.learn.processes import Displacement, SchroedingerBridge

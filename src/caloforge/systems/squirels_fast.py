@@ -20,8 +20,8 @@ from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from caloforge import streams
-from caloforge.calorimeter import Calorimeter
 from caloforge.errors import GeometryError
+from caloforge.geometry import Calorimeter
 from caloforge.learn import training
 from caloforge.learn.networks import DihedralNetwork
 from caloforge.learn.processes import SOLVERS, FlowBridge, Steps, Trigonometric

@@ -23,7 +23,7 @@ from jaxtyping import Float, Int64
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from caloforge.calorimeter import Calorimeter
+from caloforge.geometry import Calorimeter
 from caloforge.learn import training
 from caloforge.showers import Showers
 

@@ -16,7 +16,8 @@ from torch import Tensor
 from caloforge import streams
 from caloforge.errors import ModelError, ShowerValueError
 from caloforge.learn import training
-from caloforge.showers import Particles, Showers, spans
+from caloforge.particles import Particles
+from caloforge.showers import Showers, spans
 from caloforge.systems import calodream, causal, hurdle, masked
 from caloforge.systems.data import FullShowers
 from caloforge.systems.model import Card, Course, Model

@@ -9,8 +9,8 @@ __all__ = ["bundled_showers", "card", "load", "load_surrogate", "names", "shower
 from importlib import resources
 from pathlib import Path
 
-from caloforge.calorimeter import Calorimeter
 from caloforge.errors import ModelError
+from caloforge.geometry import Calorimeter
 from caloforge.io import open_showers
 from caloforge.showers import ShowerSource
 from caloforge.systems import Card, Refiner, Surrogate

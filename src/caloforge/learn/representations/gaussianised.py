@@ -33,8 +33,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from caloforge import streams
-from caloforge.calorimeter import Calorimeter
 from caloforge.errors import RepresentationWarning
+from caloforge.geometry import Calorimeter
 from caloforge.learn.quantiles import QuantileTables
 from caloforge.learn.representations.standardised import shower_sums
 from caloforge.learn.symmetry import Orbits

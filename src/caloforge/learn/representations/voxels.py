@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from caloforge.calorimeter import Calorimeter
+from caloforge.geometry import Calorimeter
 from caloforge.learn.representations.transforms import Standardisation, inverse_logit, logit
 from caloforge.showers import Showers
 

@@ -26,10 +26,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from caloforge import streams
-from caloforge.calorimeter import Calorimeter, RegularGrid
 from caloforge.detector import Detector
 from caloforge.errors import EnergyRangeError, Geant4Error, ShowerValueError
-from caloforge.showers import Particles, Showers, spans
+from caloforge.geometry import Calorimeter, RegularGrid
+from caloforge.particles import Particles
+from caloforge.showers import Showers, spans
 from caloforge.simulators.geant4.datasets import find_data
 from caloforge.simulators.geant4.physics import physics_of
 from caloforge.simulators.geant4.workers import Done, Job, Task, simulate

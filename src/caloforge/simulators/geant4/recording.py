@@ -24,7 +24,8 @@ from torch import Tensor
 
 from caloforge.errors import OutputError, OutputExistsError
 from caloforge.io import CaloChallengeWriter, NewFile
-from caloforge.showers import Particles, spans
+from caloforge.particles import Particles
+from caloforge.showers import spans
 from caloforge.simulators.geant4.engine import Finished, Geant4, Progress
 
 _HEAD, _CHECKSUM = struct.Struct("<qdI"), struct.Struct("<I")

@@ -41,10 +41,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from caloforge import streams
-from caloforge.calorimeter import CylinderGrid, LayeredGrid, RegularGrid
-from caloforge.simulators import variates
-from caloforge.simulators.longitudinal import Steps, Walk
-from caloforge.simulators.parametrisation import Radial
+from caloforge.geometry import CylinderGrid, LayeredGrid, RegularGrid
+from caloforge.simulators.gflash import variates
+from caloforge.simulators.gflash.longitudinal import Steps, Walk
+from caloforge.simulators.gflash.parametrisation import Radial
 
 QUANTUM = 2.0**-30
 """The unit in which energies are added up, in MeV."""

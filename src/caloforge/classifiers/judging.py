@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 from scipy.special import logit
 from torch import Tensor
 
-from caloforge.errors import ShowerValueError
-from caloforge.metrics.classifiers.calibration import (
+from caloforge.classifiers.calibration import (
     Calibration,
     area,
     area_error,
@@ -29,16 +28,17 @@ from caloforge.metrics.classifiers.calibration import (
     mid_ranks,
     roc,
 )
-from caloforge.metrics.classifiers.judgement import (
+from caloforge.classifiers.judgement import (
     FALSE_POSITIVE,
     Judgement,
     Repeated,
     Roc,
     Weighed,
 )
-from caloforge.metrics.classifiers.judges import PARTS, Judge
-from caloforge.metrics.classifiers.networks import Image
-from caloforge.metrics.classifiers.training import Examples, random_numbers, trained
+from caloforge.classifiers.judges import PARTS, Judge
+from caloforge.classifiers.networks import Image
+from caloforge.classifiers.training import Examples, random_numbers, trained
+from caloforge.errors import ShowerValueError
 from caloforge.metrics.scores import Score
 from caloforge.showers import Showers, spans
 

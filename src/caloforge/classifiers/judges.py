@@ -37,10 +37,8 @@ from types import MappingProxyType
 
 from torch import nn
 
-from caloforge.calorimeter import Calorimeter
-from caloforge.errors import GeometryError
-from caloforge.metrics.classifiers.calibration import Calibration
-from caloforge.metrics.classifiers.inputs import (
+from caloforge.classifiers.calibration import Calibration
+from caloforge.classifiers.inputs import (
     DepositImage,
     EveryCell,
     HighLevel,
@@ -51,14 +49,14 @@ from caloforge.metrics.classifiers.inputs import (
     VoxelImage,
     Voxels,
 )
-from caloforge.metrics.classifiers.networks import (
+from caloforge.classifiers.networks import (
     Architecture,
     Convolutional,
     Dense,
     ResNet3d,
     RingConvolutional,
 )
-from caloforge.metrics.classifiers.training import (
+from caloforge.classifiers.training import (
     Keep,
     Optimiser,
     Plateau,
@@ -67,6 +65,8 @@ from caloforge.metrics.classifiers.training import (
     Training,
     Turns,
 )
+from caloforge.errors import GeometryError
+from caloforge.geometry import Calorimeter
 from caloforge.units import MeV, keV
 
 PARTS = 5

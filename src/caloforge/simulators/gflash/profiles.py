@@ -29,9 +29,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from caloforge.calorimeter import Calorimeter, RegularGrid
 from caloforge.errors import ShowerValueError, TrainingError
-from caloforge.showers import Particles, Showers, ShowerSource
+from caloforge.geometry import Calorimeter, RegularGrid
+from caloforge.particles import Particles
+from caloforge.showers import Showers, ShowerSource
 
 _LEAST_SHOWERS = 20
 """In a slice: fewer do not tell the standard errors."""

@@ -8,8 +8,8 @@ from scipy.integrate import trapezoid
 from scipy.special import expit
 from scipy.stats import norm
 
-from caloforge.metrics.classifiers import Calibration, area
-from caloforge.metrics.classifiers.calibration import area_error, calibration, curve, roc
+from caloforge.classifiers import Calibration, area
+from caloforge.classifiers.calibration import area_error, calibration, curve, roc
 
 RNG = np.random.default_rng(7)
 

@@ -37,10 +37,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from caloforge.errors import TrainingError
-from caloforge.showers import Particles, ShowerSource
-from caloforge.simulators.gflash import GFlash
-from caloforge.simulators.parametrisation import Tuning
-from caloforge.simulators.profiles import Binning, Profiles, Slices, binned, cut
+from caloforge.particles import Particles
+from caloforge.showers import ShowerSource
+from caloforge.simulators.gflash.parametrisation import Tuning
+from caloforge.simulators.gflash.profiles import Binning, Profiles, Slices, binned, cut
+from caloforge.simulators.gflash.simulator import GFlash
 
 RESPONSE = "response"
 

@@ -36,16 +36,17 @@ from jaxtyping import Float
 from torch import Tensor
 
 from caloforge import streams
-from caloforge.calorimeter import Calorimeter, CylinderGrid, RegularGrid, pbwo4_crystals
 from caloforge.detector import Detector
+from caloforge.detector.materials import AIR, LEAD_TUNGSTATE, SCATTERING_ENERGY, Material
 from caloforge.errors import EnergyRangeError, GeometryError, ShowerValueError
-from caloforge.materials import AIR, LEAD_TUNGSTATE, SCATTERING_ENERGY, Material
-from caloforge.showers import ELECTRON, Particles, Showers, spans
-from caloforge.simulators import longitudinal, variates
-from caloforge.simulators.longitudinal import Steps, Walk
-from caloforge.simulators.meanfield import expected_deposits
-from caloforge.simulators.media import material_of, medium_of, visible_shares
-from caloforge.simulators.parametrisation import (
+from caloforge.geometry import Calorimeter, CylinderGrid, RegularGrid, pbwo4_crystals
+from caloforge.particles import ELECTRON, Particles
+from caloforge.showers import Showers, spans
+from caloforge.simulators.gflash import longitudinal, variates
+from caloforge.simulators.gflash.longitudinal import Steps, Walk
+from caloforge.simulators.gflash.meanfield import expected_deposits
+from caloforge.simulators.gflash.media import material_of, medium_of, visible_shares
+from caloforge.simulators.gflash.parametrisation import (
     Homogeneous,
     Medium,
     Tuning,
@@ -53,7 +54,7 @@ from caloforge.simulators.parametrisation import (
     radial,
     relative_depth,
 )
-from caloforge.simulators.spots import Address, Cells, Purpose, scatter
+from caloforge.simulators.gflash.spots import Address, Cells, Purpose, scatter
 from caloforge.units import MeV, TeV, format_energy, mm
 
 _LEAST_ENERGY, _LARGEST_ENERGY = 100 * MeV, 10 * TeV

@@ -24,10 +24,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from caloforge.calorimeter import CylinderGrid, RegularGrid
-from caloforge.simulators.longitudinal import Walk
-from caloforge.simulators.parametrisation import Radial
-from caloforge.simulators.spots import Cells
+from caloforge.geometry import CylinderGrid, RegularGrid
+from caloforge.simulators.gflash.longitudinal import Walk
+from caloforge.simulators.gflash.parametrisation import Radial
+from caloforge.simulators.gflash.spots import Cells
 
 _Spread = Callable[[Tensor, Tensor, Radial], Tensor]
 

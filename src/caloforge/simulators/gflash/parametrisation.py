@@ -33,8 +33,8 @@ from typing import NamedTuple
 from jaxtyping import Float
 from torch import Tensor
 
+from caloforge.detector.materials import SCATTERING_ENERGY, Material
 from caloforge.errors import GeometryError
-from caloforge.materials import SCATTERING_ENERGY, Material
 from caloforge.units import GeV
 
 _LEAST_MAXIMUM, _LEAST_ALPHA, _LEAST_SPOT_MAXIMUM = 1.0, 1.1, 0.5

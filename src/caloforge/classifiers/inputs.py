@@ -41,9 +41,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from caloforge.calorimeter import Calorimeter, CylinderGrid, RegularGrid, image_cells
+from caloforge.classifiers.networks import Image
 from caloforge.errors import GeometryError
-from caloforge.metrics.classifiers.networks import Image
+from caloforge.geometry import Calorimeter, CylinderGrid, RegularGrid, image_cells
 from caloforge.observables import (
     high_level_features,
     layer_energies,

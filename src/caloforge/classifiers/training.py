@@ -46,9 +46,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from caloforge.classifiers.calibration import Calibration
+from caloforge.classifiers.networks import Architecture, Image
 from caloforge.errors import TrainingError
-from caloforge.metrics.classifiers.calibration import Calibration
-from caloforge.metrics.classifiers.networks import Architecture, Image
 
 _BATCH = 1000
 """Showers at a time where nothing is learnt: to fill, to scale, to score."""

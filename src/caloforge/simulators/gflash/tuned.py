@@ -18,8 +18,8 @@ import yaml
 from caloforge.detector import Detector
 from caloforge.errors import FileFormatError, GeometryError, GeometryMismatchError
 from caloforge.io.output import NewFile
-from caloforge.simulators.gflash import GFlash, gflash_of
-from caloforge.simulators.parametrisation import Tuning
+from caloforge.simulators.gflash.parametrisation import Tuning
+from caloforge.simulators.gflash.simulator import GFlash, gflash_of
 
 FORMAT, VERSION = "caloforge-gflash", 1
 

@@ -6,15 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from caloforge.calorimeter import (
-    Calorimeter,
-    CylinderGrid,
-    RegularGrid,
-    calochallenge_1_photons,
-    calochallenge_2,
-)
-from caloforge.errors import GeometryError
-from caloforge.metrics.classifiers import (
+from caloforge.classifiers import (
     JUDGES,
     DepositImage,
     EveryCell,
@@ -27,9 +19,18 @@ from caloforge.metrics.classifiers import (
     Voxels,
     judges_for,
 )
-from caloforge.metrics.classifiers.inputs import image_of
+from caloforge.classifiers.inputs import image_of
+from caloforge.errors import GeometryError
+from caloforge.geometry import (
+    Calorimeter,
+    CylinderGrid,
+    RegularGrid,
+    calochallenge_1_photons,
+    calochallenge_2,
+)
 from caloforge.observables import feature_names, high_level_features
-from caloforge.showers import Particles, Showers
+from caloforge.particles import Particles
+from caloforge.showers import Showers
 from tests.catalogue import CALORIMETERS, name_of
 
 CUT = 0.3

@@ -38,14 +38,14 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from enum import Enum
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
-from caloforge.calorimeter import (
+from caloforge.errors import GeometryError, OutputExistsError
+from caloforge.geometry import (
     Calorimeter,
     CylinderGrid,
     CylinderLayer,
@@ -54,7 +54,6 @@ from caloforge.calorimeter import (
     RegularGrid,
     named_calorimeters,
 )
-from caloforge.errors import GeometryError, OutputExistsError
 from caloforge.units import MeV
 
 _SYMBOLS = frozenset(
@@ -566,7 +565,7 @@ def detector_names() -> tuple[str, ...]:
 
 
 def _detectors() -> Path:
-    return Path(str(resources.files("caloforge"))) / "detectors"
+    return Path(__file__).parent / "detectors"
 
 
 def load_detector(name: str) -> Detector:

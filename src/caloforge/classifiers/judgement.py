@@ -38,7 +38,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-from caloforge.metrics.classifiers.calibration import Curve
+from caloforge.classifiers.calibration import Curve
 from caloforge.metrics.resampling import effective_size
 from caloforge.metrics.scores import Score
 

@@ -8,9 +8,7 @@ import pytest
 import torch
 from scipy.stats import norm
 
-from caloforge.calorimeter import calochallenge_2, pbwo4_crystals
-from caloforge.errors import GeometryError, GeometryMismatchError, ShowerValueError, TrainingError
-from caloforge.metrics.classifiers import (
+from caloforge.classifiers import (
     DEFAULT_JUDGES,
     JUDGES,
     Calibration,
@@ -30,7 +28,10 @@ from caloforge.metrics.classifiers import (
     judge_features,
     judges_for,
 )
-from caloforge.showers import Particles, Showers
+from caloforge.errors import GeometryError, GeometryMismatchError, ShowerValueError, TrainingError
+from caloforge.geometry import calochallenge_2, pbwo4_crystals
+from caloforge.particles import Particles
+from caloforge.showers import Showers
 from tests.catalogue import CALORIMETERS, CYLINDERS, GRIDS, name_of
 
 
@@ -313,7 +314,7 @@ def test_the_names_of_a_preset_are_unique() -> None:
 def test_large_inputs_are_made_batch_by_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     full, candidate = showers(100), showers(120, 1)
     held = judge(full, candidate, ALONE, trainings=2)
-    monkeypatch.setattr("caloforge.metrics.classifiers.judging._MOST_HELD", 0)
+    monkeypatch.setattr("caloforge.classifiers.judging._MOST_HELD", 0)
     assert judge(full, candidate, ALONE, trainings=2).areas == held.areas
 
 

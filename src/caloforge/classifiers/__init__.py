@@ -47,8 +47,8 @@ __all__ = [
     "judges_for",
 ]
 
-from caloforge.metrics.classifiers.calibration import Calibration, Curve, area
-from caloforge.metrics.classifiers.inputs import (
+from caloforge.classifiers.calibration import Calibration, Curve, area
+from caloforge.classifiers.inputs import (
     DepositImage,
     EveryCell,
     HighLevel,
@@ -59,7 +59,7 @@ from caloforge.metrics.classifiers.inputs import (
     VoxelImage,
     Voxels,
 )
-from caloforge.metrics.classifiers.judgement import (
+from caloforge.classifiers.judgement import (
     Judgement,
     Repeated,
     Roc,
@@ -67,16 +67,16 @@ from caloforge.metrics.classifiers.judgement import (
     Weighed,
     WeightsHistogram,
 )
-from caloforge.metrics.classifiers.judges import DEFAULT_JUDGES, JUDGES, PARTS, Judge, judges_for
-from caloforge.metrics.classifiers.judging import LEAST_SHOWERS, judge, judge_features
-from caloforge.metrics.classifiers.networks import (
+from caloforge.classifiers.judges import DEFAULT_JUDGES, JUDGES, PARTS, Judge, judges_for
+from caloforge.classifiers.judging import LEAST_SHOWERS, judge, judge_features
+from caloforge.classifiers.networks import (
     Architecture,
     Convolutional,
     Dense,
     ResNet3d,
     RingConvolutional,
 )
-from caloforge.metrics.classifiers.training import (
+from caloforge.classifiers.training import (
     Keep,
     Optimiser,
     Plateau,

@@ -25,7 +25,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from caloforge.simulators.parametrisation import Profile
+from caloforge.simulators.gflash.parametrisation import Profile
 
 _NODES = (0.8611363115940526, 0.3399810435848563)
 _WEIGHTS = (0.3478548451374538, 0.6521451548625461)

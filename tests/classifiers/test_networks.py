@@ -3,14 +3,14 @@
 import pytest
 import torch
 
-from caloforge.errors import GeometryError
-from caloforge.metrics.classifiers import (
+from caloforge.classifiers import (
     Architecture,
     Convolutional,
     Dense,
     ResNet3d,
     RingConvolutional,
 )
+from caloforge.errors import GeometryError
 
 DATASET_2 = (45, 16, 9)
 DATASET_3 = (45, 50, 18)

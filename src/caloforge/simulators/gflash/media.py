@@ -23,9 +23,15 @@ from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 
 from caloforge.detector import Detector, Layers, Role, Slab
+from caloforge.detector.materials import Material, nist
 from caloforge.errors import GeometryError
-from caloforge.materials import Material, nist
-from caloforge.simulators.parametrisation import Constants, Homogeneous, Medium, Sampling, Tuning
+from caloforge.simulators.gflash.parametrisation import (
+    Constants,
+    Homogeneous,
+    Medium,
+    Sampling,
+    Tuning,
+)
 
 _TYPICAL_RATE = 0.5
 r""":math:`\beta` of a typical shower, :math:`\alpha = 4` and :math:`T = 6`: an electron of some 10

@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import gammainc
 
-from caloforge.calorimeter import LayeredGrid, RegularGrid
-from caloforge.simulators.gflash import GFlash
-from caloforge.simulators.parametrisation import Constants
-from caloforge.simulators.spots import Cells
+from caloforge.geometry import LayeredGrid, RegularGrid
+from caloforge.simulators.gflash.parametrisation import Constants
+from caloforge.simulators.gflash.simulator import GFlash
+from caloforge.simulators.gflash.spots import Cells
 
 
 class ReferenceStep(NamedTuple):

@@ -1,0 +1,31 @@
+"""A detector is matter and what reads it: materials, slabs, readout, and their YAML."""
+
+__all__ = [
+    "Boxes",
+    "Detector",
+    "EqualRings",
+    "Layers",
+    "Mixture",
+    "Repeated",
+    "Rings",
+    "Role",
+    "Slab",
+    "detector_names",
+    "load_detector",
+    "write_detector",
+]
+
+from caloforge.detector.description import (
+    Boxes,
+    Detector,
+    EqualRings,
+    Layers,
+    Mixture,
+    Repeated,
+    Rings,
+    Role,
+    Slab,
+    detector_names,
+    load_detector,
+    write_detector,
+)

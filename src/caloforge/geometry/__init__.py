@@ -1,0 +1,37 @@
+"""A calorimeter says where the cells are.
+
+A `Calorimeter` is a table of cells (layer, centre, volume) with the answers that physics asks of
+it. `RegularGrid` and `LayeredGrid` are boxes, `CylinderGrid` is voxels around the shower axis; the
+calorimeters of the public data sets have names, see `named_calorimeters`.
+"""
+
+__all__ = [
+    "Calorimeter",
+    "CylinderGrid",
+    "CylinderLayer",
+    "GridLayer",
+    "LayeredGrid",
+    "RegularGrid",
+    "calochallenge_1_photons",
+    "calochallenge_1_pions",
+    "calochallenge_2",
+    "calochallenge_3",
+    "ild_ecal",
+    "image_cells",
+    "named_calorimeters",
+    "pbwo4_crystals",
+]
+
+from caloforge.geometry.calorimeter import Calorimeter
+from caloforge.geometry.cylinder import CylinderGrid, CylinderLayer
+from caloforge.geometry.grids import GridLayer, LayeredGrid, RegularGrid
+from caloforge.geometry.images import image_cells
+from caloforge.geometry.published import (
+    calochallenge_1_photons,
+    calochallenge_1_pions,
+    calochallenge_2,
+    calochallenge_3,
+    ild_ecal,
+    named_calorimeters,
+    pbwo4_crystals,
+)

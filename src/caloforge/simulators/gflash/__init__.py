@@ -1,0 +1,32 @@
+"""GFlash: the classical parametrised simulation of electromagnetic showers."""
+
+__all__ = [
+    "DEFAULT_CONSTANTS",
+    "Departure",
+    "Fitted",
+    "GFlash",
+    "Homogeneous",
+    "Medium",
+    "Sampling",
+    "Stack",
+    "Tuning",
+    "Upstream",
+    "departures",
+    "fit_tuning",
+    "gflash_of",
+    "load_gflash",
+    "pbwo4_gflash",
+    "write_gflash",
+]
+
+from caloforge.simulators.gflash.media import Stack
+from caloforge.simulators.gflash.parametrisation import Homogeneous, Medium, Sampling, Tuning
+from caloforge.simulators.gflash.simulator import GFlash, Upstream, gflash_of, pbwo4_gflash
+from caloforge.simulators.gflash.tuned import load_gflash, write_gflash
+from caloforge.simulators.gflash.tuning import (
+    DEFAULT_CONSTANTS,
+    Departure,
+    Fitted,
+    departures,
+    fit_tuning,
+)

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import torch
 
+from caloforge.classifiers import Judge, judge, judges_for
 from caloforge.io import open_showers
-from caloforge.metrics import Judge, judge, judges_for
 from caloforge.showers import Showers
 from caloforge.simulators import GFlash, load_gflash, pbwo4_gflash
 from caloforge.systems import Refiner, TrainingShowers, load_recipe, train

@@ -19,9 +19,10 @@ import numpy as np
 import torch
 
 from caloforge import report
+from caloforge.classifiers import DEFAULT_JUDGES, judge
 from caloforge.geometry import named_calorimeters
 from caloforge.io import CaloChallengeWriter, open_showers
-from caloforge.metrics import DEFAULT_JUDGES, judge, neighbours, resampling
+from caloforge.metrics import neighbours, resampling
 from caloforge.particles import Particles
 from caloforge.showers import Showers, ShowerSource, spans
 from caloforge.timing import peak_memory

@@ -18,8 +18,8 @@ from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from caloforge.classifiers import judge, judges_for
 from caloforge.io import open_showers
-from caloforge.metrics import judge, judges_for
 from caloforge.showers import Showers
 from caloforge.systems import FullShowers, Surrogate, load_recipe, train
 from caloforge.systems.stages import Schedule

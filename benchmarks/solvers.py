@@ -23,10 +23,10 @@ import torch
 from matplotlib.figure import Figure
 
 from caloforge import zoo
+from caloforge.classifiers import Judge, judge, judges_for
 from caloforge.io import open_showers
 from caloforge.learn import training
 from caloforge.learn.processes import EULER, MIDPOINT, RK4, BespokeSolver, Sampler, Steps
-from caloforge.metrics import Judge, judge, judges_for
 from caloforge.showers import Showers
 from caloforge.systems import Surrogate
 from caloforge.systems.flows import BespokeRecipe, FlowStage, solver_phase

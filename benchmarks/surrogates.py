@@ -18,9 +18,8 @@ import torch
 from torch import Tensor
 
 from caloforge import report, zoo
-from caloforge.classifiers import judge_features
+from caloforge.classifiers import judge, judge_features, judges_for
 from caloforge.io import NewFile, open_showers
-from caloforge.metrics import judge, judges_for
 from caloforge.observables import energy_ratios, layer_energies
 from caloforge.report import Settings
 from caloforge.showers import Showers

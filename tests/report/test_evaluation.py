@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from caloforge.classifiers import DEFAULT_JUDGES
+from caloforge.classifiers import DEFAULT_JUDGES, Judge
 from caloforge.errors import GeometryMismatchError, ShowerValueError
 from caloforge.geometry import CylinderGrid, CylinderLayer
-from caloforge.metrics import Comparison, Judge, Score, compare_points, resampling
+from caloforge.metrics import Comparison, Score, compare_points, resampling
 from caloforge.metrics.binning import Bins, equal_bins
 from caloforge.observables import (
     ENERGY_SUM,

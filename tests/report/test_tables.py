@@ -7,8 +7,8 @@ from functools import lru_cache
 import pytest
 import torch
 
-from caloforge.classifiers import DEFAULT_JUDGES
-from caloforge.metrics import Judge, Score
+from caloforge.classifiers import DEFAULT_JUDGES, Judge
+from caloforge.metrics import Score
 from caloforge.particles import Particles
 from caloforge.report import COLUMNS, Evaluation, Settings, evaluate, remarks, table, title, verdict
 from caloforge.report.tables import Level, auc_level, level, number, overall, rows, with_error

@@ -25,8 +25,8 @@ from caloforge.cli._options import (
 )
 
 if TYPE_CHECKING:
+    from caloforge.classifiers import Judge
     from caloforge.geometry import Calorimeter
-    from caloforge.metrics import Judge
     from caloforge.report import Evaluation, Preset, Settings
     from caloforge.showers import ShowerSource
 
@@ -89,7 +89,7 @@ class Care:
         )
 
     def _judges(self, calorimeter: "Calorimeter", preset: "Preset | None") -> "tuple[Judge, ...]":
-        from caloforge.metrics import JUDGES, judges_for
+        from caloforge.classifiers import JUDGES, judges_for
 
         name = self.classifiers or ("caloforge" if preset is None else preset.judges)
         if name not in JUDGES:

@@ -2,20 +2,16 @@
 
 `compare_points` and `compare_lines` compare two samples in one distribution, in the resamplings
 that `resampling` draws; vectors of features have the `frechet_distance` and the `kernel_distance`,
-whole showers their `neighbours`; `judge` asks a trained classifier; `amplification` asks whether a
-generated sample knows more than its training showers.
+whole showers their `neighbours`; `amplification` asks whether a generated sample knows more than
+its training showers. Classifiers have a room of their own, `caloforge.classifiers`.
 """
 
 __all__ = [
-    "DEFAULT_JUDGES",
-    "JUDGES",
     "Amplification",
     "Batched",
     "Bins",
     "CellCounts",
     "Comparison",
-    "Judge",
-    "Judgement",
     "Line",
     "Neighbours",
     "Resampling",
@@ -23,7 +19,6 @@ __all__ = [
     "Share",
     "Trio",
     "amplification",
-    "area",
     "batched_wasserstein",
     "chi2_probability",
     "compare_lines",
@@ -31,8 +26,6 @@ __all__ = [
     "correlation_distance",
     "extrapolated_frechet_distance",
     "frechet_distance",
-    "judge",
-    "judges_for",
     "kernel_distance",
     "ks_probability",
     "layer_correlation",
@@ -43,15 +36,6 @@ __all__ = [
     "wasserstein",
 ]
 
-from caloforge.classifiers import (
-    DEFAULT_JUDGES,
-    JUDGES,
-    Judge,
-    Judgement,
-    area,
-    judge,
-    judges_for,
-)
 from caloforge.metrics.amplification import Amplification, amplification
 from caloforge.metrics.binning import Bins
 from caloforge.metrics.correlations import correlation_distance, layer_correlation

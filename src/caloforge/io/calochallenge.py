@@ -289,8 +289,10 @@ class CaloChallengeWriter:
         OutputError: The file cannot be written there.
 
     Example:
-        >>> with CaloChallengeWriter("out.h5", calorimeter) as writer:  # doctest: +SKIP
-        ...     for batch in source.batches(1000):
+        >>> from caloforge import zoo
+        >>> source = zoo.bundled_showers("pbwo4-geant4")[:100]
+        >>> with CaloChallengeWriter("out.h5", source.calorimeter) as writer:
+        ...     for batch in source.batches(50):
         ...         writer.append(batch)
     """
 

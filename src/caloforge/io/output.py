@@ -29,8 +29,9 @@ class NewFile:
             closed to writing.
 
     Example:
-        >>> with NewFile("notes.txt") as partial:  # doctest: +SKIP
+        >>> with NewFile("notes.txt") as partial:
         ...     partial.write_text("all of it")
+        9
     """
 
     def __init__(self, path: Path | str, *, overwrite: bool = False) -> None:

@@ -15,6 +15,7 @@ ROOT = Path(caloforge.__file__).parent
 
 FLOORS = (
     ("units", "errors", "streams"),
+    ("documents",),
     ("geometry",),
     ("detector",),
     ("particles",),

@@ -68,6 +68,7 @@ PUBLIC: dict[str, list[str]] = {
         "load_detector",
         "write_detector",
     ],
+    "caloforge.documents": ["checked", "near", "quoted", "read_json", "read_yaml"],
     "caloforge.errors": [
         "CaloforgeError",
         "EnergyRangeError",

@@ -1,0 +1,258 @@
+"""Documents that a person or another program wrote: YAML and JSON, read with bounds and checked.
+
+A detector, a recipe, a tuned file and a model's card are small trees of texts and finite numbers.
+Whatever else is found there is refused in one line before anything of its size is allocated: files
+that are no files (a FIFO waits for ever), more than `MOST_BYTES`, text that is not UTF-8, nesting
+beyond `MOST_DEPTH`, aliases that unfold to more than `MOST_VALUES` values, keys that stand twice,
+numbers that are not finite. No message quotes more than `MOST_QUOTED` characters of a value.
+"""
+
+__all__ = ["checked", "near", "quoted", "read_json", "read_yaml"]
+
+import json
+import math
+import stat
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import yaml
+from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
+from pydantic_core import ErrorDetails
+
+from caloforge.errors import CaloforgeError
+
+MOST_BYTES = 4 * 2**20
+MOST_DEPTH = 40
+MOST_VALUES = 200_000
+MOST_QUOTED = 80
+
+Kind = TypeVar("Kind")
+_Refusal = type[CaloforgeError]
+
+
+def quoted(value: object) -> str:
+    """A value as a message shows it: in one line, at most `MOST_QUOTED` characters of it.
+
+    Example:
+        >>> quoted("a" * 1000)[-8:]
+        "aaaaa...'"
+    """
+    text = value if isinstance(value, str) else _short(value)
+    cut = text if len(text) <= MOST_QUOTED else text[: MOST_QUOTED - 3] + "..."
+    return repr(cut) if isinstance(value, str) else cut
+
+
+def _short(value: object) -> str:
+    """The value's text, without the text of what is too large to be shown anyway."""
+    if isinstance(value, Mapping | list | tuple | set):
+        return f"{type(value).__name__} of {len(value)}"
+    if isinstance(value, int) and value.bit_length() > 4 * MOST_QUOTED:
+        return f"a whole number of {value.bit_length()} bits"
+    return repr(value)
+
+
+def read_yaml(path: Path, what: str, refusal: _Refusal) -> dict[str, Any]:
+    """Read keys and values from YAML.
+
+    Arguments:
+        path: The file.
+        what: What the file is, for the messages, such as ``recipe my.yaml``.
+        refusal: The error to raise.
+
+    Raises:
+        CaloforgeError: An error of the given kind: the file cannot be read, or is not YAML of keys
+            and values within the bounds.
+    """
+    text = _text(path, what, refusal)
+    try:
+        values = _Loader(text, what, refusal).get_single_data()
+    except yaml.YAMLError as error:
+        _refuse(
+            refusal, f"{what}: not YAML ({_where(error)}): indent by spaces, write 'key: value'"
+        )
+    except (RecursionError, ValueError) as error:
+        _refuse(refusal, f"{what}: not YAML ({type(error).__name__}): write it plainly")
+    return _tree(values, what, refusal)
+
+
+def read_json(path: Path, what: str, refusal: _Refusal) -> dict[str, Any]:
+    """Read keys and values from JSON; as `read_yaml`."""
+    text = _text(path, what, refusal)
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            _refuse(refusal, f"{what}: a key stands twice among {quoted(list(found))}: keep one")
+        return found
+
+    try:
+        values = json.loads(text, object_pairs_hook=unique)
+    except (ValueError, RecursionError) as error:
+        _refuse(refusal, f"{what}: not JSON ({_first(error)}): write the file again")
+    return _tree(values, what, refusal)
+
+
+def _text(path: Path, what: str, refusal: _Refusal) -> str:
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            _refuse(refusal, f"{what}: {path} is no regular file: give the path of a file of text")
+        if status.st_size > MOST_BYTES:
+            size = f"{status.st_size / 2**20:.0f} MiB, at most {MOST_BYTES // 2**20}"
+            _refuse(refusal, f"{what}: {path} has {size} are read: is it the right file?")
+        return path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        _refuse(refusal, f"{what}: {path} cannot be read ({error.strerror})")
+    except UnicodeDecodeError:
+        _refuse(refusal, f"{what}: {path} is not UTF-8: save it as plain text in UTF-8")
+
+
+def _refuse(refusal: _Refusal, message: str) -> NoReturn:
+    raise refusal(message) from None
+
+
+def _first(error: Exception) -> str:
+    return " ".join(str(error).split())[:MOST_QUOTED]
+
+
+def _where(error: yaml.YAMLError) -> str:
+    """What is wrong and in which line, in the words of the parser but without its drawing."""
+    mark = getattr(error, "problem_mark", None)
+    problem = getattr(error, "problem", None) or _first(error)
+    return f"{problem}{f' in line {mark.line + 1}' if mark else ''}"[: 2 * MOST_QUOTED]
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML's safe loader, which also refuses keys that stand twice and deep or unfolding trees."""
+
+    def __init__(self, text: str, what: str, refusal: _Refusal) -> None:
+        super().__init__(text)
+        self._what, self._refusal, self._depth = what, refusal, 0
+        self._sizes: dict[int, int] = {}
+
+    def compose_node(self, parent: Any, index: Any) -> yaml.Node | None:
+        """A node, and what stands below it."""
+        self._depth += 1
+        if self._depth > MOST_DEPTH:
+            _refuse(self._refusal, f"{self._what}: nested more than {MOST_DEPTH} deep")
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        if node is not None and id(node) not in self._sizes:
+            self._sizes[id(node)] = 1 + sum(self._sizes.get(id(n), 1) for n in _below(node))
+        if node is not None and self._sizes[id(node)] > MOST_VALUES:
+            _refuse(self._refusal, f"{self._what}: its aliases unfold to over {MOST_VALUES} values")
+        return node
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """The keys and values of a node."""
+        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
+        if twice is not None:
+            line = node.start_mark.line + 1
+            where = f"in the group that begins in line {line}"
+            _refuse(
+                self._refusal, f"{self._what}: key {quoted(twice)} stands twice {where}: keep one"
+            )
+        return super().construct_mapping(node, deep)
+
+
+def _below(node: yaml.Node) -> Iterator[yaml.Node]:
+    for child in node.value if isinstance(node, yaml.CollectionNode) else ():
+        yield from child if isinstance(child, tuple) else (child,)
+
+
+def _tree(values: Any, what: str, refusal: _Refusal) -> dict[str, Any]:
+    """The values, which are keys and values of finite numbers within the bounds."""
+    if not isinstance(values, dict):
+        kind = "nothing" if values is None else f"a {type(values).__name__}"
+        _refuse(refusal, f"{what}: expected keys and values, found {kind}")
+    for keys, value in _leaves(values, (), what, refusal):
+        if isinstance(value, float) and not math.isfinite(value):
+            _refuse(refusal, f"{what}: {'.'.join(keys)} is {value}, expected a finite number")
+    return values
+
+
+def _leaves(
+    value: Any, keys: tuple[str, ...], what: str, refusal: _Refusal
+) -> Iterator[tuple[tuple[str, ...], Any]]:
+    if len(keys) > MOST_DEPTH:
+        _refuse(refusal, f"{what}: nested more than {MOST_DEPTH} deep")
+    if isinstance(value, dict | list):
+        pairs = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, item in pairs:
+            yield from _leaves(item, (*keys, str(key)), what, refusal)
+    else:
+        yield keys, value
+
+
+def checked(kind: type[Kind], values: Mapping[str, Any], what: str, refusal: _Refusal) -> Kind:
+    """Make a record of values, all keys known and of their types.
+
+    Arguments:
+        kind: The type of the record, a dataclass whose fields are types that pydantic knows.
+        values: The values, as `read_yaml` or `read_json` gives them.
+        what: What they are, for the messages.
+        refusal: The error to raise.
+
+    Raises:
+        CaloforgeError: An error of the given kind: a key is unknown or missing, or a value is not
+            of its type; the message names the key, and the near one of an unknown key.
+    """
+    plain: type[Any] = kind
+    adapter = TypeAdapter(with_config(ConfigDict(extra="forbid"))(plain))
+    try:
+        record: Kind = adapter.validate_python(values)
+    except ValidationError as error:
+        complaint = _complaint(error.errors()[0], values, adapter.json_schema())
+        _refuse(refusal, f"{what}: {complaint}")
+    return record
+
+
+def _complaint(error: ErrorDetails, values: Any, schema: Mapping[str, Any]) -> str:
+    """What is wrong with which key, as the file writes it.
+
+    The tag of a union, which pydantic puts among the keys, is left out.
+    """
+    keys, known = [], values
+    for part in error["loc"]:
+        if isinstance(known, dict) and part not in known and part in known.values():
+            continue
+        keys.append(str(part))
+        known = known.get(part) if isinstance(known, dict) else None
+    if error["type"] in _UNKNOWN:
+        return f"unknown key '{'.'.join(keys)}'{near(keys[-1], _names(schema))}"
+    return f"{'.'.join(keys)}: {_SAY.get(error['type'], _as_pydantic)(error)}"
+
+
+def _names(schema: Any) -> Iterator[str]:
+    """The names of all keys of a schema."""
+    if isinstance(schema, dict):
+        properties = schema.get("properties", {})
+        yield from properties if isinstance(properties, dict) else ()
+        for part in schema.values():
+            yield from _names(part)
+    elif isinstance(schema, list):
+        for part in schema:
+            yield from _names(part)
+
+
+def _as_pydantic(error: ErrorDetails) -> str:
+    return f"{error['msg'].lower()} (found {quoted(error['input'])})"
+
+
+_UNKNOWN = {"extra_forbidden", "unexpected_keyword_argument"}
+_SAY: Mapping[str, Callable[[ErrorDetails], str]] = {
+    "missing": lambda error: "is missing",
+    "union_tag_invalid": lambda error: (
+        f"{error['ctx']['discriminator']} is {quoted(error['ctx']['tag'])}, "
+        f"expected one of {error['ctx']['expected_tags']}"
+    ),
+}
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """A hint at the known name that is nearest, or nothing."""
+    found = get_close_matches(name, list(known), n=1)
+    return f"; did you mean '{found[0]}'?" if found else ""

@@ -61,6 +61,7 @@ class Mirror:
         resumes: Whether it can go on in the middle of a file.
         sends: So many bytes of an answer are sent, though more are promised; all if None.
         status: How it answers, if not well.
+        promises: What it says of the length of an answer; the truth if None.
         speaks: Set once it may answer.
         asked: The ranges that it was asked for, by name of the file; empty for all of it.
         url: Its address.
@@ -70,6 +71,7 @@ class Mirror:
     resumes: bool = True
     sends: int | None = None
     status: int | None = None
+    promises: str | None = None
     speaks: threading.Event = field(default_factory=threading.Event)
     asked: list[tuple[str, str]] = field(default_factory=list)
     url: str = ""
@@ -96,7 +98,8 @@ class Mirror:
             request.send_error(416)
             return
         request.send_response(206 if start else 200)
-        request.send_header("Content-Length", str(len(whole) - start))
+        if self.promises != "":
+            request.send_header("Content-Length", self.promises or str(len(whole) - start))
         request.end_headers()
         request.wfile.write(whole[start:][: self.sends])
 

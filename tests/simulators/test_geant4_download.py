@@ -6,13 +6,23 @@ import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from urllib.error import URLError
+from urllib.request import Request
 
 import pytest
 
 from caloforge.errors import CaloforgeError, Geant4Error, OutputError
 from caloforge.simulators.geant4 import DATA_SETS, PHYSICS, find_data, physics_of
 from caloforge.simulators.geant4.datasets import present_data
-from caloforge.simulators.geant4.download import ARCHIVES, Archive, download, part_of, plan, unpack
+from caloforge.simulators.geant4.download import (
+    ARCHIVES,
+    Archive,
+    _Secure,
+    download,
+    part_of,
+    plan,
+    unpack,
+)
 from tests.mirror import CHUNK, Mirror, contents, mirror, put, tarball
 
 __all__ = ["mirror"]
@@ -185,6 +195,19 @@ def forget(mirror: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
     mirror.files.clear()
 
 
+def babble(mirror: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
+    mirror.promises = "many"
+
+
+def owe(mirror: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
+    mirror.promises = "-7"
+
+
+def flood(mirror: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
+    mirror.promises = ""
+    mirror.files[ARCHIVES[NAME].file] *= 3
+
+
 def fail(mirror: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
     mirror.status = 503
 
@@ -217,6 +240,9 @@ MISHAPS: dict[
     break_off: (Geant4Error, r"ended after 1,007 of .* bytes", CHUNK + 7),
     forget: (Geant4Error, r"G4EMLOW\.8\.8\.tar\.gz: the server answers 404 Not Found", 0),
     fail: (Geant4Error, "the server answers 503", 0),
+    babble: (Geant4Error, "Content-Length is 'many', expected bytes", 0),
+    owe: (Geant4Error, "Content-Length is '-7', expected bytes", 0),
+    flood: (Geant4Error, "more than .* bytes come, twice the archive", 0),
     be_silent: (Geant4Error, "timed out", 0),
     be_gone: (Geant4Error, "Connection refused", 0),
     be_nothing: (Geant4Error, "cern/G4EMLOW", 0),
@@ -241,6 +267,20 @@ def test_a_mishap_is_one_clear_line_and_nothing_is_found(
     assert {path.name: path.stat().st_size for path in folder.iterdir()} == (
         {part_of(ARCHIVES[NAME], folder).name: kept} if kept else {}
     )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "followed"),
+    [("https", "http", False), ("https", "https", True), ("http", "http", True)],
+)
+def test_a_redirection_stays_as_safe_as_it_was(old: str, new: str, followed: bool) -> None:
+    request = Request(f"{old}://here/x")
+    redirection = (request, None, 302, "Found", {}, f"{new}://there/x")
+    if followed:
+        assert _Secure().redirect_request(*redirection)
+    else:
+        with pytest.raises(URLError, match="redirects from https to 'http://there/x'"):
+            _Secure().redirect_request(*redirection)
 
 
 OLD = pytest.mark.skipif(

@@ -21,11 +21,13 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from urllib.error import HTTPError, URLError
-from urllib.request import Request, build_opener
+from urllib.parse import urlsplit
+from urllib.request import HTTPRedirectHandler, Request, build_opener
 from urllib.response import addinfourl
 
+from caloforge.documents import quoted
 from caloforge.errors import Geant4Error, OutputError
 from caloforge.simulators.geant4.datasets import DATA_SETS, folder_of, present_data
 from caloforge.simulators.geant4.physics import Physics
@@ -41,6 +43,9 @@ begins again.
 _CHUNK = 1 << 20
 _TIMEOUT = 30.0
 """A server that says nothing for so long, in seconds, is given up."""
+
+_MOST = 2
+"""An answer of more than so many times the size of the archive is not the archive."""
 
 _ROOM = 3
 """An archive and what is in it take so many times the size of the archive."""
@@ -178,7 +183,7 @@ def download(
         with _kept(path) as file:
             part = _Part(file, progress)
             if part.checksum() != archive.sha256:
-                _append_rest(url, part)
+                _append_rest(url, part, _MOST * archive.size)
         if part.checksum() != archive.sha256:
             path.unlink()
             msg = (
@@ -287,16 +292,46 @@ class _Part:
         self._progress(len(chunk))
 
 
-def _append_rest(url: str, part: _Part) -> None:
+def _append_rest(url: str, part: _Part, most: int) -> None:
     with _answer(url, part.size) as answer:
         if part.size and answer.status != HTTPStatus.PARTIAL_CONTENT:
             part.clear()
-        expected = part.size + int(answer.headers.get("Content-Length", 0))
+        expected = part.size + _length(url, answer)
         for chunk in _chunks(url, answer):
+            _require_sensible(url, part, most, part.size + len(chunk))
             part.append(chunk)
     if part.size < expected:
         msg = f"{url}: the connection ended after {part.size:,} of {expected:,} bytes: try again"
         raise Geant4Error(msg)
+
+
+def _length(url: str, answer: HTTPResponse | addinfourl) -> int:
+    """How many bytes the server promises; 0 where it promises none."""
+    promised = answer.headers.get("Content-Length", "0").strip()
+    if not (promised.isascii() and promised.isdigit()):
+        msg = f"{url}: Content-Length is {quoted(promised)}, expected bytes: try another mirror"
+        raise Geant4Error(msg)
+    return int(promised)
+
+
+def _require_sensible(url: str, part: _Part, most: int, size: int) -> None:
+    if size > most:
+        part.clear()
+        msg = f"{url}: more than {most:,} bytes come, twice the archive: try another mirror"
+        raise Geant4Error(msg)
+
+
+class _Secure(HTTPRedirectHandler):
+    """Follows a server that points elsewhere, but not from https to what anyone can change."""
+
+    def redirect_request(
+        self, req: Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> Request | None:
+        """The request to make instead."""
+        if req.type == "https" and urlsplit(newurl).scheme != "https":
+            reason = f"it redirects from https to {quoted(newurl)}: give another mirror"
+            raise URLError(reason)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 def _answer(url: str, start: int) -> HTTPResponse | addinfourl:
@@ -306,7 +341,7 @@ def _answer(url: str, start: int) -> HTTPResponse | addinfourl:
     headers = {"User-Agent": "caloforge", **({"Range": f"bytes={start}-"} if start else {})}
     with _talking(url):
         try:
-            answer: HTTPResponse | addinfourl = build_opener().open(
+            answer: HTTPResponse | addinfourl = build_opener(_Secure).open(
                 Request(url, headers=headers), timeout=_TIMEOUT
             )
         except HTTPError as error:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from caloforge.classifiers import Judge, judge, judges_for
+from caloforge.classifiers import Classifier, classifiers_for, separate
 from caloforge.io import open_showers
 from caloforge.showers import Showers
 from caloforge.simulators import GFlash, load_gflash, pbwo4_gflash
@@ -29,7 +29,7 @@ SEED = 23
 def rows(
     start: GFlash,
     full: Mapping[str, Showers],
-    judges: tuple[Judge, ...],
+    judges: tuple[Classifier, ...],
     options: argparse.Namespace,
     out: Path,
 ) -> Iterator[str]:
@@ -48,7 +48,7 @@ def rows(
     for steps in options.steps:
         refined = bridge.refine(fast["test"], seed=SEED, steps=steps) if steps else fast["test"]
         for one in judges:
-            auc = judge(full["test"], refined, one, trainings=options.trainings).auc
+            auc = separate(full["test"], refined, one, trainings=options.trainings).auc
             yield f"{steps:3d} steps: {one.name:12s} AUC {auc.value:.4f} +- {auc.error:.4f}"
 
 
@@ -78,7 +78,7 @@ def main() -> None:
     }
     judges = tuple(
         one
-        for one in judges_for(options.judges, full["test"].calorimeter)
+        for one in classifiers_for(options.judges, full["test"].calorimeter)
         if one.name in options.levels
     )
     for name, start in (("default", pbwo4_gflash()), ("tuned", load_gflash(options.tuned))):

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from caloforge import report
-from caloforge.classifiers import DEFAULT_JUDGES, judge
+from caloforge.classifiers import DEFAULT_CLASSIFIERS, separate
 from caloforge.geometry import named_calorimeters
 from caloforge.io import CaloChallengeWriter, open_showers
 from caloforge.metrics import neighbours, resampling
@@ -152,9 +152,9 @@ def measured_neighbours(n: int, calorimeter: str) -> None:
 
 def measured_classifier(full: Showers, candidate: Showers) -> None:
     """The standard high-level classifier, five trainings."""
-    [one] = [j for j in DEFAULT_JUDGES if j.name == "high-level"]
+    [one] = [j for j in DEFAULT_CLASSIFIERS if j.name == "high-level"]
     start = time.perf_counter()
-    found = judge(full, candidate, one)
+    found = separate(full, candidate, one)
     print(f"high-level classifier: {time.perf_counter() - start:.1f} s, AUC {found.auc.value:.3f}")
 
 

@@ -18,7 +18,7 @@ from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from caloforge.classifiers import judge, judges_for
+from caloforge.classifiers import classifiers_for, separate
 from caloforge.io import open_showers
 from caloforge.showers import Showers
 from caloforge.systems import FullShowers, Surrogate, load_recipe, train
@@ -57,8 +57,8 @@ def rows(
             msg = f"recipe {options.recipe} does not train a surrogate"
             raise SystemExit(msg)
         made = model.simulate(full.particles, seed=SEED)
-        for one in judges_for(options.judges, full.calorimeter):
-            auc = judge(full, made, one, trainings=options.trainings).auc
+        for one in classifiers_for(options.judges, full.calorimeter):
+            auc = separate(full, made, one, trainings=options.trainings).auc
             yield one.name, part, seconds, auc.value, auc.error
 
 

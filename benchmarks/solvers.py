@@ -23,7 +23,7 @@ import torch
 from matplotlib.figure import Figure
 
 from caloforge import zoo
-from caloforge.classifiers import Judge, judge, judges_for
+from caloforge.classifiers import Classifier, classifiers_for, separate
 from caloforge.io import open_showers
 from caloforge.learn import training
 from caloforge.learn.processes import EULER, MIDPOINT, RK4, BespokeSolver, Sampler, Steps
@@ -96,7 +96,7 @@ def samplers(
 
 
 def points(
-    model: Surrogate, full: Showers, judges: list[Judge], options: argparse.Namespace
+    model: Surrogate, full: Showers, judges: list[Classifier], options: argparse.Namespace
 ) -> Iterator[Point]:
     """Make, judge, tell."""
     stage = model.shape
@@ -110,7 +110,7 @@ def points(
         made = model.simulate(full.particles, seed=SEED)
         ms = 1e3 * (time.perf_counter() - start) / len(full)
         for one in judges:
-            auc = judge(full, made, one, trainings=options.trainings).auc
+            auc = separate(full, made, one, trainings=options.trainings).auc
             yield Point(name, sampler.evaluations, one.name, auc.value, auc.error, ms)
 
 
@@ -169,7 +169,9 @@ def main() -> None:
     model = zoo.load_surrogate(options.model)
     full = open_showers(options.full, model.calorimeter)[: options.showers]
     judges = [
-        one for one in judges_for(options.judges, model.calorimeter) if one.name in options.levels
+        one
+        for one in classifiers_for(options.judges, model.calorimeter)
+        if one.name in options.levels
     ]
     options.out.mkdir(parents=True, exist_ok=True)
     found = []

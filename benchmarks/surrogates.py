@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from caloforge import report, zoo
-from caloforge.classifiers import judge, judge_features, judges_for
+from caloforge.classifiers import classifiers_for, separate, separate_features
 from caloforge.io import NewFile, open_showers
 from caloforge.observables import energy_ratios, layer_energies
 from caloforge.report import Settings
@@ -46,14 +46,14 @@ def energy_features(showers: Showers) -> Tensor:
 def scores(full: Showers, made: Showers, options: argparse.Namespace) -> dict[str, list[float]]:
     """AUC and error, by classifier."""
     found = {}
-    for one in judges_for(options.judges, full.calorimeter):
+    for one in classifiers_for(options.judges, full.calorimeter):
         if one.name == "high-level":
-            alone = judge_features(
+            alone = separate_features(
                 energy_features(full), energy_features(made), one, trainings=options.trainings
             )
             found["layer energies"] = [alone.auc.value, alone.auc.error]
         trainings = options.trainings if one.name == "high-level" else options.low_level_trainings
-        auc = judge(full, made, one, trainings=trainings).auc
+        auc = separate(full, made, one, trainings=trainings).auc
         found[one.name] = [auc.value, auc.error]
     return found
 

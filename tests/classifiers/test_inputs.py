@@ -1,4 +1,4 @@
-"""What judges see, cell by cell, against slow and obvious loops."""
+"""What classifiers see, cell by cell, against slow and obvious loops."""
 
 import math
 from dataclasses import replace
@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from caloforge.classifiers import (
-    JUDGES,
+    CLASSIFIERS,
     DepositImage,
     EveryCell,
     HighLevel,
@@ -17,7 +17,7 @@ from caloforge.classifiers import (
     ShowerLevel,
     VoxelImage,
     Voxels,
-    judges_for,
+    classifiers_for,
 )
 from caloforge.classifiers.inputs import image_of
 from caloforge.errors import GeometryError
@@ -155,17 +155,20 @@ def test_a_deposit_image_is_of_rings_or_of_boxes() -> None:
     boxes = RegularGrid("boxes", (2, 3, 4), (1.0, 1.0, 1.0))
     assert DepositImage(ring=False).image(boxes) == (4, 3, 2)
     with pytest.raises(
-        GeometryError, match="'boxes' is of kind regular-grid, this judge expects rings"
+        GeometryError, match="'boxes' is of kind regular-grid, this classifier expects rings"
     ):
         DepositImage(ring=True).image(boxes)
     with pytest.raises(GeometryError, match="expects boxes"):
         DepositImage(ring=False).image(calochallenge_2())
 
 
-def test_a_threshold_reaches_all_judges_of_a_preset() -> None:
-    for preset in JUDGES:
+def test_a_threshold_reaches_all_classifiers_of_a_preset() -> None:
+    for preset in CLASSIFIERS:
         assert {
-            one.inputs.threshold for one in judges_for(preset, calochallenge_2(), threshold=0.7)
+            one.inputs.threshold
+            for one in classifiers_for(preset, calochallenge_2(), threshold=0.7)
         } == {0.7}
-    thresholds = [one.inputs.threshold for one in judges_for("calochallenge", calochallenge_2())]
+    thresholds = [
+        one.inputs.threshold for one in classifiers_for("calochallenge", calochallenge_2())
+    ]
     assert thresholds == pytest.approx([0.01515, 0.01515, 0.0, 0.01515], rel=1e-3)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from caloforge.classifiers import DEFAULT_JUDGES
+from caloforge.classifiers import DEFAULT_CLASSIFIERS
 from caloforge.geometry import Calorimeter, CylinderGrid, CylinderLayer, pbwo4_crystals
 from caloforge.observables import Observable
 from caloforge.particles import Particles
@@ -112,5 +112,5 @@ def complete(observables: tuple[Observable, ...] | None = None) -> Evaluation:
         observables=observables,
         training=toy(energies(60, seed=5), seed=6, calorimeter=calorimeter),
         times={"Full": 180.0, "fast": 0.25},
-        settings=Settings(replicas=4, cuts=4, trainings=2, judges=DEFAULT_JUDGES[:1]),
+        settings=Settings(replicas=4, cuts=4, trainings=2, judges=DEFAULT_CLASSIFIERS[:1]),
     )

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from caloforge.classifiers import DEFAULT_JUDGES, Judge
+from caloforge.classifiers import DEFAULT_CLASSIFIERS, Classifier
 from caloforge.errors import GeometryMismatchError, ShowerValueError
 from caloforge.geometry import CylinderGrid, CylinderLayer
 from caloforge.metrics import Comparison, Score, compare_points, resampling
@@ -35,8 +35,8 @@ from tests.catalogue import CYLINDERS
 from tests.report.samples import QUICK, energies, judged, toy, watched
 
 SMALL = CylinderGrid("small", tuple(CylinderLayer((0, 10, 20, 40), 4, 3.4, k) for k in range(5)))
-SHORT: tuple[Judge, ...] = tuple(
-    replace(j, training=replace(j.training, epochs=3)) for j in DEFAULT_JUDGES[:1]
+SHORT: tuple[Classifier, ...] = tuple(
+    replace(j, training=replace(j.training, epochs=3)) for j in DEFAULT_CLASSIFIERS[:1]
 )
 
 

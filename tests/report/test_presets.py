@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from caloforge.classifiers import JUDGES
+from caloforge.classifiers import CLASSIFIERS
 from caloforge.geometry import named_calorimeters
 from caloforge.metrics import separation_power
 from caloforge.metrics.binning import Bins
@@ -146,7 +146,7 @@ def test_the_thick_layers_are_labels_of_the_pions_calorimeter() -> None:
 
 @every_preset
 def test_judges_are_known(preset: Preset) -> None:
-    assert preset.judges in JUDGES
+    assert preset.judges in CLASSIFIERS
 
 
 @pytest.mark.parametrize(

@@ -8,14 +8,14 @@ from functools import cache
 import numpy as np
 import pytest
 
-from caloforge.classifiers import DEFAULT_JUDGES, JUDGES
+from caloforge.classifiers import CLASSIFIERS, DEFAULT_CLASSIFIERS
 from caloforge.classifiers.calibration import Curve
-from caloforge.classifiers.judgement import (
+from caloforge.classifiers.results import (
     FALSE_POSITIVE,
-    Judgement,
     Repeated,
     Roc,
-    Weighed,
+    Separation,
+    ShowerWeights,
 )
 from caloforge.geometry import Calorimeter, named_calorimeters
 from caloforge.metrics import Comparison, Score
@@ -43,7 +43,7 @@ POWERS = {
     "sep EC r std": "layer_width_r",
     "sep sparsity": "sparsity",
 }
-CLASSIFIERS = {
+COLUMNS = {
     "binary cls low": "low-level",
     "binary cls high": "high-level",
     "binary cls cnn": "resnet",
@@ -81,16 +81,16 @@ def comparison(separation: Score) -> Comparison:
     return Comparison(nothing, nothing, separation, None, None)
 
 
-def judgement(name: str, auc: float, showers: int) -> Judgement:
+def judgement(name: str, auc: float, showers: int) -> Separation:
     grid, once, curve = (
         FALSE_POSITIVE,
         Repeated((auc,)),
         Curve(np.array([0.5]), np.array([0.5]), np.array([1])),
     )
-    side = Weighed(np.array([0]), np.zeros(1), np.ones(1))
+    side = ShowerWeights(np.array([0]), np.zeros(1), np.ones(1))
     roc, jsd = Roc(grid, grid, 0 * grid), Score(0.0, 0.0, 0.0, 0.0)
     score = Score(auc, 0.003, 0.5, 0.003)
-    return Judgement(
+    return Separation(
         name,
         name,
         showers,
@@ -140,12 +140,12 @@ def copied(preset: Preset, submission: str, showers: int | None = None) -> Evalu
         gaps={NAME: {}},
         features={NAME: features(numbers, floors, n)},
         judgements={
-            NAME: {j: judgement(j, numbers[c], n) for c, j in CLASSIFIERS.items() if c in numbers}
+            NAME: {j: judgement(j, numbers[c], n) for c, j in COLUMNS.items() if c in numbers}
         },
         slices={NAME: ()},
         amplifications={},
         times={NAME: numbers["time CPU 100"]} if "time CPU 100" in numbers else {},
-        settings=Settings(judges=JUDGES[preset.judges]),
+        settings=Settings(judges=CLASSIFIERS[preset.judges]),
         preset=preset,
     )
 
@@ -333,16 +333,16 @@ def test_other_showers_are_said_and_nothing_is_compared(
 
 def test_other_classifiers_are_said_and_not_compared() -> None:
     evaluation = copied(PRESETS["calochallenge-2"], "CaloINN")
-    other = replace(evaluation, settings=replace(evaluation.settings, judges=DEFAULT_JUDGES))
+    other = replace(evaluation, settings=replace(evaluation.settings, judges=DEFAULT_CLASSIFIERS))
     assert "not those of the benchmark" in said(other)
     rows = rows_of(other)
-    assert not any(rows[column].comparable for column in CLASSIFIERS)
+    assert not any(rows[column].comparable for column in COLUMNS)
     assert rows["FPD * 1e3"].comparable
 
 
 def test_the_threshold_of_a_classifier_does_not_make_it_another() -> None:
     evaluation = copied(PRESETS["calochallenge-1-photons"], "CaloINN")
-    judges = tuple(judge.above(1.0) for judge in JUDGES["calochallenge"])
+    judges = tuple(judge.above(1.0) for judge in CLASSIFIERS["calochallenge"])
     assert rows_of(replace(evaluation, settings=replace(evaluation.settings, judges=judges)))[
         "binary cls low"
     ].comparable

@@ -7,7 +7,7 @@ from functools import lru_cache
 import pytest
 import torch
 
-from caloforge.classifiers import DEFAULT_JUDGES, Judge
+from caloforge.classifiers import DEFAULT_CLASSIFIERS, Classifier
 from caloforge.metrics import Score
 from caloforge.particles import Particles
 from caloforge.report import COLUMNS, Evaluation, Settings, evaluate, remarks, table, title, verdict
@@ -74,8 +74,8 @@ def test_the_levels_of_an_auc(value: float, expected: Level) -> None:
     assert auc_level(replace(judgement, auc=Score(value, 0.005, 0.5, 0.009))) is expected
 
 
-SHORT: tuple[Judge, ...] = tuple(
-    replace(j, training=replace(j.training, epochs=2)) for j in DEFAULT_JUDGES[:1]
+SHORT: tuple[Classifier, ...] = tuple(
+    replace(j, training=replace(j.training, epochs=2)) for j in DEFAULT_CLASSIFIERS[:1]
 )
 
 

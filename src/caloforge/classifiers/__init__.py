@@ -1,53 +1,66 @@
-"""Classifiers as judges of two samples of showers: the judges of the community, and what they
-found.
+"""Classifiers: how well can a trained network separate two samples of showers?
 
-`judge` trains a `Judge` of `JUDGES` and gives a `Judgement`: AUC, JSD, ROC and calibration curves,
-and the weight of each shower.
+`separate` trains a `Classifier` of the catalogue `CLASSIFIERS` and gives a `Separation`: AUC, JSD,
+ROC and calibration curves, and the weight of each shower.
 """
 
 __all__ = [
-    "DEFAULT_JUDGES",
-    "JUDGES",
+    "CLASSIFIERS",
+    "DEFAULT_CLASSIFIERS",
+    "FOLDS",
     "LEAST_SHOWERS",
-    "PARTS",
     "Architecture",
     "Calibration",
+    "Classifier",
     "Convolutional",
+    "CrossValidation",
     "Curve",
     "Dense",
     "DepositImage",
     "EveryCell",
     "HighLevel",
     "Inputs",
-    "Judge",
-    "Judgement",
     "Keep",
     "LayerWise",
     "NormalisedVoxels",
     "Optimiser",
     "Plateau",
+    "RandomSplit",
     "Repeated",
     "ResNet3d",
     "RingConvolutional",
     "Roc",
     "Scaling",
-    "Shares",
+    "Separation",
     "ShowerLevel",
+    "ShowerWeights",
     "Split",
     "Tails",
     "Training",
-    "Turns",
     "VoxelImage",
     "Voxels",
-    "Weighed",
     "WeightsHistogram",
     "area",
-    "judge",
-    "judge_features",
-    "judges_for",
+    "classifiers_for",
+    "separate",
+    "separate_features",
 ]
 
+from caloforge.classifiers.architectures import (
+    Architecture,
+    Convolutional,
+    Dense,
+    ResNet3d,
+    RingConvolutional,
+)
 from caloforge.classifiers.calibration import Calibration, Curve, area
+from caloforge.classifiers.classifier import (
+    CLASSIFIERS,
+    DEFAULT_CLASSIFIERS,
+    FOLDS,
+    Classifier,
+    classifiers_for,
+)
 from caloforge.classifiers.inputs import (
     DepositImage,
     EveryCell,
@@ -59,30 +72,22 @@ from caloforge.classifiers.inputs import (
     VoxelImage,
     Voxels,
 )
-from caloforge.classifiers.judgement import (
-    Judgement,
-    Repeated,
-    Roc,
-    Tails,
-    Weighed,
-    WeightsHistogram,
-)
-from caloforge.classifiers.judges import DEFAULT_JUDGES, JUDGES, PARTS, Judge, judges_for
-from caloforge.classifiers.judging import LEAST_SHOWERS, judge, judge_features
-from caloforge.classifiers.networks import (
-    Architecture,
-    Convolutional,
-    Dense,
-    ResNet3d,
-    RingConvolutional,
-)
-from caloforge.classifiers.training import (
+from caloforge.classifiers.protocol import (
+    CrossValidation,
     Keep,
     Optimiser,
     Plateau,
+    RandomSplit,
     Scaling,
-    Shares,
     Split,
     Training,
-    Turns,
 )
+from caloforge.classifiers.results import (
+    Repeated,
+    Roc,
+    Separation,
+    ShowerWeights,
+    Tails,
+    WeightsHistogram,
+)
+from caloforge.classifiers.separation import LEAST_SHOWERS, separate, separate_features

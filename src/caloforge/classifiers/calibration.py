@@ -1,4 +1,4 @@
-r"""From the score of a judge to a probability, and what a sample of scores says.
+r"""From the score of a classifier to a probability, and what a sample of scores says.
 
 The samples are :math:`x_i` with weights :math:`v_i` (full simulation, y = 1) and :math:`z_j` with
 :math:`w_j` (candidate, y = 0).

@@ -1,4 +1,4 @@
-r"""What a judge is shown of a shower, one list of numbers each.
+r"""What a classifier is shown of a shower, one list of numbers each.
 
 With deposits :math:`e_c` in the cells, incident energy E and layer energies
 :math:`E_\ell = \sum_{c \in \ell} e_c`, in MeV:
@@ -41,7 +41,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from caloforge.classifiers.networks import Image
+from caloforge.classifiers.architectures import Image
 from caloforge.errors import GeometryError
 from caloforge.geometry import Calorimeter, CylinderGrid, RegularGrid, image_cells
 from caloforge.observables import (
@@ -61,7 +61,7 @@ _NOTHING = 1e-16
 
 @dataclass(frozen=True)
 class Inputs(ABC):
-    """From showers to the numbers that a judge is shown.
+    """From showers to the numbers that a classifier is shown.
 
     Arguments:
         threshold: Deposits below it count as 0, in MeV, at least 0.
@@ -191,7 +191,7 @@ class DepositImage(Inputs):
         if isinstance(calorimeter, CylinderGrid) != self.ring:
             wanted = "rings in alpha" if self.ring else "boxes"
             msg = (
-                f"calorimeter '{calorimeter.name}' is of kind {calorimeter.kind}, this judge "
+                f"calorimeter '{calorimeter.name}' is of kind {calorimeter.kind}, this classifier "
                 f"expects {wanted}"
             )
             raise GeometryError(msg)

@@ -25,7 +25,7 @@ from caloforge.cli._options import (
 )
 
 if TYPE_CHECKING:
-    from caloforge.classifiers import Judge
+    from caloforge.classifiers import Classifier
     from caloforge.geometry import Calorimeter
     from caloforge.report import Evaluation, Preset, Settings
     from caloforge.showers import ShowerSource
@@ -88,14 +88,18 @@ class Care:
             batch_size=self.batch_size,
         )
 
-    def _judges(self, calorimeter: "Calorimeter", preset: "Preset | None") -> "tuple[Judge, ...]":
-        from caloforge.classifiers import JUDGES, judges_for
+    def _judges(
+        self, calorimeter: "Calorimeter", preset: "Preset | None"
+    ) -> "tuple[Classifier, ...]":
+        from caloforge.classifiers import CLASSIFIERS, classifiers_for
 
         name = self.classifiers or ("caloforge" if preset is None else preset.judges)
-        if name not in JUDGES:
-            msg = f"--classifiers '{name}': expected one of {', '.join(JUDGES)}"
+        if name not in CLASSIFIERS:
+            msg = f"--classifiers '{name}': expected one of {', '.join(CLASSIFIERS)}"
             raise OptionError(msg)
-        return judges_for(name, calorimeter, threshold=None if preset is None else preset.threshold)
+        return classifiers_for(
+            name, calorimeter, threshold=None if preset is None else preset.threshold
+        )
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from caloforge.classifiers.judgement import Judgement
+from caloforge.classifiers.results import Separation
 from caloforge.report.drawing import INK, Drawing, Group, band, colour, dash, legend, literal, steps
 from caloforge.report.records import Evaluation
 from caloforge.report.words import title
@@ -23,7 +23,7 @@ class _Line:
 
     k: int
     name: str
-    judgement: Judgement
+    judgement: Separation
 
 
 def classifier_drawings(evaluation: Evaluation) -> Iterator[Drawing]:
@@ -34,7 +34,7 @@ def classifier_drawings(evaluation: Evaluation) -> Iterator[Drawing]:
         yield _classifier(evaluation, name, judged)
 
 
-def _classifier(evaluation: Evaluation, name: str, judged: Mapping[str, Judgement]) -> Drawing:
+def _classifier(evaluation: Evaluation, name: str, judged: Mapping[str, Separation]) -> Drawing:
     figure = Figure(figsize=(10.4, 3.9))
     roc, weights, calibration = figure.subplots(1, 3, width_ratios=(1, 1.35, 1))
     figure.subplots_adjust(left=0.06, right=0.985, bottom=0.14, top=0.86, wspace=0.24)

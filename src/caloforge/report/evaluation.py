@@ -16,7 +16,7 @@ from itertools import pairwise
 import numpy as np
 from jaxtyping import Bool, Float
 
-from caloforge.classifiers import LEAST_SHOWERS, Judgement, Weighed, judge
+from caloforge.classifiers import LEAST_SHOWERS, Separation, ShowerWeights, separate
 from caloforge.errors import ShowerValueError
 from caloforge.metrics.amplification import Amplification, amplification
 from caloforge.metrics.binning import Bins, equal_bins
@@ -92,7 +92,7 @@ def evaluate(
     settings: Settings | None = None,
     progress: Progress = _silent,
 ) -> Evaluation:
-    """Judge candidates against the full simulation.
+    """Compare candidates with the full simulation.
 
     Arguments:
         full: Showers of the full simulation.
@@ -303,23 +303,23 @@ def _judgements(
     candidates: Mapping[str, ShowerSource],
     settings: Settings,
     progress: Progress,
-) -> dict[str, dict[str, Judgement]]:
+) -> dict[str, dict[str, Separation]]:
     if not settings.judges:
         return {name: {} for name in candidates}
-    judgements: dict[str, dict[str, Judgement]] = {}
+    judgements: dict[str, dict[str, Separation]] = {}
     reference = full[: settings.classifier_showers].to(settings.device)
     for name, source in candidates.items():
         seen = source[: settings.classifier_showers].to(settings.device)
         judgements[name] = {}
         for one in settings.judges if min(len(reference), len(seen)) >= LEAST_SHOWERS else ():
             progress(f"classifier '{one.title}' against {name}")
-            judgements[name][one.name] = judge(
+            judgements[name][one.name] = separate(
                 reference, seen, one, trainings=settings.trainings, seed=settings.seed
             )
     return judgements
 
 
-def _with_outliers(sample: Sample, source: ShowerSource, tails: Sequence[Weighed]) -> Sample:
+def _with_outliers(sample: Sample, source: ShowerSource, tails: Sequence[ShowerWeights]) -> Sample:
     """The sample with the showers in the tails of its weights."""
     rows = dict.fromkeys(int(row) for tail in tails for row in tail.rows)
     return replace(sample, outliers=tuple(example(source, row) for row in rows))

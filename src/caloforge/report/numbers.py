@@ -47,7 +47,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from caloforge.classifiers import Judgement
+from caloforge.classifiers import Separation
 from caloforge.metrics.amplification import Amplification
 from caloforge.metrics.distances import Comparison
 from caloforge.metrics.scores import Score
@@ -176,7 +176,7 @@ def _features(features: Features) -> dict[str, Any]:
     }
 
 
-def _judgement(judgement: Judgement) -> dict[str, Any]:
+def _judgement(judgement: Separation) -> dict[str, Any]:
     return {
         "auc": _score(judgement.auc),
         "jsd": _score(judgement.jsd),

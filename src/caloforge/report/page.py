@@ -20,7 +20,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from caloforge.classifiers.judgement import Weighed
+from caloforge.classifiers.results import ShowerWeights
 from caloforge.errors import OutputError, OutputExistsError
 from caloforge.io.output import NewFile
 from caloforge.report.display import library, payload, place, scene, script
@@ -236,7 +236,7 @@ def _tails(part: int, evaluation: Evaluation) -> list[dict[str, Any]]:
     return listed
 
 
-def _showers(part: int, of: int, sample: Sample, weighed: Weighed) -> list[dict[str, str]]:
+def _showers(part: int, of: int, sample: Sample, weighed: ShowerWeights) -> list[dict[str, str]]:
     return [
         {
             "row": str(row),

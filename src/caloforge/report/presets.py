@@ -41,7 +41,7 @@ from importlib import resources
 import numpy as np
 from jaxtyping import Float, Real
 
-from caloforge.classifiers.judges import READOUT
+from caloforge.classifiers.classifier import READOUT
 from caloforge.metrics.binning import Bins, Rule, up_to_largest
 from caloforge.particles import ELECTRON
 from caloforge.units import GeV, MeV, TeV
@@ -72,7 +72,7 @@ class Preset:
         energies: The least and the largest incident energy, in MeV.
         showers: The number of showers of each sample behind the published numbers.
         threshold: The energy at or below which a voxel counts as empty, in MeV.
-        judges: The name of the classifiers' preset, see `caloforge.classifiers.JUDGES`.
+        judges: The name of the classifiers' preset, see `caloforge.classifiers.CLASSIFIERS`.
         rules: For each observable's name, or its name and a label joined by a colon, the bins of
             its separation power.
         published: The published results, the full simulation first.

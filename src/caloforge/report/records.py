@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float, Int, Real
 
-from caloforge.classifiers import DEFAULT_JUDGES, PARTS, Judge, Judgement
+from caloforge.classifiers import DEFAULT_CLASSIFIERS, FOLDS, Classifier, Separation
 from caloforge.geometry import Calorimeter
 from caloforge.metrics.amplification import Amplification
 from caloforge.metrics.distances import Comparison
@@ -62,8 +62,8 @@ class Settings:
     seed: int = 0
     replicas: int = 50
     cuts: int = 50
-    judges: tuple[Judge, ...] = DEFAULT_JUDGES
-    trainings: int = PARTS
+    judges: tuple[Classifier, ...] = DEFAULT_CLASSIFIERS
+    trainings: int = FOLDS
     classifier_showers: int = 5000
     neighbour_showers: int = 5000
     slices: int = 5
@@ -115,7 +115,7 @@ class Sample:
         correlation: The correlation matrix of the layer energies, with shape (layers, layers).
         mean: The mean energy of each cell, in MeV, with shape (cells).
         examples: Some showers, of increasing energy.
-        outliers: The showers in the tails of the classifiers' weights (see `Judgement.tails`).
+        outliers: The showers in the tails of the classifiers' weights (see `Separation.tails`).
     """
 
     name: str
@@ -217,7 +217,7 @@ class Evaluation:
     comparisons: Mapping[str, Mapping[str, Comparison]]
     gaps: Mapping[str, Mapping[str, str]]
     features: Mapping[str, Features]
-    judgements: Mapping[str, Mapping[str, Judgement]]
+    judgements: Mapping[str, Mapping[str, Separation]]
     slices: Mapping[str, tuple[Slice, ...]]
     amplifications: Mapping[str, Mapping[str, Amplification]]
     times: Mapping[str, float]

@@ -34,7 +34,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 
-from caloforge.classifiers import JUDGES
+from caloforge.classifiers import CLASSIFIERS
 from caloforge.geometry import named_calorimeters
 from caloforge.metrics import Score
 from caloforge.metrics.neighbours import Neighbours, Share
@@ -267,7 +267,7 @@ def _is_benchmarks(evaluation: Evaluation, name: str) -> bool:
     """Whether the judge of this name is built and trained as the benchmark's, whatever its
     threshold.
     """
-    expected = () if evaluation.preset is None else JUDGES[evaluation.preset.judges]
+    expected = () if evaluation.preset is None else CLASSIFIERS[evaluation.preset.judges]
     protocols = [(judge.architecture, judge.training) for judge in expected if judge.name == name]
     return any(
         (judge.architecture, judge.training) in protocols

@@ -23,7 +23,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-from caloforge.classifiers import Judgement
+from caloforge.classifiers import Separation
 from caloforge.metrics.distances import Comparison
 from caloforge.metrics.neighbours import Share
 from caloforge.metrics.scores import SIGMAS, Score
@@ -110,7 +110,7 @@ def level(score: Score) -> Level:
     return Level.CLOSE if score.ratio_to_floor <= CLOSE else Level.APART
 
 
-def auc_level(judgement: Judgement) -> Level:
+def auc_level(judgement: Separation) -> Level:
     """How an AUC stands to chance: within three standard errors (at least those of chance alone),
     at most 0.6, or above.
     """

@@ -1,21 +1,21 @@
-r"""Classifiers as judges: can a network tell two samples of showers apart?
+r"""The catalogue of classifiers: can a network separate two samples of showers?
 
-A `Judge` is what the network sees of a shower (`inputs`), what the network is (`networks`) and how
-it is trained (`training`). A classifier's AUC is a lower bound for that of the best of all, so a
-low value means something only together with the judge and the sample size that gave it: compare
-like with like.
+A `Classifier` is what the network sees of a shower (`inputs`), what the network is
+(`architectures`) and how it is trained (`protocol`). Its AUC is a lower bound for that of the best
+classifier, so a low value means something only together with the classifier and the sample size
+that gave it: compare like with like.
 
-`JUDGES` holds the judges of the community, by the name of a preset:
+`CLASSIFIERS` holds those of the community, by the name of a preset:
 
-- ``caloforge``: our own, for samples from 500 showers on. Five turns, so that every shower is
+- ``caloforge``: our own, for samples from 500 showers on. Five folds, so that every shower is
   scored; strong dropout and weight decay, because a network learns a few thousand showers by heart
   at once, and then misses what tells the samples apart. Measured on 2,000 Geant4 showers of 50 GeV
   in 100 crystals against showers with the right law in each crystal but wrong correlations: AUC
   0.85; with dropout 0.2 and weight decay 0.01: 0.67. Logistic calibration.
-- ``calochallenge`` (arXiv:2410.21611 and its public code): four judges, 60/20/20 %, the epoch of
-  the best accuracy, isotonic calibration. Made for 100,000 showers a sample; numbers of smaller
+- ``calochallenge`` (arXiv:2410.21611 and its public code): four classifiers, 60/20/20 %, the epoch
+  of the best accuracy, isotonic calibration. Made for 100,000 showers a sample; numbers of smaller
   samples are nearer to 1/2. The challenge computes in double precision, this in single; its
-  low-level judges and its ResNet see deposits above the threshold alone.
+  low-level classifiers and its ResNet see deposits above the threshold alone.
 - ``calodream`` (arXiv:2405.09629, table 3): 70/10/20 %, 200 epochs, the learning rate times 0.05
   where the loss has not fallen for 20 epochs. Not in the text, and taken from its public code:
   learning rate 2e-4, no dropout, the epoch of the best accuracy, isotonic calibration. It is
@@ -29,7 +29,7 @@ Where the papers cut a sample anew for each training, so does this; and rows of 
 the same part.
 """
 
-__all__ = ["DEFAULT_JUDGES", "JUDGES", "PARTS", "Judge", "judges_for"]
+__all__ = ["CLASSIFIERS", "DEFAULT_CLASSIFIERS", "FOLDS", "Classifier", "classifiers_for"]
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -37,6 +37,13 @@ from types import MappingProxyType
 
 from torch import nn
 
+from caloforge.classifiers.architectures import (
+    Architecture,
+    Convolutional,
+    Dense,
+    ResNet3d,
+    RingConvolutional,
+)
 from caloforge.classifiers.calibration import Calibration
 from caloforge.classifiers.inputs import (
     DepositImage,
@@ -49,32 +56,25 @@ from caloforge.classifiers.inputs import (
     VoxelImage,
     Voxels,
 )
-from caloforge.classifiers.networks import (
-    Architecture,
-    Convolutional,
-    Dense,
-    ResNet3d,
-    RingConvolutional,
-)
-from caloforge.classifiers.training import (
+from caloforge.classifiers.protocol import (
+    CrossValidation,
     Keep,
     Optimiser,
     Plateau,
+    RandomSplit,
     Scaling,
-    Shares,
     Training,
-    Turns,
 )
 from caloforge.errors import GeometryError
 from caloforge.geometry import Calorimeter
 from caloforge.units import MeV, keV
 
-PARTS = 5
-"""The turns of our own judges: so many trainings score each shower once."""
+FOLDS = 5
+"""The folds of our own classifiers: so many trainings score each shower once."""
 
 
 @dataclass(frozen=True)
-class Judge:
+class Classifier:
     """A classifier and its protocol.
 
     Arguments:
@@ -91,8 +91,8 @@ class Judge:
     architecture: Architecture
     training: Training
 
-    def above(self, threshold: float) -> "Judge":
-        """The same judge, for which deposits below another threshold count as 0, in MeV."""
+    def above(self, threshold: float) -> "Classifier":
+        """The same classifier, for which deposits below another threshold count as 0, in MeV."""
         return replace(self, inputs=self.inputs.above(threshold))
 
     def n_parameters(self, calorimeter: Calorimeter, n_features: int) -> int:
@@ -100,7 +100,7 @@ class Judge:
         numbers.
 
         Raises:
-            GeometryError: The judge sees images, and this calorimeter has none.
+            GeometryError: The classifier sees images, and this calorimeter has none.
         """
         network = self.architecture.build(n_features, self.inputs.image(calorimeter))
         return sum(p.numel() for p in network.parameters())
@@ -112,7 +112,7 @@ fraction.
 """
 
 _OURS = Training(
-    split=Turns(PARTS),
+    split=CrossValidation(FOLDS),
     optimiser=Optimiser.ADAMW,
     learning_rate=2e-3,
     weight_decay=1.0,
@@ -126,7 +126,7 @@ _OURS = Training(
 _SMALL = Dense((128, 128), dropout=0.5, activation=nn.SiLU)
 
 _CHALLENGE = Training(
-    split=Shares(fit=0.6, select=0.2),
+    split=RandomSplit(fit=0.6, select=0.2),
     learning_rate=2e-4,
     batch_size=1000,
     epochs=50,
@@ -136,7 +136,7 @@ _CHALLENGE = Training(
 _WIDE = Dense((2048, 2048, 2048))
 
 _DREAM = Training(
-    split=Shares(fit=0.7, select=0.1),
+    split=RandomSplit(fit=0.7, select=0.1),
     learning_rate=2e-4,
     batch_size=1000,
     epochs=200,
@@ -147,7 +147,7 @@ _DREAM = Training(
 _MIDDLE = Dense((512, 512, 512))
 
 _FLOWS_HIGH = Training(
-    split=Shares(fit=0.8, select=0.0),
+    split=RandomSplit(fit=0.8, select=0.0),
     learning_rate=1e-4,
     batch_size=256,
     epochs=30,
@@ -156,7 +156,7 @@ _FLOWS_HIGH = Training(
     scaling=Scaling(),
 )
 _FLOWS_LOW = Training(
-    split=Shares(fit=0.6, select=0.2),
+    split=RandomSplit(fit=0.6, select=0.2),
     learning_rate=1e-3,
     batch_size=512,
     epochs=30,
@@ -166,38 +166,38 @@ _FLOWS_LOW = Training(
 _HIT = 0.1 * MeV
 """The threshold of L2LFlows, appendix D's public code."""
 
-DEFAULT_JUDGES = (
-    Judge("low-level", "classifier on all cells", EveryCell(), _SMALL, _OURS),
-    Judge("high-level", "classifier on high-level features", HighLevel(), _SMALL, _OURS),
+DEFAULT_CLASSIFIERS = (
+    Classifier("low-level", "classifier on all cells", EveryCell(), _SMALL, _OURS),
+    Classifier("high-level", "classifier on high-level features", HighLevel(), _SMALL, _OURS),
 )
-"""The judges of the preset ``caloforge``."""
+"""The classifiers of the preset ``caloforge``."""
 
-JUDGES: Mapping[str, tuple[Judge, ...]] = MappingProxyType(
+CLASSIFIERS: Mapping[str, tuple[Classifier, ...]] = MappingProxyType(
     {
-        "caloforge": DEFAULT_JUDGES,
+        "caloforge": DEFAULT_CLASSIFIERS,
         "calochallenge": (
-            Judge(
+            Classifier(
                 "high-level",
                 "CaloChallenge's classifier on high-level features",
                 HighLevel(READOUT),
                 _WIDE,
                 _CHALLENGE,
             ),
-            Judge(
+            Classifier(
                 "low-level",
                 "CaloChallenge's classifier on voxels",
                 Voxels(READOUT),
                 _WIDE,
                 _CHALLENGE,
             ),
-            Judge(
+            Classifier(
                 "low-level-normalised",
                 "CaloChallenge's classifier on normalised voxels",
                 NormalisedVoxels(),
                 _WIDE,
                 _CHALLENGE,
             ),
-            Judge(
+            Classifier(
                 "resnet",
                 "CaloChallenge's ResNet-18 on voxels",
                 VoxelImage(READOUT),
@@ -206,33 +206,33 @@ JUDGES: Mapping[str, tuple[Judge, ...]] = MappingProxyType(
             ),
         ),
         "calodream": (
-            Judge(
+            Classifier(
                 "high-level",
                 "CaloDREAM's classifier on layer-wise features",
                 LayerWise(READOUT),
                 _MIDDLE,
                 _DREAM,
             ),
-            Judge(
+            Classifier(
                 "low-level", "CaloDREAM's classifier on voxels", Voxels(READOUT), _MIDDLE, _DREAM
             ),
         ),
         "l2lflows": (
-            Judge(
+            Classifier(
                 "high-level",
                 "L2LFlows' classifier on nine observables",
                 ShowerLevel(_HIT),
                 Dense((512, 512, 128, 32)),
                 _FLOWS_HIGH,
             ),
-            Judge(
+            Classifier(
                 "low-level",
                 "L2LFlows' convolutional classifier",
                 DepositImage(_HIT),
                 Convolutional(),
                 _FLOWS_LOW,
             ),
-            Judge(
+            Classifier(
                 "low-level-ring",
                 "L2LFlows' convolutional classifier for rings",
                 DepositImage(_HIT, ring=True),
@@ -242,16 +242,16 @@ JUDGES: Mapping[str, tuple[Judge, ...]] = MappingProxyType(
         ),
     }
 )
-"""The judges of each preset."""
+"""The classifiers of each preset."""
 
 
-def judges_for(
+def classifiers_for(
     preset: str, calorimeter: Calorimeter, *, threshold: float | None = None
-) -> tuple[Judge, ...]:
-    """The judges of a preset that can see showers of a calorimeter.
+) -> tuple[Classifier, ...]:
+    """The classifiers of a preset that can see showers of a calorimeter.
 
     Arguments:
-        preset: The name of the preset, a key of `JUDGES`.
+        preset: The name of the preset, a key of `CLASSIFIERS`.
         calorimeter: The calorimeter.
         threshold: Deposits below it count as 0, in MeV, at least 0; None for the preset's own:
             15.15 keV for ``calochallenge`` and ``calodream``, 0.1 MeV for ``l2lflows``, 0 for
@@ -260,13 +260,15 @@ def judges_for(
     Raises:
         KeyError: There is no such preset.
     """
-    fit = (judge for judge in JUDGES[preset] if _sees(judge, calorimeter))
-    return tuple(judge if threshold is None else judge.above(threshold) for judge in fit)
+    fit = (classifier for classifier in CLASSIFIERS[preset] if _sees(classifier, calorimeter))
+    return tuple(
+        classifier if threshold is None else classifier.above(threshold) for classifier in fit
+    )
 
 
-def _sees(judge: Judge, calorimeter: Calorimeter) -> bool:
+def _sees(classifier: Classifier, calorimeter: Calorimeter) -> bool:
     try:
-        judge.inputs.image(calorimeter)
+        classifier.inputs.image(calorimeter)
     except GeometryError:
         return False
     return True

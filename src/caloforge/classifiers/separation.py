@@ -1,12 +1,12 @@
-r"""A judge at work: train it several times, each time anew, and have it score showers that it never
-saw.
+r"""A classifier at work: train it several times, each time anew, and have it score showers that it
+never saw.
 
 The inputs of all showers are held as one matrix, filled in batches, up to the size of 20,000
 showers of 6,480 cells; larger ones are made anew from the deposits, batch by batch. Showers of
 weight 0 are left out.
 """
 
-__all__ = ["LEAST_SHOWERS", "judge", "judge_features"]
+__all__ = ["LEAST_SHOWERS", "separate", "separate_features"]
 
 import math
 from collections.abc import Callable
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from scipy.special import logit
 from torch import Tensor
 
+from caloforge.classifiers.architectures import Image
 from caloforge.classifiers.calibration import (
     Calibration,
     area,
@@ -28,16 +29,15 @@ from caloforge.classifiers.calibration import (
     mid_ranks,
     roc,
 )
-from caloforge.classifiers.judgement import (
+from caloforge.classifiers.classifier import FOLDS, Classifier
+from caloforge.classifiers.protocol import Examples, random_numbers, trained
+from caloforge.classifiers.results import (
     FALSE_POSITIVE,
-    Judgement,
     Repeated,
     Roc,
-    Weighed,
+    Separation,
+    ShowerWeights,
 )
-from caloforge.classifiers.judges import PARTS, Judge
-from caloforge.classifiers.networks import Image
-from caloforge.classifiers.training import Examples, random_numbers, trained
 from caloforge.errors import ShowerValueError
 from caloforge.metrics.scores import Score
 from caloforge.showers import Showers, spans
@@ -61,23 +61,23 @@ def _silent(what: str) -> None:
     """Tell nobody."""
 
 
-def judge(
+def separate(
     full: Showers,
     candidate: Showers,
-    judge: Judge,
+    classifier: Classifier,
     *,
-    trainings: int = PARTS,
+    trainings: int = FOLDS,
     seed: int = 0,
     floor: bool = False,
     progress: Progress = _silent,
-) -> Judgement:
-    """Train a judge on two samples, and have it score showers that it never saw.
+) -> Separation:
+    """Train a classifier on two samples, and have it score showers that it never saw.
 
     Arguments:
         full: Showers of the full simulation.
         candidate: Showers of the candidate; weights of either sample are honoured in the loss and
             in every number.
-        judge: The judge.
+        classifier: The classifier.
         trainings: The number of trainings, at least 1; where five turns are taken, five score each
             shower once.
         seed: The seed of cuts and trainings; on one machine the same seed gives the same numbers.
@@ -87,36 +87,36 @@ def judge(
 
     Raises:
         GeometryMismatchError: The calorimeters differ.
-        GeometryError: The judge sees images, and this calorimeter has none.
+        GeometryError: The classifier sees images, and this calorimeter has none.
         ShowerValueError: A sample has fewer than 50 showers with a positive weight, or so has a
             half of the full simulation, if the floor is asked for; or fewer than one training is
             asked for.
     """
-    found = _between(full, candidate, judge, trainings, seed, progress)
+    found = _between(full, candidate, classifier, trainings, seed, progress)
     if not floor:
         return found
     order = torch.from_numpy(random_numbers(seed, _HALVES).permutation(len(full))).to(
         full.deposits.device
     )
     first, second = (full[half] for half in order[: len(full) // 2 * 2].chunk(2))
-    return found.above(_between(first, second, judge, trainings, seed, progress))
+    return found.above(_between(first, second, classifier, trainings, seed, progress))
 
 
-def judge_features(
+def separate_features(
     full: Float[Tensor, "n features"],
     candidate: Float[Tensor, "m features"],
-    judge: Judge,
+    classifier: Classifier,
     *,
-    trainings: int = PARTS,
+    trainings: int = FOLDS,
     seed: int = 0,
     weights: tuple[Float[Tensor, " n"] | None, Float[Tensor, " m"] | None] = (None, None),
-) -> Judgement:
-    """As `judge`, for features without order in place of the judge's own inputs.
+) -> Separation:
+    """As `separate`, for features without order in place of the classifier's own inputs.
 
     Arguments:
         full: Features of showers of the full simulation, with shape (n, features).
         candidate: Features of showers of the candidate, with shape (m, features).
-        judge: The judge.
+        classifier: The classifier.
         trainings: The number of trainings, at least 1.
         seed: The seed of cuts and trainings.
         weights: The weights of both samples, at least 0, with shapes (n) and (m); None for 1 each.
@@ -124,7 +124,7 @@ def judge_features(
     Raises:
         ShowerValueError: A sample has fewer than 50 showers with a positive weight, or fewer than
             one training is asked for.
-        GeometryError: The judge's network needs an image.
+        GeometryError: The classifier's network needs an image.
     """
     sides = (_Side.of(len(full), weights[0]), _Side.of(len(candidate), weights[1]))
     _require(sides, trainings)
@@ -134,29 +134,36 @@ def judge_features(
             for side, values in zip(sides, (full, candidate), strict=True)
         ]
     )
-    examples = _examples(sides, x.to(judge.training.dtype).__getitem__, x.shape[1], x.device)
-    return _judgement(
-        judge, sides, [_trial(judge, examples, sides, seed, turn) for turn in range(trainings)]
+    examples = _examples(sides, x.to(classifier.training.dtype).__getitem__, x.shape[1], x.device)
+    return _separation(
+        classifier,
+        sides,
+        [_trial(classifier, examples, sides, seed, turn) for turn in range(trainings)],
     )
 
 
 def _between(
-    full: Showers, candidate: Showers, judge: Judge, trainings: int, seed: int, progress: Progress
-) -> Judgement:
+    full: Showers,
+    candidate: Showers,
+    classifier: Classifier,
+    trainings: int,
+    seed: int,
+    progress: Progress,
+) -> Separation:
     full.calorimeter.require(candidate.calorimeter, "the candidate")
-    image = judge.inputs.image(full.calorimeter)
+    image = classifier.inputs.image(full.calorimeter)
     sides = (_Side.of(len(full), full.weights), _Side.of(len(candidate), candidate.weights))
     _require(sides, trainings)
     used = [
         s if side.whole else s[side.on(s.deposits.device)]
         for side, s in zip(sides, (full, candidate), strict=True)
     ]
-    examples = _examples(sides, *_taken(judge, used), full.deposits.device, image)
+    examples = _examples(sides, *_taken(classifier, used), full.deposits.device, image)
     trials = []
     for turn in range(trainings):
-        progress(f"{judge.title}: training {turn + 1} of {trainings}")
-        trials.append(_trial(judge, examples, sides, seed, turn))
-    return _judgement(judge, sides, trials)
+        progress(f"{classifier.title}: training {turn + 1} of {trainings}")
+        trials.append(_trial(classifier, examples, sides, seed, turn))
+    return _separation(classifier, sides, trials)
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,28 +220,30 @@ def _examples(
     return Examples(take, labels_there, weights_there, n_features, image)
 
 
-def _taken(judge: Judge, used: list[Showers]) -> tuple[Take, int]:
+def _taken(classifier: Classifier, used: list[Showers]) -> tuple[Take, int]:
     """How the inputs of showers are had, and how many they are."""
-    width, total = judge.inputs(used[0][:1]).shape[1], sum(map(len, used))
+    width, total = classifier.inputs(used[0][:1]).shape[1], sum(map(len, used))
 
     def made(rows: Tensor) -> Tensor:
-        x = torch.empty(len(rows), width, dtype=judge.training.dtype, device=rows.device)
+        x = torch.empty(len(rows), width, dtype=classifier.training.dtype, device=rows.device)
         first = rows < len(used[0])
         for showers, chosen, start in ((used[0], first, 0), (used[1], ~first, len(used[0]))):
             if chosen.any():
-                x[chosen] = judge.inputs(showers[rows[chosen] - start]).to(x.dtype)
+                x[chosen] = classifier.inputs(showers[rows[chosen] - start]).to(x.dtype)
         return x
 
-    return (made if total * width > _MOST_HELD else _held(judge, used, width).__getitem__), width
+    return (
+        made if total * width > _MOST_HELD else _held(classifier, used, width).__getitem__
+    ), width
 
 
-def _held(judge: Judge, used: list[Showers], width: int) -> Tensor:
+def _held(classifier: Classifier, used: list[Showers], width: int) -> Tensor:
     x = torch.empty(
-        sum(map(len, used)), width, dtype=judge.training.dtype, device=used[0].deposits.device
+        sum(map(len, used)), width, dtype=classifier.training.dtype, device=used[0].deposits.device
     )
     for showers, start in zip(used, (0, len(used[0])), strict=True):
         for span in spans(len(showers), _BATCH):
-            x[start + span.start : start + span.stop] = judge.inputs(showers[span]).to(x.dtype)
+            x[start + span.start : start + span.stop] = classifier.inputs(showers[span]).to(x.dtype)
     return x
 
 
@@ -283,8 +292,10 @@ class _Trial:
         return float(np.sqrt(np.square(self.weights * loss).sum()) / self.weights.sum())
 
 
-def _trial(judge: Judge, examples: Examples, sides: Sides, seed: int, turn: int) -> _Trial:
-    cuts = (judge.training.split.rows(len(side), seed, turn) for side in sides)
+def _trial(
+    classifier: Classifier, examples: Examples, sides: Sides, seed: int, turn: int
+) -> _Trial:
+    cuts = (classifier.training.split.rows(len(side), seed, turn) for side in sides)
     fit, select, score = (
         np.concatenate([a, b + len(sides[0])]) for a, b in zip(*cuts, strict=True)
     )
@@ -293,19 +304,25 @@ def _trial(judge: Judge, examples: Examples, sides: Sides, seed: int, turn: int)
         torch.from_numpy(rows).to(device) for rows in (fit, select, score)
     )
     logits = trained(
-        judge.architecture, judge.training, examples, to_fit, to_select, seed=seed, turn=turn
+        classifier.architecture,
+        classifier.training,
+        examples,
+        to_fit,
+        to_select,
+        seed=seed,
+        turn=turn,
     )
     labels, weights = (x.cpu().numpy() for x in (examples.labels, examples.weights))
     known = logits(to_select).cpu().numpy() if len(select) else np.zeros(0)
     maps = (
         calibration(kind, known, labels[select], weights[select])
-        for kind in (Calibration.NONE, judge.training.calibration)
+        for kind in (Calibration.NONE, classifier.training.calibration)
     )
     before, after = (probability(logits(to_score).cpu().numpy()) for probability in maps)
     return _Trial(score, labels[score], weights[score], before, after)
 
 
-def _judgement(judge: Judge, sides: Sides, trials: list[_Trial]) -> Judgement:
+def _separation(classifier: Classifier, sides: Sides, trials: list[_Trial]) -> Separation:
     areas = Repeated(tuple(area(*trial.scores) for trial in trials))
     entropies = Repeated(tuple(trial.cross_entropy for trial in trials))
     divergences = Repeated(tuple(1 - entropy / math.log(2) for entropy in entropies.values))
@@ -318,9 +335,9 @@ def _judgement(judge: Judge, sides: Sides, trials: list[_Trial]) -> Judgement:
     before, after = (
         np.concatenate(x) for x in zip(*((t.before, t.after) for t in trials), strict=True)
     )
-    return Judgement(
-        name=judge.name,
-        title=judge.title,
+    return Separation(
+        name=classifier.name,
+        title=classifier.title,
         n_full=sides[0].given,
         n_candidate=sides[1].given,
         areas=areas,
@@ -345,7 +362,7 @@ def _score(repeated: Repeated, single: float, floor: float, chance: float) -> Sc
 
 
 def _chances(sides: Sides, trials: list[_Trial]) -> tuple[float, float]:
-    """How AUC and JSD scatter where the laws are equal; see the head of `judgement`."""
+    """How AUC and JSD scatter where the laws are equal; see the head of `separation`."""
     weights = np.concatenate([side.counts / side.counts.sum() for side in sides])
     variances = []
     for values in (
@@ -379,7 +396,7 @@ def _roc(trials: list[_Trial]) -> Roc:
     return Roc(FALSE_POSITIVE, curves.mean(axis=0), spread)
 
 
-def _weighed(sides: Sides, trials: list[_Trial]) -> tuple[Weighed, Weighed]:
+def _weighed(sides: Sides, trials: list[_Trial]) -> tuple[ShowerWeights, ShowerWeights]:
     """For both samples the showers that were scored, with the mean of their log10 w over the
     trainings that did.
     """
@@ -388,6 +405,6 @@ def _weighed(sides: Sides, trials: list[_Trial]) -> tuple[Weighed, Weighed]:
     )
     parts = zip(sides, *(np.split(x, [len(sides[0])]) for x in (mean, scored)), strict=True)
     full, candidate = (
-        Weighed(side.rows[known], x[known], side.counts[known]) for side, x, known in parts
+        ShowerWeights(side.rows[known], x[known], side.counts[known]) for side, x, known in parts
     )
     return full, candidate

@@ -1,4 +1,4 @@
-r"""The networks that judge: from the inputs of a shower to the logit s of "this is the full
+r"""The networks of the classifiers: from the inputs of a shower to the logit s of "this is the full
 simulation".
 
 The head of a network sees either a list of F features or, for convolutions, a list whose first
@@ -9,9 +9,9 @@ layers, :math:`\alpha` (or y), :math:`r` (or x), the last fastest.
   that of CaloDREAM (arXiv:2405.09629, table 3) :math:`3 \times 512`, that of L2LFlows
   (arXiv:2405.20407, appendix D) 512, 512, 128, 32.
 - `ResNet3d`: the CaloChallenge's residual network in three dimensions, 18 layers deep.
-- `Convolutional`, `RingConvolutional`: the low-level judges of L2LFlows, for boxes and for rings in
-  :math:`\alpha`. Their last layer is followed by a leaky ReLU, as in the published code: a logit
-  below 0 is made 100 times smaller.
+- `Convolutional`, `RingConvolutional`: the low-level classifiers of L2LFlows, for boxes and for
+  rings in :math:`\alpha`. Their last layer is followed by a leaky ReLU, as in the published code: a
+  logit below 0 is made 100 times smaller.
 """
 
 __all__ = ["Architecture", "Convolutional", "Dense", "Image", "ResNet3d", "RingConvolutional"]

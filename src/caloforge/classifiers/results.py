@@ -1,4 +1,4 @@
-r"""What a judge found, over several trainings.
+r"""What a classifier found, over several trainings.
 
 Everything is counted so that both samples weigh alike. On the scored showers of a training, with
 calibrated scores C:
@@ -7,13 +7,13 @@ calibrated scores C:
           C) \rangle_\mathrm{candidate} ,
    \qquad \mathrm{JSD} = (\ln 2 - \mathrm{BCE}) / \ln 2 .
 
-The JSD is a lower bound for the Jensen-Shannon divergence of the two laws in bits, 0 for equal and
-1 for disjoint ones; a judge that learnt noise falls below 0.
+The JSD is a lower bound for the Jensen-Shannon divergence of the two distributions in bits, 0 for
+equal and 1 for disjoint ones; a classifier that learnt noise falls below 0.
 
 *Value and error* of AUC and JSD are the mean over the trainings and their standard deviation over
 the square root of their number, for one training the scatter of the scored showers. *Floor*: 1/2
-and 0. If the labels of the scored showers were drawn anew, the judge of equal laws would scatter
-about them by
+and 0. If the labels of the scored showers were drawn anew, the classifier of equal distributions
+would scatter about them by
 
 .. math:: \sqrt{\textstyle\sum_i p_i^2 (P_i - 1/2)^2} \quad \text{and} \quad \sqrt{\textstyle\sum_i
           p_i^2 \ln^2 w_i} / (4 \ln 2) ,
@@ -23,13 +23,21 @@ with :math:`p_i` the share of shower i in its sample's weight and :math:`P_i` th
 among all that were scored, from 0 to 1. The former is :math:`\sqrt{(1/n + 1/m) / 12}` for n and m
 showers without weights. Showers scored several times count once.
 
-*Weights* w are the ratios of the laws' densities that the judge found (CaloDREAM, arXiv:2405.09629,
-section 4.5, eq. 21). Failures are in the tails: showers of the full simulation with large w are
-*missed* by the candidate, its own with small w are *spurious*. A shower that several trainings
-scored has the mean of its :math:`\log_{10} w`, which lies in [-6, 6].
+*Weights* w are the ratios of the densities that the classifier found (CaloDREAM,
+arXiv:2405.09629, section 4.5, eq. 21). Failures are in the tails: showers of the full simulation
+with large w are *missed* by the candidate, its own with small w are *spurious*. A shower that
+several trainings scored has the mean of its :math:`\log_{10} w`, which lies in [-6, 6].
 """
 
-__all__ = ["FALSE_POSITIVE", "Judgement", "Repeated", "Roc", "Tails", "Weighed", "WeightsHistogram"]
+__all__ = [
+    "FALSE_POSITIVE",
+    "Repeated",
+    "Roc",
+    "Separation",
+    "ShowerWeights",
+    "Tails",
+    "WeightsHistogram",
+]
 
 import math
 from dataclasses import dataclass, replace
@@ -86,7 +94,7 @@ class Roc:
 
 
 @dataclass(frozen=True, eq=False)
-class Weighed:
+class ShowerWeights:
     """The showers of one sample that were scored.
 
     Arguments:
@@ -107,9 +115,9 @@ class Weighed:
         r"""The effective number of showers, :math:`(\sum v)^2 / \sum v^2`."""
         return effective_size(self.counts)
 
-    def chosen(self, order: NDArray[np.int64]) -> "Weighed":
+    def chosen(self, order: NDArray[np.int64]) -> "ShowerWeights":
         """Some of the showers, in an order."""
-        return Weighed(self.rows[order], self.log_weights[order], self.counts[order])
+        return ShowerWeights(self.rows[order], self.log_weights[order], self.counts[order])
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,16 +148,16 @@ class Tails:
         spurious: Showers of the candidate, the least weights first.
     """
 
-    missed: Weighed
-    spurious: Weighed
+    missed: ShowerWeights
+    spurious: ShowerWeights
 
 
 @dataclass(frozen=True, eq=False)
-class Judgement:
-    """What a judge found; see the module's head for the definitions.
+class Separation:
+    """What a classifier found; see the module's head for the definitions.
 
     Arguments:
-        name: The judge's name.
+        name: The classifier's name.
         title: Its title, for people.
         n_full: The number of showers of the full simulation.
         n_candidate: The number of showers of the candidate.
@@ -179,8 +187,8 @@ class Judgement:
     roc: Roc
     before: Curve
     after: Curve
-    full: Weighed
-    candidate: Weighed
+    full: ShowerWeights
+    candidate: ShowerWeights
 
     def weights_histogram(self, bins: int = 50) -> WeightsHistogram:
         """The distribution of log10 w over both samples, on bins symmetric about 0 that hold all
@@ -210,19 +218,19 @@ class Judgement:
         spurious = np.argsort(self.candidate.log_weights, kind="stable")[:n]
         return Tails(self.full.chosen(missed), self.candidate.chosen(spurious))
 
-    def above(self, other: "Judgement") -> "Judgement":
-        """The same with the floors that a judgement between two samples of the full simulation
+    def above(self, other: "Separation") -> "Separation":
+        """The same with the floors that a separation between two samples of the full simulation
         found, and its errors.
 
         Arguments:
-            other: That judgement; its samples are smaller, which lowers its JSD where a judge
+            other: That separation; its samples are smaller, which lowers its JSD where a classifier
                 learns noise.
         """
         return replace(self, auc=_above(self.auc, other.auc), jsd=_above(self.jsd, other.jsd))
 
 
 def _shares(
-    side: Weighed, edges: NDArray[np.float64]
+    side: ShowerWeights, edges: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     total = side.counts.sum()
     sums, squares = (

@@ -1,4 +1,4 @@
-r"""How a judge is trained: what is fitted, what selects the epoch, what is scored.
+r"""How a classifier is trained: what is fitted, what selects the epoch, what is scored.
 
 Label y is 1 for the full simulation, 0 for the candidate. A network gives the logit s of a shower,
 a loss the binary cross-entropy
@@ -10,10 +10,10 @@ a loss the binary cross-entropy
 with :math:`\omega_i` the weight of shower i, scaled so that both samples weigh alike and the mean
 is 1: without weights, and for samples of one size, every :math:`\omega_i` is 1.
 
-*Rows.* A sample is cut at random in three parts: to fit the network; to select the epoch, stop,
-lower the learning rate and calibrate; to score. `Shares` draws a new cut for each training, as the
-papers do. `Turns` cuts the sample in k equal parts, and each training turns them by one: after k
-trainings every shower has been scored once, by a network that never saw it. Where the samples have
+*Rows.* A sample is divided at random in three parts: to fit the network; to select the epoch, stop,
+lower the learning rate and calibrate; to score. `RandomSplit` draws a new partition for each
+training, as the papers do. `CrossValidation` has k equal folds, which take turns: after k trainings
+every shower has been scored once, by a network that never saw it. Where the samples have
 one size, rows of equal number go into the same part, so that showers of one incident energy are
 never on both sides.
 
@@ -21,16 +21,16 @@ The global random state is left as it was; on one machine the same seed gives th
 """
 
 __all__ = [
+    "CrossValidation",
     "Examples",
     "Keep",
     "Optimiser",
     "Plateau",
+    "RandomSplit",
     "Rows",
     "Scaling",
-    "Shares",
     "Split",
     "Training",
-    "Turns",
     "trained",
 ]
 
@@ -46,8 +46,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from caloforge.classifiers.architectures import Architecture, Image
 from caloforge.classifiers.calibration import Calibration
-from caloforge.classifiers.networks import Architecture, Image
 from caloforge.errors import TrainingError
 
 _BATCH = 1000
@@ -120,7 +120,7 @@ class Split(ABC):
 
 
 @dataclass(frozen=True)
-class Shares(Split):
+class RandomSplit(Split):
     """A new random cut for each training.
 
     Arguments:
@@ -144,7 +144,7 @@ class Shares(Split):
 
 
 @dataclass(frozen=True)
-class Turns(Split):
+class CrossValidation(Split):
     """Equal parts that take turns: one is scored, the next one selects, the others fit.
 
     Arguments:

@@ -52,6 +52,9 @@ LAYERED: list[LayeredGrid] = [
     LayeredGrid(
         "square-layers", (GridLayer((4, 4), (1.0, 1.0), 2.0), GridLayer((2, 2), (2.0, 2.0), 3.0))
     ),
+    LayeredGrid(
+        "thin-and-thick", (GridLayer((3, 2), (1.0, 2.0), 2.0), GridLayer((3, 2), (1.0, 2.0), 5.0))
+    ),
 ]
 
 CALORIMETERS: list[Calorimeter] = [*GRIDS, *CYLINDERS, *LAYERED]

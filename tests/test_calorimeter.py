@@ -29,9 +29,9 @@ every_cylinder = pytest.mark.parametrize("cylinder", CYLINDERS, ids=name_of)
 def test_every_property_has_one_entry_a_cell(calorimeter: Calorimeter) -> None:
     n = calorimeter.n_cells
     assert calorimeter.centres.shape == (n, 3)
-    assert calorimeter.volumes.shape == calorimeter.layers.shape == (n,)
+    assert calorimeter.volumes.shape == calorimeter.layer_of_cell.shape == (n,)
     assert calorimeter.symmetries.shape[1] == n
-    assert calorimeter.layers.unique().tolist() == list(range(calorimeter.n_layers))
+    assert calorimeter.layer_of_cell.unique().tolist() == list(range(calorimeter.n_layers))
 
 
 @every_calorimeter
@@ -56,7 +56,7 @@ def test_symmetries_form_a_group(calorimeter: Calorimeter) -> None:
 @every_calorimeter
 def test_symmetries_keep_layer_and_volume(calorimeter: Calorimeter) -> None:
     for g in calorimeter.symmetries:
-        assert torch.equal(calorimeter.layers[g], calorimeter.layers)
+        assert torch.equal(calorimeter.layer_of_cell[g], calorimeter.layer_of_cell)
         assert torch.equal(calorimeter.volumes[g], calorimeter.volumes)
 
 
@@ -64,11 +64,54 @@ def test_symmetries_keep_layer_and_volume(calorimeter: Calorimeter) -> None:
 def test_symmetries_are_rotations_or_reflections_about_the_beam(calorimeter: Calorimeter) -> None:
     turning = ~_in_full_ring(calorimeter)
     xy, z = calorimeter.centres[:, :2], calorimeter.centres[:, 2]
-    for g in calorimeter.symmetries:
+    for g, matrix in zip(calorimeter.symmetries, calorimeter.symmetry_matrices, strict=True):
         assert torch.equal(z[g], z)
         torch.testing.assert_close(xy[g].norm(dim=1), xy.norm(dim=1))
-        motion = torch.linalg.pinv(xy[turning]) @ xy[g][turning]
-        torch.testing.assert_close(xy[turning] @ motion, xy[g][turning], atol=1e-9, rtol=0)
+        image = xy[turning] @ matrix.T
+        torch.testing.assert_close(xy[g][turning], image, atol=1e-9, rtol=0)
+
+
+@every_calorimeter
+def test_symmetry_matrices_are_orthogonal_with_the_identity_first(calorimeter: Calorimeter) -> None:
+    matrices = calorimeter.symmetry_matrices
+    identity = torch.eye(2, dtype=torch.float64)
+    assert matrices.shape == (len(calorimeter.symmetries), 2, 2)
+    assert torch.equal(matrices[0], identity)
+    torch.testing.assert_close(matrices @ matrices.mT, identity.expand_as(matrices))
+
+
+@every_calorimeter
+def test_symmetry_matrices_multiply_as_the_permutations_do(calorimeter: Calorimeter) -> None:
+    """The image of the image: c to g(h(c)) is h, then g."""
+    symmetries, matrices = calorimeter.symmetries, calorimeter.symmetry_matrices
+    number = {g.numpy().tobytes(): k for k, g in enumerate(symmetries)}
+    for g, matrix in zip(symmetries, matrices, strict=True):
+        for h, other in zip(symmetries, matrices, strict=True):
+            product = matrices[number[g[h].numpy().tobytes()]]
+            torch.testing.assert_close(matrix @ other, product, atol=1e-12, rtol=0)
+
+
+@every_calorimeter
+def test_an_image_holds_each_cell_once_layer_by_layer(calorimeter: Calorimeter) -> None:
+    if len(set(calorimeter.layer_of_cell.bincount().tolist())) > 1:
+        with pytest.raises(GeometryError, match=f"'{calorimeter.name}' is no image"):
+            calorimeter.image()
+        return
+    image = calorimeter.image()
+    assert image.flatten().sort().values.equal(torch.arange(calorimeter.n_cells))
+    layers = torch.arange(calorimeter.n_layers)[:, None, None]
+    assert (calorimeter.layer_of_cell[image] == layers).all()
+
+
+@every_grid
+def test_an_image_of_boxes_shows_z_y_x(grid: RegularGrid) -> None:
+    place = grid.indices[grid.image()]
+    assert torch.equal(
+        place,
+        torch.cartesian_prod(*(torch.arange(n) for n in grid.shape[::-1]))
+        .reshape(*grid.shape[::-1], 3)
+        .flip(-1),
+    )
 
 
 @pytest.mark.parametrize(
@@ -151,7 +194,7 @@ def test_r_runs_fastest_then_alpha_then_layer(cylinder: CylinderGrid) -> None:
                     (layer.r_edges[i] + layer.r_edges[i + 1]) / 2,
                     (j + 0.5) * 2 * math.pi / layer.n_alpha - math.pi,
                 )
-                assert int(cylinder.layers[cell]) == k
+                assert int(cylinder.layer_of_cell[cell]) == k
                 assert cylinder.r_alpha[cell].tolist() == pytest.approx([r, alpha])
                 centre = [r * math.cos(alpha), r * math.sin(alpha), depth + layer.thickness / 2]
                 assert cylinder.centres[cell].tolist() == pytest.approx(centre)
@@ -334,5 +377,5 @@ def _in_full_ring(calorimeter: Calorimeter) -> torch.Tensor:
     if not isinstance(calorimeter, CylinderGrid):
         return torch.zeros(calorimeter.n_cells, dtype=torch.bool)
     return torch.tensor([layer.n_alpha == 1 for layer in calorimeter.cylinder_layers])[
-        calorimeter.layers
+        calorimeter.layer_of_cell
     ]

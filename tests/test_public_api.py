@@ -98,7 +98,6 @@ PUBLIC: dict[str, list[str]] = {
         "calochallenge_2",
         "calochallenge_3",
         "ild_ecal",
-        "image_cells",
         "named_calorimeters",
         "pbwo4_crystals",
     ],

@@ -81,7 +81,7 @@ def test_deposits_below_the_threshold_are_not_seen(inputs: Inputs) -> None:
 
 @pytest.mark.parametrize("calorimeter", SMALL, ids=name_of)
 def test_voxels_are_shares_of_the_incident_energy_or_of_the_layer(calorimeter: Calorimeter) -> None:
-    given, layers = showers(calorimeter), calorimeter.layers.tolist()
+    given, layers = showers(calorimeter), calorimeter.layer_of_cell.tolist()
     plain, normalised = (kind()(given).tolist() for kind in (Voxels, NormalisedVoxels))
     for i, deposits in enumerate(given.deposits.double().tolist()):
         energy = given.energies[i].item()
@@ -103,7 +103,7 @@ def test_an_image_has_its_cells_in_order(calorimeter: Calorimeter) -> None:
     """
     shape = image_of(calorimeter)
     assert math.prod(shape) == calorimeter.n_cells
-    z = calorimeter.layers.float()
+    z = calorimeter.layer_of_cell.float()
     slow, fast = (
         calorimeter.r_alpha.flip(-1).T
         if isinstance(calorimeter, CylinderGrid)

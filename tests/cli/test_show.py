@@ -119,4 +119,4 @@ def test_a_shower_without_energy_is_drawn(calorimeter: Calorimeter) -> None:
 
 def test_depth_names_the_layer_with_most_energy() -> None:
     grid = RegularGrid("box", shape=(2, 2, 5), cell_size=(1.0, 1.0, 1.0))
-    assert "most in layer 3" in drawn(one(grid, (grid.layers == 3).double()))[-1]
+    assert "most in layer 3" in drawn(one(grid, (grid.layer_of_cell == 3).double()))[-1]

@@ -45,9 +45,9 @@ def random_showers(calorimeter: Calorimeter, seed: int, n: int = 24) -> Showers:
     deposits = 10 ** (3 * torch.rand(n, calorimeter.n_cells, generator=random) - 1)
     deposits *= torch.rand(deposits.shape, generator=random) < torch.rand(n, 1, generator=random)
     lit = torch.rand(n, calorimeter.n_layers, generator=random) < 0.8
-    deposits *= lit[:, calorimeter.layers]
+    deposits *= lit[:, calorimeter.layer_of_cell]
     lone = int(torch.randint(calorimeter.n_cells, (), generator=random))
-    deposits[: n // 4] *= (calorimeter.layers != calorimeter.layers[lone]) | (
+    deposits[: n // 4] *= (calorimeter.layer_of_cell != calorimeter.layer_of_cell[lone]) | (
         torch.arange(calorimeter.n_cells) == lone
     )
     deposits[:, lone] += 0.2
@@ -211,10 +211,12 @@ def test_shares_round_trip(calorimeter: Calorimeter, seed: int) -> None:
 @any_seed
 def test_shares_of_a_layer_add_up_to_one(calorimeter: Calorimeter, seed: int) -> None:
     showers = random_showers(calorimeter, seed)
-    shares = shares_of(showers.deposits, calorimeter.layers, calorimeter.n_layers)
+    shares = shares_of(showers.deposits, calorimeter.layer_of_cell, calorimeter.n_layers)
     assert ((shares >= 0) & (shares <= 1 + 1e-12)).all()
     lit = (layer_energies(showers) > 0).double()
-    torch.testing.assert_close(layer_sums(shares, calorimeter.layers, calorimeter.n_layers), lit)
+    torch.testing.assert_close(
+        layer_sums(shares, calorimeter.layer_of_cell, calorimeter.n_layers), lit
+    )
 
 
 @over_calorimeters
@@ -236,9 +238,9 @@ def test_any_numbers_keep_the_energy_of_a_layer(
     deposits = shares.inverse(values, energies)
     assert deposits.isfinite().all()
     assert (deposits[deposits != 0] >= shares.threshold * (1 - 1e-6)).all()
-    left = energies - layer_sums(deposits, calorimeter.layers, calorimeter.n_layers)
+    left = energies - layer_sums(deposits, calorimeter.layer_of_cell, calorimeter.n_layers)
     below = (
-        layer_sums((deposits == 0).double(), calorimeter.layers, calorimeter.n_layers)
+        layer_sums((deposits == 0).double(), calorimeter.layer_of_cell, calorimeter.n_layers)
         * shares.threshold
     )
     assert (left.abs() <= below + 1e-6 * energies).all()
@@ -247,7 +249,7 @@ def test_any_numbers_keep_the_energy_of_a_layer(
 def test_a_layer_without_a_share_above_the_cut_keeps_its_energy() -> None:
     """In the cell that comes nearest."""
     showers = random_showers(CALORIMETERS[3], 3)
-    shares, layers = fitted(showers), showers.calorimeter.layers
+    shares, layers = fitted(showers), showers.calorimeter.layer_of_cell
     faint = shares.standardisation(
         torch.full_like(showers.deposits.double(), 2 * logit(torch.zeros(1), ALPHA).item())
     )

@@ -169,11 +169,11 @@ def test_a_single_cell_is_the_centre_and_has_no_width(calorimeter: Calorimeter) 
     close(centre_z(one), z)
     close(radius_mean(one), torch.hypot(x, y))
     close(radius_rms(one), torch.hypot(x, y))
-    close(layer_centre_r(one)[row, calorimeter.layers[cells]], torch.hypot(x, y))
+    close(layer_centre_r(one)[row, calorimeter.layer_of_cell[cells]], torch.hypot(x, y))
     for width in (width_x, width_y, width_z, layer_width_x, layer_width_y, layer_width_r):
         close(width(one), torch.zeros_like(width(one)), atol=1e-4)
     close(brightest_fractions(one), torch.ones_like(brightest_fractions(one)))
-    close(depth_r(one).sum(1), calorimeter.layers[cells])
+    close(depth_r(one).sum(1), calorimeter.layer_of_cell[cells])
 
 
 @every_calorimeter
@@ -181,7 +181,7 @@ def test_layers_are_those_of_a_plain_loop(calorimeter: Calorimeter) -> None:
     showers = random_showers(calorimeter, n=2)
     tells = _tells_azimuth(calorimeter)
     for layer, label in enumerate(_layer_labels(calorimeter)):
-        cells = calorimeter.layers == layer
+        cells = calorimeter.layer_of_cell == layer
         e = showers.deposits[:, cells].double()
         x, y, _ = calorimeter.centres[cells].unbind(-1)
         _compare(
@@ -225,7 +225,7 @@ def _tells_azimuth(calorimeter: Calorimeter) -> torch.Tensor:
     if not isinstance(calorimeter, CylinderGrid):
         return torch.ones(calorimeter.n_cells, dtype=torch.bool)
     return torch.tensor([layer.n_alpha > 1 for layer in calorimeter.cylinder_layers])[
-        calorimeter.layers
+        calorimeter.layer_of_cell
     ]
 
 

@@ -207,7 +207,8 @@ def test_one_threshold_holds_for_all_observables_that_count_cells(calorimeter: C
     torch.testing.assert_close(changed["occupancy"].function(showers), lit.mean(1))
     if "sparsity" in changed:
         dark = [
-            1 - lit[:, calorimeter.layers == layer].mean(1) for layer in range(calorimeter.n_layers)
+            1 - lit[:, calorimeter.layer_of_cell == layer].mean(1)
+            for layer in range(calorimeter.n_layers)
         ]
         torch.testing.assert_close(changed["sparsity"].function(showers), torch.stack(dark, dim=1))
 

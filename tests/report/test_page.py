@@ -299,7 +299,7 @@ def test_a_series_shows_every_label_and_the_worst_as_a_histogram() -> None:
     energy = energies(40)
     full = toy(energy, calorimeter=LAYERED)
     deposits = full.deposits.clone()
-    deposits[:, LAYERED.layers == 1] *= 3
+    deposits[:, LAYERED.layer_of_cell == 1] *= 3
     evaluation = evaluate(
         full, {"a": replace(full, deposits=deposits)}, observables=(LAYER_ENERGY,), settings=QUICK
     )

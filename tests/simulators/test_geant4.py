@@ -108,12 +108,12 @@ def test_a_muon_is_seen_in_the_cell_that_it_meets(name: str, cells: tuple[int, .
     showers = Geant4(detector, "em-standard").simulate(
         beam(len(cells), 100_000.0, MUON), seed=1, impact=impact
     )
-    first = calorimeter.layers == 0
-    assert calorimeter.layers[list(cells)].eq(0).all()
+    first = calorimeter.layer_of_cell == 0
+    assert calorimeter.layer_of_cell[list(cells)].eq(0).all()
     assert (showers.deposits * first).argmax(1).tolist() == list(cells)
     brightest = torch.stack(
         [
-            (showers.deposits * (calorimeter.layers == k)).argmax(1)
+            (showers.deposits * (calorimeter.layer_of_cell == k)).argmax(1)
             for k in range(calorimeter.n_layers)
         ],
         1,

@@ -36,11 +36,10 @@ from caloforge.simulators import (
     Tuning,
     Upstream,
     gflash_of,
-    longitudinal,
-    parametrisation,
     pbwo4_gflash,
 )
-from caloforge.simulators import gflash as module
+from caloforge.simulators.gflash import longitudinal, parametrisation
+from caloforge.simulators.gflash import simulator as module
 from caloforge.simulators.gflash.media import Part
 from caloforge.simulators.gflash.reference import reference_shower, reference_steps
 
@@ -433,7 +432,7 @@ def test_every_detector_has_its_gflash(name: str) -> None:
     assert float(deposits.sum(1).mean()) == pytest.approx(float(expected.sum()), rel=0.02)
     shares = simulator.visible or (1.0,)
     assert 0.9 * min(shares) < float(expected.sum()) / 2e4 < 1.001 * max(shares)
-    layer = simulator.calorimeter.layers
+    layer = simulator.calorimeter.layer_of_cell
     layers, found = (
         torch.zeros(int(layer.max()) + 1).double().index_add_(0, layer, d)
         for d in (expected, deposits.mean(0))

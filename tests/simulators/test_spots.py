@@ -158,7 +158,7 @@ def test_spots_fall_into_rings_and_boxes_by_the_integrals_of_the_density(
     counts = found.numpy()
     np.testing.assert_allclose(counts, counts.round(), atol=1e-6)
     for layer in range(3):
-        held = cells.layers.numpy() == layer
+        held = cells.layer_of_cell.numpy() == layer
         observed, expected = counts[:, held].round().sum(0), p[held] * spots * SHOWERS
         beside = spots * SHOWERS - np.array([observed.sum(), expected.sum()])
         assert (

@@ -174,7 +174,7 @@ def showers_of(calorimeter: Calorimeter, n: int = 240, seed: int = 0) -> Showers
     random = torch.Generator().manual_seed(seed)
     energies = 10 ** (3 + 2 * torch.rand(n, generator=random))
     depth = torch.arange(calorimeter.n_layers) / calorimeter.n_layers
-    profile = (depth * (-6 * depth).exp() + 0.01)[calorimeter.layers]
+    profile = (depth * (-6 * depth).exp() + 0.01)[calorimeter.layer_of_cell]
     deposits = (
         energies[:, None]
         * profile
@@ -182,7 +182,7 @@ def showers_of(calorimeter: Calorimeter, n: int = 240, seed: int = 0) -> Showers
         / 100
     )
     filled = torch.rand(deposits.shape, generator=random) < 0.7
-    lit = torch.rand(n, calorimeter.n_layers, generator=random)[:, calorimeter.layers] < 0.95
+    lit = torch.rand(n, calorimeter.n_layers, generator=random)[:, calorimeter.layer_of_cell] < 0.95
     deposits = torch.where(filled & lit & (deposits > 0.015), deposits, 0.0)
     deposits[:, calorimeter.n_cells // 2] += 0.02
     return Showers(deposits, Particles(energies), calorimeter)

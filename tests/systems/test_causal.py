@@ -62,7 +62,7 @@ def test_a_shape_keeps_the_energies_of_the_layers(name: str, calorimeter: Calori
     deposits, energies = sampled(stage, showers), layer_energies(showers)
     threshold = float(showers.deposits[showers.deposits > 0].min())
     assert (deposits[deposits != 0] >= 0.999 * threshold).all()
-    found = layer_sums(deposits, calorimeter.layers, calorimeter.n_layers)
+    found = layer_sums(deposits, calorimeter.layer_of_cell, calorimeter.n_layers)
     torch.testing.assert_close(
         found, torch.where(energies >= threshold, energies, 0.0), rtol=1e-5, atol=1e-5
     )

@@ -62,7 +62,7 @@ def test_fields_and_cells_are_inverse(name: str, calorimeter: Calorimeter) -> No
     field = stage.field(cells)
     assert torch.equal(stage.cells(field), cells)
     for layer in range(calorimeter.n_layers):
-        in_layer = cells[:, calorimeter.layers == layer].sort(dim=1).values
+        in_layer = cells[:, calorimeter.layer_of_cell == layer].sort(dim=1).values
         assert torch.equal(field[:, 0, layer].flatten(1).sort(dim=1).values, in_layer)
 
 
@@ -92,9 +92,10 @@ def test_a_shape_keeps_the_energies_of_the_layers(name: str, calorimeter: Calori
     threshold = float(showers.deposits[showers.deposits > 0].min())
     assert deposits.isfinite().all()
     assert (deposits[deposits != 0] >= 0.999 * threshold).all()
-    left = energies - layer_sums(deposits, calorimeter.layers, calorimeter.n_layers)
+    left = energies - layer_sums(deposits, calorimeter.layer_of_cell, calorimeter.n_layers)
     below = (
-        layer_sums((deposits == 0).double(), calorimeter.layers, calorimeter.n_layers) * threshold
+        layer_sums((deposits == 0).double(), calorimeter.layer_of_cell, calorimeter.n_layers)
+        * threshold
     )
     assert (left.abs() <= below + 1e-5 * energies).all()
 
@@ -107,7 +108,7 @@ def test_layers_without_energy_stay_dark(name: str) -> None:
     deposits = stage.sample(
         showers.energies.double(), energies, streams.keys(0, torch.arange(len(showers)), 65)
     )
-    assert (deposits[:, CYLINDER.layers == 2] == 0).all()
+    assert (deposits[:, CYLINDER.layer_of_cell == 2] == 0).all()
     assert deposits.isfinite().all()
 
 

@@ -158,7 +158,7 @@ def test_made_showers_have_the_energies_of_the_first_stage(
         return told[-1]
 
     monkeypatch.setattr(model.energy, "sample", listening)
-    made, cells = model.simulate(particles(60), seed=3), model.calorimeter.layers
+    made, cells = model.simulate(particles(60), seed=3), model.calorimeter.layer_of_cell
     energies, threshold = torch.cat(told)[:60], float(made.deposits[made.deposits > 0].min())
     below = layer_sums((made.deposits == 0).double(), cells, model.calorimeter.n_layers) * threshold
     assert ((energies - layer_energies(made)).abs() <= below + 1e-5 * energies).all()

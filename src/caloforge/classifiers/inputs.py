@@ -43,7 +43,7 @@ from torch import Tensor
 
 from caloforge.classifiers.architectures import Image
 from caloforge.errors import GeometryError
-from caloforge.geometry import Calorimeter, CylinderGrid, RegularGrid, image_cells
+from caloforge.geometry import Calorimeter, CylinderGrid, RegularGrid
 from caloforge.observables import (
     high_level_features,
     layer_energies,
@@ -147,7 +147,8 @@ class NormalisedVoxels(Inputs):
         """With shape (N, 1 + cells + layers)."""
         layers = layer_energies(showers).to(showers.deposits.dtype)
         shares = (
-            showers.deposits / (layers + _NOTHING)[:, showers.calorimeter.layers.to(layers.device)]
+            showers.deposits
+            / (layers + _NOTHING)[:, showers.calorimeter.layer_of_cell.to(layers.device)]
         )
         return torch.cat(
             [showers.energies[:, None].log10(), shares, (layers + _FAINT).log10()], dim=1
@@ -218,14 +219,14 @@ def image_of(calorimeter: Calorimeter) -> Image:
     Raises:
         GeometryError: The layers differ, or cells are neither boxes nor rings.
     """
-    layers, alpha, r = image_cells(calorimeter).shape
+    layers, alpha, r = calorimeter.image().shape
     return layers, alpha, r
 
 
 def _in_order(deposits: Tensor, calorimeter: Calorimeter) -> Tensor:
     """The cells in the order layer, alpha, r or z, y, x; those of a cylinder lie so already."""
     return (
-        deposits[:, image_cells(calorimeter).flatten()]
+        deposits[:, calorimeter.image().flatten()]
         if isinstance(calorimeter, RegularGrid)
         else deposits
     )

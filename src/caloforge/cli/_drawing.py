@@ -60,11 +60,11 @@ def _image(calorimeter: Calorimeter, deposits: Tensor) -> tuple[Tensor, str]:
 
 def _brightest_layer(calorimeter: CylinderGrid, deposits: Tensor) -> tuple[Tensor, str]:
     energies = torch.zeros(calorimeter.n_layers, dtype=deposits.dtype).index_add_(
-        0, calorimeter.layers, deposits
+        0, calorimeter.layer_of_cell, deposits
     )
     brightest = int(energies.argmax())
     layer = calorimeter.cylinder_layers[brightest]
-    image = deposits[calorimeter.layers == brightest].reshape(layer.n_alpha, layer.n_r)
+    image = deposits[calorimeter.layer_of_cell == brightest].reshape(layer.n_alpha, layer.n_r)
     return image, f"layer {brightest}, the brightest: r to the right, alpha downward"
 
 

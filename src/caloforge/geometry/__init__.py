@@ -17,7 +17,6 @@ __all__ = [
     "calochallenge_2",
     "calochallenge_3",
     "ild_ecal",
-    "image_cells",
     "named_calorimeters",
     "pbwo4_crystals",
 ]
@@ -25,7 +24,6 @@ __all__ = [
 from caloforge.geometry.calorimeter import Calorimeter
 from caloforge.geometry.cylinder import CylinderGrid, CylinderLayer
 from caloforge.geometry.grids import GridLayer, LayeredGrid, RegularGrid
-from caloforge.geometry.images import image_cells
 from caloforge.geometry.published import (
     calochallenge_1_photons,
     calochallenge_1_pions,

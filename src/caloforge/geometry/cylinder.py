@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from caloforge.errors import GeometryError
-from caloforge.geometry.calorimeter import Calorimeter, distinct, tuples
+from caloforge.geometry.calorimeter import Calorimeter, Symmetries, tuples
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class CylinderGrid(Calorimeter, kind="cylinder-grid"):
         return ids if len(set(ids)) == len(ids) else super().layer_ids
 
     @cached_property
-    def layers(self) -> Tensor:
+    def layer_of_cell(self) -> Tensor:
         """The position in ``cylinder_layers`` of each cell's layer, with shape (cells)."""
         sizes = torch.tensor([layer.n_cells for layer in self.cylinder_layers])
         return torch.repeat_interleave(torch.arange(self.n_layers), sizes)
@@ -144,7 +144,7 @@ class CylinderGrid(Calorimeter, kind="cylinder-grid"):
         depth = torch.tensor(
             [layer.thickness for layer in self.cylinder_layers], dtype=torch.float64
         )
-        z = (depth.cumsum(0) - depth / 2)[self.layers]
+        z = (depth.cumsum(0) - depth / 2)[self.layer_of_cell]
         return torch.stack([r * alpha.cos(), r * alpha.sin(), z], dim=-1)
 
     @cached_property
@@ -155,15 +155,25 @@ class CylinderGrid(Calorimeter, kind="cylinder-grid"):
         return torch.cat([_volumes(layer) for layer in self.cylinder_layers])
 
     @cached_property
-    def symmetries(self) -> Tensor:
+    def _symmetry_group(self) -> Symmetries:
         r"""The rotations in :math:`\alpha` that all layers share, and their mirror images; a full
         ring turns into itself.
         """
         turns = (
             math.gcd(*(layer.n_alpha for layer in self.cylinder_layers if layer.n_alpha > 1)) or 1
         )
-        rotations = [self._turned(k / turns, mirrored=False) for k in range(turns)]
-        return distinct(rotations + [self._turned(k / turns, mirrored=True) for k in range(turns)])
+        group = [(k / turns, mirrored) for mirrored in (False, True) for k in range(turns)]
+        return Symmetries.distinct(
+            [self._turned(fraction, mirrored=mirrored) for fraction, mirrored in group],
+            [_matrix(fraction, mirrored=mirrored) for fraction, mirrored in group],
+        )
+
+    def image(self) -> Tensor:
+        """See `Calorimeter.image`; with shape (layers, alpha, r)."""
+        shapes = {(layer.n_alpha, layer.n_r) for layer in self.cylinder_layers}
+        if len(shapes) > 1:
+            return super().image()
+        return torch.arange(self.n_cells).reshape(self.n_layers, *shapes.pop())
 
     def _turned(self, fraction: float, *, mirrored: bool) -> Tensor:
         parts, start = [], 0
@@ -173,6 +183,18 @@ class CylinderGrid(Calorimeter, kind="cylinder-grid"):
             parts.append(image.roll(round(fraction * layer.n_alpha), dims=0).flatten())
             start += layer.n_cells
         return torch.cat(parts)
+
+
+def _matrix(fraction: float, *, mirrored: bool) -> Tensor:
+    r"""The matrix of :math:`\alpha \to \alpha - 2\pi f` or, mirrored, of :math:`\alpha \to 2\pi f -
+    \alpha`; exact where it maps the axes onto themselves.
+    """
+    cosine, sine = (
+        (round(value) if (4 * fraction).is_integer() else value)
+        for value in (math.cos(2 * math.pi * fraction), math.sin(2 * math.pi * fraction))
+    )
+    rows = [[cosine, sine], [sine, -cosine]] if mirrored else [[cosine, sine], [-sine, cosine]]
+    return torch.tensor(rows, dtype=torch.float64)
 
 
 def _edges(layer: CylinderLayer) -> Tensor:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from caloforge.errors import GeometryError
-from caloforge.geometry.calorimeter import Calorimeter, distinct, tuples
+from caloforge.geometry.calorimeter import Calorimeter, Symmetries, tuples
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class RegularGrid(Calorimeter, kind="regular-grid"):
         return torch.stack([by_name[axis] for axis in "xyz"], dim=-1)
 
     @property
-    def layers(self) -> Tensor:
+    def layer_of_cell(self) -> Tensor:
         """The position along z of each cell, with shape (cells)."""
         return self.indices[:, 2]
 
@@ -122,9 +122,15 @@ class RegularGrid(Calorimeter, kind="regular-grid"):
         return (slow * n_middle + middle) * n_fast + fast
 
     @cached_property
-    def symmetries(self) -> Tensor:
+    def _symmetry_group(self) -> Symmetries:
         """The symmetries of the rectangle (4) or, where x and y are alike, of the square (8)."""
-        return distinct(self.flips(square=self.is_square))
+        square = self.is_square
+        return Symmetries.distinct(self.flips(square=square), _flip_matrices(square=square))
+
+    def image(self) -> Tensor:
+        """See `Calorimeter.image`; with shape (z, y, x)."""
+        cells = torch.arange(self.n_cells).reshape(self.image_shape)
+        return cells.permute(*(self.order.index(axis) for axis in "zyx"))
 
     @property
     def is_square(self) -> bool:
@@ -221,7 +227,7 @@ class LayeredGrid(Calorimeter, kind="layered-grid"):
         return len(self.grid_layers)
 
     @cached_property
-    def layers(self) -> Tensor:
+    def layer_of_cell(self) -> Tensor:
         """The position in ``grid_layers`` of each cell's layer, with shape (cells)."""
         sizes = torch.tensor([math.prod(layer.number) for layer in self.grid_layers])
         return torch.repeat_interleave(torch.arange(self.n_layers), sizes)
@@ -241,20 +247,31 @@ class LayeredGrid(Calorimeter, kind="layered-grid"):
         return torch.cat([layer.grid.volumes for layer in self.grid_layers])
 
     @cached_property
-    def symmetries(self) -> Tensor:
+    def _symmetry_group(self) -> Symmetries:
         """The symmetries of the rectangle (4) or, where x and y are alike in every layer, of the
         square (8).
         """
-        each = [layer.grid.flips(square=self._is_square) for layer in self.grid_layers]
+        square = all(layer.grid.is_square for layer in self.grid_layers)
+        each = [layer.grid.flips(square=square) for layer in self.grid_layers]
         starts = [0, *accumulate(math.prod(layer.number) for layer in self.grid_layers)]
         images = zip(*each, strict=True)
-        return distinct(
-            [
-                torch.cat([part + start for part, start in zip(parts, starts, strict=False)])
-                for parts in images
-            ]
-        )
+        permutations = [
+            torch.cat([part + start for part, start in zip(parts, starts, strict=False)])
+            for parts in images
+        ]
+        return Symmetries.distinct(permutations, _flip_matrices(square=square))
 
-    @property
-    def _is_square(self) -> bool:
-        return all(layer.grid.is_square for layer in self.grid_layers)
+    def image(self) -> Tensor:
+        """See `Calorimeter.image`; with shape (layers, y, x)."""
+        shapes = {layer.number for layer in self.grid_layers}
+        if len(shapes) > 1:
+            return super().image()
+        n_x, n_y = shapes.pop()
+        return torch.arange(self.n_cells).reshape(self.n_layers, n_y, n_x)
+
+
+def _flip_matrices(*, square: bool) -> list[Tensor]:
+    """What `RegularGrid.flips` does to a point (x, y)."""
+    flips = [[[x, 0], [0, y]] for x, y in ((1, 1), (-1, 1), (1, -1), (-1, -1))]
+    flips += [[lower, upper] for upper, lower in flips] if square else []
+    return [torch.tensor(flip, dtype=torch.float64) for flip in flips]

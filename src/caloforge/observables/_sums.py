@@ -191,7 +191,7 @@ def _plan(calorimeter: Calorimeter, device: torch.device) -> _Plan:
         family: slice(end - n, end)
         for (family, (_, n)), end in zip(groups.items(), ends, strict=True)
     }
-    order = calorimeter.layers.argsort(stable=True)
+    order = calorimeter.layer_of_cell.argsort(stable=True)
     weights = _weights(calorimeter, groups)[order].to(device)
     in_order = torch.equal(order, torch.arange(calorimeter.n_cells))
     return _Plan(None if in_order else order.to(device), _runs(calorimeter, weights), families)
@@ -209,7 +209,7 @@ def _weights(
 
 
 def _runs(calorimeter: Calorimeter, weights: Float[Tensor, "cells sums"]) -> tuple[_Run, ...]:
-    sizes = calorimeter.layers.bincount(minlength=calorimeter.n_layers).tolist()
+    sizes = calorimeter.layer_of_cell.bincount(minlength=calorimeter.n_layers).tolist()
     layers: tuple[Tensor, ...] = torch.split(weights, sizes)
     first = [0]
     for layer, (before, this) in enumerate(pairwise(layers), start=1):
@@ -249,7 +249,7 @@ def _sectors(calorimeter: CylinderGrid) -> tuple[Tensor, int]:
     n = turns(calorimeter)
     sector = ((calorimeter.r_alpha[:, 1] / (2 * math.pi) + 0.5) * n).floor().long()
     binned = torch.tensor([layer.n_alpha > 1 for layer in calorimeter.cylinder_layers])[
-        calorimeter.layers
+        calorimeter.layer_of_cell
     ]
     return torch.where(binned, sector, -1), n
 

@@ -84,7 +84,7 @@ def sparsity(showers: Showers, threshold: float = THRESHOLD) -> Float[Tensor, "s
         threshold: The energy :math:`\epsilon` that a hit exceeds, in MeV.
     """
     lit = hits(showers, threshold)
-    return 1 - lit.double() / showers.calorimeter.layers.bincount().to(lit.device)
+    return 1 - lit.double() / showers.calorimeter.layer_of_cell.bincount().to(lit.device)
 
 
 def max_energy(showers: Showers) -> Float[Tensor, " showers"]:

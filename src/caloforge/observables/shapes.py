@@ -180,8 +180,8 @@ def _depth_mean(showers: Showers, power: int) -> Float[Tensor, " showers"]:
 def _depths(calorimeter: Calorimeter) -> Float[Tensor, " layers"]:
     """The middle of each layer in depth, from the front face, in mm."""
     total = torch.zeros(calorimeter.n_layers, dtype=torch.float64)
-    total.index_add_(0, calorimeter.layers, calorimeter.centres[:, 2])
-    return total / calorimeter.layers.bincount()
+    total.index_add_(0, calorimeter.layer_of_cell, calorimeter.centres[:, 2])
+    return total / calorimeter.layer_of_cell.bincount()
 
 
 def _azimuthal_labels(calorimeter: Calorimeter) -> tuple[str, ...]:

@@ -33,7 +33,7 @@ from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from caloforge import streams
-from caloforge.geometry import Calorimeter, image_cells
+from caloforge.geometry import Calorimeter
 from caloforge.learn import training
 from caloforge.learn.networks import ConvolutionalAutoencoder, Transfusion, VisionTransformer
 from caloforge.learn.processes import (
@@ -339,5 +339,5 @@ class LatentStage(FlowStage):
 
 def _shape(calorimeter: Calorimeter) -> Triple:
     """The shape of the field of all cells."""
-    layers, alpha, r = image_cells(calorimeter).shape
+    layers, alpha, r = calorimeter.image().shape
     return layers, alpha, r

@@ -46,7 +46,7 @@ from torch.nn import functional
 
 from caloforge import streams
 from caloforge.errors import ModelError
-from caloforge.geometry import Calorimeter, CylinderGrid, image_cells
+from caloforge.geometry import Calorimeter, CylinderGrid
 from caloforge.learn import training
 from caloforge.learn.networks import ConvolutionalFlow, MaskedFlow, UNetDesign, group_norm
 from caloforge.learn.networks.embedding import sinusoids
@@ -222,7 +222,7 @@ class CausalStage(ShapeStage):
         mapped: bool,
     ) -> None:
         super().__init__(calorimeter)
-        grid = image_cells(calorimeter)
+        grid = calorimeter.image()
         layers = len(grid)
         _require_division(layers, order.slab)
         self.order, self.schedule, self.process, self.slabs = (
@@ -462,7 +462,7 @@ class ConvolutionalRecipe:
         """A flow that sees so many former layers; without any its condition is the same everywhere,
         and is not embedded.
         """
-        _, alpha, r = image_cells(calorimeter).shape
+        _, alpha, r = calorimeter.image().shape
         norm = nn.BatchNorm2d if self.batch_norm else group_norm
         return ConvolutionalFlow(
             (alpha, r),
@@ -548,7 +548,7 @@ class MaskedShapeRecipe:
     def flow(self, calorimeter: Calorimeter, former: int) -> MaskedFlow:
         """A flow that sees so many former slabs."""
         order, sizes = CausalRecipe(self.slab, self.former, self.shared), self.network
-        cells = self.slab * image_cells(calorimeter)[0].numel()
+        cells = self.slab * calorimeter.image()[0].numel()
         return MaskedFlow(
             cells,
             former * cells + order.told,

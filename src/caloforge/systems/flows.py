@@ -33,7 +33,7 @@ from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from caloforge import streams
-from caloforge.geometry import Calorimeter, image_cells
+from caloforge.geometry import Calorimeter
 from caloforge.learn import training
 from caloforge.learn.processes import (
     PATHS,
@@ -166,7 +166,7 @@ class FlowStage(ShapeStage):
         self.bespoke = None if flow.bespoke is None else BespokeSolver(flow.bespoke.evaluations)
         self.student = None if flow.student is None else copy.deepcopy(network)
         self._chosen: tuple[Sampler, ...] = ()
-        self.register_buffer("grid", image_cells(calorimeter), persistent=False)
+        self.register_buffer("grid", calorimeter.image(), persistent=False)
 
     @property
     def sampler(self) -> Sampler:

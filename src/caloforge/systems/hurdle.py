@@ -22,7 +22,7 @@ from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor
 
 from caloforge import streams
-from caloforge.geometry import Calorimeter, image_cells
+from caloforge.geometry import Calorimeter
 from caloforge.learn import training
 from caloforge.learn.networks import HitAutoencoder, VisionTransformer
 from caloforge.learn.processes import Hurdle
@@ -70,7 +70,7 @@ class HurdleStage(FlowStage):
     """Codes and numbers of hits by a flow, hits and their shares by a decoder."""
 
     def __init__(self, calorimeter: Calorimeter, recipe: HurdleRecipe) -> None:
-        layers, alpha, r = image_cells(calorimeter).shape
+        layers, alpha, r = calorimeter.image().shape
         autoencoder = HitAutoencoder(
             layers,
             alpha * r,

@@ -83,12 +83,8 @@ def _network(calorimeter: Calorimeter, recipe: Mapping[str, Any]) -> DihedralNet
             "of a square grid of square cells"
         )
         raise GeometryError(msg)
-    plane = calorimeter.centres[:, :2]
-    rotations = torch.stack(
-        [torch.linalg.lstsq(plane, plane[image]).solution.t() for image in symmetries]
-    ).round()
     sizes = {name: recipe[name] for name in ("channels", "blocks", "condition")}
-    return DihedralNetwork(symmetries, rotations, scalars=2, **sizes)
+    return DihedralNetwork(symmetries, calorimeter.symmetry_matrices, scalars=2, **sizes)
 
 
 class SquirelsFast(Refiner):

@@ -69,7 +69,7 @@ class LayerShares(nn.Module):
         super().__init__()
         self.n_layers, self.cut = calorimeter.n_layers, cut
         self.register_buffer("threshold", torch.zeros((), dtype=torch.float64))
-        self.register_buffer("layers", calorimeter.layers, persistent=False)
+        self.register_buffer("layers", calorimeter.layer_of_cell, persistent=False)
         self.standardisation = Standardisation(calorimeter.n_cells)
 
     def fit(self, showers: Showers) -> "LayerShares":

@@ -79,7 +79,9 @@ class Binning:
         middle = longitudinal.cumsum(0) - longitudinal / 2
         group = (middle / longitudinal.sum() * segments).long().clamp(0, segments - 1)
         _, group = torch.unique(group, return_inverse=True)
-        return Binning(calorimeter.layers, group[calorimeter.layers], _rings(calorimeter))
+        return Binning(
+            calorimeter.layer_of_cell, group[calorimeter.layer_of_cell], _rings(calorimeter)
+        )
 
     def shares(
         self, deposits: Float[Tensor, "showers cells"], energies: Float[Tensor, " showers"]

@@ -166,7 +166,7 @@ def reference_shower(
                 deposits[cell] += deposit / step.spots
     read = deposits * float(simulator.response)
     if simulator.visible:
-        read = read * np.array(simulator.visible)[simulator.cells.layers.numpy()]
+        read = read * np.array(simulator.visible)[simulator.cells.layer_of_cell.numpy()]
     return np.where(read < simulator.threshold, 0.0, read)
 
 
@@ -179,7 +179,7 @@ def _cell(cells: Cells, x: float, y: float, layer: int) -> int | None:
             return None
         place = {"x": i_x, "y": i_y, "z": layer}
         return int(np.ravel_multi_index([place[axis] for axis in cells.order], cells.image_shape))
-    first = int((cells.layers < layer).sum())
+    first = int((cells.layer_of_cell < layer).sum())
     if isinstance(cells, LayeredGrid):
         (n_x, n_y), (d_x, d_y) = cells.grid_layers[layer].number, cells.grid_layers[layer].size
         i_x, i_y = math.floor(x / d_x + n_x / 2), math.floor(y / d_y + n_y / 2)

@@ -257,7 +257,8 @@ class GFlash:
         """What is read of the energy in all matter of each cell."""
         if self.visible:
             deposits = (
-                deposits * deposits.new_tensor(self.visible)[self.cells.layers.to(deposits.device)]
+                deposits
+                * deposits.new_tensor(self.visible)[self.cells.layer_of_cell.to(deposits.device)]
             )
         return deposits * self.response
 

@@ -242,7 +242,7 @@ def _one_by_one(
     """
     n = cells.n_cells
     padded = torch.zeros(len(impact), n + 1, dtype=torch.int64, device=impact.device)
-    sizes = torch.bincount(cells.layers, minlength=cells.n_layers).to(impact.device)
+    sizes = torch.bincount(cells.layer_of_cell, minlength=cells.n_layers).to(impact.device)
     segments = _segments(
         walk, steps, radial, padded, (sizes.cumsum(0) - sizes).index_select(0, walk.layer)
     )

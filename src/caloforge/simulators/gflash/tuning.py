@@ -327,7 +327,7 @@ def _measured(simulator: GFlash, full: ShowerSource, slices: int, segments: int)
     with torch.no_grad():
         deposits = simulator.mean(Particles(middle))[0]
     longitudinal = deposits.new_zeros(calorimeter.n_layers).index_add(
-        0, calorimeter.layers, deposits
+        0, calorimeter.layer_of_cell, deposits
     )
     return binned(full, Binning.of(calorimeter, longitudinal, segments), edges, simulator.require)
 

@@ -51,6 +51,11 @@ class MadeUpShowers:
         return Showers(deposits.float(), Particles(energies), self.calorimeter)
 
     @property
+    def particles(self) -> Particles:
+        """The incident electrons."""
+        return Particles(self.energies)
+
+    @property
     def energies(self) -> Tensor:
         """The incident energies, in MeV."""
         return self._energies(torch.arange(self.n))

@@ -397,7 +397,7 @@ PUBLIC: dict[str, list[str]] = {
         "width_y",
         "width_z",
     ],
-    "caloforge.particles": ["ELECTRON", "Index", "Particles"],
+    "caloforge.particles": ["ELECTRON", "Index", "Particles", "Species", "name_of", "pdg_of"],
     "caloforge.report": [
         "COLUMNS",
         "Evaluation",

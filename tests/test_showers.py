@@ -10,8 +10,9 @@ from torch import Tensor
 
 from caloforge.errors import GeometryMismatchError, ShowerValueError
 from caloforge.geometry import RegularGrid, pbwo4_crystals
-from caloforge.particles import ELECTRON, Particles
+from caloforge.particles import Particles
 from caloforge.showers import Showers, ShowerSource, spans
+from tests.io.samples import assert_same
 
 TOWER = RegularGrid("tower", (1, 1, 5), (1.0, 1.0, 4.0))
 
@@ -22,19 +23,6 @@ def sample(n: int, *, angles: bool = True, weighted: bool = False) -> Showers:
     return Showers(
         torch.rand(n, TOWER.n_cells), particles, TOWER, torch.rand(n) if weighted else None
     )
-
-
-def assert_same(a: Showers, b: Showers) -> None:
-    assert a.calorimeter == b.calorimeter
-    assert a.particles.pdg == b.particles.pdg
-    for x, y in [
-        (a.deposits, b.deposits),
-        (a.energies, b.energies),
-        (a.particles.theta, b.particles.theta),
-        (a.particles.phi, b.particles.phi),
-        (a.weights, b.weights),
-    ]:
-        assert (x is None and y is None) or torch.equal(x, y)
 
 
 bounds = st.none() | st.integers(-12, 12)
@@ -102,13 +90,6 @@ def test_joining_different_calorimeters_names_both() -> None:
         Showers.cat([sample(1), crystals])
 
 
-def test_joining_different_kinds_of_particles_is_refused() -> None:
-    with pytest.raises(ShowerValueError, match="differ in species or in having angles"):
-        Showers.cat([sample(1, angles=True), sample(1, angles=False)])
-    with pytest.raises(ShowerValueError, match="differ in species"):
-        Particles.cat([Particles(torch.ones(1), pdg=ELECTRON), Particles(torch.ones(1), pdg=22)])
-
-
 @given(kinds=st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=1, max_size=5))
 def test_beside_a_weighted_sample_others_count_once(kinds: list[tuple[int, bool]]) -> None:
     parts = [sample(n, weighted=weighted) for n, weighted in kinds]
@@ -151,23 +132,6 @@ def test_deposits_of_a_wrong_shape_are_refused(shape: tuple[int, ...]) -> None:
         ShowerValueError, match=r"expected \(3, 5\): 3 particles, 5 cells of calorimeter 'tower'"
     ):
         Showers(torch.zeros(shape), Particles(torch.ones(3)), TOWER)
-
-
-@pytest.mark.parametrize("bad", [0.0, -1.0, math.nan, math.inf, -math.inf])
-def test_unphysical_energies_are_counted_and_the_first_is_shown(bad: float) -> None:
-    energies = torch.tensor([1.0, 2.0, bad, 3.0, bad])
-    with pytest.raises(
-        ShowerValueError,
-        match=r"2 of 5 incident energies are not positive and finite, the first at index 2 \(",
-    ):
-        Particles(energies)
-
-
-def test_energies_and_angles_have_one_entry_a_particle() -> None:
-    with pytest.raises(ShowerValueError, match=r"shape \(2, 1\), expected \(N,\)"):
-        Particles(torch.ones(2, 1))
-    with pytest.raises(ShowerValueError, match=r"phi has shape \(3,\), expected \(2,\)"):
-        Particles(torch.ones(2), theta=torch.zeros(2), phi=torch.zeros(3))
 
 
 @pytest.mark.parametrize("angles", [True, False])

@@ -1,11 +1,24 @@
-"""Particles enter a calorimeter, one a shower: species, energy, direction."""
+r"""Particles enter a calorimeter, one a shower: species, energy, direction and place.
 
-__all__ = ["ELECTRON", "Index", "Particles"]
+A direction is the polar angle :math:`\theta` to the beam axis and the azimuth :math:`\phi`, both in
+radians: :math:`(\sin\theta \cos\phi, \sin\theta \sin\phi, \cos\theta)`. The place is the point
+:math:`(x, y)` of the front face :math:`z = 0`, in mm, at which the particle would arrive. Without
+angles all particles fly along the axis, without places they arrive at the centre.
 
+A species is a number of the Particle Data Group, 11 for the electron. Where nobody has said it, it
+is None: such particles fit every model, and what cannot work without the species asks for it.
+`pdg_of` and `name_of` translate between numbers and names.
+"""
+
+__all__ = ["ELECTRON", "Index", "Particles", "Species", "name_of", "pdg_of"]
+
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from caloforge.errors import ShowerValueError
@@ -15,80 +28,299 @@ ELECTRON = 11
 
 Index = slice | Tensor
 
+Species = int | Tensor | None
+"""PDG numbers: one for all particles, one each (int64, with shape (N)), or None where they are not
+known."""
+
+_WORDS = {
+    "electron": 11,
+    "positron": -11,
+    "muon": 13,
+    "photon": 22,
+    "pion": 211,
+    "neutron": 2112,
+    "proton": 2212,
+}
+"""The words that binning files of the CaloChallenge use, beside the names of the PDG."""
+
+_NEAR = 3
+_PLACE = "place"
+
 
 @dataclass(frozen=True, eq=False)
 class Particles:
     """The particles that enter the calorimeter, one a shower.
 
+    Two samples are equal when species, energies, directions and places are, whether zeros and the
+    one species of all are written out or not.
+
     Arguments:
         energies: The incident energies, in MeV, positive, with shape (N).
-        pdg: The species, as PDG number, one for all.
+        pdg: The species, as PDG number: one for all, an int64 tensor with shape (N), or None where
+            it is not known.
         theta: The polar angles to the beam axis, in radians, with shape (N); None for along the
             axis.
-        phi: The azimuthal angles, in radians, with shape (N); None for along the axis.
+        phi: The azimuthal angles, in radians, with shape (N); None for 0.
+        place: The points (x, y) on the front face, in mm, with shape (N, 2); None for the centre.
 
     Raises:
-        ShowerValueError: Energies are not positive and finite, or lengths differ.
+        ShowerValueError: Energies are not positive and finite, an angle or a place is not finite,
+            shapes differ, or the species are not whole numbers.
     """
 
     energies: Tensor
-    pdg: int = ELECTRON
+    pdg: Species = ELECTRON
     theta: Tensor | None = None
     phi: Tensor | None = None
+    place: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.energies.ndim != 1:
             msg = f"incident energies have shape {tuple(self.energies.shape)}, expected (N,)"
             raise ShowerValueError(msg)
-        bad = ~(self.energies > 0) | self.energies.isinf()
-        if bad.any():
-            first = int(bad.nonzero()[0, 0])
-            msg = (
-                f"{int(bad.sum())} of {len(bad)} incident energies are not positive and finite, "
-                f"the first at index {first} ({self.energies[first]:g} MeV)"
-            )
-            raise ShowerValueError(msg)
-        for name, angle in (("theta", self.theta), ("phi", self.phi)):
-            if angle is not None and angle.shape != self.energies.shape:
-                msg = (
-                    f"{name} has shape {tuple(angle.shape)}, expected "
-                    f"{tuple(self.energies.shape)} as the energies"
-                )
-                raise ShowerValueError(msg)
+        _require_energies(self.energies)
+        n = len(self.energies)
+        for name, values in zip(("theta", "phi", _PLACE), self._geometry, strict=True):
+            if values is not None:
+                _require_finite(name, values, n)
+        if isinstance(self.pdg, Tensor):
+            _require_species(self.pdg, n)
 
     def __len__(self) -> int:
         return len(self.energies)
 
     def __getitem__(self, index: Index) -> "Particles":
-        theta = None if self.theta is None else self.theta[index]
-        phi = None if self.phi is None else self.phi[index]
-        return replace(self, energies=self.energies[index], theta=theta, phi=phi)
+        return Particles(
+            self.energies[index],
+            self.pdg[index] if isinstance(self.pdg, Tensor) else self.pdg,
+            *(None if values is None else values[index] for values in self._geometry),
+        )
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Particles) or len(self) != len(other):
+            return False
+        pairs = zip(self._geometry, other._geometry, strict=True)
+        return (
+            torch.equal(self.energies, other.energies)
+            and _same_species(self.pdg, other.pdg)
+            and all(_same_or_zero(a, b) for a, b in pairs)
+        )
+
+    @property
+    def _geometry(self) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        return self.theta, self.phi, self.place
+
+    @property
+    def species(self) -> tuple[int, ...]:
+        """The distinct PDG numbers of the sample, ascending; empty where they are not known."""
+        if isinstance(self.pdg, Tensor):
+            return tuple(torch.unique(self.pdg).tolist())
+        return () if self.pdg is None else (self.pdg,)
+
+    def one_species(self) -> int | None:
+        """The PDG number that all particles have; None where it is not known.
+
+        Raises:
+            ShowerValueError: There are several.
+        """
+        species = self.species
+        if len(species) > 1:
+            names = ", ".join(name_of(pdg) for pdg in species)
+            msg = f"particles of {len(species)} species, {names}: expected one species at a time"
+            raise ShowerValueError(msg)
+        return species[0] if species else None
 
     @staticmethod
     def cat(parts: Sequence["Particles"]) -> "Particles":
-        """Join samples of one species, in order.
+        """Join samples, in order.
+
+        Samples of different species join to one with a species a shower; where some have angles or
+        places, the others get zeros.
 
         Raises:
-            ShowerValueError: The species differ, or some parts have angles and others have none.
+            ShowerValueError: The species of some is known and that of others is not.
         """
-        if len({(p.pdg, p.theta is None, p.phi is None) for p in parts}) != 1:
-            msg = (
-                "particles to join differ in species or in having angles: join samples of one kind"
-            )
-            raise ShowerValueError(msg)
-        return replace(
-            parts[0],
-            energies=torch.cat([p.energies for p in parts]),
-            theta=_cat([p.theta for p in parts]),
-            phi=_cat([p.phi for p in parts]),
+        rows = [len(p) for p in parts]
+        geometry = zip(*(p._geometry for p in parts), strict=True)
+        return Particles(
+            torch.cat([p.energies for p in parts]),
+            _joined_species(parts),
+            *(_joined(values, rows) for values in geometry),
         )
 
     def to(self, device: torch.device | str) -> "Particles":
         """The same particles on another device."""
-        move = [None if a is None else a.to(device) for a in (self.theta, self.phi)]
-        return replace(self, energies=self.energies.to(device), theta=move[0], phi=move[1])
+        return Particles(
+            self.energies.to(device),
+            self.pdg.to(device) if isinstance(self.pdg, Tensor) else self.pdg,
+            *(None if values is None else values.to(device) for values in self._geometry),
+        )
+
+    def rotated(self, matrix: Float[Tensor, "*showers 2 2"]) -> "Particles":
+        r"""The same particles with directions and places turned about the beam axis, or mirrored.
+
+        Arguments:
+            matrix: Orthogonal matrices M, one for all, with shape (2, 2), or one each, with shape
+                (N, 2, 2): :math:`(x, y) \to M (x, y)`.
+
+        Returns:
+            The particles; azimuths that were turned lie in :math:`[-\pi, \pi]`.
+        """
+        place = self.place
+        if place is not None:
+            turned = matrix.to(place.dtype) @ place[..., None]
+            place = turned.squeeze(-1)
+        return replace(self, phi=self._rotated_phi(matrix.double()), place=place)
+
+    def _rotated_phi(self, matrix: Float[Tensor, "*showers 2 2"]) -> Tensor | None:
+        """M is the rotation by a of what it leaves of phi: phi itself, or -phi for a mirror."""
+        given = self.theta if self.phi is None else self.phi
+        if given is None:
+            return None
+        phi = torch.zeros_like(given) if self.phi is None else given
+        turn = torch.atan2(matrix[..., 1, 0], matrix[..., 0, 0])
+        angle = turn + torch.linalg.det(matrix).round() * phi.double()
+        full = 2 * math.pi
+        turned: Tensor = (angle - full * (angle / full).round()).to(phi.dtype)
+        return turned
 
 
-def _cat(parts: Sequence[Tensor | None]) -> Tensor | None:
+def pdg_of(species: str | int) -> int:
+    """The PDG number of a species.
+
+    Arguments:
+        species: A number, as such or in digits, a name of the PDG or of EvtGen such as 'e-',
+            'gamma', 'pi+' or 'p+', or one of the words 'electron', 'positron', 'muon', 'photon',
+            'pion', 'neutron', 'proton'.
+
+    Raises:
+        ShowerValueError: There is no such species; the message suggests names that are near.
+
+    Example:
+        >>> pdg_of("e-"), pdg_of("22"), pdg_of(211)
+        (11, 22, 211)
+    """
+    try:
+        return int(species)
+    except ValueError:
+        text = str(species).strip()
+    known = _WORDS | _numbers() if text not in _WORDS else _WORDS
+    if text not in known:
+        from difflib import get_close_matches
+
+        near = get_close_matches(text, known, n=_NEAR, cutoff=0.5)
+        meant = f"; did you mean {' or '.join(near)}?" if near else ""
+        msg = f"species '{species}': expected a name such as e-, gamma, pi+ or a PDG number{meant}"
+        raise ShowerValueError(msg)
+    return known[text]
+
+
+def name_of(pdg: int) -> str:
+    """The PDG's name of a species, such as 'e-'; 'PDG 9999' for a number without a name.
+
+    Example:
+        >>> name_of(11)
+        'e-'
+    """
+    return _names().get(pdg, f"PDG {pdg}")
+
+
+@lru_cache(maxsize=1)
+def _names() -> dict[int, str]:
+    from particle import Particle
+
+    return {int(found.pdgid): found.name for found in Particle.all()}
+
+
+@lru_cache(maxsize=1)
+def _numbers() -> dict[str, int]:
+    """The numbers by the names of EvtGen, and by those of the PDG, which come first; p and n are
+    the nucleons, not nuclei of one.
+    """
+    from particle import Particle
+    from particle.exceptions import MatchingIDNotFound
+
+    numbers = {}
+    for found in Particle.all():
+        try:
+            numbers[found.evtgen_name] = int(found.pdgid)
+        except MatchingIDNotFound:
+            continue
+    names = sorted(_names().items(), key=lambda item: abs(item[0]), reverse=True)
+    return numbers | {name: pdg for pdg, name in names}
+
+
+def _require_energies(energies: Tensor) -> None:
+    bad = ~(energies > 0) | energies.isinf()
+    if bad.any():
+        first = int(bad.nonzero()[0, 0])
+        msg = (
+            f"{int(bad.sum())} of {len(bad)} incident energies are not positive and finite, "
+            f"the first at index {first} ({energies[first]:g} MeV)"
+        )
+        raise ShowerValueError(msg)
+
+
+def _require_finite(name: str, values: Tensor, n: int) -> None:
+    shape = (n, 2) if name == _PLACE else (n,)
+    if tuple(values.shape) != shape:
+        msg = f"{name} has shape {tuple(values.shape)}, expected {shape} as the energies"
+        raise ShowerValueError(msg)
+    bad = ~values.isfinite()
+    if bad.any():
+        msg = (
+            f"{int(bad.sum())} of {bad.numel()} numbers of {name} are not finite, the first at "
+            f"index {int(bad.nonzero()[0, 0])}"
+        )
+        raise ShowerValueError(msg)
+
+
+def _require_species(pdg: Tensor, n: int) -> None:
+    if tuple(pdg.shape) != (n,) or pdg.dtype != torch.int64:
+        msg = (
+            f"pdg has shape {tuple(pdg.shape)} and type {pdg.dtype}, expected ({n},) as the "
+            "energies and torch.int64"
+        )
+        raise ShowerValueError(msg)
+
+
+def _same_species(a: Species, b: Species) -> bool:
+    if a is None or b is None:
+        return a is b
+    return bool(torch.as_tensor(a == b).all())
+
+
+def _same_or_zero(a: Tensor | None, b: Tensor | None) -> bool:
+    if a is not None and b is not None:
+        return torch.equal(a, b)
+    return all(values is None or not values.any() for values in (a, b))
+
+
+def _joined(parts: Sequence[Tensor | None], rows: Sequence[int]) -> Tensor | None:
     present = [p for p in parts if p is not None]
-    return torch.cat(present) if present else None
+    if not present:
+        return None
+    like = present[0]
+    return torch.cat(
+        [
+            like.new_zeros(n, *like.shape[1:]) if part is None else part
+            for part, n in zip(parts, rows, strict=True)
+        ]
+    )
+
+
+def _joined_species(parts: Sequence[Particles]) -> Species:
+    kinds = [part.pdg for part in parts]
+    if len({part.pdg is None for part in parts}) > 1:
+        msg = (
+            "the species of some particles to join is known and that of others is not: say it for "
+            "all of them"
+        )
+        raise ShowerValueError(msg)
+    if all(not isinstance(kind, Tensor) and kind == kinds[0] for kind in kinds):
+        return kinds[0]
+    return torch.cat([_each(part) for part in parts])
+
+
+def _each(particles: Particles) -> Tensor:
+    return torch.as_tensor(particles.pdg, device=particles.energies.device).expand(len(particles))

@@ -160,6 +160,10 @@ class ShowerSource(Protocol):
         """Where the cells are."""
 
     @property
+    def particles(self) -> Particles:
+        """The incident particles of all showers, had without the deposits."""
+
+    @property
     def energies(self) -> Tensor:
         """The incident energies of all showers, in MeV, with shape (N), had without
         the deposits.

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import torch
 from hypothesis import strategies as st
+from torch import Tensor
 
 from caloforge.geometry import Calorimeter, RegularGrid, pbwo4_crystals
-from caloforge.particles import ELECTRON, Particles
+from caloforge.particles import ELECTRON, Particles, Species
 from caloforge.showers import Showers
 
 TOWER = RegularGrid("tower", (1, 1, 5), (1.0, 1.0, 4.0))
@@ -16,7 +17,7 @@ def sample(
     n: int,
     calorimeter: Calorimeter | None = None,
     *,
-    pdg: int = ELECTRON,
+    pdg: Species = ELECTRON,
     angles: bool = False,
     weighted: bool = False,
 ) -> Showers:
@@ -46,15 +47,19 @@ def spoilt(
 def assert_same(a: Showers, b: Showers) -> None:
     """The same showers, bit for bit."""
     assert a.calorimeter == b.calorimeter
-    assert a.particles.pdg == b.particles.pdg
-    angles = [(a.particles.theta, b.particles.theta), (a.particles.phi, b.particles.phi)]
-    for x, y in [
-        (a.deposits, b.deposits),
-        (a.energies, b.energies),
-        *angles,
-        (a.weights, b.weights),
-    ]:
-        assert (x is None and y is None) or torch.equal(x, y)
+    assert torch.equal(a.deposits, b.deposits)
+    assert_same_particles(a.particles, b.particles)
+    assert (a.weights is None) == (b.weights is None)
+    assert a.weights is None or torch.equal(a.weights, b.weights)
+
+
+def assert_same_particles(a: Particles, b: Particles) -> None:
+    """The same particles, bit for bit, and the same of them left out."""
+    for name in ("pdg", "theta", "phi", "place"):
+        x, y = getattr(a, name), getattr(b, name)
+        assert isinstance(x, Tensor) == isinstance(y, Tensor)
+        assert (x is None) == (y is None)
+    assert a == b
 
 
 def names_in(folder: Path) -> list[str]:
@@ -85,13 +90,16 @@ def showers_of(draw: st.DrawFn, calorimeter: Calorimeter, *, plain: bool = False
     )
     if plain:
         return Showers(deposits, Particles(energies), calorimeter)
-    pdg = draw(st.sampled_from([11, -11, 22, 211]))
+    species = st.sampled_from([11, -11, 22, 211])
+    each = st.lists(species, min_size=n, max_size=n).map(
+        lambda numbers: torch.tensor(numbers, dtype=torch.int64)
+    )
+    pdg = draw(st.none() | species | each)
     angles = [torch.rand(n) if draw(st.booleans()) else None for _ in range(2)]
+    place = torch.randn(n, 2) if draw(st.booleans()) else None
     weights = (
         torch.tensor(draw(st.lists(values, min_size=n, max_size=n)), dtype=torch.float32)
         if draw(st.booleans())
         else None
     )
-    return Showers(
-        deposits, Particles(energies, pdg if n else ELECTRON, *angles), calorimeter, weights
-    )
+    return Showers(deposits, Particles(energies, pdg, *angles, place), calorimeter, weights)

@@ -83,7 +83,7 @@ def test_the_layout_written_is_the_published_one(tmp_path: Path) -> None:
     thick = CylinderGrid(
         "thick", (CylinderLayer((0, 4.65, 10), 16), CylinderLayer((0, 1), 1, 3.4, 5))
     )
-    write_binning(tmp_path / "a.xml", {"electron": thick, "muon": thick})
+    write_binning(tmp_path / "a.xml", {"electron": thick, "axion": thick})
     assert (tmp_path / "a.xml").read_text().splitlines()[:5] == [
         "<Bins>",
         '  <Bin pid="11" name="electron">',
@@ -91,7 +91,7 @@ def test_the_layout_written_is_the_published_one(tmp_path: Path) -> None:
         '    <Layer id="5" r_edges="0,1" n_bin_alpha="1" thickness="3.4" />',
         "  </Bin>",
     ]
-    assert '<Bin name="muon">' in (tmp_path / "a.xml").read_text()
+    assert '<Bin name="axion">' in (tmp_path / "a.xml").read_text()
 
 
 LAYER = '<Layer id="0" r_edges="0,1" n_bin_alpha="1" />'

@@ -159,8 +159,76 @@ def test_species_is_the_file_s_own_or_the_one_given(tmp_path: Path) -> None:
         == 22
     )
     silent = write_raw(tmp_path / "b.h5")
-    assert CaloChallengeFile(silent)[:].particles.pdg == 11
+    assert CaloChallengeFile(silent)[:].particles.pdg is None
     assert CaloChallengeFile(silent, pdg=22)[:].particles.pdg == 22
+
+
+@pytest.mark.parametrize("value", [22, "22", "gamma", b"gamma", np.array([22]), np.array(22.0)])
+def test_the_species_of_all_is_a_number_or_a_name(value: object, tmp_path: Path) -> None:
+    path = write_raw(tmp_path / "a.h5")
+    with h5py.File(path, "a") as file:
+        file.attrs["pdg"] = value
+    assert CaloChallengeFile(path).particles.pdg == 22
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("gama", "attribute 'pdg': species 'gama': .*did you mean gamma"),
+        (np.array([11, 22]), "attribute 'pdg': 2 values, expected one PDG number"),
+        (11.5, "attribute 'pdg': species '11.5'"),
+    ],
+)
+def test_an_attribute_that_says_no_species_is_refused(
+    value: object, message: str, tmp_path: Path
+) -> None:
+    path = write_raw(tmp_path / "a.h5")
+    with h5py.File(path, "a") as file:
+        file.attrs["pdg"] = value
+    with pytest.raises(FileFormatError, match=message):
+        CaloChallengeFile(path)
+
+
+def test_species_and_places_of_a_stranger_s_file_are_read(tmp_path: Path) -> None:
+    species, x, y = np.array([11, 22, 11, 211, 22, 11]), np.arange(6.0), -np.arange(6.0)
+    path = write_raw(tmp_path / "a.h5", pdg=species[:, None], incident_x=x, incident_y=y)
+    particles = CaloChallengeFile(path)[1:4].particles
+    assert particles == Particles(
+        torch.full((3,), 1e4),
+        torch.tensor([22, 11, 211]),
+        place=torch.tensor([[1.0, -1.0], [2.0, -2.0], [3.0, -3.0]]),
+    )
+
+
+def test_one_species_follows_where_each_shower_has_its_own(tmp_path: Path) -> None:
+    mixed, photons = sample(2, pdg=torch.tensor([11, 211])), sample(3, pdg=22)
+    with CaloChallengeWriter(tmp_path / "a.h5", mixed.calorimeter) as writer:
+        writer.append(mixed)
+        writer.append(photons)
+    assert_same(CaloChallengeFile(tmp_path / "a.h5")[:], Showers.cat([mixed, photons]))
+
+
+def test_converting_keeps_columns_and_origin(tmp_path: Path) -> None:
+    showers = sample(7, angles=True, weighted=True)
+    time, number = torch.rand(7, dtype=torch.float64), torch.arange(7)
+    writer = CaloChallengeWriter(
+        tmp_path / "a.h5", showers.calorimeter, attributes={"generator": "dice"}
+    )
+    with writer:
+        writer.append(showers, {"cpu_time_ms": time, "number": number})
+    done: list[int] = []
+    convert(
+        CaloChallengeFile(tmp_path / "a.h5"),
+        tmp_path / "b.h5",
+        batch_size=3,
+        progress=done.append,
+    )
+    file = CaloChallengeFile(tmp_path / "b.h5")
+    assert done == [3, 3, 1]
+    assert_same(file[:], showers)
+    assert torch.equal(file.column("cpu_time_ms"), time)
+    assert torch.equal(file.column("number"), number)
+    assert file.provenance == {"generator": "dice"}
 
 
 def test_extra_columns_and_attributes_are_kept(tmp_path: Path) -> None:
@@ -342,6 +410,8 @@ BAD_HEADERS: dict[str, tuple[Callable[[Path], object], str]] = {
         _raw(incident_theta=np.ones((5, 1))),
         r"'incident_theta' has shape \(5, 1\), expected \(6, 1\)",
     ),
+    "half a place": (_raw(incident_x=np.ones(6)), "one of incident_x and incident_y is missing"),
+    "fewer species": (_raw(pdg=np.ones(5, dtype=int)), r"'pdg' has shape \(5,\)"),
     "fewer weights": (_raw(weights=np.ones(5)), r"'weights' has shape \(5,\), expected \(6, 1\)"),
     "wide weights": (
         _raw(weights=np.ones((6, 3))),
@@ -530,6 +600,7 @@ BAD_BATCHES: dict[str, tuple[Showers, dict[str, torch.Tensor], type[CaloforgeErr
         ShowerValueError,
         "a batch of species 22.*expected species 11",
     ),
+    "no species": (sample(2, pdg=None), {}, ShowerValueError, "unknown species.*species 11"),
     "angles": (
         sample(2, angles=True),
         {},

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from caloforge import io
 from caloforge.errors import (
@@ -20,6 +21,7 @@ from caloforge.errors import (
 )
 from caloforge.geometry import pbwo4_crystals
 from caloforge.io import CaloChallengeFile, SquirelsFile, convert, open_showers
+from caloforge.showers import Showers
 from tests.io.samples import TOWER, assert_same, names_in, sample, spoilt
 from tests.io.test_calochallenge import write_raw
 
@@ -63,6 +65,22 @@ def test_a_format_without_weights_refuses_them_at_once(tmp_path: Path) -> None:
         match=r"a\.npy: the \.npy of SQuIRELS cannot hold the weights of showers: write a \.h5",
     ):
         convert(sample(3, weighted=True), tmp_path / "a.npy")
+    assert names_in(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "showers",
+    [
+        sample(3, pdg=22),
+        sample(3, pdg=torch.tensor([11, 11, -11])),
+        sample(3, angles=True),
+    ],
+)
+def test_a_format_of_electrons_along_the_axis_refuses_others(
+    showers: Showers, tmp_path: Path
+) -> None:
+    with pytest.raises(OutputError, match="electrons along the axis at the centre alone: write"):
+        convert(showers, tmp_path / "a.npy")
     assert names_in(tmp_path) == []
 
 

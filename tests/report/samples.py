@@ -68,6 +68,10 @@ class Watched:
         return self.showers.calorimeter
 
     @property
+    def particles(self) -> Particles:
+        return self.showers.particles
+
+    @property
     def energies(self) -> Tensor:
         return self.showers.energies
 

@@ -35,7 +35,7 @@ def sample(observable: Observable, values: np.ndarray, weights: np.ndarray | Non
     return Sample(
         name="a",
         calorimeter=CRYSTALS,
-        pdg=11,
+        species=(11,),
         energies=np.ones(n),
         weights=np.ones(n) if weights is None else weights,
         weighted=weights is not None,

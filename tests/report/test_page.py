@@ -226,7 +226,7 @@ def test_several_evaluations_share_a_page_and_one_display(tmp_path: Path) -> Non
         [judged(20, low=e, high=e, observables=(N_HITS,)) for e in (50 * GeV, 80 * GeV)], tmp_path
     )
     text = (tmp_path / "report.html").read_text()
-    assert text.index("50 GeV electrons") < text.index("80 GeV electrons")
+    assert text.index("50 GeV e- showers") < text.index("80 GeV e- showers")
     assert {"1-summary.png", "2-summary.png"} <= {p.name for p in (tmp_path / "figures").iterdir()}
     assert len(json.loads((tmp_path / "metrics.json").read_text())["evaluations"]) == 2
     assert text.count('id="display-plot"') == 1

@@ -63,7 +63,7 @@ def sample(name: str, preset: Preset, showers: int) -> Sample:
     return Sample(
         name=name,
         calorimeter=calorimeter,
-        pdg=preset.pdg,
+        species=(preset.pdg,),
         energies=np.geomspace(*preset.energies, showers),
         weights=np.ones(showers),
         weighted=False,
@@ -313,7 +313,7 @@ def test_a_weighted_sample_counts_by_its_effective_size() -> None:
 @pytest.mark.parametrize(
     ("field", "value", "word"),
     [
-        ("pdg", 22, "PDG code 22"),
+        ("species", (22,), "particles are gamma, those of the published results e-"),
         (
             "energies",
             np.geomspace(1e3, 1e5, 100_000),

@@ -141,11 +141,13 @@ def test_a_candidate_is_as_good_as_its_worst_number() -> None:
 
 
 def test_the_title_says_energy_particles_and_calorimeter() -> None:
-    assert title(judged(20)) == "50 GeV electrons in pbwo4-10x10"
+    assert title(judged(20)) == "50 GeV e- showers in pbwo4-10x10"
     assert title(judged(300, low=10 * GeV, high=100 * GeV)).startswith("10")
     energy = torch.full((10,), 500.0)
     full = Showers(toy(energy).deposits, Particles(energy, pdg=22), toy(energy).calorimeter)
-    assert title(evaluate(full, {"a": full}, settings=QUICK)) == "500 MeV photons in pbwo4-10x10"
+    assert (
+        title(evaluate(full, {"a": full}, settings=QUICK)) == "500 MeV gamma showers in pbwo4-10x10"
+    )
 
 
 def test_a_range_of_energies_is_given_to_three_digits() -> None:

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from caloforge.geometry import Calorimeter
+    from caloforge.particles import Particles
     from caloforge.showers import Showers, ShowerSource
 
 WARNINGS_OF_A_KIND = 3
@@ -125,6 +126,11 @@ class Watched:
     def calorimeter(self) -> "Calorimeter":
         """Where the cells are."""
         return self._source.calorimeter
+
+    @property
+    def particles(self) -> "Particles":
+        """The incident particles of all showers."""
+        return self._source.particles
 
     @property
     def energies(self) -> "Tensor":

@@ -109,7 +109,7 @@ class Subject:
     name: str
     chain: "Chain"
     law: EnergyLaw
-    pdg: int
+    pdg: int | None
     sizes: list[int]
     bounded: bool
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from caloforge.cli._console import tracked
+from caloforge.cli._console import bar
 from caloforge.cli._options import BatchSize, CalorimeterOption, Overwrite, read_calorimeter
 
 
@@ -36,5 +36,6 @@ def convert(
     """
     from caloforge import io
 
-    with tracked("converting", io.open_showers(source, read_calorimeter(calorimeter))) as watched:
-        io.convert(watched, output, batch_size=batch_size, overwrite=overwrite)
+    showers = io.open_showers(source, read_calorimeter(calorimeter))
+    with bar("converting", len(showers)) as advance:
+        io.convert(showers, output, batch_size=batch_size, overwrite=overwrite, progress=advance)

@@ -119,19 +119,6 @@ def gflash(
     say(f"{output}: {len(energies):,} GFlash showers")
 
 
-_SPECIES = {
-    "e-": 11,
-    "e+": -11,
-    "gamma": 22,
-    "mu-": 13,
-    "mu+": -13,
-    "pi+": 211,
-    "pi-": -211,
-    "pi0": 111,
-    "proton": 2212,
-}
-
-
 @dataclass(frozen=True)
 class FullSimulation:
     """How Geant4 shall work."""
@@ -140,7 +127,7 @@ class FullSimulation:
         str,
         typer.Option(
             metavar="NAME|PDG",
-            help=f"The species: {', '.join(_SPECIES)}, or another by its PDG number.",
+            help="The species by its PDG name, e-, gamma, pi+, K(L)0, or by its PDG number.",
         ),
     ] = "e-"
     physics: Annotated[
@@ -168,16 +155,9 @@ class FullSimulation:
     @property
     def pdg(self) -> int:
         """The PDG number of the species."""
-        if self.particle in _SPECIES:
-            return _SPECIES[self.particle]
-        try:
-            return int(self.particle)
-        except ValueError as error:
-            msg = (
-                f"--particle '{self.particle}': expected one of {', '.join(_SPECIES)}, or a PDG "
-                "number"
-            )
-            raise OptionError(msg) from error
+        from caloforge.particles import pdg_of
+
+        return pdg_of(self.particle)
 
 
 @simulate.command()

@@ -18,6 +18,7 @@ __all__ = [
     "write_squirels",
 ]
 
+from collections.abc import Callable
 from pathlib import Path
 
 from caloforge.errors import FileFormatError
@@ -27,7 +28,7 @@ from caloforge.io.calochallenge import CaloChallengeFile, CaloChallengeWriter
 from caloforge.io.input import ShowerFile
 from caloforge.io.output import NewFile
 from caloforge.io.squirels import SquirelsFile, write_squirels
-from caloforge.showers import ShowerSource
+from caloforge.showers import ShowerSource, spans
 
 _HDF5 = (".h5", ".hdf5")
 _NPY = (".npy",)
@@ -53,31 +54,44 @@ def open_showers(path: Path | str, calorimeter: Calorimeter | None = None) -> Sh
 
 
 def convert(
-    source: ShowerSource, path: Path | str, *, batch_size: int = 1000, overwrite: bool = False
+    source: ShowerSource,
+    path: Path | str,
+    *,
+    batch_size: int = 1000,
+    overwrite: bool = False,
+    progress: Callable[[int], None] = lambda _: None,
 ) -> None:
     """Write showers to a file, in the format of its suffix, a batch in memory at a time.
 
     Arguments:
-        source: The showers, in memory or in a file, with their weights. Extra columns of a file are
-            not carried over.
+        source: The showers, in memory or in a file. A CaloChallenge file keeps all that is known
+            of their particles, weights, the further columns of a file and what it says of its
+            origin.
         path: The file to write: .h5 or .hdf5 (CaloChallenge) or .npy (SQuIRELS release).
         batch_size: How many showers are in memory at a time.
         overwrite: Whether the file may take the place of one that is there, the source's own
             included.
+        progress: Called with the number of each batch that is written.
 
     Raises:
         FileFormatError: The suffix is another, or the source is damaged.
         OutputExistsError: The path exists and may not be overwritten.
-        OutputError: The file cannot be written there, or its format cannot hold the weights.
+        OutputError: The file cannot be written there, or its format cannot hold the weights or the
+            particles.
         GeometryMismatchError: The format cannot hold showers of that calorimeter.
         ShowerValueError: A value is not physical, or the batch size is less than 1.
     """
     if _format(path) == _NPY:
-        write_squirels(path, source, batch_size=batch_size, overwrite=overwrite)
+        write_squirels(path, source, batch_size=batch_size, overwrite=overwrite, progress=progress)
         return
-    with CaloChallengeWriter(path, source.calorimeter, overwrite=overwrite) as writer:
-        for batch in source.batches(batch_size):
-            writer.append(batch)
+    file = source if isinstance(source, ShowerFile) else None
+    origin = {} if file is None else file.provenance
+    with CaloChallengeWriter(
+        path, source.calorimeter, overwrite=overwrite, attributes=origin
+    ) as writer:
+        for span in spans(len(source), batch_size):
+            writer.append(source[span], {} if file is None else file.extra(span))
+            progress(span.stop - span.start)
 
 
 def _format(path: Path | str) -> tuple[str, ...]:

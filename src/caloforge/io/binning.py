@@ -19,12 +19,12 @@ from pathlib import Path
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
-from caloforge.errors import FileFormatError, GeometryError
+from caloforge.errors import FileFormatError, GeometryError, ShowerValueError
 from caloforge.geometry import CylinderGrid, CylinderLayer
 from caloforge.io.input import require_file
 from caloforge.io.output import NewFile
+from caloforge.particles import pdg_of
 
-_PDG = {"electron": 11, "positron": -11, "photon": 22, "pion": 211, "proton": 2212}
 _UNKNOWN_THICKNESS = 1.0
 
 
@@ -59,7 +59,7 @@ def write_binning(
     Arguments:
         path: The file.
         calorimeters: The calorimeter of each particle, by the particle's name. Where the name is
-            one of the challenge's particles, its PDG number is written with it.
+            the name of a species, its PDG number is written with it.
         overwrite: Whether the file may take the place of one that is there.
 
     Raises:
@@ -68,12 +68,18 @@ def write_binning(
     """
     root = Element("Bins")
     for particle, calorimeter in calorimeters.items():
-        pid = {"pid": str(_PDG[particle])} if particle in _PDG else {}
-        entry = ElementTree.SubElement(root, "Bin", pid | {"name": particle})
+        entry = ElementTree.SubElement(root, "Bin", _pid(particle) | {"name": particle})
         entry.extend(_layer_element(layer) for layer in calorimeter.cylinder_layers)
     ElementTree.indent(root)
     with NewFile(path, overwrite=overwrite) as partial:
         partial.write_bytes(ElementTree.tostring(root) + b"\n")
+
+
+def _pid(particle: str) -> dict[str, str]:
+    try:
+        return {"pid": str(pdg_of(particle))}
+    except ShowerValueError:
+        return {}
 
 
 def _entry(path: Path, particle: str) -> Element:

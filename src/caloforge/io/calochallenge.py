@@ -5,14 +5,17 @@ dataset                   shape                       contents
 ========================= =========================== ==============================================
 ``showers``               :math:`(N, n_\text{cells})` deposits in MeV, cells in flat order
 ``incident_energies``     :math:`(N, 1)` or (N)       incident energies in MeV
-``incident_theta, _phi``  the same, optional          polar and azimuthal angles, in radians
+``incident_theta, _phi``  the same, optional          polar and azimuthal angles, in radians; 0
+``incident_x, _y``        the same, optional          place on the front face, in mm; the centre
+``pdg``                   the same, optional          species, as PDG numbers
 ``weights``               the same, optional          finite and at least 0; 1 each without it
 any other                 the same, optional          a number a shower, such as ``cpu_time_ms``
 ========================= =========================== ==============================================
 
 The published files do not say which calorimeter they belong to. Files written here do, in the
-attribute ``calorimeter``: the JSON of `Calorimeter.describe`; the attribute ``pdg`` holds the
-species of the particles.
+attribute ``calorimeter``: the JSON of `Calorimeter.describe`. The attribute ``pdg`` holds the
+species where all particles are of one: a PDG number, or a name such as 'e-'. Without it and without
+the column, the species is not known.
 
 Deposits are written as float32 in blocks of some 400 kB, shuffled and deflated at level 4. Measured
 on Geant4 showers in 100 crystals: 17 microseconds a shower to write and 3 to read, at 77 % of the
@@ -39,22 +42,38 @@ from torch import Tensor
 
 from caloforge.errors import FileFormatError, GeometryError, OutputError, ShowerValueError
 from caloforge.geometry import Calorimeter, named_calorimeters
-from caloforge.io.input import ShowerFile, require_deposits, require_energies, require_weights
+from caloforge.io.columns import (
+    ENERGIES,
+    GEOMETRY,
+    PDG,
+    PLACE,
+    RESERVED,
+    WEIGHTS,
+    columns_of,
+    species_of,
+)
+from caloforge.io.input import (
+    ShowerFile,
+    require_deposits,
+    require_energies,
+    require_finite,
+    require_species,
+    require_weights,
+)
 from caloforge.io.output import NewFile
-from caloforge.particles import ELECTRON, Particles
+from caloforge.particles import Particles, Species
 from caloforge.showers import Showers
+
+_NUMBERS = "fiub"
+"""The kinds of types that are numbers."""
 
 _BLOCK_BYTES = 400_000
 _BLOCK_ROWS = 4096
 _DEFLATE = {"compression": "gzip", "compression_opts": 4, "shuffle": True}
-_ENERGIES, _THETA, _PHI, _DEPOSITS = (
-    "incident_energies",
-    "incident_theta",
-    "incident_phi",
-    "showers",
-)
-_WEIGHTS = "weights"
-_RESERVED = (_ENERGIES, _THETA, _PHI, _WEIGHTS, _DEPOSITS)
+_DEPOSITS = "showers"
+_TAKEN = (*RESERVED, _DEPOSITS)
+_OWN = ("calorimeter", "units", "software", PDG)
+"""Attributes that say what the file is, not where its showers come from."""
 
 
 class CaloChallengeFile(ShowerFile):
@@ -64,7 +83,8 @@ class CaloChallengeFile(ShowerFile):
         path: The file.
         calorimeter: Where the cells are, for a file that does not say so itself. Without it, the
             one calorimeter of the package that has as many cells, see `named_calorimeters`.
-        pdg: The species of the particles, for a file that does not say so itself.
+        pdg: The species of the particles, for a file that does not say so itself; None where it is
+            not known.
 
     Raises:
         FileFormatError: The file is missing, truncated, not HDF5, lacks a dataset, or shapes do not
@@ -73,7 +93,7 @@ class CaloChallengeFile(ShowerFile):
     """
 
     def __init__(
-        self, path: Path | str, calorimeter: Calorimeter | None = None, *, pdg: int = ELECTRON
+        self, path: Path | str, calorimeter: Calorimeter | None = None, *, pdg: int | None = None
     ) -> None:
         super().__init__(path)
         with ExitStack() as on_error:
@@ -82,13 +102,23 @@ class CaloChallengeFile(ShowerFile):
             self._require_header()
             self._calorimeter = self._find_calorimeter(calorimeter)
             self._require_cells()
-            self._pdg = int(self._file.attrs.get("pdg", pdg))
+            self._pdg = self._stored_species(pdg)
             on_error.pop_all()
 
     @property
     def calorimeter(self) -> Calorimeter:
         """Where the cells are."""
         return self._calorimeter
+
+    @property
+    def particles(self) -> Particles:
+        """The incident particles of all showers, read and checked without the deposits.
+
+        Raises:
+            ShowerValueError: An energy is not positive, or a number not finite.
+            FileFormatError: The file is damaged there.
+        """
+        return self._particles(range(len(self)))
 
     @property
     def energies(self) -> Tensor:
@@ -126,8 +156,27 @@ class CaloChallengeFile(ShowerFile):
         """What the file says of itself, as text."""
         return {name: str(value) for name, value in self._file.attrs.items()}
 
+    @property
+    def provenance(self) -> dict[str, str]:
+        """What the file says of where its showers come from, as text."""
+        return {name: value for name, value in self.attributes.items() if name not in _OWN}
+
     def __len__(self) -> int:
         return int(self._deposits.shape[0])
+
+    def extra(self, index: slice) -> dict[str, Tensor]:
+        """The columns of numbers beside those of particles and weights, in a slice.
+
+        Raises:
+            FileFormatError: The file is damaged there.
+        """
+        rows = range(len(self))[index]
+        names = [name for name in self.columns if name not in RESERVED]
+        return {
+            name: torch.from_numpy(self._values(name, rows))
+            for name in names
+            if self._file[name].dtype.kind in _NUMBERS
+        }
 
     def column(self, name: str) -> Shaped[Tensor, " showers"]:
         """One number of every shower, such as ``cpu_time_ms``, in the type in which it is stored.
@@ -161,24 +210,37 @@ class CaloChallengeFile(ShowerFile):
         return Showers(deposits, self._particles(rows), self._calorimeter, self._read_weights(rows))
 
     def _read_energies(self, rows: range) -> Float[Tensor, " showers"]:
-        energies = _float32(self._values(_ENERGIES, rows))
-        require_energies(energies, f"{self.path}: dataset '{_ENERGIES}'", rows)
+        energies = _float32(self._values(ENERGIES, rows))
+        require_energies(energies, f"{self.path}: dataset '{ENERGIES}'", rows)
         return energies
 
-    def _read_weights(self, rows: range) -> Float[Tensor, " showers"] | None:
-        if _WEIGHTS not in self._file:
+    def _read_species(self, rows: range) -> Species:
+        if PDG not in self._file:
+            return self._pdg
+        pdg = self._values(PDG, rows)
+        require_species(pdg, f"{self.path}: dataset '{PDG}'", rows)
+        return torch.from_numpy(pdg.astype(np.int64))
+
+    def _read_finite(self, name: str, rows: range) -> Float[Tensor, " showers"] | None:
+        if name not in self._file:
             return None
-        weights = _float32(self._values(_WEIGHTS, rows))
-        require_weights(weights, f"{self.path}: dataset '{_WEIGHTS}'", rows)
+        values = _float32(self._values(name, rows))
+        require_finite(values, f"{self.path}: dataset '{name}'", rows)
+        return values
+
+    def _read_weights(self, rows: range) -> Float[Tensor, " showers"] | None:
+        if WEIGHTS not in self._file:
+            return None
+        weights = _float32(self._values(WEIGHTS, rows))
+        require_weights(weights, f"{self.path}: dataset '{WEIGHTS}'", rows)
         return weights
 
     def _particles(self, rows: range) -> Particles:
         energies = self._read_energies(rows)
-        theta, phi = (
-            _float32(self._values(name, rows)) if name in self._file else None
-            for name in (_THETA, _PHI)
-        )
-        return Particles(energies, self._pdg, theta, phi)
+        theta, phi, x, y = (self._read_finite(name, rows) for name in GEOMETRY)
+        present = [values for values in (x, y) if values is not None]
+        place = torch.stack(present, dim=1) if present else None
+        return Particles(energies, self._read_species(rows), theta, phi, place)
 
     def _values(self, name: str, rows: range) -> Shaped[np.ndarray, " showers"]:
         with _reading(self.path, name):
@@ -187,12 +249,12 @@ class CaloChallengeFile(ShowerFile):
 
     def _dataset(self, name: str) -> h5py.Dataset:
         found = self._file.get(name)
-        if not isinstance(found, h5py.Dataset) or found.dtype.kind not in "fiub":
+        if not isinstance(found, h5py.Dataset) or found.dtype.kind not in _NUMBERS:
             what = "is missing" if found is None else f"is not a dataset of numbers but {found!r}"
             names = ", ".join(f"'{other}'" for other in self._file) or "none"
             msg = (
                 f"{self.path}: dataset '{name}' {what}; the file has {names}, expected at least "
-                f"'{_ENERGIES}' (N, 1) "
+                f"'{ENERGIES}' (N, 1) "
                 f"and '{_DEPOSITS}' (N, cells): rename the datasets or check the path"
             )
             raise FileFormatError(msg)
@@ -209,9 +271,12 @@ class CaloChallengeFile(ShowerFile):
                 "(N, cells): flatten the cells"
             )
             raise FileFormatError(msg)
-        self._require_column(_ENERGIES)
-        for name in {_THETA, _PHI, _WEIGHTS} & set(self._file):
+        self._require_column(ENERGIES)
+        for name in (name for name in RESERVED if name in self._file):
             self._require_column(name)
+        if sum(name in self._file for name in PLACE) == 1:
+            msg = f"{self.path}: one of {' and '.join(PLACE)} is missing, expected both or none"
+            raise FileFormatError(msg)
 
     def _require_column(self, name: str) -> None:
         shape = self._dataset(name).shape
@@ -222,6 +287,14 @@ class CaloChallengeFile(ShowerFile):
                 f"one row for each of the {len(self)} rows of '{_DEPOSITS}': write the file again"
             )
             raise FileFormatError(msg)
+
+    def _stored_species(self, given: int | None) -> int | None:
+        stored = self._file.attrs.get(PDG)
+        try:
+            return given if stored is None else species_of(stored)
+        except ShowerValueError as error:
+            msg = f"{self.path}: attribute '{PDG}': {error}"
+            raise FileFormatError(msg) from error
 
     def _find_calorimeter(self, given: Calorimeter | None) -> Calorimeter:
         stored = self._stored_calorimeter()
@@ -309,6 +382,7 @@ class CaloChallengeWriter:
         self._attributes = dict(attributes or {})
         self._output = NewFile(path, overwrite=overwrite)
         self._file: h5py.File | None = None
+        self._declared = False
         self._open = ExitStack()
 
     def __enter__(self) -> "CaloChallengeWriter":
@@ -345,9 +419,12 @@ class CaloChallengeWriter:
         self.calorimeter.require(showers.calorimeter, f"a batch for {self.path}")
         self._require_values(showers, len(file[_DEPOSITS]))
         columns = self._columns(showers, extra or {})
-        if "pdg" not in file.attrs:
-            _declare(file, showers.particles.pdg, columns)
-        self._require_same(file, showers.particles.pdg, columns)
+        if not self._declared:
+            _declare(file, showers.particles, columns)
+            self._declared = True
+        if PDG in file and len(showers.particles.species) == 1:
+            columns[PDG] = torch.full((len(showers),), showers.particles.species[0])
+        self._require_same(file, showers.particles, columns)
         _extend(file[_DEPOSITS], showers.deposits)
         for name, values in columns.items():
             _extend(file[name], values[:, None])
@@ -367,7 +444,7 @@ class CaloChallengeWriter:
         }
         file.attrs.update(self._attributes | own)
         _create(file, _DEPOSITS, self.calorimeter.n_cells, np.dtype(np.float32))
-        _create(file, _ENERGIES, 1, np.dtype(np.float32))
+        _create(file, ENERGIES, 1, np.dtype(np.float32))
 
     def _require_values(self, showers: Showers, start: int) -> None:
         rows = range(start, start + len(showers))
@@ -378,27 +455,20 @@ class CaloChallengeWriter:
 
     def _columns(self, showers: Showers, extra: Mapping[str, Tensor]) -> dict[str, Tensor]:
         for name, values in extra.items():
-            if values.shape != (len(showers),) or name in _RESERVED:
+            if values.shape != (len(showers),) or name in _TAKEN:
                 msg = (
                     f"{self.path}: extra column '{name}' has shape {tuple(values.shape)}, "
                     f"expected ({len(showers)},), "
-                    f"one number a shower, under a name other than {', '.join(_RESERVED)}"
+                    f"one number a shower, under a name other than {', '.join(_TAKEN)}"
                 )
                 raise ShowerValueError(msg)
-        particles = showers.particles
-        own = {
-            _ENERGIES: particles.energies,
-            _THETA: particles.theta,
-            _PHI: particles.phi,
-            _WEIGHTS: showers.weights,
-        }
-        return {
-            name: values.to(torch.float32) for name, values in own.items() if values is not None
-        } | dict(extra)
+        return columns_of(showers.particles, showers.weights) | dict(extra)
 
-    def _require_same(self, file: h5py.File, pdg: int, columns: Mapping[str, Tensor]) -> None:
-        if (_WEIGHTS in columns) != (_WEIGHTS in file):
-            now, before = ("with", "without") if _WEIGHTS in columns else ("without", "with")
+    def _require_same(
+        self, file: h5py.File, particles: Particles, columns: Mapping[str, Tensor]
+    ) -> None:
+        if (WEIGHTS in columns) != (WEIGHTS in file):
+            now, before = ("with", "without") if WEIGHTS in columns else ("without", "with")
             msg = (
                 f"{self.path}: a batch {now} weights after batches {before}: a file is weighted "
                 "as a whole or not at all: "
@@ -406,13 +476,15 @@ class CaloChallengeWriter:
                 "files"
             )
             raise OutputError(msg)
-        expected = int(file.attrs["pdg"]), sorted(set(file) - {_DEPOSITS})
-        found = pdg, sorted(columns)
-        if found != expected:
+        stored = file.attrs.get(PDG)
+        one = () if stored is None else (int(stored),)
+        expected = sorted(set(file) - {_DEPOSITS})
+        found = sorted(columns)
+        if found != expected or not (PDG in file or set(particles.species) == set(one)):
             msg = (
-                f"{self.path}: a batch of species {found[0]} with columns {', '.join(found[1])}, "
-                f"expected species {expected[0]} "
-                f"with columns {', '.join(expected[1])} as in the batches before: write different "
+                f"{self.path}: a batch of {_words(particles.species)} with columns "
+                f"{', '.join(found)}, expected {'any species' if PDG in file else _words(one)} "
+                f"with columns {', '.join(expected)} as in the batches before: write different "
                 "samples to different files"
             )
             raise ShowerValueError(msg)
@@ -451,10 +523,15 @@ def _create(file: h5py.File, name: str, width: int, dtype: np.dtype[Any]) -> Non
     )
 
 
-def _declare(file: h5py.File, pdg: int, columns: Mapping[str, Tensor]) -> None:
+def _words(species: tuple[int, ...]) -> str:
+    return f"species {', '.join(map(str, species))}" if species else "unknown species"
+
+
+def _declare(file: h5py.File, particles: Particles, columns: Mapping[str, Tensor]) -> None:
     """What the first batch settles for the whole file."""
-    file.attrs["pdg"] = pdg
-    for name in columns.keys() - {_ENERGIES}:
+    if isinstance(particles.pdg, int):
+        file.attrs[PDG] = particles.pdg
+    for name in sorted(columns.keys() - {ENERGIES}):
         _create(file, name, 1, columns[name].detach().cpu().numpy().dtype)
 
 

@@ -8,6 +8,8 @@ __all__ = [
     "require_deposits",
     "require_energies",
     "require_file",
+    "require_finite",
+    "require_species",
     "require_weights",
 ]
 
@@ -16,12 +18,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from caloforge.errors import FileFormatError, ShowerValueError
 from caloforge.geometry import Calorimeter
+from caloforge.particles import Particles
 from caloforge.showers import Showers, spans
 
 _CHUNK = 1 << 20
@@ -46,6 +50,16 @@ class ShowerFile(ABC):
 
     @property
     @abstractmethod
+    def particles(self) -> Particles:
+        """The incident particles of all showers, read and checked without the deposits.
+
+        Raises:
+            ShowerValueError: An energy is not positive, or a number not finite.
+            FileFormatError: The file is damaged there.
+        """
+
+    @property
+    @abstractmethod
     def energies(self) -> Tensor:
         """The incident energies of all showers, in MeV, with shape (N), read and checked without
         the deposits.
@@ -66,8 +80,20 @@ class ShowerFile(ABC):
             FileFormatError: The file is damaged there.
         """
 
+    @property
+    def provenance(self) -> dict[str, str]:
+        """What the file says of where its showers come from, as text; nothing unless the format
+        has room for it.
+        """
+        return {}
+
     @abstractmethod
     def __len__(self) -> int: ...
+
+    def extra(self, index: slice) -> dict[str, Tensor]:
+        """Further numbers, one a shower, in a slice, by name; none unless the format has some."""
+        del index
+        return {}
 
     @abstractmethod
     def _read(self, rows: range) -> Showers:
@@ -189,6 +215,44 @@ def require_weights(weights: Float[Tensor, " showers"], where: str, rows: range)
             f"{rows[-1]} are not finite or below 0, "
             f"the first that of shower {rows[first]} ({float(weights[first]):g}): expected finite "
             "weights of at least 0"
+        )
+        raise ShowerValueError(msg)
+
+
+def require_finite(values: Float[Tensor, " showers"], where: str, rows: range) -> None:
+    """Check that angles or places are numbers.
+
+    Arguments:
+        values: One a shower, expected finite.
+        where: The file and the dataset, for the message.
+        rows: The number of each shower in the file.
+
+    Raises:
+        ShowerValueError: One is not; the message counts them and says where the first is.
+    """
+    _require(values.isfinite().numpy(force=True), "not finite", where, rows)
+
+
+def require_species(pdg: Shaped[np.ndarray, " showers"], where: str, rows: range) -> None:
+    """Check that PDG numbers are whole numbers.
+
+    Arguments:
+        pdg: One a shower, of any type.
+        where: The file and the dataset, for the message.
+        rows: The number of each shower in the file.
+
+    Raises:
+        ShowerValueError: One is not; the message counts them and says where the first is.
+    """
+    _require(np.isfinite(pdg) & (pdg == np.round(pdg)), "not PDG numbers", where, rows)
+
+
+def _require(good: Bool[np.ndarray, " showers"], what: str, where: str, rows: range) -> None:
+    if not good.all():
+        first = rows[int(np.flatnonzero(~good)[0])]
+        msg = (
+            f"{where}: {int((~good).sum())} of the {len(good)} numbers of showers {rows[0]} to "
+            f"{rows[-1]} are {what}, the first that of shower {first}"
         )
         raise ShowerValueError(msg)
 

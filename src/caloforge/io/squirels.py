@@ -3,7 +3,8 @@ crystals of `pbwo4_crystals`.
 
 One row a shower, at least 201 columns of floating-point numbers: 0 to 99 hold the deposits in GeV,
 200 the incident energy in MeV; the others are not used here and written as zero. The species is the
-electron, along the axis. Showers with weights cannot be written so.
+electron, along the axis, at the centre. Other showers, and those with weights, cannot be written
+so.
 
 Reading maps the file into memory anew for each slice, so that what was read before takes no memory.
 Written rows are float64, with which float32 deposits survive the way from MeV to GeV and back bit
@@ -12,6 +13,7 @@ for bit.
 
 __all__ = ["SquirelsFile", "write_squirels"]
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +25,7 @@ from caloforge.errors import FileFormatError, OutputError
 from caloforge.geometry import RegularGrid, pbwo4_crystals
 from caloforge.io.input import ShowerFile, require_deposits, require_energies
 from caloforge.io.output import NewFile
-from caloforge.particles import Particles
+from caloforge.particles import ELECTRON, Particles
 from caloforge.showers import Showers, ShowerSource, spans
 from caloforge.units import GeV
 
@@ -64,6 +66,11 @@ class SquirelsFile(ShowerFile):
         return pbwo4_crystals()
 
     @property
+    def particles(self) -> Particles:
+        """The incident electrons of all showers, along the axis."""
+        return Particles(self.energies)
+
+    @property
     def energies(self) -> Tensor:
         """The incident energies of all showers, in MeV, with shape (N)."""
         batches = [range(len(self))[span] for span in spans(len(self), _ROWS)]
@@ -102,7 +109,12 @@ class SquirelsFile(ShowerFile):
 
 
 def write_squirels(
-    path: Path | str, source: ShowerSource, *, batch_size: int = 1000, overwrite: bool = False
+    path: Path | str,
+    source: ShowerSource,
+    *,
+    batch_size: int = 1000,
+    overwrite: bool = False,
+    progress: Callable[[int], None] = lambda _: None,
 ) -> None:
     """Write showers in the layout of the SQuIRELS release.
 
@@ -111,10 +123,12 @@ def write_squirels(
         source: The showers, of the 10 x 10 crystals.
         batch_size: How many showers are in memory at a time.
         overwrite: Whether the file may take the place of one that is there.
+        progress: Called with the number of each batch that is written.
 
     Raises:
         OutputExistsError: The path exists and may not be overwritten.
-        OutputError: The file cannot be written there, or the showers have weights.
+        OutputError: The file cannot be written there, the showers have weights, or a particle is
+            known not to be an electron along the axis at the centre.
         GeometryMismatchError: The showers are of another calorimeter.
         ShowerValueError: A value is not physical.
     """
@@ -122,6 +136,7 @@ def write_squirels(
     if source.weights is not None:
         msg = f"{path}: the .npy of SQuIRELS cannot hold the weights of showers: write a .h5 file"
         raise OutputError(msg)
+    _require_electrons(source.particles, path)
     header = {"descr": "<f8", "fortran_order": False, "shape": (len(source), _ENERGY + 1)}
     with NewFile(path, overwrite=overwrite) as partial, partial.open("xb") as file:
         np.lib.format.write_array_header_1_0(file, header)
@@ -130,6 +145,18 @@ def write_squirels(
             require_deposits(batch.deposits.float(), f"{path}: not written", rows)
             require_energies(batch.energies.float(), f"{path}: not written", rows)
             file.write(_table(batch).tobytes())
+            progress(len(batch))
+
+
+def _require_electrons(particles: Particles, path: Path | str) -> None:
+    given = (particles.theta, particles.place)
+    aside = any(values is not None and bool(values.any()) for values in given)
+    if aside or set(particles.species) - {ELECTRON}:
+        msg = (
+            f"{path}: the .npy of SQuIRELS holds showers of electrons along the axis at the centre "
+            "alone: write a .h5 file"
+        )
+        raise OutputError(msg)
 
 
 def _table(showers: Showers) -> Float64[np.ndarray, "showers 201"]:

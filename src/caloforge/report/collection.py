@@ -130,7 +130,7 @@ def collect(
     sample = Sample(
         name=name,
         calorimeter=source.calorimeter,
-        pdg=source[:1].particles.pdg,
+        species=source.particles.species,
         energies=energies,
         weights=weights,
         weighted=source.weights is not None,

@@ -7,7 +7,7 @@ r"""The evaluation as plain numbers, for other programs.
 - ``evaluations``: a list of objects, each with
 
   - ``title``: what was judged, in words; ``preset``: the name of the benchmark, or null
-  - ``calorimeter``: name and number of cells; ``pdg``: the species
+  - ``calorimeter``: name and number of cells; ``pdg``: the species, several as a list
   - ``full`` and each of ``candidates``: ``name``, ``showers``, ``effective_showers``,
     ``energy_min`` and ``energy_max`` in MeV
   - ``comparisons``: candidate to observable to a *comparison*, with ``unit`` and ``gain`` over the
@@ -90,13 +90,19 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def _species(numbers: tuple[int, ...]) -> int | list[int] | None:
+    if len(numbers) > 1:
+        return list(numbers)
+    return numbers[0] if numbers else None
+
+
 def _evaluation(evaluation: Evaluation) -> dict[str, Any]:
     calorimeter, settings = evaluation.full.calorimeter, evaluation.settings
     return {
         "title": title(evaluation),
         "preset": None if evaluation.preset is None else evaluation.preset.name,
         "calorimeter": {"name": calorimeter.name, "cells": calorimeter.n_cells},
-        "pdg": evaluation.full.pdg,
+        "pdg": _species(evaluation.full.species),
         "full": _sample(evaluation.full),
         "candidates": [_sample(candidate) for candidate in evaluation.candidates],
         "comparisons": {c.name: _comparisons(evaluation, c) for c in evaluation.candidates},

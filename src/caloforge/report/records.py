@@ -102,7 +102,7 @@ class Sample:
     Arguments:
         name: The name in tables and figures.
         calorimeter: Where the cells are.
-        pdg: The species of the incident particles.
+        species: The PDG numbers of the incident particles; empty where they are not known.
         energies: The incident energies, in MeV, with shape (N).
         weights: The weights of the showers, with shape (N); 1 each where the sample carries none.
         weighted: Whether the sample carries weights.
@@ -120,7 +120,7 @@ class Sample:
 
     name: str
     calorimeter: Calorimeter
-    pdg: int
+    species: tuple[int, ...]
     energies: Float[np.ndarray, " showers"]
     weights: Float[np.ndarray, " showers"]
     weighted: bool

@@ -38,6 +38,7 @@ from caloforge.classifiers import CLASSIFIERS
 from caloforge.geometry import named_calorimeters
 from caloforge.metrics import Score
 from caloforge.metrics.neighbours import Neighbours, Share
+from caloforge.particles import name_of
 from caloforge.report.presets import Preset, Published
 from caloforge.report.records import Evaluation
 from caloforge.units import format_energy
@@ -463,10 +464,12 @@ def _showers_differ(evaluation: Evaluation, preset: Preset) -> list[str]:
             f"The calorimeter is '{full.calorimeter.name}', that of the published results is "
             f"'{preset.calorimeter}'."
         )
-    if full.pdg != preset.pdg:
+    other = set(full.species) - {preset.pdg}
+    if other:
+        names = ", ".join(name_of(pdg) for pdg in sorted(other))
         found.append(
-            f"The incident particles have the PDG code {full.pdg}, those of the published results "
-            f"{preset.pdg}."
+            f"The incident particles are {names}, those of the published results "
+            f"{name_of(preset.pdg)}."
         )
     here = float(full.energies.min()), float(full.energies.max())
     if not all(

@@ -10,6 +10,7 @@ from statistics import median
 import numpy as np
 
 from caloforge.classifiers import LEAST_SHOWERS
+from caloforge.particles import name_of
 from caloforge.report.records import Evaluation, Sample, Slice, shares_energies
 from caloforge.report.standing import caveats
 from caloforge.report.tables import CLOSE, Level, level, number
@@ -18,22 +19,14 @@ from caloforge.units import format_energy
 ENOUGH = 500
 """The fewest showers of a sample whose numbers need no remark."""
 
-_PARTICLES = {
-    11: "electrons",
-    -11: "positrons",
-    22: "photons",
-    211: "charged pions",
-    -211: "charged pions",
-    111: "neutral pions",
-}
 _OTHER_ENERGIES = 5.0
 
 
 def title(evaluation: Evaluation) -> str:
     """What was judged: energies, particles, calorimeter."""
     full = evaluation.full
-    particles = _PARTICLES.get(full.pdg, f"particles (PDG {full.pdg})")
-    return f"{energy_range(full)} {particles} in {full.calorimeter.name}"
+    words = [energy_range(full), ", ".join(name_of(pdg) for pdg in full.species), "showers"]
+    return f"{' '.join(word for word in words if word)} in {full.calorimeter.name}"
 
 
 def energy_range(sample: Sample) -> str:

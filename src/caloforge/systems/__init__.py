@@ -212,7 +212,7 @@ def train(
         data=description,
         licence="BSD-3-Clause",
         version=__version__,
-        pdg=data.full.particles.pdg,
+        pdg=data.full.particles.one_species(),
     )
     course = system.course(recipe, card, data)
     training.run(

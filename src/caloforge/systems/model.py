@@ -45,7 +45,7 @@ class Card:
         licence: The licence of the weights.
         version: The version of caloforge that made it.
         sha256: The checksum of the file of weights.
-        pdg: The species of the particles, as PDG number.
+        pdg: The species of the particles, as PDG number; None where it is not known.
     """
 
     name: str
@@ -59,7 +59,7 @@ class Card:
     version: str
     metrics: Mapping[str, Any] = field(default_factory=dict)
     sha256: str = ""
-    pdg: int = ELECTRON
+    pdg: int | None = ELECTRON
 
     @staticmethod
     def read(directory: Path) -> "Card":

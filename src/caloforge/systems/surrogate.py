@@ -105,9 +105,10 @@ class Surrogate(Model):
         return Showers(torch.cat([empty, *parts]), particles, self.calorimeter)
 
     def _require(self, particles: Particles) -> None:
-        if particles.pdg != self.card.pdg:
+        other = set(particles.species) - {self.card.pdg}
+        if other and self.card.pdg is not None:
             msg = (
-                f"particles have PDG number {particles.pdg}, model '{self.card.name}' was trained "
+                f"particles have PDG number {min(other)}, model '{self.card.name}' was trained "
                 f"on {self.card.pdg}"
             )
             raise ShowerValueError(msg)

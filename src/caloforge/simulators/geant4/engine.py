@@ -180,7 +180,7 @@ class Geant4:
         self._require(particles)
         impact = torch.zeros(len(particles), 2) if impact is None else impact
         self._require_impact(particles, impact)
-        job = self._job(particles.pdg)
+        job = self._job(self._species(particles))
         tasks = _tasks(particles, impact, seed, first_index)
         return (
             self._finished(done)
@@ -251,12 +251,23 @@ class Geant4:
         }
         return Job(description, found.environment())
 
+    def _species(self, particles: Particles) -> int:
+        pdg = particles.one_species()
+        if pdg is None:
+            msg = (
+                f"Geant4: the species of the {len(particles)} particles is not known: say it by "
+                "Particles(energies, pdg), or --particle"
+            )
+            raise Geant4Error(msg)
+        return pdg
+
     def _require(self, particles: Particles) -> None:
         species = physics_of(self.physics).species
-        if species is not None and particles.pdg not in species:
+        pdg = self._species(particles)
+        if species is not None and pdg not in species:
             msg = (
                 f"physics '{self.physics}' is electromagnetic alone: particles have PDG number "
-                f"{particles.pdg}, expected one of "
+                f"{pdg}, expected one of "
                 f"{', '.join(str(pdg) for pdg in species)}: choose a physics with hadrons, such "
                 "as FTFP_BERT"
             )

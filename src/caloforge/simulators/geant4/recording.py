@@ -209,7 +209,7 @@ def _job(
         digest.update(b"none" if values is None else values.detach().cpu().numpy().tobytes())
     given = {
         "particles": digest.hexdigest(),
-        "pdg": particles.pdg,
+        "pdg": particles.one_species(),
         "number of showers": len(particles),
         "seed": seed,
     }

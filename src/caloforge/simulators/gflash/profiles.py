@@ -117,7 +117,6 @@ class Slices:
 
     Arguments:
         binning: The bins.
-        pdg: The species of the incident particles, as PDG number.
         points: The two energies that stand for each slice, in MeV, with shape (slices, 2).
         counts: The number of showers in each slice.
         weights: The sum of their weights, as a share of all.
@@ -126,7 +125,6 @@ class Slices:
     """
 
     binning: Binning
-    pdg: int
     points: Tensor
     counts: Tensor
     weights: Tensor
@@ -140,7 +138,7 @@ class Slices:
         """The profiles that a simulator expects in a slice, given its expected deposits of
         particles.
         """
-        particles = Particles(self.points[slice_], self.pdg)
+        particles = Particles(self.points[slice_])
         each = self.binning.shares(mean(particles), particles.energies)
         return Profiles(*(profile.mean(0) for profile in each))
 
@@ -203,11 +201,10 @@ def binned(
     n = len(edges) + 1
     points = torch.stack([_points(energies[number == k]) for k in range(n)])
     counts = torch.bincount(number, minlength=n)
-    sums, pdg, shapes = _sums(full, binning, number, n, require)
+    sums, shapes = _sums(full, binning, number, n, require)
     mean, error = _mean_and_error(sums, counts)
     return Slices(
         binning,
-        pdg,
         points,
         counts,
         sums.weight[:, 0] / sums.weight.sum(),
@@ -228,16 +225,15 @@ def _sums(
     number: Tensor,
     slices: int,
     require: Callable[[Particles], None],
-) -> tuple[_Sums, int, list[torch.Size]]:
+) -> tuple[_Sums, list[torch.Size]]:
     parts: list[_Sums] = []
     start = 0
     for batch in full.batches(_BATCH):
         require(batch.particles)
         profiles = binning.shares(_finite(batch, start), batch.energies)
-        part, shapes, pdg = (
+        part, shapes = (
             torch.cat([p.flatten(1) for p in profiles], 1),
             [p.shape[1:] for p in profiles],
-            batch.particles.pdg,
         )
         weights = (
             torch.ones(len(batch), dtype=torch.float64)
@@ -252,7 +248,7 @@ def _sums(
     if not parts[0].first.any():
         msg = f"mean profiles: none of the {start} showers holds energy"
         raise ShowerValueError(msg)
-    return parts[0], pdg, shapes
+    return parts[0], shapes
 
 
 def _finite(batch: Showers, start: int) -> Tensor:

@@ -269,9 +269,10 @@ class GFlash:
             EnergyRangeError: An energy is out of range.
             ShowerValueError: The particles are of another species, or come at an angle.
         """
-        if abs(particles.pdg) != ELECTRON:
+        other = set(particles.species) - {ELECTRON, -ELECTRON}
+        if other:
             msg = (
-                f"GFlash: particles have PDG number {particles.pdg}, expected electrons (11) or "
+                f"GFlash: particles have PDG number {min(other)}, expected electrons (11) or "
                 "positrons (-11)"
             )
             raise ShowerValueError(msg)

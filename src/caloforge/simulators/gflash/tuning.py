@@ -322,7 +322,7 @@ def _measured(simulator: GFlash, full: ShowerSource, slices: int, segments: int)
     calorimeter, energies = simulator.calorimeter, full.energies.double()
     calorimeter.require(full.calorimeter, "the full simulation")
     edges = cut(energies, slices)
-    simulator.require(Particles(energies, full[:1].particles.pdg))
+    simulator.require(Particles(energies))
     middle = energies.log().mean().exp()[None]
     with torch.no_grad():
         deposits = simulator.mean(Particles(middle))[0]

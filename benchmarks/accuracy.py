@@ -19,9 +19,9 @@ import torch
 
 from caloforge import report, zoo
 from caloforge.io import open_showers
+from caloforge.models import Bridge
 from caloforge.showers import Showers
 from caloforge.simulators import pbwo4_gflash
-from caloforge.systems import Refiner
 
 JUDGE = "low-level"
 """The classifier whose AUC a card tells."""
@@ -43,9 +43,7 @@ def samples(options: argparse.Namespace) -> list[tuple[Showers, Showers]]:
     ]
 
 
-def judged(
-    full: Showers, fast: Showers, models: dict[str, Refiner], seed: int
-) -> report.Evaluation:
+def judged(full: Showers, fast: Showers, models: dict[str, Bridge], seed: int) -> report.Evaluation:
     """Evaluate the fast showers and what each model makes of them, and print the table."""
     candidates = {"fast": fast} | {
         name: model.refine(fast, seed=seed) for name, model in models.items()

@@ -19,9 +19,9 @@ import torch
 
 from caloforge.classifiers import Classifier, classifiers_for, separate
 from caloforge.io import open_showers
+from caloforge.models import Bridge, TrainingShowers, load_recipe, train
 from caloforge.showers import Showers
 from caloforge.simulators import GFlash, load_gflash, pbwo4_gflash
-from caloforge.systems import Refiner, TrainingShowers, load_recipe, train
 
 SEED = 23
 
@@ -42,7 +42,7 @@ def rows(
     bridge = train(
         load_recipe(options.recipe), out, data, description=str(options.data), resume=True
     )
-    if not isinstance(bridge, Refiner):
+    if not isinstance(bridge, Bridge):
         msg = f"recipe {options.recipe} does not train a refiner"
         raise SystemExit(msg)
     for steps in options.steps:

@@ -20,9 +20,9 @@ from typing import Any
 
 from caloforge.classifiers import classifiers_for, separate
 from caloforge.io import open_showers
+from caloforge.models import FullShowers, Surrogate, load_recipe, train
+from caloforge.models.stages import Schedule
 from caloforge.showers import Showers
-from caloforge.systems import FullShowers, Surrogate, load_recipe, train
-from caloforge.systems.stages import Schedule
 
 SEED = 21
 

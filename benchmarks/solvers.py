@@ -27,9 +27,9 @@ from caloforge.classifiers import Classifier, classifiers_for, separate
 from caloforge.io import open_showers
 from caloforge.learn import training
 from caloforge.learn.processes import EULER, MIDPOINT, RK4, BespokeSolver, Sampler, Steps
+from caloforge.models import Surrogate
+from caloforge.models.flow_stage import BespokeRecipe, FlowStage, solver_phase
 from caloforge.showers import Showers
-from caloforge.systems import Surrogate
-from caloforge.systems.flows import BespokeRecipe, FlowStage, solver_phase
 
 METHODS = {"Euler": EULER, "Midpoint": MIDPOINT, "RK4": RK4}
 SEED = 11

@@ -12,7 +12,7 @@ from typer.main import get_command
 
 from caloforge import zoo
 from caloforge.cli import app
-from caloforge.systems import recipe_names
+from caloforge.models import recipe_names
 from docs.readme import filled, results
 
 ROOT = Path(__file__).parent.parent

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from caloforge.io import open_showers
+from caloforge.models import Surrogate
 from caloforge.particles import Particles
 from caloforge.showers import Showers
-from caloforge.systems import Surrogate
 from tests.cli.samples import Caloforge, random_cylinder_showers, small_cylinder, write
 
 LOG = ("--energy", "1GeV:100GeV:log")

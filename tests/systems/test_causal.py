@@ -17,7 +17,7 @@ from caloforge.observables import layer_energies
 from caloforge.showers import Showers
 from caloforge.systems.causal import CausalStage
 from tests.catalogue import name_of
-from tests.systems.stages import (
+from tests.models.stages import (
     CALORIMETERS,
     CAUSAL,
     CONVOLUTIONAL,

@@ -8,7 +8,7 @@ from caloforge.learn.training import generator
 from caloforge.observables import layer_energies
 from caloforge.systems.masked import MaskedStage
 from tests.catalogue import name_of
-from tests.systems.stages import CALORIMETERS, ENERGIES, showers_of
+from tests.models.stages import CALORIMETERS, ENERGIES, showers_of
 
 STAGES = [name for name in ENERGIES if name.startswith("masked")]
 CASES = [(name, calorimeter) for name in STAGES for calorimeter in CALORIMETERS]

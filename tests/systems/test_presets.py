@@ -13,7 +13,7 @@ from torch import nn
 
 from caloforge.errors import RecipeError
 from caloforge.geometry import calochallenge_2, calochallenge_3, ild_ecal
-from caloforge.systems import load_recipe, recipe_names
+from caloforge.models import load_recipe, recipe_names
 
 CALORIMETERS = {
     "calodream-ds2": calochallenge_2(),

@@ -15,8 +15,8 @@ from caloforge.cli._writing import write_made
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from caloforge.models import Surrogate
     from caloforge.showers import Showers
-    from caloforge.systems import Surrogate
 
 
 @grouped

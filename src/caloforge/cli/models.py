@@ -13,7 +13,7 @@ from caloforge.cli._models import makes_from_particles
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from caloforge.systems import Card
+    from caloforge.models import Card
 
 
 def models(

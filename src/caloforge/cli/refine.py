@@ -13,8 +13,8 @@ from caloforge.cli._options import BatchSize, Machine, Overwrite, Seed, Strict, 
 from caloforge.cli._writing import write_made
 
 if TYPE_CHECKING:
+    from caloforge import models
     from caloforge.showers import Showers, ShowerSource
-    from caloforge.systems import Refiner
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def refine(
 
 def write_refined(
     output: Path,
-    refiner: "Refiner",
+    refiner: "models.Bridge",
     showers: "ShowerSource",
     bridge: Bridge,
     *,

@@ -15,7 +15,7 @@ from caloforge.cli._options import Machine, OptionError, grouped
 if TYPE_CHECKING:
     import torch
 
-    from caloforge.systems import FullShowers, Model, TrainingShowers
+    from caloforge.models import FullShowers, Model, TrainingShowers
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Samples:
     def for_surrogate(self, recipe: str, device: "torch.device") -> "tuple[FullShowers, str]":
         """The showers, and where they come from in words."""
         from caloforge.io import open_showers
-        from caloforge.systems import FullShowers
+        from caloforge.models import FullShowers
 
         if self.data is None or self.full is not None or self.fast is not None:
             msg = (
@@ -117,12 +117,14 @@ def train(
     """
     from caloforge.learn.team import joined
     from caloforge.learn.training import Speed
-    from caloforge.systems import SYSTEMS, FullShowers, load_recipe
-    from caloforge.systems import train as run
+    from caloforge.models import SYSTEMS, FullShowers, load_recipe
+    from caloforge.models import train as run
 
     chosen = load_recipe(recipe, _overrides(settings or []))
     read = (
-        samples.for_surrogate if SYSTEMS[chosen.system].data is FullShowers else samples.for_refiner
+        samples.for_surrogate
+        if SYSTEMS[chosen.system].kind.learns_from is FullShowers
+        else samples.for_refiner
     )
     with joined(machine.start()) as (team, device), phases(told=team.leads) as progress:
         data, description = read(recipe, device)
@@ -142,7 +144,7 @@ def train(
 
 
 def _use(model: "Model", out: Path) -> str:
-    from caloforge.systems import Surrogate
+    from caloforge.models import Surrogate
 
     if isinstance(model, Surrogate):
         energy = EnergyLaw.over(*model.energy_range).option()
@@ -162,8 +164,8 @@ def _overrides(settings: list[str]) -> dict[str, str]:
 def _read(full: Path | None, fast: Path | None, device: "torch.device") -> "TrainingShowers":
     from caloforge import zoo
     from caloforge.io import open_showers
+    from caloforge.models import TrainingShowers
     from caloforge.simulators import pbwo4_gflash
-    from caloforge.systems import TrainingShowers
 
     full_showers = (zoo.bundled_showers("pbwo4-geant4") if full is None else open_showers(full))[
         :

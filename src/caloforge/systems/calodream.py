@@ -25,7 +25,6 @@ __all__ = [
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Literal
 
 import torch
 from jaxtyping import Float, Int64
@@ -43,16 +42,17 @@ from caloforge.learn.processes import (
     Variational,
 )
 from caloforge.learn.representations import LayerRatios, LayerShares, LogEnergy
+from caloforge.models import STAGES, StageRecipe
+from caloforge.models.flow_stage import FlowRecipe, FlowStage, PathName, Solver, TransformerSizes
+from caloforge.models.stages import EnergyStage, Lessons, Schedule
 from caloforge.observables import layer_energies
 from caloforge.showers import Showers
-from caloforge.systems.flows import FlowRecipe, FlowStage, PathName, Solver, TransformerSizes
-from caloforge.systems.stages import EnergyStage, Lessons, Schedule
 
 Triple = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
-class TransfusionRecipe:
+class TransfusionRecipe(StageRecipe):
     """Settings of a `TransfusionStage`.
 
     Arguments:
@@ -71,7 +71,6 @@ class TransfusionRecipe:
         schedule: The training.
     """
 
-    stage: Literal["transfusion"]
     scale: PositiveFloat
     dim: PositiveInt
     heads: PositiveInt
@@ -85,11 +84,8 @@ class TransfusionRecipe:
     solver_steps: PositiveInt
     schedule: Schedule
 
-    def build(self, calorimeter: Calorimeter) -> "TransfusionStage":
-        """The stage."""
-        return TransfusionStage(calorimeter, self)
 
-
+@STAGES.register("transfusion", TransfusionRecipe)
 class TransfusionStage(EnergyStage):
     """The energies of the layers, one after another; what is less than any layer of a training
     shower held counts as none.
@@ -151,7 +147,7 @@ class TransfusionStage(EnergyStage):
 
 
 @dataclass(frozen=True)
-class VisionRecipe:
+class VisionRecipe(StageRecipe):
     """Settings of a `VisionStage`.
 
     Arguments:
@@ -161,17 +157,13 @@ class VisionRecipe:
         flow: The flow.
     """
 
-    stage: Literal["vision"]
     cut: NonNegativeFloat
     patch: Triple
     network: TransformerSizes
     flow: FlowRecipe
 
-    def build(self, calorimeter: Calorimeter) -> "VisionStage":
-        """The stage."""
-        return VisionStage(calorimeter, self)
 
-
+@STAGES.register("vision", VisionRecipe)
 class VisionStage(FlowStage):
     """The shares of all cells, by a vision transformer."""
 
@@ -221,7 +213,7 @@ class VisionStage(FlowStage):
 
 
 @dataclass(frozen=True)
-class LatentRecipe:
+class LatentRecipe(StageRecipe):
     """Settings of a `LatentStage`.
 
     Arguments:
@@ -237,7 +229,6 @@ class LatentRecipe:
         flow: The flow.
     """
 
-    stage: Literal["latent"]
     cut: NonNegativeFloat
     channels: tuple[int, ...]
     kernels: tuple[Triple, ...]
@@ -249,11 +240,8 @@ class LatentRecipe:
     autoencoder_schedule: Schedule
     flow: FlowRecipe
 
-    def build(self, calorimeter: Calorimeter) -> "LatentStage":
-        """The stage."""
-        return LatentStage(calorimeter, self)
 
-
+@STAGES.register("latent", LatentRecipe)
 class LatentStage(FlowStage):
     """laViT: the latent code of the shares, by a vision transformer."""
 

@@ -59,10 +59,11 @@ from caloforge.learn.representations import (
     SpectrumMap,
 )
 from caloforge.learn.symmetry import Orbits
+from caloforge.models import STAGES, StageRecipe
+from caloforge.models.stages import Lessons, Schedule, ShapeStage
 from caloforge.observables import layer_energies
 from caloforge.showers import Showers, spans
 from caloforge.systems.masked import MaskedSizes
-from caloforge.systems.stages import Lessons, Schedule, ShapeStage
 
 _PLACE, _PLACES = 8, 100.0
 """Numbers that tell a shared flow where its slab lies, and how many places they tell apart."""
@@ -419,7 +420,7 @@ def _require_division(layers: int, slab: int) -> None:
 
 
 @dataclass(frozen=True)
-class ConvolutionalRecipe:
+class ConvolutionalRecipe(StageRecipe):
     """Settings of a `ConvolutionalStage`.
 
     Arguments:
@@ -439,7 +440,6 @@ class ConvolutionalRecipe:
         mapped: Whether the spectrum of the cells is mapped onto that of the training showers.
     """
 
-    stage: Literal["convolutional"]
     former: NonNegativeInt
     shared: bool
     numbers: Numbers
@@ -453,10 +453,6 @@ class ConvolutionalRecipe:
     bound: PositiveFloat
     schedule: Schedule
     mapped: bool = False
-
-    def build(self, calorimeter: Calorimeter) -> "ConvolutionalStage":
-        """The stage."""
-        return ConvolutionalStage(calorimeter, self)
 
     def flow(self, calorimeter: Calorimeter, former: int) -> ConvolutionalFlow:
         """A flow that sees so many former layers; without any its condition is the same everywhere,
@@ -478,6 +474,7 @@ class ConvolutionalRecipe:
         )
 
 
+@STAGES.register("convolutional", ConvolutionalRecipe)
 class ConvolutionalStage(CausalStage):
     """Layer after layer, by convolutional flows."""
 
@@ -517,7 +514,7 @@ class ConvolutionalStage(CausalStage):
 
 
 @dataclass(frozen=True)
-class MaskedShapeRecipe:
+class MaskedShapeRecipe(StageRecipe):
     """Settings of a `MaskedShapeStage`.
 
     Arguments:
@@ -531,7 +528,6 @@ class MaskedShapeRecipe:
         mapped: Whether the spectrum of the cells is mapped onto that of the training showers.
     """
 
-    stage: Literal["masked"]
     slab: PositiveInt
     former: NonNegativeInt
     shared: bool
@@ -540,10 +536,6 @@ class MaskedShapeRecipe:
     schedule: Schedule
     student: Schedule | None = None
     mapped: bool = False
-
-    def build(self, calorimeter: Calorimeter) -> "MaskedShapeStage":
-        """The stage."""
-        return MaskedShapeStage(calorimeter, self)
 
     def flow(self, calorimeter: Calorimeter, former: int) -> MaskedFlow:
         """A flow that sees so many former slabs."""
@@ -560,6 +552,7 @@ class MaskedShapeRecipe:
         )
 
 
+@STAGES.register("masked", MaskedShapeRecipe)
 class MaskedShapeStage(CausalStage):
     """Slab after slab, by masked autoregressive flows or by their students."""
 

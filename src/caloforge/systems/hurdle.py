@@ -14,7 +14,6 @@ __all__ = ["HurdleRecipe", "HurdleStage"]
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Literal
 
 import torch
 from jaxtyping import Float, Int64
@@ -28,9 +27,10 @@ from caloforge.learn.networks import HitAutoencoder, VisionTransformer
 from caloforge.learn.processes import Hurdle
 from caloforge.learn.representations import HitPattern, Hits
 from caloforge.learn.symmetry import Orbits
+from caloforge.models import STAGES, StageRecipe
+from caloforge.models.flow_stage import FlowRecipe, FlowStage, TransformerSizes
+from caloforge.models.stages import Lessons, Schedule
 from caloforge.showers import Showers
-from caloforge.systems.flows import FlowRecipe, FlowStage, TransformerSizes
-from caloforge.systems.stages import Lessons, Schedule
 
 _FIT_SEED = 0
 
@@ -39,7 +39,7 @@ _SMALLEST = 1e-6
 
 
 @dataclass(frozen=True)
-class HurdleRecipe:
+class HurdleRecipe(StageRecipe):
     """Settings of a `HurdleStage`.
 
     Arguments:
@@ -52,7 +52,6 @@ class HurdleRecipe:
         flow: The flow.
     """
 
-    stage: Literal["hurdle"]
     slab: PositiveInt
     code: PositiveInt
     autoencoder: TransformerSizes
@@ -61,11 +60,8 @@ class HurdleRecipe:
     autoencoder_schedule: Schedule
     flow: FlowRecipe
 
-    def build(self, calorimeter: Calorimeter) -> "HurdleStage":
-        """The stage."""
-        return HurdleStage(calorimeter, self)
 
-
+@STAGES.register("hurdle", HurdleRecipe)
 class HurdleStage(FlowStage):
     """Codes and numbers of hits by a flow, hits and their shares by a decoder."""
 

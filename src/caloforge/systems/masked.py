@@ -22,7 +22,6 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -36,9 +35,10 @@ from caloforge.learn import training
 from caloforge.learn.networks import MaskedFlow
 from caloforge.learn.processes import NormalizingFlow
 from caloforge.learn.representations import LayerEnergies, LogEnergy, SoftRatios
+from caloforge.models import STAGES, StageRecipe
+from caloforge.models.stages import EnergyStage, Lessons, Schedule
 from caloforge.observables import layer_energies
 from caloforge.showers import Showers
-from caloforge.systems.stages import EnergyStage, Lessons, Schedule
 
 _ATTEMPTS = 10
 _PADDING = 16
@@ -64,7 +64,7 @@ class MaskedSizes:
 
 
 @dataclass(frozen=True)
-class EnergiesRecipe:
+class EnergiesRecipe(StageRecipe):
     """Settings of an `EnergiesStage`.
 
     Arguments:
@@ -77,20 +77,15 @@ class EnergiesRecipe:
         standardised: Whether the logits are brought to mean 0 and variance 1.
     """
 
-    stage: Literal["masked-energies"]
     network: MaskedSizes
     schedule: Schedule
     veto: PositiveFloat | None = None
     scale: PositiveFloat | None = None
     standardised: bool = True
 
-    def build(self, calorimeter: Calorimeter) -> "EnergiesStage":
-        """The stage."""
-        return EnergiesStage(calorimeter, self)
-
 
 @dataclass(frozen=True)
-class RatiosRecipe:
+class RatiosRecipe(StageRecipe):
     """Settings of a `RatiosStage`.
 
     Arguments:
@@ -103,16 +98,11 @@ class RatiosRecipe:
         softening: The energy of a faint layer, in MeV; None to take it from the training showers.
     """
 
-    stage: Literal["masked-ratios"]
     scale: PositiveFloat
     network: MaskedSizes
     schedule: Schedule
     veto: PositiveFloat | None = None
     softening: PositiveFloat | None = None
-
-    def build(self, calorimeter: Calorimeter) -> "RatiosStage":
-        """The stage."""
-        return RatiosStage(calorimeter, self)
 
 
 class MaskedStage(EnergyStage):
@@ -222,6 +212,7 @@ def _tell(again: int, showers: int) -> None:
     warnings.warn(msg, RepresentationWarning, stacklevel=4)
 
 
+@STAGES.register("masked-energies", EnergiesRecipe)
 class EnergiesStage(MaskedStage):
     """The logits of what the energies of the layers are of the largest."""
 
@@ -258,6 +249,7 @@ class EnergiesStage(MaskedStage):
         return self.representation.inverse(values)
 
 
+@STAGES.register("masked-ratios", RatiosRecipe)
 class RatiosStage(MaskedStage):
     """The standardised logits of the softened ratios of the layers' energies."""
 

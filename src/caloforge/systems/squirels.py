@@ -14,11 +14,11 @@ networks teach; the same standardised conditions in training and in sampling; st
 showers alone; chains drawn anew at each step of the optimiser instead of cached.
 """
 
-__all__ = ["BridgeSchedule", "Squirels", "SquirelsRecipe", "course"]
+__all__ = ["BridgeSchedule", "Squirels", "SquirelsRecipe"]
 
 import copy
 from dataclasses import dataclass
-from typing import Literal
+from typing import cast
 
 import torch
 from jaxtyping import Float
@@ -31,10 +31,8 @@ from caloforge.learn import training
 from caloforge.learn.networks import SquirelsEnergyNetwork, SquirelsShapeNetwork
 from caloforge.learn.processes import Displacement, SchroedingerBridge
 from caloforge.learn.representations import StandardisedShape, StandardisedSum
+from caloforge.models import SYSTEMS, Bridge, Card, Plan, Recipe, TrainingShowers, recipe_of
 from caloforge.showers import Showers
-from caloforge.systems.data import TrainingShowers
-from caloforge.systems.model import Card, Course
-from caloforge.systems.refiner import Refiner
 from caloforge.units import GeV
 
 _ENERGY_NOISE, _SHAPE_NOISE = 2, 3
@@ -64,12 +62,10 @@ class BridgeSchedule:
 
 
 @dataclass(frozen=True)
-class SquirelsRecipe:
-    """Every setting of a training run.
+class SquirelsRecipe(Recipe):
+    """Settings of a `Squirels`.
 
     Arguments:
-        summary: What the model does, in a sentence.
-        seed: The seed of the training.
         gamma: Half the variance of a step.
         bridge_steps: Steps of the chains.
         energy: The schedule of SQuIRELS-E.
@@ -77,9 +73,6 @@ class SquirelsRecipe:
         average: Decay of the moving averages of the weights.
     """
 
-    system: Literal["squirels"]
-    summary: str
-    seed: int
     gamma: float
     bridge_steps: int
     energy: BridgeSchedule
@@ -107,14 +100,14 @@ def _image(calorimeter: Calorimeter) -> tuple[int, int]:
     return rows, columns
 
 
-class Squirels(Refiner):
+@SYSTEMS.register("squirels", SquirelsRecipe)
+class Squirels(Bridge):
     """The refiner of this system."""
 
     def __init__(self, card: Card) -> None:
         super().__init__(card)
-        self.process = SchroedingerBridge(
-            float(card.recipe["gamma"]), int(card.recipe["bridge_steps"])
-        )
+        recipe = cast("SquirelsRecipe", recipe_of(card))
+        self.process = SchroedingerBridge(recipe.gamma, recipe.bridge_steps)
         self.default_steps = self.process.steps
         self.energy, self.shape = (
             _Pair(SquirelsEnergyNetwork()),
@@ -123,6 +116,25 @@ class Squirels(Refiner):
         self.fast_sum, self.full_sum = StandardisedSum(), StandardisedSum()
         n_cells = self.calorimeter.n_cells
         self.fast_shape, self.full_shape = StandardisedShape(n_cells), StandardisedShape(n_cells)
+
+    @classmethod
+    def plan(cls, recipe: SquirelsRecipe, card: Card, data: TrainingShowers) -> Plan:
+        """One bridge after the other."""
+        torch.manual_seed(recipe.seed)
+        model = cls(card).to(data.full.energies.device)
+        data = data.by_energy()
+        for representation, showers in (
+            (model.fast_sum, data.fast),
+            (model.full_sum, data.full),
+            (model.fast_shape, data.fast),
+            (model.full_shape, data.full),
+        ):
+            representation.fit(showers)
+        phases: list[training.Phase] = []
+        for stage in _stages(model, recipe, data):
+            phases += _half_bridges(stage, model.process, recipe, first=len(phases))
+        networks = {"energy": model.energy, "shape": model.shape}
+        return Plan(model, phases, networks, checkpoint_every=100)
 
     def _checked_steps(self, steps: int | None) -> int:
         if steps not in (None, self.default_steps):
@@ -266,26 +278,3 @@ class _HalfBridge:
         with torch.no_grad():
             lessons = self.process.teach(self.teacher, start, condition, noise)
         return self.process.loss(self.pupil, lessons, condition)
-
-
-def course(
-    recipe: SquirelsRecipe,
-    card: Card,
-    data: TrainingShowers,
-) -> Course:
-    """A new model, its representations fitted, and how it is trained."""
-    torch.manual_seed(recipe.seed)
-    model = Squirels(card).to(data.full.energies.device)
-    data = data.by_energy()
-    for representation, showers in (
-        (model.fast_sum, data.fast),
-        (model.full_sum, data.full),
-        (model.fast_shape, data.fast),
-        (model.full_shape, data.full),
-    ):
-        representation.fit(showers)
-    phases: list[training.Phase] = []
-    for stage in _stages(model, recipe, data):
-        phases += _half_bridges(stage, model.process, recipe, first=len(phases))
-    networks = {"energy": model.energy, "shape": model.shape}
-    return Course(model, phases, networks, checkpoint_every=100)

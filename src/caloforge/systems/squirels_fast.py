@@ -8,11 +8,10 @@ standard normal, so that three Heun steps are enough, and the refined shower sta
 one that it came from.
 """
 
-__all__ = ["SquirelsFast", "SquirelsFastRecipe", "course"]
+__all__ = ["SquirelsFast", "SquirelsFastRecipe"]
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal, cast
 
 import torch
 from jaxtyping import Float
@@ -26,22 +25,18 @@ from caloforge.learn import training
 from caloforge.learn.networks import DihedralNetwork
 from caloforge.learn.processes import SOLVERS, FlowBridge, Steps, Trigonometric
 from caloforge.learn.representations import Gaussianised
+from caloforge.models import SYSTEMS, Bridge, Card, Plan, Recipe, TrainingShowers, recipe_of
 from caloforge.showers import Showers
-from caloforge.systems.data import TrainingShowers
-from caloforge.systems.model import Card, Course
-from caloforge.systems.refiner import Refiner
 
 _EMPTY_CELLS = 1
 """The stream of the numbers that stand for empty cells."""
 
 
 @dataclass(frozen=True)
-class SquirelsFastRecipe:
-    """Every setting of a training run.
+class SquirelsFastRecipe(Recipe):
+    """Settings of a `SquirelsFast`.
 
     Arguments:
-        summary: What the model does, in a sentence.
-        seed: The seed of the training.
         validation: Training showers held out to watch the loss.
         channels: Channels of the network's fields.
         blocks: Its residual blocks.
@@ -57,9 +52,6 @@ class SquirelsFastRecipe:
         solver_steps: How many steps it takes, unless asked otherwise.
     """
 
-    system: Literal["squirels-fast"]
-    summary: str
-    seed: int
     validation: int
     channels: PositiveInt
     blocks: PositiveInt
@@ -75,7 +67,7 @@ class SquirelsFastRecipe:
     solver_steps: PositiveInt
 
 
-def _network(calorimeter: Calorimeter, recipe: Mapping[str, Any]) -> DihedralNetwork:
+def _network(calorimeter: Calorimeter, recipe: SquirelsFastRecipe) -> DihedralNetwork:
     symmetries = calorimeter.symmetries
     if len(symmetries) != 8:
         msg = (
@@ -83,20 +75,51 @@ def _network(calorimeter: Calorimeter, recipe: Mapping[str, Any]) -> DihedralNet
             "of a square grid of square cells"
         )
         raise GeometryError(msg)
-    sizes = {name: recipe[name] for name in ("channels", "blocks", "condition")}
-    return DihedralNetwork(symmetries, calorimeter.symmetry_matrices, scalars=2, **sizes)
+    return DihedralNetwork(
+        symmetries,
+        calorimeter.symmetry_matrices,
+        scalars=2,
+        channels=recipe.channels,
+        blocks=recipe.blocks,
+        condition=recipe.condition,
+    )
 
 
-class SquirelsFast(Refiner):
+@SYSTEMS.register("squirels-fast", SquirelsFastRecipe)
+class SquirelsFast(Bridge):
     """The refiner of this system."""
 
     def __init__(self, card: Card) -> None:
         super().__init__(card)
-        self.default_steps = int(card.recipe["solver_steps"])
-        self.solver = SOLVERS[card.recipe["solver"]]
+        recipe = cast("SquirelsFastRecipe", recipe_of(card))
+        self.default_steps, self.solver = recipe.solver_steps, SOLVERS[recipe.solver]
         self.process = FlowBridge(Trigonometric())
         self.fast, self.full = Gaussianised(self.calorimeter), Gaussianised(self.calorimeter)
-        self.network = _network(self.calorimeter, card.recipe)
+        self.network = _network(self.calorimeter, recipe)
+
+    @classmethod
+    def plan(cls, recipe: SquirelsFastRecipe, card: Card, data: TrainingShowers) -> Plan:
+        """One phase."""
+        torch.manual_seed(recipe.seed)
+        model = cls(card).to(data.full.energies.device)
+        taught, held = data.split(recipe.validation, recipe.seed)
+        model.fast.fit(taught.fast)
+        model.full.fit(taught.full)
+        lessons, exam = (
+            _Lessons(model, recipe, d.full, d.fast) for d in (taught.by_energy(), held.by_energy())
+        )
+        phase = training.Phase(
+            name="bridge",
+            network=model.network,
+            loss=lessons,
+            steps=recipe.steps,
+            learning_rate=recipe.learning_rate,
+            cosine=True,
+            weight_decay=recipe.weight_decay,
+            average=recipe.average,
+            validation=exam.mean,
+        )
+        return Plan(model, [phase], {"network": model.network})
 
     def _transport(
         self, showers: Showers, *, seed: int, index: Tensor, steps: int, reverse: bool
@@ -165,31 +188,3 @@ class _Lessons:
     def mean(self) -> float:
         """The loss over a few fixed batches of these showers."""
         return sum(self(step).item() for step in range(8)) / 8
-
-
-def course(
-    recipe: SquirelsFastRecipe,
-    card: Card,
-    data: TrainingShowers,
-) -> Course:
-    """A new model, its representations fitted, and how it is trained."""
-    torch.manual_seed(recipe.seed)
-    model = SquirelsFast(card).to(data.full.energies.device)
-    taught, held = data.split(recipe.validation, recipe.seed)
-    model.fast.fit(taught.fast)
-    model.full.fit(taught.full)
-    lessons, exam = (
-        _Lessons(model, recipe, d.full, d.fast) for d in (taught.by_energy(), held.by_energy())
-    )
-    phase = training.Phase(
-        name="bridge",
-        network=model.network,
-        loss=lessons,
-        steps=recipe.steps,
-        learning_rate=recipe.learning_rate,
-        cosine=True,
-        weight_decay=recipe.weight_decay,
-        average=recipe.average,
-        validation=exam.mean,
-    )
-    return Course(model, [phase], {"network": model.network})

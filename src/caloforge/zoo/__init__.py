@@ -1,6 +1,6 @@
 """Models and real showers that come with the package.
 
-Each model is a directory as `caloforge.systems.train` leaves it; the card says where it comes from
+Each model is a directory as `caloforge.models.train` leaves it; the card says where it comes from
 and what was measured.
 """
 
@@ -12,9 +12,9 @@ from pathlib import Path
 from caloforge.errors import ModelError
 from caloforge.geometry import Calorimeter
 from caloforge.io import open_showers
+from caloforge.models import Bridge, Card, Surrogate
+from caloforge.models import load as load_directory
 from caloforge.showers import ShowerSource
-from caloforge.systems import Card, Refiner, Surrogate
-from caloforge.systems import load as load_directory
 
 _ZOO = Path(str(resources.files("caloforge"))) / "zoo"
 
@@ -49,7 +49,7 @@ def card(model: str) -> Card:
     return Card.read(_directory(model))
 
 
-def load(model: str) -> Refiner:
+def load(model: str) -> Bridge:
     """Load a refiner.
 
     Arguments:
@@ -59,7 +59,7 @@ def load(model: str) -> Refiner:
         ModelError: There is no such model, it is damaged, or it is a surrogate.
     """
     loaded = load_directory(_directory(model))
-    if not isinstance(loaded, Refiner):
+    if not isinstance(loaded, Bridge):
         msg = (
             f"model '{model}' makes showers from particles, not from showers: use 'caloforge "
             "generate' or zoo.load_surrogate"

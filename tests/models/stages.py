@@ -6,6 +6,9 @@ from typing import Any
 import torch
 
 from caloforge.geometry import Calorimeter, CylinderGrid, CylinderLayer, RegularGrid
+from caloforge.models.flow_stage import BespokeRecipe, FlowRecipe, StudentRecipe, TransformerSizes
+from caloforge.models.stages import Schedule
+from caloforge.models.surrogate import SurrogateRecipe
 from caloforge.particles import Particles
 from caloforge.showers import Showers
 from caloforge.systems.calodream import LatentRecipe, TransfusionRecipe, VisionRecipe
@@ -15,11 +18,8 @@ from caloforge.systems.causal import (
     MaskedShapeRecipe,
     ScoredRecipe,
 )
-from caloforge.systems.flows import BespokeRecipe, FlowRecipe, StudentRecipe, TransformerSizes
 from caloforge.systems.hurdle import HurdleRecipe
 from caloforge.systems.masked import EnergiesRecipe, MaskedSizes, RatiosRecipe
-from caloforge.systems.stages import Schedule
-from caloforge.systems.surrogate import SurrogateRecipe
 
 CYLINDER = CylinderGrid(
     "small-cylinder", tuple(CylinderLayer((0, 1, 3, 6), 4, 2.0, k) for k in range(6))

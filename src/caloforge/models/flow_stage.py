@@ -52,9 +52,9 @@ from caloforge.learn.processes import (
     trace,
 )
 from caloforge.learn.representations import LayerRatios, LogEnergy
+from caloforge.models.stages import Lessons, Schedule, ShapeStage
 from caloforge.observables import layer_energies
 from caloforge.showers import Showers
-from caloforge.systems.stages import Lessons, Schedule, ShapeStage
 
 _REFERENCE_STEPS = 40
 """Steps of RK4 in the solutions that bespoke solvers learn from."""

@@ -1,4 +1,5 @@
-r"""A surrogate factorises the law of a shower into two stages (CaloDREAM, arXiv:2405.09629, eq. 4).
+r"""A surrogate factorises the distribution of a shower into two stages (CaloDREAM,
+arXiv:2405.09629, eq. 4).
 
 With :math:`E` the incident energy, :math:`E_l` the energy in layer :math:`l` and :math:`x` the
 deposits,
@@ -6,12 +7,12 @@ deposits,
 .. math:: E_1, \dots, E_L \sim p_\phi(E_1, \dots, E_L \mid E), \qquad
           x \sim p_\theta(x \mid E_1, \dots, E_L, E).
 
-An `EnergyStage` samples the first law, a `ShapeStage` the second; any of one kind goes with any of
-the other. A stage owns its representation, which `fit` takes from training showers, and its
-networks, which the phases that it names train.
+An `EnergyStage` samples the first factor, a `ShapeStage` the second; any of one kind goes with any
+of the other. A stage owns its representation, which `fit` takes from training showers, and its
+networks, which the phases that it names train. Its recipe names it.
 """
 
-__all__ = ["EnergyStage", "Lessons", "Schedule", "ShapeStage", "Stage"]
+__all__ = ["EnergyStage", "Lessons", "Schedule", "ShapeStage", "Stage", "StageRecipe"]
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -25,6 +26,7 @@ from torch import Tensor, nn
 
 from caloforge.geometry import Calorimeter
 from caloforge.learn import training
+from caloforge.models.registry import STAGES
 from caloforge.showers import Showers
 
 _EXAM_BATCHES = 4
@@ -114,8 +116,24 @@ def turned(showers: Showers, random: torch.Generator) -> Showers:
     return replace(showers, deposits=showers.deposits.gather(1, symmetries[chosen]))
 
 
+@dataclass(frozen=True)
+class StageRecipe:
+    """What the recipes of all stages have.
+
+    Arguments:
+        stage: The name of the stage.
+    """
+
+    stage: str
+
+    def build(self, calorimeter: Calorimeter) -> "Stage":
+        """The stage, new."""
+        kind: Callable[..., Stage] = STAGES[self.stage].kind
+        return kind(calorimeter, self)
+
+
 class Stage(nn.Module, ABC):
-    """One factor of the law of a shower.
+    """One factor of the distribution of a shower.
 
     Arguments:
         calorimeter: Where the cells are.

@@ -1,17 +1,17 @@
-"""A trained model: what it is, what it was made from, and its numbers on disk.
+"""A trained model: its card, its calorimeter, its numbers on disk, and how it is trained.
 
 A model on disk is a directory: ``card.json`` says what it is and how it came to be,
 ``weights.safetensors`` holds the numbers. Nothing is unpickled.
 """
 
-__all__ = ["Card", "Course", "Model"]
+__all__ = ["Model", "Plan"]
 
-import json
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -22,82 +22,40 @@ from caloforge.geometry import Calorimeter
 from caloforge.io import NewFile
 from caloforge.io.input import checksum
 from caloforge.learn.training import Phase
-from caloforge.particles import ELECTRON
+from caloforge.models.card import Card
+from caloforge.models.training_data import FullShowers, TrainingShowers
 from caloforge.units import format_energy
 
-_CARD = "card.json"
 _WEIGHTS = "weights.safetensors"
 
 
-@dataclass(frozen=True)
-class Card:
-    """What a model is and how it came to be.
-
-    Arguments:
-        name: The model's name.
-        system: The system that it belongs to.
-        summary: What it does, in a sentence.
-        recipe: Every setting of its training.
-        calorimeter: The description of the calorimeter.
-        energy_range: The lowest and the highest incident energy of its training showers, in MeV.
-        data: The showers that it was trained on, in words.
-        metrics: What was measured of it on test showers, by name.
-        licence: The licence of the weights.
-        version: The version of caloforge that made it.
-        sha256: The checksum of the file of weights.
-        pdg: The species of the particles, as PDG number; None where it is not known.
-    """
-
-    name: str
-    system: str
-    summary: str
-    recipe: Mapping[str, Any]
-    calorimeter: Mapping[str, Any]
-    energy_range: tuple[float, float]
-    data: str
-    licence: str
-    version: str
-    metrics: Mapping[str, Any] = field(default_factory=dict)
-    sha256: str = ""
-    pdg: int | None = ELECTRON
-
-    @staticmethod
-    def read(directory: Path) -> "Card":
-        """Read the card of a directory.
-
-        Raises:
-            ModelError: There is no card, or it is not one.
-        """
-        path = directory / _CARD
-        try:
-            values = json.loads(path.read_text())
-            values["energy_range"] = tuple(values["energy_range"])
-            return Card(**values)
-        except FileNotFoundError as error:
-            msg = (
-                f"{directory}: no model here ({_CARD} is missing); expected a directory made by "
-                "'caloforge train'"
-            )
-            raise ModelError(msg) from error
-        except (ValueError, TypeError, KeyError) as error:
-            names = ", ".join(f.name for f in fields(Card))
-            msg = f"{path}: not a model card ({error}); expected JSON with {names}"
-            raise ModelError(msg) from error
-
-
-class Model(nn.Module):
-    """What a refiner and a surrogate have in common: a card, a calorimeter, a range of energies,
-    and files.
+class Model(nn.Module, ABC):
+    """What bridges and surrogates have in common: a card, a calorimeter, a range of energies, a
+    plan of training, and files.
 
     Arguments:
         card: What the model is.
     """
+
+    learns_from: ClassVar[type[FullShowers] | type[TrainingShowers]]
+    """The kind of training showers."""
 
     def __init__(self, card: Card) -> None:
         super().__init__()
         self.card = card
         self.calorimeter = Calorimeter.from_description(dict(card.calorimeter))
         self.energy_range = card.energy_range
+
+    @classmethod
+    @abstractmethod
+    def plan(cls, recipe: Any, card: Card, data: Any) -> "Plan":
+        """A new model, its representations fitted, and how it is trained.
+
+        Arguments:
+            recipe: The settings, of the type that the model is registered with.
+            card: What the model is to be.
+            data: The training showers, of the kind that it learns from.
+        """
 
     def _check_energies(self, energies: Tensor, *, strict: bool) -> None:
         low, high = self.energy_range
@@ -119,7 +77,7 @@ class Model(nn.Module):
         """Write card and weights; the card goes last, so that a directory with a card is complete.
 
         Matrices of weights are stored in half precision, all other numbers, statistics and those of
-        solvers included, in full: what `caloforge.systems.load` gives is the model.
+        solvers included, in full: what `caloforge.models.load` gives is the model.
 
         Returns:
             The card, with the checksum of the weights.
@@ -131,8 +89,7 @@ class Model(nn.Module):
             )
             partial.chmod(0o644)
             self.card = replace(self.card, sha256=checksum(partial))
-        with NewFile(directory / _CARD, overwrite=True) as partial:
-            partial.write_text(json.dumps(asdict(self.card), indent=2) + "\n")
+        self.card.write(directory)
         return self.card
 
     def load_weights(self, directory: Path) -> None:
@@ -159,7 +116,7 @@ class Model(nn.Module):
 
 
 @dataclass(frozen=True)
-class Course:
+class Plan:
     """A model and the phases that train it.
 
     Arguments:
@@ -167,14 +124,14 @@ class Course:
         phases: The phases, in order.
         networks: Every network that they train or use, by name: what a checkpoint holds.
         checkpoint_every: Steps between checkpoints.
-        last: What is left to do when all is trained.
+        finish: What is left to do when all is trained.
     """
 
     model: Model
     phases: Sequence[Phase]
     networks: Mapping[str, nn.Module]
     checkpoint_every: int = 500
-    last: Callable[[], None] = lambda: None
+    finish: Callable[[], None] = lambda: None
 
 
 def _stored(tensor: Tensor, *, halve: bool) -> Tensor:

@@ -1,26 +1,30 @@
 """A surrogate is a learned simulator: it makes showers from particles, in two stages (see
-`caloforge.systems.stages`).
+`caloforge.models.stages`).
 """
 
-__all__ = ["Surrogate", "SurrogateRecipe", "course", "recipe_of"]
+__all__ = ["Surrogate", "SurrogateRecipe"]
 
 import math
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated, Any, cast
 
 import torch
-from pydantic import Field, NonNegativeInt, TypeAdapter, ValidationError
+from pydantic import GetCoreSchemaHandler, NonNegativeInt
+from pydantic_core import CoreSchema, core_schema
 from torch import Tensor
 
 from caloforge import streams
-from caloforge.errors import ModelError, ShowerValueError
+from caloforge.errors import ShowerValueError
 from caloforge.learn import training
+from caloforge.models.card import Card
+from caloforge.models.model import Model, Plan
+from caloforge.models.recipes import Recipe, recipe_of
+from caloforge.models.registry import STAGES, SYSTEMS
+from caloforge.models.stages import EnergyStage, ShapeStage, Stage, StageRecipe
+from caloforge.models.training_data import FullShowers
 from caloforge.particles import Particles
 from caloforge.showers import Showers, spans
-from caloforge.systems import calodream, causal, hurdle, masked
-from caloforge.systems.data import FullShowers
-from caloforge.systems.model import Card, Course, Model
 
 _ENERGY_NOISE, _SHAPE_NOISE = 64, 65
 """The streams of the random numbers of the two stages."""
@@ -31,40 +35,42 @@ _FITTED = 100_000_000
 _PADDING = 16
 _AT_A_TIME = 256
 
-EnergyRecipe = Annotated[
-    calodream.TransfusionRecipe | masked.EnergiesRecipe | masked.RatiosRecipe,
-    Field(discriminator="stage"),
-]
-ShapeRecipe = Annotated[
-    calodream.VisionRecipe
-    | calodream.LatentRecipe
-    | hurdle.HurdleRecipe
-    | causal.ConvolutionalRecipe
-    | causal.MaskedShapeRecipe,
-    Field(discriminator="stage"),
-]
+
+@dataclass(frozen=True)
+class _Registered:
+    """Has pydantic check a recipe as that of the registered stage that it names.
+
+    Arguments:
+        kind: The kind of stage.
+    """
+
+    kind: type[Stage]
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        del source
+        stages = STAGES.of_kind(self.kind)
+        choices = {name: handler.generate_schema(entry.recipe) for name, entry in stages.items()}
+        return core_schema.tagged_union_schema(choices, discriminator="stage")
 
 
 @dataclass(frozen=True)
-class SurrogateRecipe:
-    """Every setting of a training run.
+class SurrogateRecipe(Recipe):
+    """Settings of a `Surrogate`.
 
     Arguments:
-        summary: What the model does, in a sentence.
-        seed: The seed of the training.
         validation: Training showers held out to watch the loss.
         energy: The stage that makes the energies of the layers.
         shape: The stage that makes the shower in them.
     """
 
-    system: Literal["surrogate"]
-    summary: str
-    seed: int
     validation: NonNegativeInt
-    energy: EnergyRecipe
-    shape: ShapeRecipe
+    energy: Annotated[StageRecipe, _Registered(EnergyStage)]
+    shape: Annotated[StageRecipe, _Registered(ShapeStage)]
 
 
+@SYSTEMS.register("surrogate", SurrogateRecipe)
 class Surrogate(Model):
     """Makes showers of one calorimeter from particles that enter it along the axis.
 
@@ -72,11 +78,28 @@ class Surrogate(Model):
         card: What the model is.
     """
 
+    learns_from = FullShowers
+
     def __init__(self, card: Card) -> None:
         super().__init__(card)
-        recipe = recipe_of(card)
-        self.energy = recipe.energy.build(self.calorimeter)
-        self.shape = recipe.shape.build(self.calorimeter)
+        recipe = cast("SurrogateRecipe", recipe_of(card))
+        self.energy = cast("EnergyStage", recipe.energy.build(self.calorimeter))
+        self.shape = cast("ShapeStage", recipe.shape.build(self.calorimeter))
+
+    @classmethod
+    def plan(cls, recipe: SurrogateRecipe, card: Card, data: FullShowers) -> Plan:
+        """Energies first, shape second."""
+        torch.manual_seed(recipe.seed)
+        model = cls(card).to(data.full.energies.device)
+        taught, held = data.split(recipe.validation, recipe.seed)
+        phases: list[training.Phase] = []
+        some = taught.full[: _FITTED // model.calorimeter.n_cells]
+        for stage in (model.energy, model.shape):
+            stage.fit(some)
+            phases += stage.phases(taught.full, held.full, recipe.seed, len(phases))
+        networks = {"energy": model.energy, "shape": model.shape}
+        finish = partial(model.shape.finish, taught.full)
+        return Plan(model, phases, networks, checkpoint_every=200, finish=finish)
 
     def simulate(
         self, particles: Particles, *, seed: int = 0, first_index: int = 0, strict: bool = False
@@ -132,40 +155,3 @@ class Surrogate(Model):
         )
         layers = self.energy.sample(incident, energy_key)
         return self.shape.sample(incident, layers, shape_key)[: len(energies)].clone()
-
-
-def recipe_of(card: Card) -> SurrogateRecipe:
-    """The recipe that a card holds.
-
-    Raises:
-        ModelError: It is not one of this version.
-    """
-    try:
-        return TypeAdapter(SurrogateRecipe).validate_python(dict(card.recipe))
-    except ValidationError as error:
-        where = ".".join(str(part) for part in error.errors()[0]["loc"])
-        msg = (
-            f"the recipe of the card is not one of this version: {where}: "
-            f"{error.errors()[0]['msg'].lower()}"
-        )
-        raise ModelError(msg) from error
-
-
-def course(
-    recipe: SurrogateRecipe,
-    card: Card,
-    data: FullShowers,
-) -> Course:
-    """A new model, its representations fitted, and how it is trained."""
-    torch.manual_seed(recipe.seed)
-    model = Surrogate(card).to(data.full.energies.device)
-    taught, held = data.split(recipe.validation, recipe.seed)
-    phases: list[training.Phase] = []
-    some = taught.full[: _FITTED // model.calorimeter.n_cells]
-    for stage in (model.energy, model.shape):
-        stage.fit(some)
-        phases += stage.phases(taught.full, held.full, recipe.seed, len(phases))
-    networks = {"energy": model.energy, "shape": model.shape}
-    return Course(
-        model, phases, networks, checkpoint_every=200, last=partial(model.shape.finish, taught.full)
-    )

@@ -10,9 +10,10 @@ import torch
 
 from caloforge.errors import TrainingError
 from caloforge.io import convert, open_showers
+from caloforge.models import FullShowers
+from caloforge.models import training_data as data
 from caloforge.showers import Showers
-from caloforge.systems import FullShowers, data
-from tests.systems.stages import CYLINDER, showers_of
+from tests.models.stages import CYLINDER, showers_of
 
 
 @pytest.fixture

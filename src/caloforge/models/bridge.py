@@ -1,29 +1,33 @@
-"""A refiner makes better showers from showers."""
+"""A bridge is a learned refiner: it carries showers of one simulator to the distribution of
+another.
+"""
 
-__all__ = ["Refiner"]
+__all__ = ["Bridge"]
 
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from caloforge.errors import ModelError
+from caloforge.models.model import Model
+from caloforge.models.training_data import TrainingShowers
 from caloforge.showers import Showers
-from caloforge.systems.model import Model
 
 _PADDING = 16
 _AT_A_TIME = 4096
 
 
-class Refiner(Model, ABC):
-    """Carries showers of one simulator to the law of another, and back.
+class Bridge(Model):
+    """Carries showers of one simulator to the distribution of another, and back.
 
     Arguments:
         card: What the model is.
     """
 
+    learns_from = TrainingShowers
     default_steps: int
 
     @abstractmethod

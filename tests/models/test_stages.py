@@ -15,13 +15,13 @@ from caloforge.geometry import Calorimeter, calochallenge_1_photons
 from caloforge.learn import training
 from caloforge.learn.processes import MIDPOINT, Steps
 from caloforge.learn.representations.voxels import layer_sums
+from caloforge.models.flow_stage import FlowStage
+from caloforge.models.stages import Lessons, Schedule, turned
 from caloforge.observables import layer_energies
 from caloforge.showers import Showers
-from caloforge.systems.flows import FlowStage
-from caloforge.systems.stages import Lessons, Schedule, turned
 from tests.catalogue import CALORIMETERS as CATALOGUE
 from tests.catalogue import name_of
-from tests.systems.stages import (
+from tests.models.stages import (
     CALORIMETERS,
     CYLINDER,
     ENERGY,

@@ -17,9 +17,9 @@ from caloforge.errors import (
     TrainingError,
 )
 from caloforge.geometry import RegularGrid
+from caloforge.models import Bridge, Card, TrainingShowers, load, load_recipe, recipe_names, train
 from caloforge.particles import Particles
 from caloforge.showers import Showers
-from caloforge.systems import Card, Refiner, TrainingShowers, load, load_recipe, recipe_names, train
 
 TINY = {
     "squirels-fast": {
@@ -54,13 +54,13 @@ def data(n: int = 500) -> TrainingShowers:
 @pytest.fixture(scope="module", params=TINY)
 def trained(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[str, Path, Refiner]:
+) -> tuple[str, Path, Bridge]:
     out = tmp_path_factory.mktemp("models") / request.param
     recipe = load_recipe(request.param, TINY[request.param])
     return request.param, out, train(recipe, out, data(), description="bundled showers")
 
 
-def test_a_trained_model_says_what_it_is(trained: tuple[str, Path, Refiner]) -> None:
+def test_a_trained_model_says_what_it_is(trained: tuple[str, Path, Bridge]) -> None:
     name, out, model = trained
     card = Card.read(out)
     assert card == model.card
@@ -76,7 +76,7 @@ def test_a_trained_model_says_what_it_is(trained: tuple[str, Path, Refiner]) -> 
 
 
 @pytest.mark.parametrize("reverse", [False, True])
-def test_refined_showers_are_physical(trained: tuple[str, Path, Refiner], reverse: bool) -> None:
+def test_refined_showers_are_physical(trained: tuple[str, Path, Bridge], reverse: bool) -> None:
     showers = zoo.bundled_showers("pbwo4-gflash")[:50]
     refined = trained[2].refine(showers, seed=3, reverse=reverse)
     assert refined.deposits.isfinite().all()
@@ -87,7 +87,7 @@ def test_refined_showers_are_physical(trained: tuple[str, Path, Refiner], revers
 
 @pytest.mark.parametrize("size", [1, 7, 100])
 def test_a_shower_does_not_depend_on_its_batch(
-    trained: tuple[str, Path, Refiner], size: int
+    trained: tuple[str, Path, Bridge], size: int
 ) -> None:
     model, showers = trained[2], zoo.bundled_showers("pbwo4-gflash")[:120]
     whole = model.refine(showers, seed=3).deposits
@@ -96,14 +96,14 @@ def test_a_shower_does_not_depend_on_its_batch(
     assert torch.equal(torch.cat(parts), whole[40:])
 
 
-def test_the_seed_matters(trained: tuple[str, Path, Refiner]) -> None:
+def test_the_seed_matters(trained: tuple[str, Path, Bridge]) -> None:
     model, showers = trained[2], zoo.bundled_showers("pbwo4-gflash")[:20]
     assert not torch.equal(
         model.refine(showers, seed=1).deposits, model.refine(showers, seed=2).deposits
     )
 
 
-def test_read_again_it_gives_the_same_bits(trained: tuple[str, Path, Refiner]) -> None:
+def test_read_again_it_gives_the_same_bits(trained: tuple[str, Path, Bridge]) -> None:
     _, out, model = trained
     showers = zoo.bundled_showers("pbwo4-gflash")[:20]
     assert torch.equal(
@@ -112,7 +112,7 @@ def test_read_again_it_gives_the_same_bits(trained: tuple[str, Path, Refiner]) -
 
 
 def test_resuming_a_finished_training_gives_the_same_model(
-    trained: tuple[str, Path, Refiner],
+    trained: tuple[str, Path, Bridge],
 ) -> None:
     name, out, model = trained
     again = train(
@@ -121,14 +121,14 @@ def test_resuming_a_finished_training_gives_the_same_model(
     assert again.card == model.card
 
 
-def test_other_calorimeters_are_refused(trained: tuple[str, Path, Refiner]) -> None:
+def test_other_calorimeters_are_refused(trained: tuple[str, Path, Bridge]) -> None:
     grid = RegularGrid("small", (2, 2, 1), (30.0, 30.0, 240.0))
     showers = Showers(torch.ones(3, 4), Particles(torch.full((3,), 5e4)), grid)
     with pytest.raises(GeometryMismatchError, match=r"'small'.*'pbwo4-10x10'"):
         trained[2].refine(showers)
 
 
-def test_energies_outside_the_range_warn_or_are_refused(trained: tuple[str, Path, Refiner]) -> None:
+def test_energies_outside_the_range_warn_or_are_refused(trained: tuple[str, Path, Bridge]) -> None:
     showers = zoo.bundled_showers("pbwo4-gflash")[:4]
     energies = showers.energies.clone()
     energies[2] = 2e5
@@ -143,7 +143,7 @@ def test_energies_outside_the_range_warn_or_are_refused(trained: tuple[str, Path
         trained[2].refine(low, strict=True)
 
 
-def test_steps_are_checked(trained: tuple[str, Path, Refiner]) -> None:
+def test_steps_are_checked(trained: tuple[str, Path, Bridge]) -> None:
     name, _, model = trained
     showers = zoo.bundled_showers("pbwo4-gflash")[:4]
     with pytest.raises(ModelError, match="steps asked of model"):
@@ -157,7 +157,7 @@ def test_steps_are_checked(trained: tuple[str, Path, Refiner]) -> None:
         )
 
 
-def test_training_does_not_overwrite(trained: tuple[str, Path, Refiner]) -> None:
+def test_training_does_not_overwrite(trained: tuple[str, Path, Bridge]) -> None:
     name, out, _ = trained
     with pytest.raises(
         OutputExistsError, match="resume the training there, or choose another directory"
@@ -165,7 +165,7 @@ def test_training_does_not_overwrite(trained: tuple[str, Path, Refiner]) -> None
         train(load_recipe(name, TINY[name]), out, data(), description="")
 
 
-def test_a_damaged_model_is_an_error(trained: tuple[str, Path, Refiner], tmp_path: Path) -> None:
+def test_a_damaged_model_is_an_error(trained: tuple[str, Path, Bridge], tmp_path: Path) -> None:
     _, out, _ = trained
     with pytest.raises(ModelError, match="no model here"):
         load(tmp_path)

@@ -25,14 +25,14 @@ from caloforge.geometry import calochallenge_1_photons
 from caloforge.learn import training
 from caloforge.learn.processes import EULER, Steps
 from caloforge.learn.representations.voxels import layer_sums
+from caloforge.models import FullShowers, Surrogate, TrainingShowers, load, load_recipe, train
+from caloforge.models import recipe_of as recipe_in
+from caloforge.models.flow_stage import FlowStage
 from caloforge.observables import layer_energies
 from caloforge.particles import Particles
 from caloforge.showers import Showers
-from caloforge.systems import FullShowers, Surrogate, TrainingShowers, load, load_recipe, train
-from caloforge.systems.flows import FlowStage
-from caloforge.systems.surrogate import recipe_of as recipe_in
 from tests.catalogue import name_of
-from tests.systems.stages import (
+from tests.models.stages import (
     CALORIMETERS,
     CAUSAL,
     CYLINDER,

@@ -1,0 +1,76 @@
+"""The card of a model: what it is and how it came to be."""
+
+__all__ = ["Card"]
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from caloforge.errors import ModelError
+from caloforge.io import NewFile
+from caloforge.particles import ELECTRON
+
+_CARD = "card.json"
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a model is and how it came to be.
+
+    Arguments:
+        name: The model's name.
+        system: The system that it belongs to.
+        summary: What it does, in a sentence.
+        recipe: Every setting of its training.
+        calorimeter: The description of the calorimeter.
+        energy_range: The lowest and the highest incident energy of its training showers, in MeV.
+        data: The showers that it was trained on, in words.
+        metrics: What was measured of it on test showers, by name.
+        licence: The licence of the weights.
+        version: The version of caloforge that made it.
+        sha256: The checksum of the file of weights.
+        pdg: The species of the particles, as PDG number; None where it is not known.
+    """
+
+    name: str
+    system: str
+    summary: str
+    recipe: Mapping[str, Any]
+    calorimeter: Mapping[str, Any]
+    energy_range: tuple[float, float]
+    data: str
+    licence: str
+    version: str
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    sha256: str = ""
+    pdg: int | None = ELECTRON
+
+    @staticmethod
+    def read(directory: Path) -> "Card":
+        """Read the card of a directory.
+
+        Raises:
+            ModelError: There is no card, or it is not one.
+        """
+        path = directory / _CARD
+        try:
+            values = json.loads(path.read_text())
+            values["energy_range"] = tuple(values["energy_range"])
+            return Card(**values)
+        except FileNotFoundError as error:
+            msg = (
+                f"{directory}: no model here ({_CARD} is missing); expected a directory made by "
+                "'caloforge train'"
+            )
+            raise ModelError(msg) from error
+        except (ValueError, TypeError, KeyError) as error:
+            names = ", ".join(f.name for f in fields(Card))
+            msg = f"{path}: not a model card ({error}); expected JSON with {names}"
+            raise ModelError(msg) from error
+
+    def write(self, directory: Path) -> None:
+        """Write it; a directory with a card is complete."""
+        with NewFile(directory / _CARD, overwrite=True) as partial:
+            partial.write_text(json.dumps(asdict(self), indent=2) + "\n")

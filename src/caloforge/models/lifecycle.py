@@ -1,0 +1,123 @@
+"""A model from its recipe: trained, saved, and read again."""
+
+__all__ = ["load", "train"]
+
+from dataclasses import asdict
+from pathlib import Path
+
+from caloforge import __version__
+from caloforge.errors import ModelError, OutputExistsError, TrainingError
+from caloforge.learn import training
+from caloforge.learn.team import Team
+from caloforge.models.card import Card
+from caloforge.models.model import Model
+from caloforge.models.recipes import Recipe
+from caloforge.models.registry import SYSTEMS
+from caloforge.models.training_data import FullShowers, TrainingShowers
+
+
+def train(
+    recipe: Recipe,
+    out: Path,
+    data: FullShowers | TrainingShowers,
+    *,
+    description: str,
+    resume: bool = False,
+    progress: training.Progress | None = None,
+    speed: training.Speed = training.Speed(),  # noqa: B008 frozen
+    team: Team = Team(),  # noqa: B008 frozen
+) -> Model:
+    """Train a model and save it.
+
+    Arguments:
+        recipe: What to train.
+        out: The model's directory; the checkpoint and the history of the training are kept there
+            too.
+        data: The training showers: `FullShowers` for a surrogate, `TrainingShowers` for a refiner.
+        description: Where they come from, in words, for the card.
+        resume: Go on from the checkpoint in ``out``.
+        progress: Told the progress.
+        speed: What to do for speed.
+        team: The processes that train together; each calls this with the same showers on its
+            device.
+
+    Returns:
+        The model as saved.
+
+    Raises:
+        GeometryMismatchError: The two samples are of different calorimeters.
+        OutputExistsError: There is a training or a model in ``out``, and ``resume`` was not asked
+            for.
+        TrainingError: The loss is not finite, or the showers are not of the kind that the system
+            learns from.
+    """
+    system = SYSTEMS[recipe.system].kind
+    _require_data(system, recipe, data)
+    if out.exists() and any(out.iterdir()) and not resume:
+        msg = (
+            f"{out} exists and is not empty: resume the training there, or choose another directory"
+        )
+        raise OutputExistsError(msg)
+    team.wait()
+    plan = system.plan(recipe, _new_card(out.name, recipe, data, description), data)
+    training.run(
+        plan.phases,
+        plan.networks,
+        out,
+        resume=resume,
+        checkpoint_every=plan.checkpoint_every,
+        progress=progress,
+        speed=speed,
+        team=team,
+    )
+    if team.leads:
+        plan.finish()
+        plan.model.save(out)
+    team.wait()
+    return load(out)
+
+
+def _require_data(system: type[Model], recipe: Recipe, data: FullShowers | TrainingShowers) -> None:
+    if not isinstance(data, system.learns_from):
+        msg = (
+            f"system '{recipe.system}' learns from {system.learns_from.__name__}, got "
+            f"{type(data).__name__}"
+        )
+        raise TrainingError(msg)
+    data.check()
+
+
+def _new_card(
+    name: str, recipe: Recipe, data: FullShowers | TrainingShowers, description: str
+) -> Card:
+    return Card(
+        name=name,
+        system=recipe.system,
+        summary=recipe.summary,
+        recipe=asdict(recipe),
+        calorimeter=data.full.calorimeter.describe(),
+        energy_range=data.energy_range,
+        data=description,
+        licence="BSD-3-Clause",
+        version=__version__,
+        pdg=data.full.particles.one_species(),
+    )
+
+
+def load(directory: Path) -> Model:
+    """Read a trained model: a `Bridge` or a `Surrogate`.
+
+    Raises:
+        ModelError: There is no model, it is damaged, or its system is unknown.
+    """
+    card = Card.read(directory)
+    if card.system not in SYSTEMS:
+        known = ", ".join(SYSTEMS.names())
+        msg = (
+            f"{directory}: system is '{card.system}', expected one of {known}: made by a newer "
+            "caloforge, or by a system whose module is not imported?"
+        )
+        raise ModelError(msg)
+    model = SYSTEMS[card.system].kind(card)
+    model.load_weights(directory)
+    return model.eval()

@@ -434,7 +434,7 @@ PUBLIC: dict[str, list[str]] = {
         "verdict",
         "write",
     ],
-    "caloforge.showers": ["ShowerSource", "Showers", "spans"],
+    "caloforge.showers": ["ShowerSource", "Showers", "readout_threshold", "spans"],
     "caloforge.simulators": [
         "DEFAULT_CONSTANTS",
         "Departure",

@@ -1,6 +1,7 @@
 """Laws of samples of showers: slicing, joining, batching."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 from caloforge.errors import GeometryMismatchError, ShowerValueError
 from caloforge.geometry import RegularGrid, pbwo4_crystals
 from caloforge.particles import Particles
-from caloforge.showers import Showers, ShowerSource, spans
+from caloforge.showers import Showers, ShowerSource, readout_threshold, spans
 from tests.io.samples import assert_same
 
 TOWER = RegularGrid("tower", (1, 1, 5), (1.0, 1.0, 4.0))
@@ -141,3 +142,25 @@ def test_moving_to_a_device_keeps_everything(angles: bool, weighted: bool) -> No
     showers = sample(3, angles=angles, weighted=weighted)
     assert showers.to(device).energies.device.type == device
     assert_same(showers.to(device).to("cpu"), showers)
+
+
+def test_the_readout_threshold_is_the_one_stated_or_else_the_least_deposit() -> None:
+    silent = sample(2500)
+    silent.deposits[::2] = 0
+    silent.deposits[2401, 3] = least = 1e-6
+    assert readout_threshold(silent) == pytest.approx(least)
+    assert readout_threshold(replace(silent, threshold=0.25)) == 0.25
+    assert readout_threshold(replace(silent, threshold=0.0)) == pytest.approx(least)
+
+
+def test_no_energy_tells_no_threshold() -> None:
+    dark = replace(sample(3), deposits=torch.zeros(3, TOWER.n_cells))
+    with pytest.raises(ShowerValueError, match="none of the 3 showers has a deposit above 0"):
+        readout_threshold(dark)
+
+
+def test_a_joined_sample_states_the_threshold_that_all_parts_state() -> None:
+    a, b = replace(sample(2), threshold=0.5), replace(sample(3), threshold=0.25)
+    assert Showers.cat([a, a]).threshold == a[:1].threshold == 0.5
+    assert Showers.cat([a, b]).threshold is None
+    assert Showers.cat([a, sample(2)]).threshold is None

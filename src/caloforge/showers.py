@@ -9,8 +9,9 @@ Showers may carry weights :math:`w_i \ge 0`: a sum over showers then counts show
 times. Without weights each counts once.
 """
 
-__all__ = ["ShowerSource", "Showers", "spans"]
+__all__ = ["ShowerSource", "Showers", "readout_threshold", "spans"]
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -21,6 +22,8 @@ from typing_extensions import Protocol, runtime_checkable
 from caloforge.errors import ShowerValueError
 from caloforge.geometry import Calorimeter
 from caloforge.particles import Index, Particles
+
+_AT_A_TIME = 1000
 
 
 def spans(n: int, size: int) -> list[slice]:
@@ -45,6 +48,8 @@ class Showers:
         calorimeter: Where the cells are.
         weights: How often each shower counts, finite and at least 0, with shape (N); None for once
             each.
+        threshold: The threshold of the readout, in MeV, at least 0: each deposit is 0 or at least
+            this; None where it is not stated.
 
     Raises:
         ShowerValueError: The shape does not fit the calorimeter or the particles, or a weight is
@@ -55,6 +60,7 @@ class Showers:
     particles: Particles
     calorimeter: Calorimeter
     weights: Tensor | None = None
+    threshold: float | None = None
 
     def __post_init__(self) -> None:
         self._check_deposits()
@@ -96,7 +102,7 @@ class Showers:
     @staticmethod
     def cat(parts: Sequence["Showers"]) -> "Showers":
         """Join samples of one calorimeter, in order; beside a weighted one, the showers of others
-        get the weight 1.
+        get the weight 1. The threshold is stated where all state the same.
 
         Raises:
             GeometryMismatchError: The calorimeters differ.
@@ -105,8 +111,13 @@ class Showers:
             parts[0].calorimeter.require(part.calorimeter, "a sample to join")
         deposits = torch.cat([p.deposits for p in parts])
         particles = Particles.cat([p.particles for p in parts])
+        stated = {part.threshold for part in parts}
         return replace(
-            parts[0], deposits=deposits, particles=particles, weights=_joined_weights(parts)
+            parts[0],
+            deposits=deposits,
+            particles=particles,
+            weights=_joined_weights(parts),
+            threshold=stated.pop() if len(stated) == 1 else None,
         )
 
     def to(self, device: torch.device | str) -> "Showers":
@@ -179,3 +190,22 @@ class ShowerSource(Protocol):
 
     def batches(self, size: int) -> Iterator[Showers]:
         """The showers in order, ``size`` at a time."""
+
+
+def readout_threshold(showers: ShowerSource) -> float:
+    """The threshold of the readout: the one that the showers state, else their least deposit above
+    0, in MeV. Where one is stated above 0, nothing but the first batch is read.
+
+    Raises:
+        ShowerValueError: None is stated, and there is no deposit above 0.
+    """
+    least = math.inf
+    for batch in showers.batches(_AT_A_TIME):
+        if batch.threshold:
+            return batch.threshold
+        if (seen := batch.deposits[batch.deposits > 0]).numel() > 0:
+            least = min(least, float(seen.min()))
+    if least == math.inf:
+        msg = f"none of the {len(showers)} showers has a deposit above 0, expected some energy"
+        raise ShowerValueError(msg)
+    return least

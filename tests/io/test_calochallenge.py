@@ -5,6 +5,7 @@ wrong.
 import json
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -245,6 +246,25 @@ def test_extra_columns_and_attributes_are_kept(tmp_path: Path) -> None:
     assert torch.equal(file.column("number"), number)
     assert torch.equal(file.column("incident_energies"), showers.energies)
     assert file.attributes["generator"] == "dice"
+
+
+def test_the_threshold_of_the_readout_travels_with_the_showers(tmp_path: Path) -> None:
+    a, b = replace(sample(3), threshold=0.25), replace(sample(2), threshold=0.5)
+    assert CaloChallengeFile(write(tmp_path / "a.h5", a, 2, 1))[:].threshold == 0.25
+    assert CaloChallengeFile(write(tmp_path / "silent.h5", sample(2)))[:].threshold is None
+    with CaloChallengeWriter(tmp_path / "both.h5", a.calorimeter) as writer:
+        writer.append(a)
+        writer.append(b)
+    assert CaloChallengeFile(tmp_path / "both.h5")[:].threshold is None
+
+
+@pytest.mark.parametrize("stated", ["low", -1.0, np.inf])
+def test_a_threshold_that_is_none_is_refused(stated: float | str, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.h5", sample(2))
+    with h5py.File(path, "r+") as file:
+        file.attrs["threshold"] = stated
+    with pytest.raises(FileFormatError, match=r"attribute 'threshold' is .*, expected a number"):
+        CaloChallengeFile(path)
 
 
 @pytest.mark.parametrize("flat", [True, False])

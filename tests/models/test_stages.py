@@ -224,7 +224,8 @@ def test_a_patch_that_does_not_divide_is_refused() -> None:
 @over_shapes
 def test_a_calorimeter_that_is_no_image_is_refused(name: str) -> None:
     with pytest.raises(
-        GeometryError, match="'calochallenge-1-photons' is no image, its layers are not cut alike"
+        GeometryError,
+        match="'calochallenge-1-photons' is no image, its layers are not divided alike",
     ):
         SHAPES[name].build(calochallenge_1_photons())
 

@@ -316,7 +316,9 @@ def test_response_and_threshold_act_on_what_is_read(simulator: GFlash) -> None:
     deposits = plain.simulate(particles, seed=2).deposits
     assert torch.equal(half.simulate(particles, seed=2).deposits, deposits / 2)
     assert torch.equal(half.mean(particles), plain.mean(particles) / 2)
-    cut = replace(half, threshold=1.0).simulate(particles, seed=2).deposits
+    read = replace(half, threshold=1.0).simulate(particles, seed=2)
+    assert (read.threshold, half.simulate(particles, seed=2).threshold) == (1.0, None)
+    cut = read.deposits
     assert torch.equal(cut, (deposits / 2) * (deposits >= 2))
     assert torch.equal(replace(half, threshold=1.0).mean(particles), half.mean(particles))
 

@@ -18,7 +18,7 @@ With deposits :math:`e_c` in the cells, incident energy E and layer energies
   :math:`E_\mathrm{sum} / E`, :math:`\ln E`.
 
 Deposits below the threshold count as 0, but in `NormalisedVoxels` and `EveryCell`, which have none.
-An image needs a calorimeter whose layers are all cut alike.
+An image needs a calorimeter whose layers are all divided alike.
 """
 
 __all__ = [
@@ -214,7 +214,7 @@ class EveryCell(Inputs):
 
 def image_of(calorimeter: Calorimeter) -> Image:
     """The numbers of layers, of bins in alpha (or y) and of bins in r (or x), where all layers are
-    cut alike.
+    divided alike.
 
     Raises:
         GeometryError: The layers differ, or cells are neither boxes nor rings.

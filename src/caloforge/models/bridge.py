@@ -75,7 +75,8 @@ class Bridge(Model):
             self._refine_some(some, seed, start, steps, reverse=reverse)
             for start, some in zip(starts, showers.batches(_AT_A_TIME), strict=True)
         ]
-        return replace(showers, deposits=torch.cat(parts) if parts else showers.deposits)
+        refined = torch.cat(parts) if parts else showers.deposits
+        return replace(showers, deposits=refined, threshold=None)
 
     def _refine_some(
         self, showers: Showers, seed: int, first_index: int, steps: int, *, reverse: bool

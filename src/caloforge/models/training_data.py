@@ -130,7 +130,8 @@ class FullShowers:
             part = source[span]
             deposits[span] = part.deposits
             particles.append(part.particles)
-        return cls(Showers(deposits, Particles.cat(particles), source.calorimeter, source.weights))
+        joined = Particles.cat(particles)
+        return cls(Showers(deposits, joined, source.calorimeter, source.weights, part.threshold))
 
     def check(self) -> None:
         """Check that the showers can teach.

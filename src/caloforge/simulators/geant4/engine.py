@@ -195,7 +195,10 @@ class Geant4:
         for row, one in zip(deposits.numpy(), finished, strict=True):
             row[one.cells] = one.deposits
         times = torch.tensor([one.milliseconds for one in finished], dtype=torch.float32)
-        return TimedShowers(Showers(deposits, particles, self.calorimeter), times)
+        threshold = self.detector.threshold or None
+        return TimedShowers(
+            Showers(deposits, particles, self.calorimeter, threshold=threshold), times
+        )
 
     @property
     def provenance(self) -> dict[str, str]:

@@ -192,6 +192,7 @@ class GFlash:
                 self._deposits(batch.energies, seed, first_index + span.start),
                 batch,
                 self.calorimeter,
+                threshold=self.threshold or None,
             )
 
     def mean(self, particles: Particles, *, nodes: int = 1) -> Float[Tensor, "showers cells"]:

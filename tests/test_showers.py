@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from caloforge.errors import GeometryMismatchError, ShowerValueError
-from caloforge.geometry import RegularGrid, pbwo4_crystals
+from caloforge.geometry import Calorimeter, CylinderGrid, RegularGrid, pbwo4_crystals
 from caloforge.particles import Particles
 from caloforge.showers import Showers, ShowerSource, readout_threshold, spans
+from tests.catalogue import CALORIMETERS, name_of
 from tests.io.samples import assert_same
 
 TOWER = RegularGrid("tower", (1, 1, 5), (1.0, 1.0, 4.0))
@@ -164,3 +165,57 @@ def test_a_joined_sample_states_the_threshold_that_all_parts_state() -> None:
     assert Showers.cat([a, a]).threshold == a[:1].threshold == 0.5
     assert Showers.cat([a, b]).threshold is None
     assert Showers.cat([a, sample(2)]).threshold is None
+
+
+@pytest.mark.parametrize("calorimeter", CALORIMETERS, ids=name_of)
+def test_turning_back_is_the_identity(calorimeter: Calorimeter) -> None:
+    before, symmetries = tilted(calorimeter), calorimeter.symmetries
+    forward = torch.randint(len(symmetries), (len(before),))
+    inverse = {tuple(g.argsort().tolist()): k for k, g in enumerate(symmetries)}
+    back = torch.tensor([inverse[tuple(symmetries[k].tolist())] for k in forward])
+    after = before.turned(forward).turned(back)
+    assert torch.equal(after.deposits, before.deposits)
+    torch.testing.assert_close(towards(after.particles), towards(before.particles))
+    torch.testing.assert_close(after.particles.place, before.particles.place)
+
+
+@pytest.mark.parametrize("calorimeter", CALORIMETERS, ids=name_of)
+def test_shower_and_particle_turn_together(calorimeter: Calorimeter) -> None:
+    """A shower along its particle's direction stays so, in the plane across the beam."""
+    before = tilted(calorimeter)
+    after = before.turned(torch.arange(len(before)) % len(calorimeter.symmetries))
+    for old, new in zip(centre(before), centre(after), strict=True):
+        torch.testing.assert_close(old, new, rtol=0, atol=1e-6 * float(reach(calorimeter)))
+
+
+def tilted(calorimeter: Calorimeter) -> Showers:
+    n = 2 * len(calorimeter.symmetries)
+    phi = (torch.rand(n, dtype=torch.float64) * 2 - 1) * math.pi
+    particles = Particles(torch.ones(n), 11, torch.full((n,), 0.2), phi, torch.randn(n, 2))
+    return Showers(torch.rand(n, calorimeter.n_cells).double(), particles, calorimeter)
+
+
+def towards(particles: Particles) -> Tensor:
+    assert particles.phi is not None
+    return torch.stack([particles.phi.cos(), particles.phi.sin()], dim=1)
+
+
+def reach(calorimeter: Calorimeter) -> Tensor:
+    return calorimeter.n_cells * calorimeter.centres[:, :2].norm(dim=1).max()
+
+
+def centre(showers: Showers) -> tuple[Tensor, Tensor]:
+    """The energy-weighted place, along the particle's azimuth and across it up to a mirror."""
+    xy = calorimeter_xy(showers.calorimeter)
+    weighted = showers.deposits @ xy
+    along = towards(showers.particles)
+    across = weighted[:, 0] * along[:, 1] - weighted[:, 1] * along[:, 0]
+    return (weighted * along).sum(dim=1), across.abs()
+
+
+def calorimeter_xy(calorimeter: Calorimeter) -> Tensor:
+    """The centres, on the axis for whole rings, whose centre of energy is there."""
+    if not isinstance(calorimeter, CylinderGrid):
+        return calorimeter.centres[:, :2]
+    whole = torch.tensor([layer.n_alpha == 1 for layer in calorimeter.cylinder_layers])
+    return calorimeter.centres[:, :2] * ~whole[calorimeter.layer_of_cell, None]

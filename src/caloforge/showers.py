@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
+from jaxtyping import Int64
 from torch import Tensor
 from typing_extensions import Protocol, runtime_checkable
 
@@ -98,6 +99,23 @@ class Showers:
             ShowerValueError: The size is less than 1.
         """
         return (self[span] for span in spans(len(self), size))
+
+    def turned(self, choice: Int64[Tensor, " showers"]) -> "Showers":
+        """Each shower turned or mirrored by a symmetry of the calorimeter, and its particle with
+        it.
+
+        Arguments:
+            choice: The number of each shower's symmetry in `Calorimeter.symmetries`, with shape
+                (N).
+        """
+        device = self.deposits.device
+        cells = self.calorimeter.symmetries.to(device)[choice]
+        matrices = self.calorimeter.symmetry_matrices.mT.to(device)[choice]
+        return replace(
+            self,
+            deposits=self.deposits.gather(1, cells),
+            particles=self.particles.rotated(matrices),
+        )
 
     @staticmethod
     def cat(parts: Sequence["Showers"]) -> "Showers":

@@ -16,7 +16,7 @@ __all__ = ["EnergyStage", "Lessons", "Schedule", "ShapeStage", "Stage", "StageRe
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated
 
 import torch
@@ -109,11 +109,8 @@ class Lessons:
 
 def turned(showers: Showers, random: torch.Generator) -> Showers:
     """Each shower turned or mirrored by a random symmetry of the calorimeter."""
-    symmetries = showers.calorimeter.symmetries.to(showers.deposits.device)
-    chosen: Int64[Tensor, " showers"] = torch.randint(
-        len(symmetries), (len(showers),), generator=random, device=showers.deposits.device
-    )
-    return replace(showers, deposits=showers.deposits.gather(1, symmetries[chosen]))
+    n, device = len(showers.calorimeter.symmetries), showers.deposits.device
+    return showers.turned(torch.randint(n, (len(showers),), generator=random, device=device))
 
 
 @dataclass(frozen=True)

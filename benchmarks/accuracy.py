@@ -18,12 +18,13 @@ from typing import Any
 import torch
 
 from caloforge import report, zoo
+from caloforge.evaluation import Evaluation, evaluate
 from caloforge.io import open_showers
 from caloforge.models import Bridge
 from caloforge.showers import Showers
 from caloforge.simulators import pbwo4_gflash
 
-JUDGE = "low-level"
+CLASSIFIER = "low-level"
 """The classifier whose AUC a card tells."""
 BUNDLED = ("pbwo4-geant4-20gev", "pbwo4-geant4-50gev", "pbwo4-geant4-80gev", "pbwo4-geant4")
 
@@ -43,12 +44,12 @@ def samples(options: argparse.Namespace) -> list[tuple[Showers, Showers]]:
     ]
 
 
-def judged(full: Showers, fast: Showers, models: dict[str, Bridge], seed: int) -> report.Evaluation:
+def compared(full: Showers, fast: Showers, models: dict[str, Bridge], seed: int) -> Evaluation:
     """Evaluate the fast showers and what each model makes of them, and print the table."""
     candidates = {"fast": fast} | {
         name: model.refine(fast, seed=seed) for name, model in models.items()
     }
-    evaluation = report.evaluate(full, candidates, full_name="full")
+    evaluation = evaluate(full, candidates, full_name="full")
     print(f"\n{report.title(evaluation)}")
     for row in (report.COLUMNS, *report.table(evaluation)):
         print(
@@ -57,7 +58,7 @@ def judged(full: Showers, fast: Showers, models: dict[str, Bridge], seed: int) -
     return evaluation
 
 
-def numbers(evaluation: report.Evaluation, name: str) -> dict[str, Any]:
+def numbers(evaluation: Evaluation, name: str) -> dict[str, Any]:
     """What a card says of a model on one sample."""
     observables = {
         observable.name: {
@@ -71,7 +72,7 @@ def numbers(evaluation: report.Evaluation, name: str) -> dict[str, Any]:
         if (found := evaluation.comparisons[name].get(observable.name))
     }
     aucs = {
-        key: round(evaluation.judgements[who][JUDGE].auc.value, 4)
+        key: round(evaluation.classifiers[who][CLASSIFIER].auc.value, 4)
         for key, who in (("auc", name), ("auc_fast", "fast"))
     }
     return {"showers": len(evaluation.full), **aucs, "wasserstein": observables}
@@ -97,7 +98,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     models = {name: zoo.load(name) for name in options.model}
-    evaluations = [judged(full, fast, models, options.seed) for full, fast in samples(options)]
+    evaluations = [compared(full, fast, models, options.seed) for full, fast in samples(options)]
     for name, path in zip(options.model, options.card, strict=bool(options.card)):
         card = json.loads(path.read_text())
         card["metrics"] = {report.title(e): numbers(e, name) for e in evaluations}

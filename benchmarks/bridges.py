@@ -29,11 +29,11 @@ SEED = 23
 def rows(
     start: GFlash,
     full: Mapping[str, Showers],
-    judges: tuple[Classifier, ...],
+    classifiers: tuple[Classifier, ...],
     options: argparse.Namespace,
     out: Path,
 ) -> Iterator[str]:
-    """Train a bridge from the start, refine, judge, tell."""
+    """Train a bridge from the start, refine, classify, print."""
     fast = {
         name: start.simulate(showers.particles, seed=SEED + i)
         for i, (name, showers) in enumerate(full.items())
@@ -47,7 +47,7 @@ def rows(
         raise SystemExit(msg)
     for steps in options.steps:
         refined = bridge.refine(fast["test"], seed=SEED, steps=steps) if steps else fast["test"]
-        for one in judges:
+        for one in classifiers:
             auc = separate(full["test"], refined, one, trainings=options.trainings).auc
             yield f"{steps:3d} steps: {one.name:12s} AUC {auc.value:.4f} +- {auc.error:.4f}"
 
@@ -65,7 +65,7 @@ def main() -> None:
     parser.add_argument("--out", required=True, type=Path)
     parser.add_argument("--recipe", default="squirels-fast")
     parser.add_argument("--steps", type=int, nargs="+", default=[0, 1, 2, 3, 5])
-    parser.add_argument("--judges", default="caloforge", help="the preset of classifiers")
+    parser.add_argument("--classifiers", default="caloforge", help="the preset of classifiers")
     parser.add_argument(
         "--levels", nargs="+", default=["high-level", "low-level"], help="the classifiers of it"
     )
@@ -76,13 +76,13 @@ def main() -> None:
         name: open_showers(path)[:]
         for name, path in (("train", options.data), ("test", options.full))
     }
-    judges = tuple(
+    classifiers = tuple(
         one
-        for one in classifiers_for(options.judges, full["test"].calorimeter)
+        for one in classifiers_for(options.classifiers, full["test"].calorimeter)
         if one.name in options.levels
     )
     for name, start in (("default", pbwo4_gflash()), ("tuned", load_gflash(options.tuned))):
-        for line in rows(start, full, judges, options, options.out / name):
+        for line in rows(start, full, classifiers, options, options.out / name):
             print(f"{name:8s} {line}", flush=True)
 
 

@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from caloforge import report
 from caloforge.classifiers import DEFAULT_CLASSIFIERS, separate
+from caloforge.evaluation import Settings, evaluate
 from caloforge.geometry import named_calorimeters
 from caloforge.io import CaloChallengeWriter, open_showers
 from caloforge.metrics import neighbours, resampling
@@ -78,9 +78,7 @@ class Clock:
 def evaluated(full: ShowerSource, candidate: ShowerSource) -> None:
     """All observables, histograms, distances and metrics of feature vectors."""
     clock = Clock()
-    report.evaluate(
-        full, {"candidate": candidate}, settings=report.Settings(judges=()), progress=clock
-    )
+    evaluate(full, {"candidate": candidate}, settings=Settings(classifiers=()), progress=clock)
     clock("end")
     for part, seconds in clock.parts.items():
         print(f"{part:>12s} {seconds:8.1f} s")

@@ -42,7 +42,7 @@ def shortened(recipe: Any, part: float) -> Any:
 def rows(
     recipe: Any, data: FullShowers, full: Showers, options: argparse.Namespace
 ) -> Iterator[tuple[str, float, float, float, float]]:
-    """Train, judge, tell: classifier, part, seconds, AUC, error."""
+    """Train, classify, yield: classifier, part, seconds, AUC, error."""
     for part in options.parts:
         start = time.perf_counter()
         model = train(
@@ -57,7 +57,7 @@ def rows(
             msg = f"recipe {options.recipe} does not train a surrogate"
             raise SystemExit(msg)
         made = model.simulate(full.particles, seed=SEED)
-        for one in classifiers_for(options.judges, full.calorimeter):
+        for one in classifiers_for(options.classifiers, full.calorimeter):
             auc = separate(full, made, one, trainings=options.trainings).auc
             yield one.name, part, seconds, auc.value, auc.error
 
@@ -72,14 +72,14 @@ def main() -> None:
     parser.add_argument("--full", required=True, type=Path, help="showers held out")
     parser.add_argument("--out", required=True, type=Path)
     parser.add_argument("--parts", type=float, nargs="+", default=[0.05, 0.1, 0.25, 0.5, 1.0])
-    parser.add_argument("--judges", default="caloforge", help="the preset of classifiers")
+    parser.add_argument("--classifiers", default="caloforge", help="the preset of classifiers")
     parser.add_argument("--trainings", type=int, default=5)
     options = parser.parse_args()
     data, full = FullShowers(open_showers(options.data)[:]), open_showers(options.full)[:]
     options.out.mkdir(parents=True, exist_ok=True)
     with (options.out / "curve.csv").open("w", newline="") as file:
         table = csv.writer(file)
-        table.writerow(("judge", "part", "seconds", "auc", "error"))
+        table.writerow(("classifier", "part", "seconds", "auc", "error"))
         for row in rows(load_recipe(options.recipe), data, full, options):
             table.writerow(row)
             name, part, seconds, auc, error = row

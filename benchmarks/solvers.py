@@ -41,7 +41,7 @@ class Point:
 
     solver: str
     evaluations: int
-    judge: str
+    classifier: str
     auc: float
     error: float
     ms_per_shower: float
@@ -96,9 +96,9 @@ def samplers(
 
 
 def points(
-    model: Surrogate, full: Showers, judges: list[Classifier], options: argparse.Namespace
+    model: Surrogate, full: Showers, classifiers: list[Classifier], options: argparse.Namespace
 ) -> Iterator[Point]:
-    """Make, judge, tell."""
+    """Make, classify, print."""
     stage = model.shape
     if not isinstance(stage, FlowStage):
         msg = f"the shape of {model.card.name} is not made by a flow"
@@ -109,18 +109,18 @@ def points(
         start = time.perf_counter()
         made = model.simulate(full.particles, seed=SEED)
         ms = 1e3 * (time.perf_counter() - start) / len(full)
-        for one in judges:
+        for one in classifiers:
             auc = separate(full, made, one, trainings=options.trainings).auc
             yield Point(name, sampler.evaluations, one.name, auc.value, auc.error, ms)
 
 
 def draw(found: list[Point], path: Path) -> None:
-    """A panel a judge."""
-    names = list(dict.fromkeys(point.judge for point in found))
+    """A panel a classifier."""
+    names = list(dict.fromkeys(point.classifier for point in found))
     figure = Figure(figsize=(5 * len(names), 4), layout="constrained")
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         for solver in dict.fromkeys(point.solver for point in found):
-            line = [p for p in found if p.solver == solver and p.judge == name]
+            line = [p for p in found if p.solver == solver and p.classifier == name]
             axes.errorbar(
                 [p.evaluations for p in line],
                 [p.auc for p in line],
@@ -157,7 +157,7 @@ def main() -> None:
         "--showers", type=int, default=4000, help="so many of the full simulation are used"
     )
     parser.add_argument("--evaluations", default="1,2,4,8,16,32,64", help="numbers of evaluations")
-    parser.add_argument("--judges", default="caloforge", help="the preset of classifiers")
+    parser.add_argument("--classifiers", default="caloforge", help="the preset of classifiers")
     parser.add_argument(
         "--levels", nargs="+", default=["low-level", "high-level"], help="which of them"
     )
@@ -168,9 +168,9 @@ def main() -> None:
     options = parser.parse_args()
     model = zoo.load_surrogate(options.model)
     full = open_showers(options.full, model.calorimeter)[: options.showers]
-    judges = [
+    classifiers = [
         one
-        for one in classifiers_for(options.judges, model.calorimeter)
+        for one in classifiers_for(options.classifiers, model.calorimeter)
         if one.name in options.levels
     ]
     options.out.mkdir(parents=True, exist_ok=True)
@@ -178,11 +178,11 @@ def main() -> None:
     with (options.out / "solvers.csv").open("w", newline="", buffering=1) as file:
         table = csv.writer(file)
         table.writerow(tuple(Point.__dataclass_fields__))
-        for point in points(model, full, judges, options):
+        for point in points(model, full, classifiers, options):
             found.append(point)
             table.writerow(tuple(vars(point).values()))
             print(
-                f"{point.solver:12s} {point.evaluations:4d} {point.judge:12s} "
+                f"{point.solver:12s} {point.evaluations:4d} {point.classifier:12s} "
                 f"AUC {point.auc:.4f} +- {point.error:.4f}  {point.ms_per_shower:7.2f} ms a shower",
                 flush=True,
             )

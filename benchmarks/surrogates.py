@@ -3,8 +3,8 @@ none of them has seen.
 
     python benchmarks/surrogates.py calodream-ds2-laptop my-model --full held-out.h5
 
-prints a line for each model: the AUC of CaloDREAM's classifiers (or others, ``--judges``) on the
-energies of the layers alone, on high-level features and on voxels, each with its error over the
+prints a line for each model: the AUC of CaloDREAM's classifiers (or others, ``--classifiers``) on
+the energies of the layers alone, on high-level features and on voxels, each with its error over the
 trainings; then the Wasserstein distance of each observable in units of its floor. With ``--write``,
 they are put into the card of a model that was made by training.
 """
@@ -17,11 +17,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from caloforge import report, zoo
+from caloforge import zoo
 from caloforge.classifiers import classifiers_for, separate, separate_features
+from caloforge.evaluation import Settings, evaluate
 from caloforge.io import NewFile, open_showers
 from caloforge.observables import energy_ratios, layer_energies
-from caloforge.report import Settings
 from caloforge.showers import Showers
 
 SEED = 1
@@ -46,7 +46,7 @@ def energy_features(showers: Showers) -> Tensor:
 def scores(full: Showers, made: Showers, options: argparse.Namespace) -> dict[str, list[float]]:
     """AUC and error, by classifier."""
     found = {}
-    for one in classifiers_for(options.judges, full.calorimeter):
+    for one in classifiers_for(options.classifiers, full.calorimeter):
         if one.name == "high-level":
             alone = separate_features(
                 energy_features(full), energy_features(made), one, trainings=options.trainings
@@ -60,8 +60,11 @@ def scores(full: Showers, made: Showers, options: argparse.Namespace) -> dict[st
 
 def distances(full: Showers, made: Showers) -> dict[str, dict[str, float]]:
     """The Wasserstein distances of the observables, with error and floor."""
-    evaluation = report.evaluate(
-        full, {"made": made}, full_name="full", settings=Settings(judges=(), neighbour_showers=0)
+    evaluation = evaluate(
+        full,
+        {"made": made},
+        full_name="full",
+        settings=Settings(classifiers=(), neighbour_showers=0),
     )
     compared = {
         name: comparison.distance for name, comparison in evaluation.comparisons["made"].items()
@@ -92,7 +95,7 @@ def main() -> None:
         "models", nargs="+", help="models of the package, or directories made by training"
     )
     parser.add_argument("--full", required=True, type=Path, help="showers of the full simulation")
-    parser.add_argument("--judges", default="calodream", help="the preset of classifiers")
+    parser.add_argument("--classifiers", default="calodream", help="the preset of classifiers")
     parser.add_argument("--trainings", type=int, default=2)
     parser.add_argument("--low-level-trainings", type=int, default=1)
     parser.add_argument(
@@ -125,7 +128,11 @@ def main() -> None:
             write(
                 Path(name),
                 about,
-                {"showers": len(full), f"auc ({options.judges})": auc, "wasserstein": wasserstein},
+                {
+                    "showers": len(full),
+                    f"auc ({options.classifiers})": auc,
+                    "wasserstein": wasserstein,
+                },
             )
 
 

@@ -86,6 +86,7 @@ PUBLIC: dict[str, list[str]] = {
         "TrainingError",
         "UnitError",
     ],
+    "caloforge.evaluation": ["Evaluation", "Settings", "evaluate"],
     "caloforge.geometry": [
         "Calorimeter",
         "CylinderGrid",
@@ -420,13 +421,9 @@ PUBLIC: dict[str, list[str]] = {
         "width_z",
     ],
     "caloforge.particles": ["ELECTRON", "Index", "Particles", "Species", "name_of", "pdg_of"],
+    "caloforge.published": ["PRESETS", "Preset", "Published", "geant4_correlation"],
     "caloforge.report": [
         "COLUMNS",
-        "Evaluation",
-        "PRESETS",
-        "Preset",
-        "Settings",
-        "evaluate",
         "remarks",
         "require_free",
         "table",

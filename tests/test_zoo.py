@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from caloforge import report, zoo
+from caloforge import zoo
 from caloforge.errors import ModelError
+from caloforge.evaluation import Evaluation, Settings, evaluate
 from caloforge.geometry import calochallenge_2, pbwo4_crystals
 from caloforge.io import CaloChallengeFile
-from caloforge.report import Settings
 from caloforge.simulators import pbwo4_gflash
 
 pytestmark = pytest.mark.filterwarnings("ignore::caloforge.errors.RepresentationWarning")
@@ -63,29 +63,29 @@ def test_an_unknown_name_is_answered_with_the_known(call: object) -> None:
         call("nonesuch")  # type: ignore[operator]
 
 
-def judged(name: str, settings: Settings) -> report.Evaluation:
+def compared(name: str, settings: Settings) -> Evaluation:
     full = zoo.bundled_showers(name)[:1000]
     refined = zoo.load("squirels-fast").refine(
         pbwo4_gflash().simulate(full.particles, seed=11), seed=12
     )
-    return report.evaluate(full, {"refined": refined}, full_name="Geant4", settings=settings)
+    return evaluate(full, {"refined": refined}, full_name="Geant4", settings=settings)
 
 
 @pytest.mark.parametrize(
     "name", [name for name in zoo.shower_names() if name.startswith("pbwo4-geant4")]
 )
 def test_the_default_model_makes_geant4_of_gflash(name: str) -> None:
-    evaluation = judged(name, Settings(judges=(), neighbour_showers=0, replicas=2))
+    evaluation = compared(name, Settings(classifiers=(), neighbour_showers=0, replicas=2))
     for observable, comparison in evaluation.comparisons["refined"].items():
         assert comparison.distance.ratio_to_floor < FLOORS, observable
 
 
 def test_a_classifier_cannot_tell_them_apart() -> None:
-    evaluation = judged(
+    evaluation = compared(
         "pbwo4-geant4", Settings(trainings=2, replicas=2, cuts=2, neighbour_showers=0)
     )
-    for judgement in evaluation.judgements["refined"].values():
-        assert judgement.auc.value < 0.6
+    for separation in evaluation.classifiers["refined"].values():
+        assert separation.auc.value < 0.6
 
 
 @pytest.mark.parametrize("name", SURROGATES)
@@ -93,10 +93,10 @@ def test_the_surrogate_makes_geant4_of_particles(name: str) -> None:
     full = zoo.bundled_showers("par04-geant4")[:]
     made = zoo.load_surrogate(name).simulate(full.particles, seed=13)
     settings = Settings(neighbour_showers=0, replicas=2, cuts=2, trainings=2)
-    evaluation = report.evaluate(full, {"made": made}, full_name="Geant4", settings=settings)
+    evaluation = evaluate(full, {"made": made}, full_name="Geant4", settings=settings)
     for observable in ("response", "u_ratios"):
         assert evaluation.comparisons["made"][observable].distance.ratio_to_floor < FLOORS, (
             observable
         )
-    for judgement in evaluation.judgements["made"].values():
-        assert judgement.auc.value < SURROGATES[name]
+    for separation in evaluation.classifiers["made"].values():
+        assert separation.auc.value < SURROGATES[name]

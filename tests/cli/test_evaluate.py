@@ -107,6 +107,8 @@ def test_a_report_in_the_way_is_noticed_before_the_work(
     caloforge: Caloforge, full_and_fast: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "metrics.json").write_text("mine")
-    monkeypatch.setattr("caloforge.report.evaluate", lambda *_, **__: pytest.fail("the work began"))
+    monkeypatch.setattr(
+        "caloforge.evaluation.evaluate", lambda *_, **__: pytest.fail("the work began")
+    )
     assert caloforge("evaluate", *full_and_fast, "--out", tmp_path, *QUICK).code == 2
     assert (tmp_path / "metrics.json").read_text() == "mine"

@@ -26,7 +26,7 @@ from caloforge.metrics import (
     separation_power,
     wasserstein,
 )
-from caloforge.metrics.binning import each_position, equal_bins
+from caloforge.metrics.bins import each_position, equal_bins
 from caloforge.metrics.measures import of_profiles, ranked
 
 NUMBERS = st.lists(st.floats(min_value=-1e3, max_value=1e3, width=32), min_size=1, max_size=20)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from caloforge.metrics import Bins, CellCounts, compare_lines, resampling
-from caloforge.metrics.binning import equal_bins
+from caloforge.metrics.bins import equal_bins
 from caloforge.metrics.measures import decode, encode, histograms, of_cells
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from caloforge.observables import ENERGY_SUM, LAYER_ENERGY
 from caloforge.report import write
+from tests.evaluation.samples import complete
 from tests.report.browser import BROWSER, Page, browsing
-from tests.report.samples import complete
 
 pytestmark = [
     pytest.mark.skipif(BROWSER is None, reason="no chromium or chrome is installed"),

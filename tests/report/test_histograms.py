@@ -11,6 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from caloforge.evaluation.findings import Sample
 from caloforge.geometry import pbwo4_crystals
 from caloforge.metrics.measures import CellCounts, decode, encode
 from caloforge.observables import (
@@ -23,8 +24,7 @@ from caloforge.observables import (
     Observable,
 )
 from caloforge.report.histograms import Binned, binned, means
-from caloforge.report.records import Sample
-from tests.report.samples import energies, toy
+from tests.evaluation.samples import energies, toy
 
 CRYSTALS = pbwo4_crystals()
 RNG = np.random.default_rng(0)

@@ -8,11 +8,11 @@ from dataclasses import replace
 
 import torch
 
-from caloforge.report import evaluate
+from caloforge.evaluation import evaluate
 from caloforge.report.numbers import CSV_COLUMNS, csv_rows, numbers
 from caloforge.showers import Showers
-from tests.report.samples import QUICK, energies, toy
-from tests.report.test_evaluation import SHORT, in_layers
+from tests.evaluation.samples import QUICK, energies, toy
+from tests.evaluation.test_evaluation import SHORT, in_layers
 
 KEYS = {
     "title",
@@ -35,7 +35,7 @@ KEYS = {
 
 
 def test_the_schema() -> None:
-    settings = replace(QUICK, judges=SHORT, trainings=2, neighbour_showers=100)
+    settings = replace(QUICK, classifiers=SHORT, trainings=2, neighbour_showers=100)
     evaluation = evaluate(in_layers(100), {"a": in_layers(100, seed=2)}, settings=settings)
     content = numbers([evaluation])
     assert content["schema"] == 2

@@ -12,16 +12,17 @@ import numpy as np
 import pytest
 
 from caloforge.errors import OutputError, OutputExistsError
+from caloforge.evaluation import Evaluation, evaluate
+from caloforge.evaluation.findings import Example
 from caloforge.geometry import CylinderGrid, CylinderLayer
 from caloforge.observables import ENERGY_SUM, LAYER_ENERGY, N_HITS, SPECTRUM
-from caloforge.report import Evaluation, evaluate, require_free, write
+from caloforge.report import require_free, write
 from caloforge.report.display import MOST_CELLS, payload, place, scene
 from caloforge.report.drawing import INK, Group, over, symmetric_about_one
 from caloforge.report.figures import drawings
-from caloforge.report.records import Example
 from caloforge.units import GeV
 from tests.catalogue import CYLINDERS
-from tests.report.samples import QUICK, complete, energies, judged, toy
+from tests.evaluation.samples import QUICK, compared, complete, energies, toy
 
 FEW = (ENERGY_SUM, N_HITS)
 ODD_NAMES = ["_hidden", "$x_1$ & <b>bold</b>", 'quote"d', "</script>", "ünïcode"]
@@ -151,7 +152,7 @@ def test_showers_in_the_tails_lead_to_the_display(evaluation: Evaluation, folder
     text = (folder / "report.html").read_text()
     [shown] = json.loads(re.findall(r'id="showers">(.*?)</script>', text, flags=re.DOTALL)[0])
     links = re.findall(r'data-shower="(\d+),(\d+),(\d+)">(\d+)<', text)
-    assert len(links) == 2 * 2 * 3 * len(evaluation.settings.judges)
+    assert len(links) == 2 * 2 * 3 * len(evaluation.settings.classifiers)
     for part, sample, k, row in (map(int, link) for link in links):
         assert part == 0
         assert shown["showers"][sample][k]["row"] == row
@@ -172,7 +173,9 @@ def test_every_figure_is_there_twice_and_sound(evaluation: Evaluation, folder: P
         "correlations",
     }
     assert expected | {"scatter", "amplification"} <= names
-    assert {f"classifier_{j.name.replace('-', '_')}" for j in evaluation.settings.judges} <= names
+    assert {
+        f"classifier_{j.name.replace('-', '_')}" for j in evaluation.settings.classifiers
+    } <= names
     for path in (folder / "figures").glob("*.svg"):
         assert ElementTree.fromstring(path.read_text()).tag.endswith("svg")
     for path in (folder / "figures").glob("*.png"):
@@ -199,7 +202,7 @@ def test_nothing_is_left_half_written(folder: Path) -> None:
 
 def test_a_report_is_not_replaced_unless_told(tmp_path: Path) -> None:
     (tmp_path / "metrics.json").write_text("an earlier one")
-    evaluation = judged(20, observables=(N_HITS,))
+    evaluation = compared(20, observables=(N_HITS,))
     for act in (lambda: write(evaluation, tmp_path), lambda: require_free(tmp_path)):
         with pytest.raises(OutputExistsError, match=r"holds metrics\.json already"):
             act()
@@ -210,7 +213,7 @@ def test_a_report_is_not_replaced_unless_told(tmp_path: Path) -> None:
 
 
 def test_the_same_evaluation_gives_the_same_figures(evaluation: Evaluation) -> None:
-    few = replace(evaluation, observables=(N_HITS, LAYER_ENERGY), judgements={}, amplifications={})
+    few = replace(evaluation, observables=(N_HITS, LAYER_ENERGY), classifiers={}, amplifications={})
     assert [d.svg for d in drawings(few)] == [d.svg for d in drawings(few)]
 
 
@@ -218,12 +221,12 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for path in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(OutputError):
-            write(judged(20, observables=(N_HITS,)), path)
+            write(compared(20, observables=(N_HITS,)), path)
 
 
 def test_several_evaluations_share_a_page_and_one_display(tmp_path: Path) -> None:
     write(
-        [judged(20, low=e, high=e, observables=(N_HITS,)) for e in (50 * GeV, 80 * GeV)], tmp_path
+        [compared(20, low=e, high=e, observables=(N_HITS,)) for e in (50 * GeV, 80 * GeV)], tmp_path
     )
     text = (tmp_path / "report.html").read_text()
     assert text.index("50 GeV e- showers") < text.index("80 GeV e- showers")
@@ -256,7 +259,7 @@ def test_names_are_taken_literally(tmp_path: Path) -> None:
 
 
 def test_at_one_energy_a_share_of_it_is_not_drawn_again() -> None:
-    names = [d.name for d in drawings(judged(30))]
+    names = [d.name for d in drawings(compared(30))]
     assert "response" not in names
     assert "max_fraction" not in names
     assert "energy_sum" in names
@@ -286,7 +289,7 @@ def test_one_observable_alone_is_drawn() -> None:
 
 
 def test_an_observable_that_could_not_be_compared_is_left_out() -> None:
-    evaluation = judged(20, observables=FEW)
+    evaluation = compared(20, observables=FEW)
     without = {name: {N_HITS.name: of[N_HITS.name]} for name, of in evaluation.comparisons.items()}
     names = [d.name for d in drawings(replace(evaluation, comparisons=without))]
     assert N_HITS.name in names
@@ -360,5 +363,5 @@ def test_ratios_are_shown_where_they_are_known() -> None:
 
 def test_matplotlib_is_left_as_it_was() -> None:
     before = dict(mpl.rcParams)
-    [d.svg for d in drawings(judged(12, observables=(N_HITS,)))]
+    [d.svg for d in drawings(compared(12, observables=(N_HITS,)))]
     assert dict(mpl.rcParams) == before

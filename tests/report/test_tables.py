@@ -8,14 +8,21 @@ import pytest
 import torch
 
 from caloforge.classifiers import DEFAULT_CLASSIFIERS, Classifier
+from caloforge.evaluation import Evaluation, Settings, evaluate
+from caloforge.evaluation.significance import (
+    Significance,
+    overall,
+    significance,
+    significance_of_auc,
+)
 from caloforge.metrics import Score
 from caloforge.particles import Particles
-from caloforge.report import COLUMNS, Evaluation, Settings, evaluate, remarks, table, title, verdict
-from caloforge.report.tables import Level, auc_level, level, number, overall, rows, with_error
+from caloforge.report import COLUMNS, remarks, table, title, verdict
+from caloforge.report.tables import number, rows, with_error
 from caloforge.report.words import energy_range
 from caloforge.showers import Showers
 from caloforge.units import GeV
-from tests.report.samples import QUICK, energies, judged, toy
+from tests.evaluation.samples import QUICK, compared, energies, toy
 
 
 @pytest.mark.parametrize(
@@ -54,24 +61,29 @@ def test_a_ratio_is_short(value: float, text: str) -> None:
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
-        (0.5, Level.FLOOR),
-        (1.29, Level.FLOOR),
-        (1.31, Level.CLOSE),
-        (3.0, Level.CLOSE),
-        (3.1, Level.APART),
+        (0.5, Significance.FLOOR),
+        (1.29, Significance.FLOOR),
+        (1.31, Significance.CLOSE),
+        (3.0, Significance.CLOSE),
+        (3.1, Significance.FAR),
     ],
 )
-def test_the_levels_of_a_distance(value: float, expected: Level) -> None:
-    assert level(Score(value, 0.1, 1.0, 0.1)) is expected
+def test_the_levels_of_a_distance(value: float, expected: Significance) -> None:
+    assert significance(Score(value, 0.1, 1.0, 0.1)) is expected
 
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [(0.49, Level.FLOOR), (0.52, Level.FLOOR), (0.59, Level.CLOSE), (0.61, Level.APART)],
+    [
+        (0.49, Significance.FLOOR),
+        (0.52, Significance.FLOOR),
+        (0.59, Significance.CLOSE),
+        (0.61, Significance.FAR),
+    ],
 )
-def test_the_levels_of_an_auc(value: float, expected: Level) -> None:
-    judgement = trained().judgements["a"]["low-level"]
-    assert auc_level(replace(judgement, auc=Score(value, 0.005, 0.5, 0.009))) is expected
+def test_the_levels_of_an_auc(value: float, expected: Significance) -> None:
+    separation = trained().classifiers["a"]["low-level"]
+    assert significance_of_auc(replace(separation, auc=Score(value, 0.005, 0.5, 0.009))) is expected
 
 
 SHORT: tuple[Classifier, ...] = tuple(
@@ -82,7 +94,7 @@ SHORT: tuple[Classifier, ...] = tuple(
 @lru_cache
 def trained() -> Evaluation:
     energy = energies(100)
-    settings = Settings(replicas=4, cuts=4, trainings=2, judges=SHORT, neighbour_showers=100)
+    settings = Settings(replicas=4, cuts=4, trainings=2, classifiers=SHORT, neighbour_showers=100)
     return evaluate(
         toy(energy),
         {"wide": toy(energy, width=30, seed=2), "a": toy(energy, seed=3)},
@@ -111,7 +123,7 @@ def test_the_table_has_each_quantity_with_each_candidate() -> None:
 def test_a_series_unfolds_into_its_labels() -> None:
     [row] = [
         r
-        for r in rows(judged(60))
+        for r in rows(compared(60))
         if r.observable.startswith("Share of the brightest cells") and r.candidate == "wide"
     ]
     assert row.observable == "Share of the brightest cells, mean of 6"
@@ -136,13 +148,13 @@ def test_weights_need_a_remark() -> None:
 
 
 def test_a_candidate_is_as_good_as_its_worst_number() -> None:
-    evaluation = judged()
-    assert overall(evaluation, evaluation.candidates[0]) is Level.APART
+    evaluation = compared()
+    assert overall(evaluation, evaluation.candidates[0]) is Significance.FAR
 
 
 def test_the_title_says_energy_particles_and_calorimeter() -> None:
-    assert title(judged(20)) == "50 GeV e- showers in pbwo4-10x10"
-    assert title(judged(300, low=10 * GeV, high=100 * GeV)).startswith("10")
+    assert title(compared(20)) == "50 GeV e- showers in pbwo4-10x10"
+    assert title(compared(300, low=10 * GeV, high=100 * GeV)).startswith("10")
     energy = torch.full((10,), 500.0)
     full = Showers(toy(energy).deposits, Particles(energy, pdg=22), toy(energy).calorimeter)
     assert (
@@ -165,8 +177,8 @@ def test_the_verdict_counts_levels_and_names_the_worst() -> None:
     worst = max(evaluation.observables, key=lambda o: known[o.name].distance.ratio_to_floor)
     assert worst.title in said
     assert (
-        f"{sum(level(c.distance) is Level.APART for c in known.values())} of {len(known)} more "
-        "than 3 floors" in said
+        f"{sum(significance(c.distance) is Significance.FAR for c in known.values())} of "
+        f"{len(known)} more than 3 floors" in said
     )
     assert "not resolvable with 100 showers" in verdict(evaluation, other)
     assert "AUC" in said
@@ -191,16 +203,16 @@ def test_the_verdict_tells_of_energies_left_out_and_of_amplification() -> None:
 
 
 def test_large_samples_that_share_their_energies_need_no_remark() -> None:
-    assert remarks(judged(500)) == []
-    assert remarks(judged(500, low=10 * GeV, high=100 * GeV)) == []
+    assert remarks(compared(500)) == []
+    assert remarks(compared(500, low=10 * GeV, high=100 * GeV)) == []
 
 
 def test_small_samples_need_a_remark() -> None:
-    notes = remarks(judged(60))
+    notes = remarks(compared(60))
     assert len(notes) == 3
     assert "Full has only 60 showers" in notes[0]
     assert "one shower in 60" in notes[0]
-    assert "left out" in remarks(judged(20))[0]
+    assert "left out" in remarks(compared(20))[0]
 
 
 def test_energies_of_their_own_need_a_remark() -> None:

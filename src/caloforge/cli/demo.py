@@ -43,6 +43,7 @@ def demo(
       caloforge demo --out somewhere --model squirels-laptop --threads 2
     """
     from caloforge import report, zoo
+    from caloforge.evaluation import evaluate
     from caloforge.io import open_showers
     from caloforge.simulators import pbwo4_gflash
 
@@ -76,7 +77,7 @@ def demo(
     say("3. comparing GFlash, and the refined showers, with Geant4\n")
     with steps() as progress:
         samples = {FAST: source, REFINED: open_showers(refined)}
-        evaluation = report.evaluate(full, samples, full_name=FULL, times=times, progress=progress)
+        evaluation = evaluate(full, samples, full_name=FULL, times=times, progress=progress)
         page = report.write(evaluation, out / "report", overwrite=overwrite)
     tell(evaluation)
     say("")

@@ -26,17 +26,18 @@ from caloforge.cli._options import (
 
 if TYPE_CHECKING:
     from caloforge.classifiers import Classifier
+    from caloforge.evaluation import Evaluation, Settings
     from caloforge.geometry import Calorimeter
-    from caloforge.report import Evaluation, Preset, Settings
+    from caloforge.published import Preset
     from caloforge.showers import ShowerSource
 
-STYLES = {"FLOOR": "green", "CLOSE": "yellow", "APART": "red"}
-"""The colour of a row by the level of its distance, see `caloforge.report.tables.Level`."""
+STYLES = {"FLOOR": "green", "CLOSE": "yellow", "FAR": "red"}
+"""The colour of a row by `caloforge.evaluation.significance.Significance`."""
 
 
 @dataclass(frozen=True)
 class Care:
-    """How carefully to judge."""
+    """How carefully to compare."""
 
     seed: Annotated[
         int, typer.Option("--seed", metavar="S", help="The same seed gives the same numbers.")
@@ -75,12 +76,12 @@ class Care:
 
     def settings(self, calorimeter: "Calorimeter", preset: "Preset | None") -> "Settings":
         """The same for the report."""
-        from caloforge.report import Settings
+        from caloforge.evaluation import Settings
 
-        judges = self._judges(calorimeter, preset) if self.classifier else ()
+        classifiers = self._classifiers(calorimeter, preset) if self.classifier else ()
         return Settings(
             seed=self.seed,
-            judges=judges,
+            classifiers=classifiers,
             trainings=self.trainings,
             classifier_showers=self.seen,
             neighbour_showers=self.paired,
@@ -88,12 +89,12 @@ class Care:
             batch_size=self.batch_size,
         )
 
-    def _judges(
+    def _classifiers(
         self, calorimeter: "Calorimeter", preset: "Preset | None"
     ) -> "tuple[Classifier, ...]":
         from caloforge.classifiers import CLASSIFIERS, classifiers_for
 
-        name = self.classifiers or ("caloforge" if preset is None else preset.judges)
+        name = self.classifiers or ("caloforge" if preset is None else preset.classifiers)
         if name not in CLASSIFIERS:
             msg = f"--classifiers '{name}': expected one of {', '.join(CLASSIFIERS)}"
             raise OptionError(msg)
@@ -130,7 +131,7 @@ class Questions:
 
     def benchmark(self) -> "Preset | None":
         """The preset of that name."""
-        from caloforge.report import PRESETS
+        from caloforge.published import PRESETS
 
         if self.preset is None:
             return None
@@ -151,7 +152,9 @@ def evaluate(
     ],
     candidates: Annotated[
         list[Path],
-        typer.Argument(metavar="CANDIDATE.h5...", help="Showers to judge, the baseline first."),
+        typer.Argument(
+            metavar="CANDIDATE.h5...", help="Showers to compare with it, the baseline first."
+        ),
     ],
     out: Annotated[
         Path,
@@ -182,6 +185,7 @@ def evaluate(
       caloforge evaluate geant4.h5 mine.h5 --out deep --training train.h5
     """
     from caloforge import io, report
+    from caloforge.evaluation import evaluate as compare
 
     use_threads(threads)
     report.require_free(out, overwrite=overwrite)
@@ -191,7 +195,7 @@ def evaluate(
     files = {name: io.open_showers(path, where) for name, path in zip(names, paths, strict=True)}
     reference = files.pop(names[0])
     with steps() as progress:
-        evaluation = report.evaluate(
+        evaluation = compare(
             reference,
             files,
             full_name=names[0],
@@ -241,7 +245,8 @@ def _table(evaluation: "Evaluation") -> Iterator[Text]:
     for observable, group in groupby(table, key=lambda row: row.observable):
         yield Text(observable)
         yield from (
-            Text(_columns(row.cells[shown], widths), style=STYLES[row.level.name]) for row in group
+            Text(_columns(row.cells[shown], widths), style=STYLES[row.significance.name])
+            for row in group
         )
 
 

@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 from caloforge.metrics.amplification import Amplification, amplification
-from caloforge.metrics.binning import Bins
+from caloforge.metrics.bins import Bins
 from caloforge.metrics.correlations import correlation_distance, layer_correlation
 from caloforge.metrics.distances import (
     Batched,

@@ -49,7 +49,7 @@ from jaxtyping import Float, Int, Real
 from scipy import special, stats
 
 from caloforge.errors import ShowerValueError
-from caloforge.metrics.binning import Bins
+from caloforge.metrics.bins import Bins
 from caloforge.metrics.measures import Line, Masses, Ranked, histograms, ranked
 from caloforge.metrics.resampling import Resampling, Trials, effective_size
 from caloforge.metrics.scores import Score

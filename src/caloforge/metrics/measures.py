@@ -44,7 +44,7 @@ from jaxtyping import Float, Int, Integer, Real, UInt16
 from scipy import sparse
 from torch import Tensor
 
-from caloforge.metrics.binning import Bins
+from caloforge.metrics.bins import Bins
 
 CODES = 65536
 """The number of codes."""

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import NullFormatter
 
-from caloforge.metrics.amplification import Amplification
+from caloforge.evaluation.findings import Amplification, Evaluation
 from caloforge.observables import Observable
 from caloforge.report.drawing import (
     INK,
@@ -23,7 +23,6 @@ from caloforge.report.drawing import (
     panels,
     panels_legend,
 )
-from caloforge.report.records import Evaluation
 from caloforge.report.words import title
 
 _MOST_PANELS = 12

@@ -11,9 +11,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from caloforge.classifiers.results import Separation
+from caloforge.evaluation.findings import Evaluation, Separation
 from caloforge.report.drawing import INK, Drawing, Group, band, colour, dash, legend, literal, steps
-from caloforge.report.records import Evaluation
 from caloforge.report.words import title
 
 
@@ -23,30 +22,30 @@ class _Line:
 
     k: int
     name: str
-    judgement: Separation
+    separation: Separation
 
 
 def classifier_drawings(evaluation: Evaluation) -> Iterator[Drawing]:
-    """One figure a classifier, with every candidate that it judged."""
-    names = dict.fromkeys(name for of in evaluation.judgements.values() for name in of)
+    """One figure a classifier, with every candidate."""
+    names = dict.fromkeys(name for of in evaluation.classifiers.values() for name in of)
     for name in names:
-        judged = {c: of[name] for c, of in evaluation.judgements.items() if name in of}
-        yield _classifier(evaluation, name, judged)
+        seen = {c: of[name] for c, of in evaluation.classifiers.items() if name in of}
+        yield _classifier(evaluation, name, seen)
 
 
-def _classifier(evaluation: Evaluation, name: str, judged: Mapping[str, Separation]) -> Drawing:
+def _classifier(evaluation: Evaluation, name: str, seen: Mapping[str, Separation]) -> Drawing:
     figure = Figure(figsize=(10.4, 3.9))
     roc, weights, calibration = figure.subplots(1, 3, width_ratios=(1, 1.35, 1))
     figure.subplots_adjust(left=0.06, right=0.985, bottom=0.14, top=0.86, wspace=0.24)
     lines = [
-        _Line(k, c.name, judged[c.name])
+        _Line(k, c.name, seen[c.name])
         for k, c in enumerate(evaluation.candidates)
-        if c.name in judged
+        if c.name in seen
     ]
     _roc(roc, lines, evaluation.full.name)
     _weights(weights, lines)
     _calibration(calibration, lines, evaluation.full.name)
-    heading = lines[0].judgement.title[:1].upper() + lines[0].judgement.title[1:]
+    heading = lines[0].separation.title[:1].upper() + lines[0].separation.title[1:]
     figure.suptitle(literal(f"{heading}: {title(evaluation)}"), x=0.06, ha="left", fontsize=10)
     return Drawing(
         f"classifier_{_key(name)}",
@@ -77,7 +76,7 @@ def _key(name: str) -> str:
 def _roc(ax: Axes, lines: Sequence[_Line], full: str) -> None:
     _diagonal(ax)
     for line in lines:
-        roc, auc = line.judgement.roc, line.judgement.auc
+        roc, auc = line.separation.roc, line.separation.auc
         low, high = roc.true_positive - roc.spread, roc.true_positive + roc.spread
         ax.fill_between(roc.false_positive, low, high, color=colour(line.k), alpha=0.3, lw=0)
         label = f"{literal(line.name)}: {auc.value:.3f} ± {auc.error:.3f}"
@@ -93,7 +92,7 @@ def _roc(ax: Axes, lines: Sequence[_Line], full: str) -> None:
 
 
 def _weights(ax: Axes, lines: Sequence[_Line]) -> None:
-    found = [line.judgement.weights_histogram() for line in lines]
+    found = [line.separation.weights_histogram() for line in lines]
     for line, w in zip(lines, found, strict=True):
         band(ax, w.edges, np.zeros_like(w.full), w.full, shade=colour(line.k), alpha=0.25)
         steps(
@@ -126,7 +125,7 @@ def _weights(ax: Axes, lines: Sequence[_Line]) -> None:
 def _calibration(ax: Axes, lines: Sequence[_Line], full: str) -> None:
     _diagonal(ax)
     for line in lines:
-        before, after = line.judgement.before, line.judgement.after
+        before, after = line.separation.before, line.separation.after
         ax.plot(before.predicted, before.observed, "x", ms=4, color=colour(line.k), alpha=0.6)
         ax.plot(
             after.predicted, after.observed, "o", ms=4, ls=dash(line.k), lw=1, color=colour(line.k)

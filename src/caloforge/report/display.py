@@ -17,8 +17,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from plotly.offline import get_plotlyjs
 
+from caloforge.evaluation.findings import Evaluation, Example, Sample
 from caloforge.geometry import Calorimeter
-from caloforge.report.records import Evaluation, Example, Sample
 from caloforge.units import format_energy
 
 MOST_CELLS = 4000
@@ -53,7 +53,7 @@ class Scene:
     """All showers of an evaluation.
 
     Arguments:
-        title: What was judged.
+        title: What was compared.
         samples: The names of the samples, the full simulation first.
         showers: Those of each sample: first the examples, of increasing energy, of which the k-th
             of all samples belong together; then its own outliers.
@@ -79,7 +79,7 @@ def scene(evaluation: Evaluation, title: str) -> Scene:
 
     Arguments:
         evaluation: The evaluation.
-        title: What was judged, in words.
+        title: What was compared, in words.
     """
     shown = {
         s.name: [_brightest(e) for e in (*s.examples, *s.outliers)] for s in evaluation.samples

@@ -51,7 +51,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import AutoLocator, FixedLocator, MaxNLocator, NullLocator
 from matplotlib.transforms import ScaledTranslation, Transform
 
-from caloforge.report.tables import CLOSE
+from caloforge.evaluation.significance import CLOSE
 
 INK = "#1b1b1f"
 FULL = "#8d8d93"

@@ -11,6 +11,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import NullFormatter
 
+from caloforge.evaluation.findings import Evaluation, Slice
+from caloforge.evaluation.significance import CLOSE
 from caloforge.observables import Observable
 from caloforge.report.drawing import (
     LEAST_FLOORS,
@@ -24,8 +26,6 @@ from caloforge.report.drawing import (
     panels,
     panels_legend,
 )
-from caloforge.report.records import Evaluation, Slice
-from caloforge.report.tables import CLOSE
 from caloforge.report.words import title
 from caloforge.units import GeV
 

@@ -8,7 +8,8 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from caloforge.metrics.scores import Score
+from caloforge.evaluation.findings import Evaluation, Score
+from caloforge.evaluation.significance import CLOSE
 from caloforge.report.amplification_figures import amplification_drawings
 from caloforge.report.classifier_figures import classifier_drawings
 from caloforge.report.drawing import (
@@ -24,9 +25,7 @@ from caloforge.report.drawing import (
 )
 from caloforge.report.energy_figures import slice_drawings
 from caloforge.report.observable_figures import drawn, observable_drawing
-from caloforge.report.records import Evaluation
 from caloforge.report.shower_figures import correlations, images, scatters
-from caloforge.report.tables import CLOSE
 from caloforge.report.words import title
 
 _LIGHT = (Group.OBSERVABLES, Group.SERIES, Group.CLASSIFIERS, Group.ENERGY, Group.AMPLIFICATION)

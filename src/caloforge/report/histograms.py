@@ -25,10 +25,9 @@ import hist
 import numpy as np
 from jaxtyping import Float, Integer, Real
 
+from caloforge.evaluation.findings import Sample
 from caloforge.geometry import Calorimeter
-from caloforge.metrics.measures import decode
 from caloforge.observables import Entry, Observable, Scale
-from caloforge.report.records import Sample
 
 _TAIL = 0.002
 _MOST_BINS = 60
@@ -97,7 +96,7 @@ def binned(
     """
     if observable.entry is Entry.CELL:
         edges = _cell_edges(observable, samples)
-        return [_of_cells(edges, sample.cells, sample.calorimeter.n_cells) for sample in samples]
+        return [_of_cells(edges, sample) for sample in samples]
     if observable.entry is Entry.POSITION:
         edges = _position_edges(observable, samples[0].calorimeter)
         return [
@@ -135,17 +134,16 @@ def _of_profile(edges: Float[np.ndarray, " edges"], values: Values, weights: Wei
     return _made(edges, summed.mean, summed.error)
 
 
-def _of_cells(
-    edges: Float[np.ndarray, " edges"], masses: Float[np.ndarray, "times codes"], n_cells: int
-) -> Binned:
+def _of_cells(edges: Float[np.ndarray, " edges"], sample: Sample) -> Binned:
     """Cells a shower: as every cell of a shower is counted with its weight, all masses together are
     n_cells times the weights.
     """
+    masses, n_cells = sample.cells, sample.calorimeter.n_cells
     n, n_codes = len(edges) - 1, 1 + int(np.flatnonzero(masses.any(axis=0))[-1])
-    bins = _bins(edges, decode(np.arange(n_codes)))
+    bins = _bins(edges, sample.cell_energies[:n_codes])
     held = np.stack([np.bincount(bins, row[:n_codes], n + 1)[:n] for row in masses])
-    sample, *replicas = held * n_cells / masses.sum(axis=1, keepdims=True)
-    return _made(edges, sample, np.std(replicas, axis=0, ddof=1))
+    mean, *replicas = held * n_cells / masses.sum(axis=1, keepdims=True)
+    return _made(edges, mean, np.std(replicas, axis=0, ddof=1))
 
 
 def _bins(
@@ -173,8 +171,8 @@ def _shower_edges(observable: Observable, samples: Sequence[Values]) -> Float[np
 
 
 def _cell_edges(observable: Observable, samples: Sequence[Sample]) -> Float[np.ndarray, " edges"]:
-    highest = max(int(np.flatnonzero(sample.cells[0])[-1]) for sample in samples)
-    top = max(1.001 * float(decode(np.array([highest]))[0]), 2 * observable.threshold, 1e-3)
+    highest = max(float(s.cell_energies[np.flatnonzero(s.cells[0])[-1]]) for s in samples)
+    top = max(1.001 * highest, 2 * observable.threshold, 1e-3)
     if observable.scale is Scale.LOG:
         return np.geomspace(max(observable.threshold, 1e-6), top, _MOST_BINS + 1)
     return np.linspace(0.0, top, _MOST_BINS + 1)

@@ -6,7 +6,7 @@ r"""The evaluation as plain numbers, for other programs.
 - ``versions``, ``machine``: name to text
 - ``evaluations``: a list of objects, each with
 
-  - ``title``: what was judged, in words; ``preset``: the name of the benchmark, or null
+  - ``title``: what was compared, in words; ``preset``: the name of the benchmark, or null
   - ``calorimeter``: name and number of cells; ``pdg``: the species, several as a list
   - ``full`` and each of ``candidates``: ``name``, ``showers``, ``effective_showers``,
     ``energy_min`` and ``energy_max`` in MeV
@@ -47,12 +47,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from caloforge.classifiers import Separation
-from caloforge.metrics.amplification import Amplification
-from caloforge.metrics.distances import Comparison
-from caloforge.metrics.scores import Score
+from caloforge.evaluation.findings import (
+    Amplification,
+    Comparison,
+    Evaluation,
+    Features,
+    Sample,
+    Score,
+    Separation,
+    Slice,
+)
 from caloforge.report.provenance import machine, versions
-from caloforge.report.records import Evaluation, Features, Sample, Slice
 from caloforge.report.words import remarks, title
 
 SCHEMA = 2
@@ -109,8 +114,8 @@ def _evaluation(evaluation: Evaluation) -> dict[str, Any]:
         "gaps": {name: dict(gaps) for name, gaps in evaluation.gaps.items()},
         "features": {name: _features(features) for name, features in evaluation.features.items()},
         "classifiers": {
-            name: {key: _judgement(judgement) for key, judgement in judgements.items()}
-            for name, judgements in evaluation.judgements.items()
+            name: {key: _separation(separation) for key, separation in separations.items()}
+            for name, separations in evaluation.classifiers.items()
         },
         "slices": {
             name: [_slice(one) for one in slices] for name, slices in evaluation.slices.items()
@@ -182,11 +187,11 @@ def _features(features: Features) -> dict[str, Any]:
     }
 
 
-def _judgement(judgement: Separation) -> dict[str, Any]:
+def _separation(separation: Separation) -> dict[str, Any]:
     return {
-        "auc": _score(judgement.auc),
-        "jsd": _score(judgement.jsd),
-        "aucs": list(judgement.areas.values),
+        "auc": _score(separation.auc),
+        "jsd": _score(separation.jsd),
+        "aucs": list(separation.areas.values),
     }
 
 
@@ -231,6 +236,6 @@ def _scores(
         yield "high-level features", "", "kpd", "", features.kernel
         if features.correlation is not None:
             yield "layer energies", "", "mean difference of correlations", "", features.correlation
-    for name, judgement in evaluation.judgements[candidate.name].items():
-        yield name, "", "auc", "", judgement.auc
-        yield name, "", "jsd", "", judgement.jsd
+    for name, separation in evaluation.classifiers[candidate.name].items():
+        yield name, "", "auc", "", separation.auc
+        yield name, "", "jsd", "", separation.jsd

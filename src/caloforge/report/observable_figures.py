@@ -20,6 +20,8 @@ from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec
 from matplotlib.ticker import FixedFormatter, FixedLocator
 
+from caloforge.evaluation.findings import Evaluation, Sample
+from caloforge.evaluation.significance import CLOSE
 from caloforge.observables import MAX_FRACTION, RESPONSE, SPECTRUM, Entry, Observable, Scale
 from caloforge.report.drawing import (
     FULL,
@@ -38,8 +40,7 @@ from caloforge.report.drawing import (
     symmetric_about_one,
 )
 from caloforge.report.histograms import Binned, binned, means
-from caloforge.report.records import Evaluation, Sample
-from caloforge.report.tables import CLOSE, number
+from caloforge.report.tables import number
 from caloforge.report.words import title
 from caloforge.units import GeV
 

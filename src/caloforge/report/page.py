@@ -20,17 +20,17 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from caloforge.classifiers.results import ShowerWeights
 from caloforge.errors import OutputError, OutputExistsError
+from caloforge.evaluation.findings import IN_TAILS, Evaluation, Sample, ShowerWeights
+from caloforge.evaluation.ranking import Ranking, RankingRow, published_rows, ranking
+from caloforge.evaluation.significance import overall
 from caloforge.io.output import NewFile
 from caloforge.report.display import library, payload, place, scene, script
 from caloforge.report.drawing import INK, Drawing, Group
 from caloforge.report.figures import drawings
 from caloforge.report.numbers import CSV_COLUMNS, csv_rows, numbers
 from caloforge.report.provenance import machine, versions
-from caloforge.report.records import IN_TAILS, Evaluation, Sample
-from caloforge.report.standing import Standing, StandingRow, published_rows, standing
-from caloforge.report.tables import COLUMNS, number, overall, rows, with_error
+from caloforge.report.tables import COLUMNS, number, rows, with_error
 from caloforge.report.words import energy_range, remarks, title, verdict
 from caloforge.units import format_energy
 
@@ -185,7 +185,7 @@ def _sample(sample: Sample) -> dict[str, str]:
 def _verdict(evaluation: Evaluation, candidate: Sample) -> dict[str, Any]:
     return {
         "name": candidate.name,
-        "level": overall(evaluation, candidate),
+        "significance": overall(evaluation, candidate),
         "text": verdict(evaluation, candidate),
     }
 
@@ -221,14 +221,14 @@ def _tails(part: int, evaluation: Evaluation) -> list[dict[str, Any]]:
     """For each classifier and candidate the showers that fit the other sample least."""
     listed = []
     for place_of, candidate in enumerate(evaluation.candidates, start=1):
-        for judgement in evaluation.judgements[candidate.name].values():
-            tails = judgement.tails(IN_TAILS)
+        for separation in evaluation.classifiers[candidate.name].values():
+            tails = separation.tails(IN_TAILS)
             spurious = _showers(part, place_of, candidate, tails.spurious)
             missed = _showers(part, 0, evaluation.full, tails.missed)
             listed.append(
                 {
                     "candidate": candidate.name,
-                    "classifier": judgement.title,
+                    "classifier": separation.title,
                     "spurious": spurious,
                     "missed": missed,
                 }
@@ -249,7 +249,7 @@ def _showers(part: int, of: int, sample: Sample, weighed: ShowerWeights) -> list
 
 
 def _published(evaluation: Evaluation) -> dict[str, Any] | None:
-    """What the benchmark published, and where the candidates would stand; None without
+    """What the benchmark published, and where the candidates would rank; None without
     a benchmark.
     """
     preset = evaluation.preset
@@ -258,21 +258,21 @@ def _published(evaluation: Evaluation) -> dict[str, Any] | None:
     return {
         "title": preset.title,
         "source": preset.source,
-        "standings": [
-            _standing(standing(evaluation, candidate.name)) for candidate in evaluation.candidates
+        "rankings": [
+            _ranking(ranking(evaluation, candidate.name)) for candidate in evaluation.candidates
         ],
         "table": _full_table(published_rows(preset)),
     }
 
 
-def _standing(found: Standing) -> dict[str, Any]:
+def _ranking(found: Ranking) -> dict[str, Any]:
     return {
         "candidate": found.candidate,
-        "rows": [_standing_row(row) for row in found.rows if row.own is not None],
+        "rows": [_ranking_row(row) for row in found.rows if row.own is not None],
     }
 
 
-def _standing_row(row: StandingRow) -> dict[str, Any]:
+def _ranking_row(row: RankingRow) -> dict[str, Any]:
     own = row.own
     value = (
         ""

@@ -14,6 +14,7 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from caloforge.evaluation.findings import Evaluation, Sample, shares_energies
 from caloforge.geometry import RegularGrid
 from caloforge.observables import ENERGY_SUM, RESPONSE, Observable
 from caloforge.report.drawing import (
@@ -28,7 +29,6 @@ from caloforge.report.drawing import (
     over,
 )
 from caloforge.report.observable_figures import axis_unit, drawn
-from caloforge.report.records import Evaluation, Sample, shares_energies
 from caloforge.report.words import title
 from caloforge.units import format_energy, keV
 

@@ -1,18 +1,9 @@
-"""The numbers as a table: one row an observable and candidate, ready to be printed or set in HTML.
-
-A distance is at one of three *levels*: it cannot be told from the floor (within three standard
-deviations of it), it is close (at most three times the floor), or it is apart.
-"""
+"""The numbers as a table: one row an observable and candidate, to be printed or set in HTML."""
 
 __all__ = [
-    "CLOSE",
     "COLUMNS",
-    "Level",
     "Row",
-    "auc_level",
-    "level",
     "number",
-    "overall",
     "rows",
     "table",
     "with_error",
@@ -21,14 +12,17 @@ __all__ = [
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import Enum
 
-from caloforge.classifiers import Separation
-from caloforge.metrics.distances import Comparison
-from caloforge.metrics.neighbours import Share
-from caloforge.metrics.scores import SIGMAS, Score
+from caloforge.evaluation.findings import (
+    Comparison,
+    Evaluation,
+    Features,
+    Sample,
+    Score,
+    Share,
+)
+from caloforge.evaluation.significance import Significance, significance, significance_of_auc
 from caloforge.observables import Entry, Observable
-from caloforge.report.records import Evaluation, Features, Sample
 
 COLUMNS = (
     "observable",
@@ -40,25 +34,13 @@ COLUMNS = (
     "separation",
     "its floor",
 )
-CLOSE = 3.0
-"""A distance of at most so many floors is close."""
-
 PER_MILLE = 1000.0
 """Separation powers, Frechet and kernel distances are shown times so much, as the CaloChallenge
 does.
 """
 
-_CLOSE_AUC = 0.6
 _EXACT = 1e-12
 """A relative error of at most this is one of rounding, and shown as none."""
-
-
-class Level(Enum):
-    """How a distance stands to its floor."""
-
-    FLOOR = "at the floor"
-    CLOSE = "close"
-    APART = "apart"
 
 
 @dataclass(frozen=True)
@@ -74,7 +56,7 @@ class Row:
         gain: How many times smaller the distance is than that of the first candidate.
         separation: The separation power times 1000.
         separation_floor: Its floor times 1000.
-        level: How good it is.
+        significance: How the distance compares with its floor.
         parts: For an observable with a distribution at each of several labels, the rows of these.
     """
 
@@ -86,7 +68,7 @@ class Row:
     gain: str
     separation: str
     separation_floor: str
-    level: Level
+    significance: Significance
     parts: "tuple[Row, ...]" = ()
 
     @property
@@ -101,30 +83,6 @@ class Row:
             self.separation_floor,
         )
         return (self.observable, self.candidate, *numbers)
-
-
-def level(score: Score) -> Level:
-    """How a distance stands to its floor."""
-    if not score.resolved:
-        return Level.FLOOR
-    return Level.CLOSE if score.ratio_to_floor <= CLOSE else Level.APART
-
-
-def auc_level(judgement: Separation) -> Level:
-    """How an AUC stands to chance: within three standard errors (at least those of chance alone),
-    at most 0.6, or above.
-    """
-    auc = judgement.auc
-    if abs(auc.value - auc.floor) <= SIGMAS * max(auc.floor_error, auc.error):
-        return Level.FLOOR
-    return Level.CLOSE if auc.value <= _CLOSE_AUC else Level.APART
-
-
-def overall(evaluation: Evaluation, candidate: Sample) -> Level:
-    """The level of a candidate's worst distance or AUC."""
-    levels = [level(c.distance) for c in evaluation.comparisons[candidate.name].values()]
-    levels += [auc_level(j) for j in evaluation.judgements[candidate.name].values()]
-    return max(levels, key=list(Level).index, default=Level.APART)
 
 
 def table(evaluation: Evaluation) -> list[tuple[str, ...]]:
@@ -144,7 +102,7 @@ def _row(evaluation: Evaluation, observable: Observable, candidate: Sample) -> R
     name = _title(evaluation, observable)
     comparison = evaluation.comparisons[candidate.name].get(observable.name)
     if comparison is None:
-        return Row(name, candidate.name, "not known", "", "", "", "", "", Level.APART)
+        return Row(name, candidate.name, "not known", "", "", "", "", "", Significance.FAR)
     gain = None if candidate is evaluation.candidates[0] else evaluation.gain(candidate, observable)
     parts = tuple(
         _comparison_row(label, candidate.name, part) for label, part in comparison.parts.items()
@@ -179,7 +137,7 @@ def _comparison_row(
         separation_floor=with_error(
             PER_MILLE * separation.floor, PER_MILLE * separation.floor_error
         ),
-        level=level(distance),
+        significance=significance(distance),
         parts=parts,
     )
 
@@ -209,7 +167,15 @@ def _score_row(title: str, candidate: str, score: Score, scale: float = 1.0) -> 
     distance = with_error(scale * score.value, scale * score.error)
     floor = with_error(scale * score.floor, scale * score.floor_error)
     return Row(
-        title, candidate, distance, floor, number(score.ratio_to_floor), "", "", "", level(score)
+        title,
+        candidate,
+        distance,
+        floor,
+        number(score.ratio_to_floor),
+        "",
+        "",
+        "",
+        significance(score),
     )
 
 
@@ -229,16 +195,16 @@ def _share_row(quantity: str, candidate: str, features: Features) -> Row:
         "",
         "",
         "",
-        Level.APART if share.resolved else Level.FLOOR,
+        Significance.FAR if share.resolved else Significance.FLOOR,
     )
 
 
 def _classifier_rows(evaluation: Evaluation) -> Iterator[Row]:
-    for one in evaluation.settings.judges:
+    for one in evaluation.settings.classifiers:
         for candidate in evaluation.candidates:
-            judgement = evaluation.judgements[candidate.name].get(one.name)
-            if judgement is not None:
-                auc = judgement.auc
+            separation = evaluation.classifiers[candidate.name].get(one.name)
+            if separation is not None:
+                auc = separation.auc
                 found, chance = (
                     with_error(auc.value, auc.error),
                     with_error(auc.floor, auc.floor_error),
@@ -252,7 +218,7 @@ def _classifier_rows(evaluation: Evaluation) -> Iterator[Row]:
                     "",
                     "",
                     "",
-                    auc_level(judgement),
+                    significance_of_auc(separation),
                 )
 
 

@@ -9,11 +9,17 @@ from statistics import median
 
 import numpy as np
 
-from caloforge.classifiers import LEAST_SHOWERS
+from caloforge.evaluation.caveats import caveats
+from caloforge.evaluation.findings import (
+    LEAST_SHOWERS,
+    Evaluation,
+    Sample,
+    Slice,
+    shares_energies,
+)
+from caloforge.evaluation.significance import CLOSE, Significance, significance
 from caloforge.particles import name_of
-from caloforge.report.records import Evaluation, Sample, Slice, shares_energies
-from caloforge.report.standing import caveats
-from caloforge.report.tables import CLOSE, Level, level, number
+from caloforge.report.tables import number
 from caloforge.units import format_energy
 
 ENOUGH = 500
@@ -23,7 +29,7 @@ _OTHER_ENERGIES = 5.0
 
 
 def title(evaluation: Evaluation) -> str:
-    """What was judged: energies, particles, calorimeter."""
+    """What was compared: energies, particles, calorimeter."""
     full = evaluation.full
     words = [energy_range(full), ", ".join(name_of(pdg) for pdg in full.species), "showers"]
     return f"{' '.join(word for word in words if word)} in {full.calorimeter.name}"
@@ -52,16 +58,16 @@ def _distances(evaluation: Evaluation, candidate: Sample) -> str:
     known = evaluation.comparisons[candidate.name]
     if not known:
         return f"Nothing could be compared with {evaluation.full.name}."
-    levels = [level(c.distance) for c in known.values()]
+    levels = [significance(c.distance) for c in known.values()]
     worst = max(
         (o for o in evaluation.observables if o.name in known),
         key=lambda o: known[o.name].distance.ratio_to_floor,
     )
     smaller = min(len(evaluation.full), len(candidate))
     words = {
-        Level.FLOOR: f"not resolvable with {smaller:,} showers (at the floor)",
-        Level.CLOSE: f"at most {CLOSE:g} floors",
-        Level.APART: f"more than {CLOSE:g} floors",
+        Significance.FLOOR: f"not resolvable with {smaller:,} showers (at the floor)",
+        Significance.CLOSE: f"at most {CLOSE:g} floors",
+        Significance.FAR: f"more than {CLOSE:g} floors",
     }
     counts = [
         f"{levels.count(x)} of {len(levels)} {text}" for x, text in words.items() if x in levels
@@ -72,11 +78,11 @@ def _distances(evaluation: Evaluation, candidate: Sample) -> str:
 
 
 def _classifiers(evaluation: Evaluation, candidate: Sample) -> str:
-    judgements = evaluation.judgements[candidate.name]
+    separations = evaluation.classifiers[candidate.name]
     named = [
-        (one.title, judgements[one.name].auc)
-        for one in evaluation.settings.judges
-        if one.name in judgements
+        (one.title, separations[one.name].auc)
+        for one in evaluation.settings.classifiers
+        if one.name in separations
     ]
     if not named:
         return ""

@@ -1,4 +1,5 @@
-r"""What an evaluation is: plain frozen records.
+r"""What an evaluation found: plain frozen records, with those of the metrics and classifiers.
+Whoever shows an evaluation needs nothing else.
 
 Two samples *share their incident energies* if they have one size and shower i has the same energy
 in both, as showers of a candidate do that were made for the particles of the full simulation.
@@ -6,11 +7,19 @@ in both, as showers of a candidate do that were made for the particles of the fu
 
 __all__ = [
     "IN_TAILS",
+    "LEAST_SHOWERS",
+    "Amplification",
+    "Comparison",
     "Evaluation",
     "Example",
     "Features",
+    "Neighbours",
     "Sample",
+    "Score",
+    "Separation",
     "Settings",
+    "Share",
+    "ShowerWeights",
     "Slice",
     "same_energies",
     "shares_energies",
@@ -23,15 +32,23 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float, Int, Real
 
-from caloforge.classifiers import DEFAULT_CLASSIFIERS, FOLDS, Classifier, Separation
+from caloforge.classifiers import (
+    DEFAULT_CLASSIFIERS,
+    FOLDS,
+    LEAST_SHOWERS,
+    Classifier,
+    Separation,
+    ShowerWeights,
+)
 from caloforge.geometry import Calorimeter
 from caloforge.metrics.amplification import Amplification
 from caloforge.metrics.distances import Comparison
-from caloforge.metrics.neighbours import Neighbours
+from caloforge.metrics.measures import decode
+from caloforge.metrics.neighbours import Neighbours, Share
 from caloforge.metrics.resampling import effective_size
 from caloforge.metrics.scores import Score
 from caloforge.observables import Observable
-from caloforge.report.presets import Preset
+from caloforge.published import Preset
 
 IN_TAILS = 3
 """So many showers of each tail of a classifier's weights are shown."""
@@ -39,14 +56,14 @@ IN_TAILS = 3
 
 @dataclass(frozen=True)
 class Settings:
-    """How carefully to judge.
+    """How carefully to compare.
 
     Arguments:
         seed: The seed of all resampling and training; the same seed gives the same evaluation on
             one machine.
         replicas: Number of bootstrap replicas behind each error, at least 2.
         cuts: Number of cuts in halves behind each floor, at least 2.
-        judges: The classifiers; none for no classifier.
+        classifiers: The classifiers; none for no classifier.
         trainings: Number of trainings of each classifier, at least 2.
         classifier_showers: Most showers of a sample that the classifiers see, from the first on.
         neighbour_showers: Most showers of a sample that are compared pair by pair (precision and
@@ -62,7 +79,7 @@ class Settings:
     seed: int = 0
     replicas: int = 50
     cuts: int = 50
-    judges: tuple[Classifier, ...] = DEFAULT_CLASSIFIERS
+    classifiers: tuple[Classifier, ...] = DEFAULT_CLASSIFIERS
     trainings: int = FOLDS
     classifier_showers: int = 5000
     neighbour_showers: int = 5000
@@ -141,6 +158,11 @@ class Sample:
         return effective_size(self.weights)
 
     @property
+    def cell_energies(self) -> Float[np.ndarray, " codes"]:
+        """The cell energy, in MeV, that each code of ``cells`` stands for, with shape (codes)."""
+        return decode(np.arange(self.cells.shape[1]))
+
+    @property
     def example(self) -> Example:
         """The example in the middle."""
         return self.examples[len(self.examples) // 2]
@@ -189,7 +211,7 @@ class Slice:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """Candidates judged against the full simulation.
+    """Candidates against the full simulation.
 
     Arguments:
         full: The full simulation.
@@ -200,8 +222,8 @@ class Evaluation:
         gaps: For each candidate's name and each missing observable's name the reason, in words.
         features: For each candidate's name the metrics on feature vectors; none if they were not
             asked for.
-        judgements: For each candidate's name and each classifier's name its judgement; a candidate
-            too small for it is missing.
+        classifiers: For each candidate's name and each classifier's name how well it separates the
+            two samples; a candidate too small for it is missing.
         slices: For each candidate's name the slices in incident energy; none if it does not vary or
             there are few showers.
         amplifications: For each candidate's name and each whole-shower observable's name the
@@ -217,7 +239,7 @@ class Evaluation:
     comparisons: Mapping[str, Mapping[str, Comparison]]
     gaps: Mapping[str, Mapping[str, str]]
     features: Mapping[str, Features]
-    judgements: Mapping[str, Mapping[str, Separation]]
+    classifiers: Mapping[str, Mapping[str, Separation]]
     slices: Mapping[str, tuple[Slice, ...]]
     amplifications: Mapping[str, Mapping[str, Amplification]]
     times: Mapping[str, float]

@@ -6,14 +6,14 @@ import torch
 from torch import Tensor
 
 from caloforge.classifiers import DEFAULT_CLASSIFIERS
+from caloforge.evaluation import Evaluation, Settings, evaluate
 from caloforge.geometry import Calorimeter, CylinderGrid, CylinderLayer, pbwo4_crystals
 from caloforge.observables import Observable
 from caloforge.particles import Particles
-from caloforge.report import Evaluation, Settings, evaluate
 from caloforge.showers import Showers, ShowerSource
 from caloforge.units import GeV
 
-QUICK = Settings(replicas=5, cuts=10, judges=(), neighbour_showers=0)
+QUICK = Settings(replicas=5, cuts=10, classifiers=(), neighbour_showers=0)
 
 
 def energies(n: int, low: float = 10 * GeV, high: float = 100 * GeV, seed: int = 0) -> torch.Tensor:
@@ -41,7 +41,7 @@ def toy(
     return Showers(deposits.float(), Particles(energy), calorimeter)
 
 
-def judged(
+def compared(
     n: int = 600,
     *,
     low: float = 50 * GeV,
@@ -116,5 +116,5 @@ def complete(observables: tuple[Observable, ...] | None = None) -> Evaluation:
         observables=observables,
         training=toy(energies(60, seed=5), seed=6, calorimeter=calorimeter),
         times={"Full": 180.0, "fast": 0.25},
-        settings=Settings(replicas=4, cuts=4, trainings=2, judges=DEFAULT_CLASSIFIERS[:1]),
+        settings=Settings(replicas=4, cuts=4, trainings=2, classifiers=DEFAULT_CLASSIFIERS[:1]),
     )

@@ -1,5 +1,5 @@
 """Evaluating: numbers are those of the metrics, streaming changes nothing, weights count, what
-cannot be judged is said.
+cannot be compared is said.
 """
 
 from collections.abc import Iterator
@@ -12,9 +12,12 @@ import torch
 
 from caloforge.classifiers import DEFAULT_CLASSIFIERS, Classifier
 from caloforge.errors import GeometryMismatchError, ShowerValueError
+from caloforge.evaluation import Settings, evaluate
+from caloforge.evaluation.findings import Evaluation, shares_energies
+from caloforge.evaluation.significance import Significance, significance
 from caloforge.geometry import CylinderGrid, CylinderLayer
 from caloforge.metrics import Comparison, Score, compare_points, resampling
-from caloforge.metrics.binning import Bins, equal_bins
+from caloforge.metrics.bins import Bins, equal_bins
 from caloforge.observables import (
     ENERGY_SUM,
     LAYER_ENERGY,
@@ -27,12 +30,10 @@ from caloforge.observables import (
     Entry,
     catalogue,
 )
-from caloforge.report import Preset, Settings, evaluate
-from caloforge.report.records import Evaluation, shares_energies
-from caloforge.report.tables import Level, level
+from caloforge.published import Preset
 from caloforge.showers import Showers
 from tests.catalogue import CYLINDERS
-from tests.report.samples import QUICK, energies, judged, toy, watched
+from tests.evaluation.samples import QUICK, compared, energies, toy, watched
 
 SMALL = CylinderGrid("small", tuple(CylinderLayer((0, 10, 20, 40), 4, 3.4, k) for k in range(5)))
 SHORT: tuple[Classifier, ...] = tuple(
@@ -72,12 +73,12 @@ def test_distances_are_those_of_the_metrics() -> None:
 
 
 def test_a_perfect_candidate_is_at_the_floor_and_a_wrong_one_is_not() -> None:
-    evaluation = judged(1000)
-    assert {level(c.distance) for c in evaluation.comparisons["perfect"].values()} <= {
-        Level.FLOOR,
-        Level.CLOSE,
+    evaluation = compared(1000)
+    assert {significance(c.distance) for c in evaluation.comparisons["perfect"].values()} <= {
+        Significance.FLOOR,
+        Significance.CLOSE,
     }
-    assert level(evaluation.comparisons["wide"]["max_energy"].distance) is Level.APART
+    assert significance(evaluation.comparisons["wide"]["max_energy"].distance) is Significance.FAR
     wide, perfect = evaluation.candidates
     of = {
         name: evaluation.comparisons[name]["energy_sum"].distance.value
@@ -128,14 +129,14 @@ def test_samples_are_read_in_batches_and_the_classifier_sees_what_it_may() -> No
     settings = replace(
         QUICK,
         batch_size=64,
-        judges=SHORT,
+        classifiers=SHORT,
         trainings=2,
         classifier_showers=100,
         neighbour_showers=90,
     )
     evaluation = evaluate(full, {"candidate": candidate}, settings=settings)
     assert a.most == b.most == 100
-    assert evaluation.judgements["candidate"]["low-level"].n_full == 100
+    assert evaluation.classifiers["candidate"]["low-level"].n_full == 100
     assert evaluation.features["candidate"].showers == 90
 
 
@@ -145,13 +146,13 @@ def test_the_classifier_is_trained_where_it_can_be() -> None:
     found = evaluate(
         toy(energy),
         candidates,
-        settings=replace(QUICK, judges=SHORT, trainings=2, neighbour_showers=100),
+        settings=replace(QUICK, classifiers=SHORT, trainings=2, neighbour_showers=100),
     )
-    assert {name: list(judgements) for name, judgements in found.judgements.items()} == {
+    assert {name: list(separations) for name, separations in found.classifiers.items()} == {
         "few": [],
         "wide": ["low-level"],
     }
-    assert found.judgements["wide"]["low-level"].auc.value > 0.9
+    assert found.classifiers["wide"]["low-level"].auc.value > 0.9
     assert list(found.features) == ["wide"]
 
 
@@ -270,7 +271,7 @@ def test_slices_cover_the_energies_and_mark_what_was_left_out() -> None:
 
 
 def test_one_energy_has_no_slices() -> None:
-    assert judged(900).slices == {"wide": (), "perfect": ()}
+    assert compared(900).slices == {"wide": (), "perfect": ()}
 
 
 def test_a_training_sample_is_asked_what_it_knows() -> None:
@@ -318,7 +319,7 @@ def test_observables_can_be_chosen() -> None:
     )
 
 
-def test_layers_are_judged_where_there_are_some() -> None:
+def test_layers_are_compared_where_there_are_some() -> None:
     evaluation = evaluate(in_layers(30), {"a": in_layers(30, seed=2)}, settings=QUICK)
     assert {LAYERS.name, SPECTRUM.name} <= set(evaluation.comparisons["a"])
 
@@ -378,7 +379,7 @@ def test_the_seed_decides() -> None:
     energy = energies(40)
     samples = toy(energy), {"a": toy(energy, seed=2)}
     settings = [
-        Settings(seed=s, replicas=4, cuts=4, judges=(), neighbour_showers=0) for s in (1, 1, 2)
+        Settings(seed=s, replicas=4, cuts=4, classifiers=(), neighbour_showers=0) for s in (1, 1, 2)
     ]
     results = [evaluate(*samples, settings=one).comparisons for one in settings]
     assert results[0] == results[1]

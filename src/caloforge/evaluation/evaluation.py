@@ -1,8 +1,8 @@
-"""Judging candidates against the full simulation: every observable, every candidate, each number
-beside its floor.
+"""Candidates against the full simulation: every observable, every candidate, each number beside
+its floor.
 
 `evaluate` draws the resamplings first (from incident energies and weights alone), reads each sample
-once, a batch at a time (`caloforge.report.collection`), and compares. Classifiers and the metrics
+once, a batch at a time (`caloforge.evaluation.collection`), and compares. Classifiers and metrics
 that compare showers pair by pair see whole showers, at most the first `Settings.classifier_showers`
 and `Settings.neighbour_showers` of each sample.
 """
@@ -18,20 +18,9 @@ from jaxtyping import Bool, Float
 
 from caloforge.classifiers import LEAST_SHOWERS, Separation, ShowerWeights, separate
 from caloforge.errors import ShowerValueError
-from caloforge.metrics.amplification import Amplification, amplification
-from caloforge.metrics.binning import Bins, equal_bins
-from caloforge.metrics.correlations import correlation_distance
-from caloforge.metrics.distances import Comparison, compare_points
-from caloforge.metrics.frechet import frechet_distance
-from caloforge.metrics.kernel import kernel_distance
-from caloforge.metrics.neighbours import log_voxels, neighbours
-from caloforge.metrics.resampling import LEAST_FULL, Resampling, resampling
-from caloforge.metrics.scores import Score
-from caloforge.observables import THRESHOLD, Entry, Observable, Scale, catalogue
-from caloforge.report.collection import Collected, Plan, collect, example, weights_of
-from caloforge.report.comparisons import compare
-from caloforge.report.presets import Preset
-from caloforge.report.records import (
+from caloforge.evaluation.collection import Collected, Plan, collect, example, weights_of
+from caloforge.evaluation.comparisons import compare
+from caloforge.evaluation.findings import (
     IN_TAILS,
     Evaluation,
     Features,
@@ -41,6 +30,17 @@ from caloforge.report.records import (
     same_energies,
     shares_energies,
 )
+from caloforge.metrics.amplification import Amplification, amplification
+from caloforge.metrics.bins import Bins, equal_bins
+from caloforge.metrics.correlations import correlation_distance
+from caloforge.metrics.distances import Comparison, compare_points
+from caloforge.metrics.frechet import frechet_distance
+from caloforge.metrics.kernel import kernel_distance
+from caloforge.metrics.neighbours import log_voxels, neighbours
+from caloforge.metrics.resampling import LEAST_FULL, Resampling, resampling
+from caloforge.metrics.scores import Score
+from caloforge.observables import THRESHOLD, Entry, Observable, Scale, catalogue
+from caloforge.published import Preset
 from caloforge.showers import ShowerSource
 
 Progress = Callable[[str], None]
@@ -96,7 +96,7 @@ def evaluate(
 
     Arguments:
         full: Showers of the full simulation.
-        candidates: The samples to judge, by name, the baseline first.
+        candidates: The samples to compare, by name, the baseline first.
         full_name: The name of the full simulation in tables and figures.
         observables: What to compare; None for all that the calorimeter allows.
         preset: A community's benchmark, for its bins, thresholds and published results; None for
@@ -105,7 +105,7 @@ def evaluate(
             whether a candidate knows more than they do; None for no such test.
         times: For each stage that was timed its time, in ms a shower, to be shown in the report;
             the full simulation's under its name.
-        settings: How carefully to judge; None for the standard.
+        settings: How carefully to compare; None for the standard.
         progress: Told in words what is done next.
 
     Returns:
@@ -123,10 +123,10 @@ def evaluate(
     plan = Plan(chosen, threshold, _cell_bins(full, chosen, preset, settings), settings.batch_size)
     pairs = _pairs(full, candidates, full_name, plan, settings, progress)
     comparisons, gaps = _comparisons(pairs, chosen, preset, progress)
-    judgements = _judgements(full, candidates, settings, progress)
-    missed = [j.tails(IN_TAILS).missed for of in judgements.values() for j in of.values()]
+    separations = _separations(full, candidates, settings, progress)
+    missed = [j.tails(IN_TAILS).missed for of in separations.values() for j in of.values()]
     spurious = {
-        name: [j.tails(IN_TAILS).spurious for j in of.values()] for name, of in judgements.items()
+        name: [j.tails(IN_TAILS).spurious for j in of.values()] for name, of in separations.items()
     }
     return Evaluation(
         full=_with_outliers(next(iter(pairs.values())).full.sample, full, missed),
@@ -138,7 +138,7 @@ def evaluate(
         comparisons=comparisons,
         gaps=gaps,
         features=_features(full, candidates, pairs, settings, progress),
-        judgements=judgements,
+        classifiers=separations,
         slices={name: _slices(pair, chosen, settings.left_out) for name, pair in pairs.items()},
         amplifications=_amplifications(training, pairs, plan, progress),
         times=dict(times or {}),
@@ -298,25 +298,25 @@ def _correlation(pair: _Pair) -> Score | None:
     return correlation_distance(layers[0], layers[1], pair.drawn)
 
 
-def _judgements(
+def _separations(
     full: ShowerSource,
     candidates: Mapping[str, ShowerSource],
     settings: Settings,
     progress: Progress,
 ) -> dict[str, dict[str, Separation]]:
-    if not settings.judges:
+    if not settings.classifiers:
         return {name: {} for name in candidates}
-    judgements: dict[str, dict[str, Separation]] = {}
+    separations: dict[str, dict[str, Separation]] = {}
     reference = full[: settings.classifier_showers].to(settings.device)
     for name, source in candidates.items():
         seen = source[: settings.classifier_showers].to(settings.device)
-        judgements[name] = {}
-        for one in settings.judges if min(len(reference), len(seen)) >= LEAST_SHOWERS else ():
+        separations[name] = {}
+        for one in settings.classifiers if min(len(reference), len(seen)) >= LEAST_SHOWERS else ():
             progress(f"classifier '{one.title}' against {name}")
-            judgements[name][one.name] = separate(
+            separations[name][one.name] = separate(
                 reference, seen, one, trainings=settings.trainings, seed=settings.seed
             )
-    return judgements
+    return separations
 
 
 def _with_outliers(sample: Sample, source: ShowerSource, tails: Sequence[ShowerWeights]) -> Sample:

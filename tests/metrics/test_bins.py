@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from caloforge.metrics import Bins
-from caloforge.metrics.binning import BINS, each_position, equal_bins, up_to_largest
+from caloforge.metrics.bins import BINS, each_position, equal_bins, up_to_largest
 
 VALUES = st.lists(st.floats(min_value=-100, max_value=100, width=32), min_size=1, max_size=50)
 

@@ -15,12 +15,12 @@ import numpy as np
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from caloforge.evaluation.findings import Example, Sample, same_energies
 from caloforge.io.input import require_deposits
-from caloforge.metrics.binning import Bins
+from caloforge.metrics.bins import Bins
 from caloforge.metrics.correlations import layer_correlation
 from caloforge.metrics.measures import CellCounts, Masses, Rows
 from caloforge.observables import Entry, Observable, high_level_features, layer_energies
-from caloforge.report.records import Example, Sample, same_energies
 from caloforge.showers import Showers, ShowerSource, spans
 
 _FEATURES, _LAYERS = "high-level features", "energies of layers"

@@ -1,8 +1,7 @@
-r"""The community's benchmarks: which showers, which bins, which classifiers, and what was
-published.
+r"""The four benchmarks of the Fast Calorimeter Simulation Challenge 2022 (arXiv:2410.21611): which
+showers, which bins, which classifiers, and what was published.
 
-The four of the Fast Calorimeter Simulation Challenge 2022 (arXiv:2410.21611) are here by name, see
-`PRESETS`. Its separation powers are those of histograms with fixed bins; a value in none of them is
+Its separation powers are those of histograms with fixed bins; a value in none of them is
 dropped, and what is left is normalised to 1:
 
 =================================  ====================  ==========================================
@@ -31,7 +30,7 @@ fit 49 bins better than the code's 39.) The separation powers of the total at ea
 dataset 1 are left out: they were not published.
 """
 
-__all__ = ["PRESETS", "Preset", "Published", "geant4_correlation"]
+__all__ = ["PRESETS", "geant4_correlation"]
 
 import csv
 from collections.abc import Mapping
@@ -42,60 +41,10 @@ import numpy as np
 from jaxtyping import Float, Real
 
 from caloforge.classifiers.classifier import READOUT
-from caloforge.metrics.binning import Bins, Rule, up_to_largest
+from caloforge.metrics.bins import Bins, Rule, up_to_largest
 from caloforge.particles import ELECTRON
+from caloforge.published.preset import Preset, Published
 from caloforge.units import GeV, MeV, TeV
-
-
-@dataclass(frozen=True)
-class Published:
-    """What one submission to a benchmark scored, as published.
-
-    Arguments:
-        name: The submission.
-        numbers: For each quantity's name its value; quantities that were not published are missing.
-    """
-
-    name: str
-    numbers: Mapping[str, float]
-
-
-@dataclass(frozen=True)
-class Preset:
-    """A benchmark.
-
-    Arguments:
-        name: The name on the command line.
-        title: The benchmark in words.
-        calorimeter: The name of its calorimeter, see `caloforge.geometry.named_calorimeters`.
-        pdg: The species of the incident particles.
-        energies: The least and the largest incident energy, in MeV.
-        showers: The number of showers of each sample behind the published numbers.
-        threshold: The energy at or below which a voxel counts as empty, in MeV.
-        judges: The name of the classifiers' preset, see `caloforge.classifiers.CLASSIFIERS`.
-        rules: For each observable's name, or its name and a label joined by a colon, the bins of
-            its separation power.
-        published: The published results, the full simulation first.
-        source: Where they are from.
-    """
-
-    name: str
-    title: str
-    calorimeter: str
-    pdg: int
-    energies: tuple[float, float]
-    showers: int
-    threshold: float
-    judges: str
-    rules: Mapping[str, Rule]
-    published: tuple[Published, ...]
-    source: str
-
-    def rule(self, observable: str, label: str = "") -> Rule | None:
-        """The bins for an observable, or for one of its labels; None where the benchmark
-        has none.
-        """
-        return self.rules.get(f"{observable}:{label}", self.rules.get(observable))
 
 
 @dataclass(frozen=True)
@@ -123,7 +72,7 @@ class _Reach:
 
 
 _SOURCE = "arXiv:2410.21611; github.com/CaloChallenge/homepage, final_results, commit 9b41df7"
-_TABLES = resources.files("caloforge.report") / "published"
+_TABLES = resources.files("caloforge.published") / "tables"
 _PHOTON, _PION = 22, 211
 
 _ATLAS = _Reach(100, 100, 100, 100)
@@ -186,7 +135,7 @@ def _dataset_1(name: str, title: str, pdg: int, showers: int) -> Preset:
         energies=(2**8 * MeV, 2**22 * MeV),
         showers=showers,
         threshold=threshold,
-        judges="calochallenge",
+        classifiers="calochallenge",
         rules=_rules(threshold, _ATLAS, {f"layer {k}": _ATLAS_DEEP for k in (12, 13)}),
         published=_published(name),
         source=_SOURCE,
@@ -202,7 +151,7 @@ def _par04(name: str, title: str) -> Preset:
         energies=(1 * GeV, 1 * TeV),
         showers=100_000,
         threshold=READOUT,
-        judges="calochallenge",
+        classifiers="calochallenge",
         rules=_rules(READOUT, _PAR04, {}),
         published=_published(name),
         source=_SOURCE,

@@ -1,4 +1,4 @@
-"""Where a candidate stands among the published results: ranks, comparability, warnings."""
+"""Where a candidate ranks among the published results: ranks, comparability, warnings."""
 
 import math
 from collections.abc import Mapping
@@ -17,19 +17,14 @@ from caloforge.classifiers.results import (
     Separation,
     ShowerWeights,
 )
+from caloforge.evaluation.caveats import caveats
+from caloforge.evaluation.findings import Evaluation, Features, Sample, Settings
+from caloforge.evaluation.quantities import QUANTITIES, Aim
+from caloforge.evaluation.ranking import RankingRow, published_rows, ranking
 from caloforge.geometry import Calorimeter, named_calorimeters
 from caloforge.metrics import Comparison, Score
 from caloforge.metrics.neighbours import Neighbours, Share
-from caloforge.report.presets import PRESETS, Preset
-from caloforge.report.records import Evaluation, Features, Sample, Settings
-from caloforge.report.standing import (
-    QUANTITIES,
-    Aim,
-    StandingRow,
-    caveats,
-    published_rows,
-    standing,
-)
+from caloforge.published import PRESETS, Preset
 
 POWERS = {
     "sep E total": "response",
@@ -81,7 +76,7 @@ def comparison(separation: Score) -> Comparison:
     return Comparison(nothing, nothing, separation, None, None)
 
 
-def judgement(name: str, auc: float, showers: int) -> Separation:
+def separation(name: str, auc: float, showers: int) -> Separation:
     grid, once, curve = (
         FALSE_POSITIVE,
         Repeated((auc,)),
@@ -139,19 +134,19 @@ def copied(preset: Preset, submission: str, showers: int | None = None) -> Evalu
         },
         gaps={NAME: {}},
         features={NAME: features(numbers, floors, n)},
-        judgements={
-            NAME: {j: judgement(j, numbers[c], n) for c, j in COLUMNS.items() if c in numbers}
+        classifiers={
+            NAME: {j: separation(j, numbers[c], n) for c, j in COLUMNS.items() if c in numbers}
         },
         slices={NAME: ()},
         amplifications={},
         times={NAME: numbers["time CPU 100"]} if "time CPU 100" in numbers else {},
-        settings=Settings(judges=CLASSIFIERS[preset.judges]),
+        settings=Settings(classifiers=CLASSIFIERS[preset.classifiers]),
         preset=preset,
     )
 
 
-def rows_of(evaluation: Evaluation) -> dict[str, StandingRow]:
-    return {row.quantity.column: row for row in standing(evaluation, NAME).rows}
+def rows_of(evaluation: Evaluation) -> dict[str, RankingRow]:
+    return {row.quantity.column: row for row in ranking(evaluation, NAME).rows}
 
 
 @every_preset
@@ -172,7 +167,7 @@ def test_what_has_the_numbers_of_a_submission_has_its_rank(preset: Preset) -> No
 @every_preset
 def test_numbers_are_shown_as_the_published_ones(preset: Preset) -> None:
     table = published_rows(preset)
-    for row in standing(copied(preset, "CaloDiffusion"), NAME).rows:
+    for row in ranking(copied(preset, "CaloDiffusion"), NAME).rows:
         assert row.own is not None
         assert row.own.value == pytest.approx(table["CaloDiffusion"][row.title], rel=1e-12)
         assert row.best == table[row.best_name][row.title]
@@ -251,18 +246,18 @@ def test_what_the_evaluation_does_not_know_has_no_rank() -> None:
         copied(PRESETS["calochallenge-2"], "CaloINN"),
         comparisons={NAME: {}},
         features={},
-        judgements={},
+        classifiers={},
         times={},
     )
-    assert {(row.own, row.rank, row.comparable) for row in standing(bare, NAME).rows} == {
+    assert {(row.own, row.rank, row.comparable) for row in ranking(bare, NAME).rows} == {
         (None, None, False)
     }
-    assert len(standing(bare, NAME).rows) == len(QUANTITIES)
+    assert len(ranking(bare, NAME).rows) == len(QUANTITIES)
 
 
 def test_without_a_preset_there_is_nothing_to_say() -> None:
     alone = replace(copied(PRESETS["calochallenge-2"], "CaloINN"), preset=None)
-    assert standing(alone, NAME).rows == ()
+    assert ranking(alone, NAME).rows == ()
     assert caveats(alone) == []
 
 
@@ -333,7 +328,9 @@ def test_other_showers_are_said_and_nothing_is_compared(
 
 def test_other_classifiers_are_said_and_not_compared() -> None:
     evaluation = copied(PRESETS["calochallenge-2"], "CaloINN")
-    other = replace(evaluation, settings=replace(evaluation.settings, judges=DEFAULT_CLASSIFIERS))
+    other = replace(
+        evaluation, settings=replace(evaluation.settings, classifiers=DEFAULT_CLASSIFIERS)
+    )
     assert "not those of the benchmark" in said(other)
     rows = rows_of(other)
     assert not any(rows[column].comparable for column in COLUMNS)
@@ -342,10 +339,10 @@ def test_other_classifiers_are_said_and_not_compared() -> None:
 
 def test_the_threshold_of_a_classifier_does_not_make_it_another() -> None:
     evaluation = copied(PRESETS["calochallenge-1-photons"], "CaloINN")
-    judges = tuple(judge.above(1.0) for judge in CLASSIFIERS["calochallenge"])
-    assert rows_of(replace(evaluation, settings=replace(evaluation.settings, judges=judges)))[
-        "binary cls low"
-    ].comparable
+    classifiers = tuple(one.above(1.0) for one in CLASSIFIERS["calochallenge"])
+    assert rows_of(
+        replace(evaluation, settings=replace(evaluation.settings, classifiers=classifiers))
+    )["binary cls low"].comparable
 
 
 def test_the_floor_of_the_pions_is_said() -> None:

@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Real
 
 from caloforge.errors import ShowerValueError
-from caloforge.metrics.binning import BINS, Bins, each_position, equal_bins
+from caloforge.evaluation.collection import Collected
+from caloforge.metrics.bins import BINS, Bins, each_position, equal_bins
 from caloforge.metrics.distances import (
     Batched,
     Comparison,
@@ -21,8 +22,7 @@ from caloforge.metrics.distances import (
 from caloforge.metrics.measures import Line, histograms, of_cells, of_profiles, ranked
 from caloforge.metrics.resampling import Resampling
 from caloforge.observables import Entry, Observable, Scale
-from caloforge.report.collection import Collected
-from caloforge.report.presets import Preset
+from caloforge.published import Preset
 
 _BATCHES = 10
 _LEAST_BATCH = 20

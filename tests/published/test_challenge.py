@@ -9,9 +9,9 @@ import pytest
 from caloforge.classifiers import CLASSIFIERS
 from caloforge.geometry import named_calorimeters
 from caloforge.metrics import separation_power
-from caloforge.metrics.binning import Bins
+from caloforge.metrics.bins import Bins
 from caloforge.observables import catalogue
-from caloforge.report.presets import PRESETS, Preset, geant4_correlation
+from caloforge.published import PRESETS, Preset, geant4_correlation
 
 DATA = Path(__file__).parents[1] / "data"
 LABELS = ("layer 0", "layer 20", "layer 44")
@@ -145,8 +145,8 @@ def test_the_thick_layers_are_labels_of_the_pions_calorimeter() -> None:
 
 
 @every_preset
-def test_judges_are_known(preset: Preset) -> None:
-    assert preset.judges in CLASSIFIERS
+def test_classifiers_are_known(preset: Preset) -> None:
+    assert preset.classifiers in CLASSIFIERS
 
 
 @pytest.mark.parametrize(

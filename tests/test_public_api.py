@@ -102,6 +102,7 @@ PUBLIC: dict[str, list[str]] = {
         "named_calorimeters",
         "pbwo4_crystals",
     ],
+    "caloforge.hits": ["AnyShowers", "HitSource", "Hits"],
     "caloforge.io": [
         "CaloChallengeFile",
         "CaloChallengeWriter",
@@ -431,7 +432,15 @@ PUBLIC: dict[str, list[str]] = {
         "verdict",
         "write",
     ],
-    "caloforge.showers": ["ShowerSource", "Showers", "readout_threshold", "spans"],
+    "caloforge.showers": [
+        "ShowerSource",
+        "Showers",
+        "common_threshold",
+        "joined_weights",
+        "readout_threshold",
+        "require_weights",
+        "spans",
+    ],
     "caloforge.simulators": [
         "DEFAULT_CONSTANTS",
         "Departure",

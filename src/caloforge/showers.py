@@ -9,10 +9,18 @@ Showers may carry weights :math:`w_i \ge 0`: a sum over showers then counts show
 times. Without weights each counts once.
 """
 
-__all__ = ["ShowerSource", "Showers", "readout_threshold", "spans"]
+__all__ = [
+    "ShowerSource",
+    "Showers",
+    "common_threshold",
+    "joined_weights",
+    "readout_threshold",
+    "require_weights",
+    "spans",
+]
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -66,7 +74,7 @@ class Showers:
     def __post_init__(self) -> None:
         self._check_deposits()
         if self.weights is not None:
-            _check_weights(self.weights, len(self.particles))
+            require_weights(self.weights, len(self.particles))
 
     def _check_deposits(self) -> None:
         expected = (len(self.particles), self.calorimeter.n_cells)
@@ -129,13 +137,12 @@ class Showers:
             parts[0].calorimeter.require(part.calorimeter, "a sample to join")
         deposits = torch.cat([p.deposits for p in parts])
         particles = Particles.cat([p.particles for p in parts])
-        stated = {part.threshold for part in parts}
         return replace(
             parts[0],
             deposits=deposits,
             particles=particles,
-            weights=_joined_weights(parts),
-            threshold=stated.pop() if len(stated) == 1 else None,
+            weights=joined_weights(parts),
+            threshold=common_threshold(part.threshold for part in parts),
         )
 
     def to(self, device: torch.device | str) -> "Showers":
@@ -149,7 +156,12 @@ class Showers:
         )
 
 
-def _check_weights(weights: Tensor, n: int) -> None:
+def require_weights(weights: Tensor, n: int) -> None:
+    """Check that weights can say how often n showers count.
+
+    Raises:
+        ShowerValueError: Their shape is another, or one is negative or not finite.
+    """
     if tuple(weights.shape) != (n,) or not weights.is_floating_point():
         msg = (
             f"weights have shape {tuple(weights.shape)} and type {weights.dtype}, expected ({n},) "
@@ -167,7 +179,14 @@ def _check_weights(weights: Tensor, n: int) -> None:
         raise ShowerValueError(msg)
 
 
-def _joined_weights(parts: Sequence[Showers]) -> Tensor | None:
+def common_threshold(stated: Iterable[float | None]) -> float | None:
+    """The threshold of the readout that all parts of a sample state; None where they differ."""
+    distinct = set(stated)
+    return distinct.pop() if len(distinct) == 1 else None
+
+
+def joined_weights(parts: Sequence["ShowerSource"]) -> Tensor | None:
+    """The weights of samples to join, 1 beside weighted ones; None where no sample has any."""
     given = [part.weights for part in parts if part.weights is not None]
     if not given:
         return None

@@ -21,6 +21,7 @@ __all__ = [
     "Slices",
     "Sums",
     "azimuthal_layers",
+    "cell_groups",
     "hits",
     "radial_edges",
     "remembered",
@@ -42,6 +43,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from caloforge.geometry import Calorimeter, CylinderGrid, RegularGrid
+from caloforge.hits import AnyShowers, Hits
 from caloforge.showers import Showers, spans
 
 MOMENTS = ("1", "x", "y", "x2", "y2", "r", "r2")
@@ -51,6 +53,7 @@ _CELLS_AT_A_TIME = 1 << 17
 
 P = ParamSpec("P")
 T = TypeVar("T")
+B = TypeVar("B", bound=AnyShowers)
 
 
 class Slices(Enum):
@@ -112,17 +115,18 @@ class _Plan:
 
 
 def remembered(
-    function: Callable[Concatenate[Showers, P], T],
-) -> Callable[Concatenate[Showers, P], T]:
+    function: Callable[Concatenate[B, P], T],
+) -> Callable[Concatenate[B, P], T]:
     """Keep what a function of showers gives for as long as the showers live and their deposits are
     not written to.
     """
-    memory: WeakKeyDictionary[Showers, dict[object, T]] = WeakKeyDictionary()
+    memory: WeakKeyDictionary[AnyShowers, dict[object, T]] = WeakKeyDictionary()
 
     @wraps(function)
-    def remember(showers: Showers, /, *args: P.args, **kwargs: P.kwargs) -> T:
+    def remember(showers: B, /, *args: P.args, **kwargs: P.kwargs) -> T:
         known = memory.setdefault(showers, {})
-        key = (_version(showers.deposits), args, tuple(kwargs.items()))
+        written = showers.hit_energies if isinstance(showers, Hits) else showers.deposits
+        key = (_version(written), args, tuple(kwargs.items()))
         if key not in known:
             known[key] = function(showers, *args, **kwargs)
         return known[key]
@@ -185,7 +189,7 @@ def _chunk_hits(plan: _Plan, deposits: Float[Tensor, "showers cells"], threshold
 
 @lru_cache(maxsize=16)
 def _plan(calorimeter: Calorimeter, device: torch.device) -> _Plan:
-    groups = _groups(calorimeter)
+    groups = cell_groups(calorimeter)
     ends = torch.tensor([n for _, n in groups.values()]).cumsum(0).tolist()
     families = {
         family: slice(end - n, end)
@@ -228,7 +232,7 @@ def _runs(calorimeter: Calorimeter, weights: Float[Tensor, "cells sums"]) -> tup
     return tuple(runs)
 
 
-def _groups(calorimeter: Calorimeter) -> dict[Slices, tuple[Tensor, int]]:
+def cell_groups(calorimeter: Calorimeter) -> dict[Slices, tuple[Tensor, int]]:
     """For each family the slice of every cell, -1 for none, and the number of slices."""
     groups = {Slices.RINGS: _rings(calorimeter)}
     if isinstance(calorimeter, CylinderGrid) and turns(calorimeter) > 1:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from caloforge.geometry import Calorimeter, CylinderGrid, RegularGrid
+from caloforge.hits import AnyShowers
 from caloforge.observables._sums import azimuthal_layers, radial_edges, turns
 from caloforge.observables.cells import (
     BRIGHTEST,
@@ -49,7 +50,6 @@ from caloforge.observables.shapes import (
     WIDTH_Y,
     WIDTH_Z,
 )
-from caloforge.showers import Showers
 from caloforge.units import format_energy
 
 _Allows = Callable[[Calorimeter], bool]
@@ -91,10 +91,10 @@ class _Above:
     functools.partial.
     """
 
-    function: Callable[[Showers, float], Tensor]
+    function: Callable[[AnyShowers, float], Tensor]
     threshold: float
 
-    def __call__(self, showers: Showers) -> Tensor:
+    def __call__(self, showers: AnyShowers) -> Tensor:
         return self.function(showers, self.threshold)
 
 
@@ -175,7 +175,7 @@ _CATALOGUE: dict[Observable, _Allows] = (
     | {LAYER_WIDTH_R: _tells_r_by_layer, DEPTH_R: _has_deep_rings, DEPTH_ALPHA: _has_deep_sectors}
 )
 
-_THRESHOLDED: dict[Observable, Callable[[Showers, float], Tensor]] = {
+_THRESHOLDED: dict[Observable, Callable[[AnyShowers, float], Tensor]] = {
     N_HITS: n_hits,
     OCCUPANCY: occupancy,
     SPARSITY: sparsity,

@@ -43,10 +43,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from caloforge.geometry import Calorimeter
-from caloforge.observables._sums import hits
+from caloforge.hits import AnyShowers, Hits
+from caloforge.observables._hit_sums import brightest_hits, largest_hit, lit
 from caloforge.observables.energies import EMPTY, layer_labels, total_energy
 from caloforge.observables.records import Entry, Observable, Scale
-from caloforge.showers import Showers
 from caloforge.units import MeV, keV
 
 THRESHOLD = 1 * MeV
@@ -55,17 +55,17 @@ THRESHOLD = 1 * MeV
 _BRIGHTEST = (1, 2, 5, 10, 20, 50)
 
 
-def n_hits(showers: Showers, threshold: float = THRESHOLD) -> Int[Tensor, " showers"]:
+def n_hits(showers: AnyShowers, threshold: float = THRESHOLD) -> Int[Tensor, " showers"]:
     r"""Number of cells with more energy than the threshold, :math:`N_\mathrm{hit}`, with shape (N).
 
     Arguments:
         showers: The showers.
         threshold: The energy :math:`\epsilon` that a hit exceeds, in MeV.
     """
-    return hits(showers, threshold).sum(dim=1)
+    return lit(showers, threshold).sum(dim=1)
 
 
-def occupancy(showers: Showers, threshold: float = THRESHOLD) -> Float[Tensor, " showers"]:
+def occupancy(showers: AnyShowers, threshold: float = THRESHOLD) -> Float[Tensor, " showers"]:
     r"""Share of all cells with more energy than the threshold, in [0, 1], with shape (N).
 
     Arguments:
@@ -75,7 +75,7 @@ def occupancy(showers: Showers, threshold: float = THRESHOLD) -> Float[Tensor, "
     return n_hits(showers, threshold).double() / showers.calorimeter.n_cells
 
 
-def sparsity(showers: Showers, threshold: float = THRESHOLD) -> Float[Tensor, "showers layers"]:
+def sparsity(showers: AnyShowers, threshold: float = THRESHOLD) -> Float[Tensor, "showers layers"]:
     r"""Share of the cells of each layer at or below the threshold, in [0, 1], with shape (N,
     layers).
 
@@ -83,44 +83,55 @@ def sparsity(showers: Showers, threshold: float = THRESHOLD) -> Float[Tensor, "s
         showers: The showers.
         threshold: The energy :math:`\epsilon` that a hit exceeds, in MeV.
     """
-    lit = hits(showers, threshold)
-    return 1 - lit.double() / showers.calorimeter.layer_of_cell.bincount().to(lit.device)
+    above = lit(showers, threshold)
+    return 1 - above.double() / showers.calorimeter.layer_of_cell.bincount().to(above.device)
 
 
-def max_energy(showers: Showers) -> Float[Tensor, " showers"]:
+def max_energy(showers: AnyShowers) -> Float[Tensor, " showers"]:
     r"""Energy of the brightest cell, :math:`E_\mathrm{max}`, in MeV, with shape (N)."""
+    if isinstance(showers, Hits):
+        return largest_hit(showers).double()
     return showers.deposits.amax(dim=1).double()
 
 
-def max_fraction(showers: Showers) -> Float[Tensor, " showers"]:
+def max_fraction(showers: AnyShowers) -> Float[Tensor, " showers"]:
     r"""Energy of the brightest cell over incident energy, :math:`E_\mathrm{max} / E`, with shape
     (N).
     """
     return max_energy(showers) / showers.energies.double()
 
 
-def brightest_fractions(showers: Showers) -> Float[Tensor, "showers numbers"]:
+def brightest_fractions(showers: AnyShowers) -> Float[Tensor, "showers numbers"]:
     r"""Share of :math:`E_\mathrm{sum}` in the brightest 1, 2, 5, 10, 20, 50 cells, as far as there
     are as many, in [0, 1].
     """
-    numbers = torch.tensor(_numbers(showers.calorimeter), device=showers.deposits.device)
-    brightest = _brightest(showers.deposits, int(numbers[-1])).double().cumsum(dim=1)
+    numbers = torch.tensor(_numbers(showers.calorimeter), device=showers.energies.device)
+    k = int(numbers[-1])
+    best = (
+        brightest_hits(showers, k) if isinstance(showers, Hits) else _brightest(showers.deposits, k)
+    )
+    brightest = best.double().cumsum(dim=1)
     return brightest[:, numbers - 1] / (total_energy(showers)[:, None] + EMPTY)
 
 
-def cell_energies(showers: Showers) -> Float[Tensor, "showers cells"]:
+def cell_energies(showers: AnyShowers) -> Float[Tensor, "showers cells"]:
     """Energy of every cell, zeros included, in MeV, with shape (N, cells)."""
-    return showers.deposits
+    return showers.to_showers().deposits if isinstance(showers, Hits) else showers.deposits
 
 
-def cell_spectrum(showers: Showers, threshold: float = 0.0) -> Float[Tensor, " entries"]:
+def cell_spectrum(showers: AnyShowers, threshold: float = 0.0) -> Float[Tensor, " entries"]:
     """Energies of all cells above the threshold, of all showers in one list, in MeV.
 
     Arguments:
         showers: The showers.
         threshold: The energy that an entry exceeds, in MeV.
     """
-    return showers.deposits[showers.deposits > threshold]
+    deposits = (
+        showers.merged().hit_energies
+        if isinstance(showers, Hits) and threshold >= 0
+        else cell_energies(showers)
+    )
+    return deposits[deposits > threshold]
 
 
 def _numbers(calorimeter: Calorimeter) -> list[int]:

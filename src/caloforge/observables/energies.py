@@ -35,30 +35,30 @@ from jaxtyping import Float
 from torch import Tensor
 
 from caloforge.geometry import Calorimeter
-from caloforge.observables._sums import sums
+from caloforge.hits import AnyShowers
+from caloforge.observables._hit_sums import sums
 from caloforge.observables.records import Entry, Observable
-from caloforge.showers import Showers
 
 EMPTY = 1e-16
 """What is added to an energy that is divided by, in MeV, as in the CaloChallenge."""
 
 
-def total_energy(showers: Showers) -> Float[Tensor, " showers"]:
+def total_energy(showers: AnyShowers) -> Float[Tensor, " showers"]:
     r"""Total deposited energy :math:`E_\mathrm{sum}`, in MeV, with shape (N)."""
     return sums(showers).energies.sum(dim=1)
 
 
-def response(showers: Showers) -> Float[Tensor, " showers"]:
+def response(showers: AnyShowers) -> Float[Tensor, " showers"]:
     r"""Total deposited energy over incident energy, :math:`E_\mathrm{sum} / E`, with shape (N)."""
     return total_energy(showers) / showers.energies.double()
 
 
-def layer_energies(showers: Showers) -> Float[Tensor, "showers layers"]:
+def layer_energies(showers: AnyShowers) -> Float[Tensor, "showers layers"]:
     """Energy in each layer in depth, front to back, in MeV, with shape (N, layers)."""
     return sums(showers).energies.clone()
 
 
-def layer_fractions(showers: Showers) -> Float[Tensor, "showers layers"]:
+def layer_fractions(showers: AnyShowers) -> Float[Tensor, "showers layers"]:
     r"""Share of each layer in the total energy, :math:`E_l / E_\mathrm{sum}`, in [0, 1], with shape
     (N, layers).
     """
@@ -88,7 +88,7 @@ def energy_ratios(
     return torch.cat([first, energies[:, :-1] / (remaining[:, :-1] + EMPTY)], dim=1)
 
 
-def u_ratios(showers: Showers) -> Float[Tensor, "showers ratios"]:
+def u_ratios(showers: AnyShowers) -> Float[Tensor, "showers ratios"]:
     """The `energy_ratios` of showers, with a scale of 1."""
     return energy_ratios(sums(showers).energies, showers.energies)
 

@@ -23,6 +23,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from caloforge.geometry import Calorimeter
+from caloforge.hits import AnyShowers
 from caloforge.observables.cells import occupancy, sparsity
 from caloforge.observables.energies import layer_energies, layer_labels, response, total_energy
 from caloforge.observables.shapes import (
@@ -40,7 +41,6 @@ from caloforge.observables.shapes import (
     width_y,
     width_z,
 )
-from caloforge.showers import Showers
 
 SHOWER_LEVEL = (
     *("E_sum / E", "occupancy", "centre x [mm]", "centre y [mm]", "centre z [mm]"),
@@ -52,7 +52,7 @@ _FLOOR = 1e-8
 _LENGTH = 100.0
 
 
-def high_level_features(showers: Showers, threshold: float) -> Float[Tensor, "showers features"]:
+def high_level_features(showers: AnyShowers, threshold: float) -> Float[Tensor, "showers features"]:
     r"""The high-level features of the CaloChallenge, in double precision.
 
     Arguments:
@@ -91,7 +91,7 @@ def feature_names(calorimeter: Calorimeter) -> tuple[str, ...]:
     return ("log10 E incident", *before, "log10 E sum", *after)
 
 
-def shower_level_features(showers: Showers, threshold: float) -> Float[Tensor, "showers 9"]:
+def shower_level_features(showers: AnyShowers, threshold: float) -> Float[Tensor, "showers 9"]:
     """The nine shower-level numbers of L2LFlows' classifier, named in `SHOWER_LEVEL`, in double
     precision.
 

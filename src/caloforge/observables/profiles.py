@@ -36,13 +36,14 @@ from torch import Tensor
 
 from caloforge.errors import GeometryError
 from caloforge.geometry import Calorimeter, CylinderGrid, RegularGrid
-from caloforge.observables._sums import Slices, radial_edges, sums, turns
+from caloforge.hits import AnyShowers
+from caloforge.observables._hit_sums import sums
+from caloforge.observables._sums import Slices, radial_edges, turns
 from caloforge.observables.energies import EMPTY
 from caloforge.observables.records import Entry, Observable
-from caloforge.showers import Showers
 
 
-def profile_x(showers: Showers) -> Float[Tensor, "showers columns"]:
+def profile_x(showers: AnyShowers) -> Float[Tensor, "showers columns"]:
     r"""Energy in each column of cells of equal x, in MeV, with shape (N, :math:`n_x`).
 
     Raises:
@@ -52,7 +53,7 @@ def profile_x(showers: Showers) -> Float[Tensor, "showers columns"]:
     return sums(showers).of(Slices.COLUMNS)[:, 0].clone()
 
 
-def profile_y(showers: Showers) -> Float[Tensor, "showers rows"]:
+def profile_y(showers: AnyShowers) -> Float[Tensor, "showers rows"]:
     r"""Energy in each row of cells of equal y, in MeV, with shape (N, :math:`n_y`).
 
     Raises:
@@ -62,19 +63,19 @@ def profile_y(showers: Showers) -> Float[Tensor, "showers rows"]:
     return sums(showers).of(Slices.ROWS)[:, 0].clone()
 
 
-def profile_r(showers: Showers) -> Float[Tensor, "showers rings"]:
+def profile_r(showers: AnyShowers) -> Float[Tensor, "showers rings"]:
     """Energy in each ring around the axis, in MeV, with shape (N, rings)."""
     return sums(showers).of(Slices.RINGS)[:, 0].clone()
 
 
-def depth_r(showers: Showers) -> Float[Tensor, "showers rings"]:
+def depth_r(showers: AnyShowers) -> Float[Tensor, "showers rings"]:
     """Mean layer of the energy in each ring, CaloDREAM eq. 19, in [0, layers - 1], with shape (N,
     rings).
     """
     return _depth(showers, Slices.RINGS)
 
 
-def depth_alpha(showers: Showers) -> Float[Tensor, "showers sectors"]:
+def depth_alpha(showers: AnyShowers) -> Float[Tensor, "showers sectors"]:
     """Mean layer of the energy in each sector, as CaloDREAM eq. 19, in [0, layers - 1], with shape
     (N, sectors).
 
@@ -91,7 +92,7 @@ def depth_alpha(showers: Showers) -> Float[Tensor, "showers sectors"]:
     return _depth(showers, Slices.SECTORS)
 
 
-def _depth(showers: Showers, family: Slices) -> Float[Tensor, "showers slices"]:
+def _depth(showers: AnyShowers, family: Slices) -> Float[Tensor, "showers slices"]:
     energies, depths = sums(showers).of(family).unbind(1)
     return depths / (energies + EMPTY)
 

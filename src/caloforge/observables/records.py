@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from caloforge.geometry import Calorimeter
-from caloforge.showers import Showers
+from caloforge.hits import AnyShowers
 
 
 class Entry(Enum):
@@ -62,7 +62,7 @@ class Observable:
     title: str
     symbol: str
     unit: str
-    function: Callable[[Showers], Tensor]
+    function: Callable[[AnyShowers], Tensor]
     entry: Entry = Entry.SHOWER
     scale: Scale = Scale.LINEAR
     threshold: float = 0.0

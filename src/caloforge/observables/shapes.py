@@ -55,90 +55,91 @@ from jaxtyping import Float
 from torch import Tensor
 
 from caloforge.geometry import Calorimeter
-from caloforge.observables._sums import azimuthal_layers, remembered, sums
+from caloforge.hits import AnyShowers
+from caloforge.observables._hit_sums import sums
+from caloforge.observables._sums import azimuthal_layers, remembered
 from caloforge.observables.energies import EMPTY, layer_labels
 from caloforge.observables.records import Entry, Observable
-from caloforge.showers import Showers
 
 Moments = Mapping[str, Tensor]
 
 
-def centre_x(showers: Showers) -> Float[Tensor, " showers"]:
+def centre_x(showers: AnyShowers) -> Float[Tensor, " showers"]:
     """Mean x of the energy, in mm, with shape (N)."""
     return _mean(_whole(_transverse(showers)), "x")
 
 
-def centre_y(showers: Showers) -> Float[Tensor, " showers"]:
+def centre_y(showers: AnyShowers) -> Float[Tensor, " showers"]:
     """Mean y of the energy, in mm, with shape (N)."""
     return _mean(_whole(_transverse(showers)), "y")
 
 
-def centre_z(showers: Showers) -> Float[Tensor, " showers"]:
+def centre_z(showers: AnyShowers) -> Float[Tensor, " showers"]:
     """Mean depth of the energy, from the front face to the middles of the cells, in mm, with shape
     (N).
     """
     return _depth_mean(showers, 1)
 
 
-def width_x(showers: Showers) -> Float[Tensor, " showers"]:
+def width_x(showers: AnyShowers) -> Float[Tensor, " showers"]:
     """Standard deviation of the energy in x, in mm, with shape (N)."""
     return _width(_whole(_transverse(showers)), "x")
 
 
-def width_y(showers: Showers) -> Float[Tensor, " showers"]:
+def width_y(showers: AnyShowers) -> Float[Tensor, " showers"]:
     """Standard deviation of the energy in y, in mm, with shape (N)."""
     return _width(_whole(_transverse(showers)), "y")
 
 
-def width_z(showers: Showers) -> Float[Tensor, " showers"]:
+def width_z(showers: AnyShowers) -> Float[Tensor, " showers"]:
     """Standard deviation of the energy in depth, in mm, with shape (N)."""
     return _deviation(_depth_mean(showers, 1), _depth_mean(showers, 2))
 
 
-def radius_mean(showers: Showers) -> Float[Tensor, " showers"]:
+def radius_mean(showers: AnyShowers) -> Float[Tensor, " showers"]:
     r"""Mean distance of the energy from the axis, :math:`\langle r \rangle`, in mm, with
     shape (N).
     """
     return _mean(_whole(sums(showers).moments), "r")
 
 
-def radius_rms(showers: Showers) -> Float[Tensor, " showers"]:
+def radius_rms(showers: AnyShowers) -> Float[Tensor, " showers"]:
     r"""Root of the mean square of that distance, :math:`\langle r^2 \rangle^{1/2}`, in mm, with
     shape (N).
     """
     return _mean(_whole(sums(showers).moments), "r2").sqrt()
 
 
-def layer_centre_x(showers: Showers) -> Float[Tensor, "showers layers"]:
+def layer_centre_x(showers: AnyShowers) -> Float[Tensor, "showers layers"]:
     """Mean x of the energy in each layer that tells x, in mm, with shape (N, layers)."""
     return _mean(_transverse(showers), "x")
 
 
-def layer_centre_y(showers: Showers) -> Float[Tensor, "showers layers"]:
+def layer_centre_y(showers: AnyShowers) -> Float[Tensor, "showers layers"]:
     """Mean y of the energy in each layer that tells y, in mm, with shape (N, layers)."""
     return _mean(_transverse(showers), "y")
 
 
-def layer_centre_r(showers: Showers) -> Float[Tensor, "showers layers"]:
+def layer_centre_r(showers: AnyShowers) -> Float[Tensor, "showers layers"]:
     """Mean distance of the energy in each layer from the axis, in mm, with shape (N, layers)."""
     return _mean(sums(showers).moments, "r")
 
 
-def layer_width_x(showers: Showers) -> Float[Tensor, "showers layers"]:
+def layer_width_x(showers: AnyShowers) -> Float[Tensor, "showers layers"]:
     """Standard deviation of the energy in x in each layer that tells x, in mm, with shape (N,
     layers).
     """
     return _width(_transverse(showers), "x")
 
 
-def layer_width_y(showers: Showers) -> Float[Tensor, "showers layers"]:
+def layer_width_y(showers: AnyShowers) -> Float[Tensor, "showers layers"]:
     """Standard deviation of the energy in y in each layer that tells y, in mm, with shape (N,
     layers).
     """
     return _width(_transverse(showers), "y")
 
 
-def layer_width_r(showers: Showers) -> Float[Tensor, "showers layers"]:
+def layer_width_r(showers: AnyShowers) -> Float[Tensor, "showers layers"]:
     """Standard deviation of the distance from the axis in each layer, in mm, with shape (N,
     layers).
     """
@@ -146,7 +147,7 @@ def layer_width_r(showers: Showers) -> Float[Tensor, "showers layers"]:
 
 
 @remembered
-def _transverse(showers: Showers) -> Moments:
+def _transverse(showers: AnyShowers) -> Moments:
     layers = azimuthal_layers(showers.calorimeter)
     every = len(layers) == showers.calorimeter.n_layers
     moments = sums(showers).moments
@@ -171,7 +172,7 @@ def _deviation(
     return (mean_square - mean.square()).clamp(min=0).sqrt()
 
 
-def _depth_mean(showers: Showers, power: int) -> Float[Tensor, " showers"]:
+def _depth_mean(showers: AnyShowers, power: int) -> Float[Tensor, " showers"]:
     energies = sums(showers).energies
     z = _depths(showers.calorimeter).to(energies.device) ** power
     return (energies * z).sum(dim=1) / (energies.sum(dim=1) + EMPTY)
@@ -190,7 +191,7 @@ def _azimuthal_labels(calorimeter: Calorimeter) -> tuple[str, ...]:
 
 
 def _by_layer(
-    name: str, title: str, symbol: str, function: Callable[[Showers], Tensor]
+    name: str, title: str, symbol: str, function: Callable[[AnyShowers], Tensor]
 ) -> Observable:
     labels = layer_labels if name.endswith("r") else _azimuthal_labels
     return Observable(name, title, symbol, "mm", function, Entry.SERIES, labels=labels)

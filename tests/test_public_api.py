@@ -106,6 +106,8 @@ PUBLIC: dict[str, list[str]] = {
     "caloforge.io": [
         "CaloChallengeFile",
         "CaloChallengeWriter",
+        "HitFile",
+        "HitWriter",
         "NewFile",
         "ShowerFile",
         "SquirelsFile",

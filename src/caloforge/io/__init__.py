@@ -1,13 +1,15 @@
 """Showers in and out of files, streamed in batches and checked at the edge.
 
-One module a format: `calochallenge` (HDF5, any calorimeter), `squirels` (the .npy of the SQuIRELS
-release), `binning` (the XML of cylindrical calorimeters). `open_showers` and `convert` choose by
-the suffix of the path.
+One module a format: `calochallenge` (HDF5, any calorimeter), `sparse` (the same with hits alone),
+`squirels` (the .npy of the SQuIRELS release), `binning` (the XML of cylindrical calorimeters).
+`open_showers` and `convert` choose by the suffix of the path.
 """
 
 __all__ = [
     "CaloChallengeFile",
     "CaloChallengeWriter",
+    "HitFile",
+    "HitWriter",
     "NewFile",
     "ShowerFile",
     "SquirelsFile",
@@ -23,10 +25,12 @@ from pathlib import Path
 
 from caloforge.errors import FileFormatError
 from caloforge.geometry import Calorimeter
+from caloforge.hits import HitSource
 from caloforge.io.binning import read_binning, write_binning
 from caloforge.io.calochallenge import CaloChallengeFile, CaloChallengeWriter
 from caloforge.io.input import ShowerFile
 from caloforge.io.output import NewFile
+from caloforge.io.sparse import HitFile, HitWriter, is_sparse
 from caloforge.io.squirels import SquirelsFile, write_squirels
 from caloforge.showers import ShowerSource, spans
 
@@ -46,7 +50,8 @@ def open_showers(path: Path | str, calorimeter: Calorimeter | None = None) -> Sh
         GeometryMismatchError: The file is of another calorimeter than the one given.
     """
     if _format(path) == _HDF5:
-        return CaloChallengeFile(path, calorimeter)
+        kind = HitFile if is_sparse(path) else CaloChallengeFile
+        return kind(path, calorimeter)
     file = SquirelsFile(path)
     if calorimeter is not None:
         calorimeter.require(file.calorimeter, f"file {path}")
@@ -59,6 +64,7 @@ def convert(
     *,
     batch_size: int = 1000,
     overwrite: bool = False,
+    sparse: bool | None = None,
     progress: Callable[[int], None] = lambda _: None,
 ) -> None:
     """Write showers to a file, in the format of its suffix, a batch in memory at a time.
@@ -71,6 +77,7 @@ def convert(
         batch_size: How many showers are in memory at a time.
         overwrite: Whether the file may take the place of one that is there, the source's own
             included.
+        sparse: Whether to write hits alone, to HDF5; None for as the source is.
         progress: Called with the number of each batch that is written.
 
     Raises:
@@ -86,11 +93,12 @@ def convert(
         return
     file = source if isinstance(source, ShowerFile) else None
     origin = {} if file is None else file.provenance
-    with CaloChallengeWriter(
-        path, source.calorimeter, overwrite=overwrite, attributes=origin
-    ) as writer:
+    hits = isinstance(source, HitSource)
+    kind = HitWriter if (hits if sparse is None else sparse) else CaloChallengeWriter
+    with kind(path, source.calorimeter, overwrite=overwrite, attributes=origin) as writer:
         for span in spans(len(source), batch_size):
-            writer.append(source[span], {} if file is None else file.extra(span))
+            batch = source.sparse(span) if isinstance(source, HitSource) else source[span]
+            writer.append(batch, {} if file is None else file.extra(span))
             progress(span.stop - span.start)
 
 

@@ -9,6 +9,7 @@ __all__ = [
     "require_energies",
     "require_file",
     "require_finite",
+    "require_hits",
     "require_species",
     "require_weights",
 ]
@@ -20,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from caloforge.errors import FileFormatError, ShowerValueError
@@ -107,11 +108,14 @@ class ShowerFile(ABC):
                 positive or not finite, or the step negative.
             FileFormatError: The file is damaged there.
         """
+        return self._read(self._rows_of(index))
+
+    def _rows_of(self, index: slice) -> range:
         rows = range(len(self))[index]
         if rows.step < 0:
             msg = f"{self.path}: slice with step {rows.step}, expected a positive step"
             raise ShowerValueError(msg)
-        return self._read(rows)
+        return rows
 
     def batches(self, size: int) -> Iterator[Showers]:
         """The showers in order, ``size`` at a time; the last batch may be smaller.
@@ -169,6 +173,36 @@ def require_deposits(deposits: Float[Tensor, "showers cells"], where: str, rows:
         f"{rows[-1]}, the first in shower "
         f"{rows[shower]}, cell {cell} ({float(deposits[shower, cell]):g} MeV): expected finite "
         "deposits of at least 0 MeV"
+    )
+    raise ShowerValueError(msg)
+
+
+def require_hits(
+    energies: Float[Tensor, " hits"], offsets: Int[Tensor, " offsets"], where: str, rows: range
+) -> None:
+    """Check that the energies of hits can be energies.
+
+    Arguments:
+        energies: The energies of the hits, in MeV, expected finite and at least 0.
+        offsets: The first hit of each shower, and the number of hits.
+        where: The file and the dataset, for the message.
+        rows: The number of each shower in the file.
+
+    Raises:
+        ShowerValueError: One is not; the message counts them by kind and says where the first is.
+    """
+    if energies.numel() == 0:
+        return
+    low, high = energies.aminmax()
+    if low >= 0 and high < torch.inf:
+        return
+    kinds = _kinds(energies)
+    hit = int(torch.stack(list(kinds.values())).any(0).nonzero()[0])
+    shower = int(torch.searchsorted(offsets, hit, right=True)) - 1
+    msg = (
+        f"{where}: {_counts(kinds)} of the {len(energies)} hits of showers {rows[0]} to {rows[-1]},"
+        f" the first in shower {rows[shower]} ({float(energies[hit]):g} MeV): expected finite "
+        "energies of at least 0 MeV"
     )
     raise ShowerValueError(msg)
 
@@ -257,10 +291,10 @@ def _require(good: Bool[np.ndarray, " showers"], what: str, where: str, rows: ra
         raise ShowerValueError(msg)
 
 
-def _kinds(deposits: Float[Tensor, "showers cells"]) -> dict[str, Bool[Tensor, "showers cells"]]:
+def _kinds(deposits: Float[Tensor, "*shape"]) -> dict[str, Bool[Tensor, "*shape"]]:
     infinite = deposits.isinf()
     return {"NaN": deposits.isnan(), "infinite": infinite, "negative": (deposits < 0) & ~infinite}
 
 
-def _counts(kinds: dict[str, Bool[Tensor, "showers cells"]]) -> str:
+def _counts(kinds: dict[str, Bool[Tensor, "*shape"]]) -> str:
     return ", ".join(f"{int(bad.sum())} {kind}" for kind, bad in kinds.items() if bad.any())

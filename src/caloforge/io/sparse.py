@@ -1,0 +1,217 @@
+r"""Sparse showers in HDF5: the cells with energy alone, beside the columns of `calochallenge`.
+
+================ ===================== ================================================
+dataset          shape                 contents
+================ ===================== ================================================
+``hit_offsets``  :math:`(N + 1)`       row of each shower's first hit, and the number H
+``hit_cells``    (H)                   cell of each hit, its number in flat order
+``hit_energies`` (H)                   energy of each hit, in MeV
+``hit_times``    (H), optional         time of each hit, in ns
+================ ===================== ================================================
+
+They take the place of ``showers``; the attribute ``layout`` says "hits". The hits of shower i are
+the rows from ``hit_offsets[i]`` to before ``hit_offsets[i + 1]``; several hits of a shower in one
+cell add up. The calorimeter must be stated or given, as no shape tells the number of cells.
+"""
+
+__all__ = ["HitFile", "HitWriter", "is_sparse"]
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import h5py
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from caloforge.errors import FileFormatError, OutputError, ShowerValueError
+from caloforge.geometry import Calorimeter
+from caloforge.hits import AnyShowers, Hits
+from caloforge.io.calochallenge import (
+    CELLS,
+    HIT_DATASETS,
+    HIT_ENERGIES,
+    OFFSETS,
+    TIMES,
+    CaloChallengeFile,
+    CaloChallengeWriter,
+    extend,
+    float32,
+    reading,
+)
+from caloforge.io.columns import ENERGIES
+from caloforge.io.input import require_file, require_hits
+from caloforge.showers import Showers
+
+_BLOCK = 100_000
+"""Hits that are compressed together: 400 kB a dataset."""
+
+_DEFLATE = {"compression": "gzip", "compression_opts": 4, "shuffle": True}
+
+
+class HitFile(CaloChallengeFile):
+    """A file of sparse showers: its slices are dense `Showers`, its `sparse` slices are `Hits`.
+
+    Arguments:
+        path: The file.
+        calorimeter: Where the cells are, for a file that does not say so itself.
+        pdg: The species of the particles, for a file that does not say so itself; None where it is
+            not known.
+
+    Raises:
+        FileFormatError: The file is missing, truncated, not HDF5, lacks a dataset, or shapes do not
+            fit each other, or no calorimeter is known.
+        GeometryMismatchError: The file says another calorimeter than the one given.
+    """
+
+    def __len__(self) -> int:
+        return len(self._file[OFFSETS]) - 1
+
+    @property
+    def _n_cells(self) -> None:
+        return None
+
+    @property
+    def _expected(self) -> str:
+        return f"'{OFFSETS}' (N + 1,), '{CELLS}' and '{HIT_ENERGIES}' (H,): check the path"
+
+    def _require_deposits(self) -> None:
+        shapes = {name: self._dataset(name).shape for name in HIT_DATASETS[:-1]}
+        if TIMES in self._file:
+            shapes[TIMES] = self._dataset(TIMES).shape
+        hits = {shape for name, shape in shapes.items() if name != OFFSETS}
+        flat = all(len(shape) == 1 for shape in shapes.values())
+        if not flat or len(hits) != 1 or shapes[OFFSETS] == (0,):
+            found = ", ".join(f"'{name}' {shape}" for name, shape in shapes.items())
+            msg = (
+                f"{self.path}: {found}, expected (N + 1,) for '{OFFSETS}' and the same (H,) for "
+                "the others: write the file again"
+            )
+            raise FileFormatError(msg)
+
+    def _calorimeter_by_size(self) -> Calorimeter:
+        msg = (
+            f"{self.path}: the file is sparse and does not say its calorimeter: give the "
+            "calorimeter, for instance from its binning XML"
+        )
+        raise FileFormatError(msg)
+
+    def _read(self, rows: range) -> Showers:
+        return self._hits(rows).to_showers()
+
+    def sparse(self, index: slice) -> Hits:
+        """Read a slice as hits, with a positive step.
+
+        Raises:
+            ShowerValueError: The energy of a hit or a weight is negative or not finite, an incident
+                energy not positive or not finite, or the step negative.
+            FileFormatError: The file is damaged there.
+        """
+        return self._hits(self._rows_of(index))
+
+    def _hits(self, rows: range) -> Hits:
+        every = range(rows.start, max(rows.start, rows.stop))
+        offsets = self._read_offsets(every)
+        first, last = int(offsets[0]), int(offsets[-1])
+        energies = float32(self._column_of_hits(HIT_ENERGIES, first, last))
+        require_hits(energies, offsets - first, f"{self.path}: dataset '{HIT_ENERGIES}'", every)
+        times = TIMES in self._file
+        with self._naming():
+            return Hits(
+                offsets - first,
+                self._read_cells(first, last),
+                energies,
+                self._particles(every),
+                self.calorimeter,
+                self._read_weights(every),
+                self.threshold,
+                float32(self._column_of_hits(TIMES, first, last)) if times else None,
+            ).sparse(slice(None, None, rows.step))
+
+    def _read_offsets(self, rows: range) -> Int[Tensor, " offsets"]:
+        stop = max(rows.stop, rows.start) + 1
+        offsets = torch.from_numpy(self._column_of_hits(OFFSETS, rows.start, stop).astype(np.int64))
+        total = len(self._file[CELLS])
+        if offsets[0] < 0 or offsets[-1] > total or bool((offsets.diff() < 0).any()):
+            msg = (
+                f"{self.path}: dataset '{OFFSETS}' of showers {rows.start} to {rows.stop - 1} does "
+                f"not ascend from 0 to {total}, the number of hits: write the file again"
+            )
+            raise FileFormatError(msg)
+        return offsets
+
+    def _read_cells(self, first: int, last: int) -> Int[Tensor, " hits"]:
+        cells = self._column_of_hits(CELLS, first, last).astype(np.int64)
+        return torch.from_numpy(cells.clip(-1, np.iinfo(np.int32).max).astype(np.int32))
+
+    def _column_of_hits(self, name: str, first: int, last: int) -> np.ndarray:
+        with reading(self.path, name):
+            values: np.ndarray = self._file[name][first:last]
+        return values.astype(values.dtype.newbyteorder("="), copy=False)
+
+    @contextmanager
+    def _naming(self) -> Iterator[None]:
+        """Say of which file the hits are that do not fit."""
+        try:
+            yield
+        except ShowerValueError as error:
+            msg = f"{self.path}: {error}"
+            raise FileFormatError(msg) from error
+
+
+class HitWriter(CaloChallengeWriter):
+    """A file of sparse showers to be written, used as a `CaloChallengeWriter` is; dense showers are
+    made sparse on the way.
+    """
+
+    def _laid_out(self, showers: AnyShowers) -> Hits:
+        return _sparse(showers)
+
+    def _create_deposits(self, file: h5py.File) -> None:
+        file.attrs["layout"] = "hits"
+        offsets = _create(file, OFFSETS, np.dtype(np.int64))
+        extend(offsets, torch.zeros(1, dtype=torch.int64))
+        _create(file, CELLS, np.dtype(np.int32))
+        _create(file, HIT_ENERGIES, np.dtype(np.float32))
+
+    def _require_deposits(self, showers: AnyShowers, where: str, rows: range) -> None:
+        hits = _sparse(showers)
+        require_hits(hits.hit_energies.to(torch.float32), hits.offsets, where, rows)
+
+    def _extend_deposits(self, file: h5py.File, showers: AnyShowers) -> None:
+        hits, before = _sparse(showers), len(file[CELLS])
+        if hits.times is not None and len(file[ENERGIES]) == 0 and TIMES not in file:
+            _create(file, TIMES, np.dtype(np.float32))
+        if (hits.times is None) == (TIMES in file):
+            now, others = ("without", "with") if hits.times is None else ("with", "without")
+            msg = (
+                f"{self.path}: hits {now} times after hits {others} times: write them to different "
+                "files"
+            )
+            raise OutputError(msg)
+        extend(file[OFFSETS], hits.offsets[1:] + before)
+        extend(file[CELLS], hits.cells)
+        extend(file[HIT_ENERGIES], hits.hit_energies)
+        if hits.times is not None:
+            extend(file[TIMES], hits.times)
+
+
+def is_sparse(path: Path | str) -> bool:
+    """Whether a file of HDF5 holds sparse showers.
+
+    Raises:
+        FileFormatError: The file is missing or not HDF5.
+    """
+    require_file(Path(path))
+    with reading(Path(path)), h5py.File(path, "r") as file:
+        return OFFSETS in file
+
+
+def _sparse(showers: AnyShowers) -> Hits:
+    return showers if isinstance(showers, Hits) else Hits.of(showers)
+
+
+def _create(file: h5py.File, name: str, dtype: np.dtype) -> h5py.Dataset:
+    return file.create_dataset(name, (0,), dtype, maxshape=(None,), chunks=(_BLOCK,), **_DEFLATE)

@@ -26,7 +26,7 @@ from caloforge.io import (
 from caloforge.particles import Particles
 from caloforge.showers import Showers
 from tests.catalogue import CALORIMETERS, name_of
-from tests.io.samples import TOWER, assert_same, names_in, sample, showers_of
+from tests.io.samples import TOWER, assert_same, sample, showers_of
 from tests.io.test_calochallenge import write as write_dense
 from tests.test_hits import assert_same_hits, loose
 

@@ -57,11 +57,11 @@ def compared(
 
 
 class Watched:
-    """Showers that note the most that was asked of them at once."""
+    """Showers that note how many were asked of them at once at most, and how many in all."""
 
     def __init__(self, showers: Showers) -> None:
         self.showers = showers
-        self.most = 0
+        self.most = self.read = 0
 
     @property
     def calorimeter(self) -> Calorimeter:
@@ -83,13 +83,19 @@ class Watched:
         return len(self.showers)
 
     def __getitem__(self, index: slice) -> Showers:
-        part = self.showers[index]
-        self.most = max(self.most, len(part))
-        return part
+        return self._noted(self.showers[index])
 
     def batches(self, size: int) -> Iterator[Showers]:
-        self.most = max(self.most, size)
-        return self.showers.batches(size)
+        return map(self._noted, self.showers.batches(size))
+
+    def _noted(self, part: Showers) -> Showers:
+        self.most, self.read = max(self.most, len(part)), self.read + len(part)
+        return part
+
+    @property
+    def passes(self) -> float:
+        """How often the deposits of all showers were read."""
+        return self.read / len(self)
 
 
 def watched(showers: Showers) -> tuple[ShowerSource, Watched]:

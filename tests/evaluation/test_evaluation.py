@@ -17,7 +17,7 @@ from caloforge.evaluation.findings import Evaluation, shares_energies
 from caloforge.evaluation.significance import Significance, significance
 from caloforge.geometry import CylinderGrid, CylinderLayer
 from caloforge.metrics import Comparison, Score, compare_points, resampling
-from caloforge.metrics.bins import Bins, equal_bins
+from caloforge.metrics.bins import Bins, Rule, equal_bins
 from caloforge.observables import (
     ENERGY_SUM,
     LAYER_ENERGY,
@@ -123,9 +123,30 @@ def test_the_size_of_batches_makes_no_difference() -> None:
         )
 
 
-def test_samples_are_read_in_batches_and_the_classifier_sees_what_it_may() -> None:
-    energy = energies(300)
-    (full, a), (candidate, b) = watched(toy(energy)), watched(toy(energy, seed=2))
+def mine(**rules: Rule) -> Preset:
+    """A benchmark of the small calorimeter."""
+    return Preset(
+        "mine", "Mine", "small", 11, (1e4, 1e5), 1000, 0.5, "caloforge", rules, (), "nowhere"
+    )
+
+
+def few_bins(values: np.ndarray) -> Bins:
+    return Bins(np.linspace(0, float(values.max()), 5), flow=False)
+
+
+@pytest.mark.parametrize(
+    ("preset", "passes"),
+    [
+        (None, 1),
+        (mine(response=few_bins), 1),
+        (mine(cell_energy_log=few_bins), 2),
+    ],
+    ids=["plain", "preset", "preset with bins of cell energies"],
+)
+def test_each_sample_is_read_once_and_in_batches(preset: Preset | None, passes: int) -> None:
+    """The full simulation twice where the largest cell decides on bins."""
+    sources = [watched(in_layers(n, seed=n)) for n in (300, 301, 302, 303)]
+    full, first, second, training = (source for source, _ in sources)
     settings = replace(
         QUICK,
         batch_size=64,
@@ -134,10 +155,32 @@ def test_samples_are_read_in_batches_and_the_classifier_sees_what_it_may() -> No
         classifier_showers=100,
         neighbour_showers=90,
     )
-    evaluation = evaluate(full, {"candidate": candidate}, settings=settings)
-    assert a.most == b.most == 100
-    assert evaluation.classifiers["candidate"]["low-level"].n_full == 100
-    assert evaluation.features["candidate"].showers == 90
+    evaluation = evaluate(
+        full,
+        {"first": first, "second": second},
+        preset=preset,
+        training=training,
+        settings=settings,
+    )
+    assert [noted.passes for _, noted in sources] == [passes, 1, 1, 1]
+    assert [noted.most for _, noted in sources] == [64] * 4
+    assert evaluation.classifiers["second"]["low-level"].n_full == 100
+    assert evaluation.features["second"].showers == 90
+    assert len(evaluation.full.outliers) >= 3
+
+
+def test_what_is_kept_whole_is_what_the_source_holds() -> None:
+    full, candidate = in_layers(150), in_layers(150, seed=2)
+    evaluation = evaluate(
+        full,
+        {"a": candidate},
+        settings=replace(QUICK, classifiers=SHORT, trainings=2, batch_size=40),
+    )
+    for sample, showers in zip(evaluation.samples, (full, candidate), strict=True):
+        assert len(sample.outliers) == 3
+        for one in (*sample.examples, *sample.outliers):
+            assert (one.dense(SMALL.n_cells) == showers.deposits[one.row].numpy()).all()
+            assert one.energy == float(showers.energies[one.row])
 
 
 def test_the_classifier_is_trained_where_it_can_be() -> None:
@@ -219,13 +262,8 @@ def test_a_series_is_the_mean_of_its_parts() -> None:
 
 
 def test_a_preset_decides_bins_and_threshold() -> None:
-    def few(values: np.ndarray) -> Bins:
-        return Bins(np.linspace(0, float(values.max()), 5), flow=False)
-
-    rules = {"response": few, "layer_energy:layer 3": few, "cell_energy_log": few}
-    preset = Preset(
-        "mine", "Mine", "small", 11, (1e4, 1e5), 1000, 0.5, "caloforge", rules, (), "nowhere"
-    )
+    rules = ("response", "layer_energy:layer 3", "cell_energy_log")
+    preset = mine(**dict.fromkeys(rules, few_bins))
     full, candidate = in_layers(80), in_layers(80, seed=2, width=30.0)
     chosen = tuple(
         o

@@ -54,11 +54,12 @@ streams from 0 on.
 
 Array = NDArray[np.float64]
 Progress = Callable[[str], None]
+"""Called with each step, in words."""
 Take = Callable[[Tensor], Tensor]
 
 
-def _silent(what: str) -> None:
-    """Tell nobody."""
+def silent(what: str) -> None:
+    """Say nothing."""
 
 
 def separate(
@@ -69,7 +70,7 @@ def separate(
     trainings: int = FOLDS,
     seed: int = 0,
     floor: bool = False,
-    progress: Progress = _silent,
+    progress: Progress = silent,
 ) -> Separation:
     """Train a classifier on two samples, and have it score showers that it never saw.
 

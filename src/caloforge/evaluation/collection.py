@@ -1,26 +1,36 @@
-"""Reading a sample once, a batch at a time: all that distances and figures need, in memory that
-does not grow with its cells.
+"""Reading a sample once, a batch at a time: all that distances, classifiers and figures need.
 
-Of a shower are kept its observables and high-level features, some hundred numbers; cell energies
-are counted by energy in the sample and in each of its resamplings at once
-(`caloforge.metrics.measures.CellCounts`), whatever the number of cells.
+Of every shower are kept its observables, its high-level features and its layer energies, some
+hundred to some thousand numbers, and its weight in each resampling: with R replicas and C cuts
+2 + 2 R + 2 C numbers for a pair of showers. Cell energies are counted by energy in the sample and
+in each of its resamplings at once (`caloforge.metrics.measures.CellCounts`), whatever the number of
+cells. Whole showers are kept of the first ones alone, at most `Plan.kept` of a sample, and of five
+examples.
 """
 
 __all__ = ["Collected", "Plan", "collect", "example", "weights_of"]
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import zip_longest
 
 import numpy as np
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from caloforge.evaluation.findings import Example, Sample, same_energies
+from caloforge.evaluation.findings import Example, Sample, Settings, same_energies
 from caloforge.io.input import require_deposits
 from caloforge.metrics.bins import Bins
 from caloforge.metrics.correlations import layer_correlation
 from caloforge.metrics.measures import CellCounts, Masses, Rows
-from caloforge.observables import Entry, Observable, high_level_features, layer_energies
+from caloforge.observables import (
+    Entry,
+    Observable,
+    Scale,
+    high_level_features,
+    layer_energies,
+)
+from caloforge.published import Preset
 from caloforge.showers import Showers, ShowerSource, spans
 
 _FEATURES, _LAYERS = "high-level features", "energies of layers"
@@ -29,20 +39,54 @@ _EXAMPLES_AT = (0.02, 0.25, 0.5, 0.75, 0.98)
 
 @dataclass(frozen=True)
 class Plan:
-    """What to keep of every sample.
+    """What to keep of every sample, and how to compare.
 
     Arguments:
         observables: The observables.
         threshold: The energy at or below which a cell counts as empty in the high-level features,
             in MeV.
         cell_bins: The exact bins in which cell energies are counted, too; None for none.
-        batch_size: Number of showers read at a time.
+        preset: The benchmark whose bins are taken where it has some; None for the standard ones.
+        settings: How carefully to compare.
     """
 
     observables: tuple[Observable, ...]
     threshold: float
     cell_bins: Bins | None
-    batch_size: int
+    preset: Preset | None
+    settings: Settings
+
+    @property
+    def of_showers(self) -> tuple[Observable, ...]:
+        """The observables with one value a shower, on a linear scale."""
+        return tuple(
+            o for o in self.observables if o.entry is Entry.SHOWER and o.scale is Scale.LINEAR
+        )
+
+    @property
+    def kept(self) -> int:
+        """The number of showers, from the first on, that classifiers and neighbours see whole."""
+        settings = self.settings
+        return max(
+            settings.classifier_showers if settings.classifiers else 0, settings.neighbour_showers
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Collected:
+    """A sample as read, with its cells counted in one set of weights.
+
+    Arguments:
+        sample: What the evaluation keeps.
+        first: The first `Plan.kept` showers, whole.
+        cells: The cells by code.
+        binned: The cells in the plan's bins; None without such bins.
+    """
+
+    sample: Sample
+    first: Showers
+    cells: Masses
+    binned: Masses | None
 
 
 class _Columns:
@@ -62,20 +106,31 @@ class _Columns:
         self.values[name][rows] = part
 
 
-@dataclass(frozen=True, eq=False)
-class Collected:
-    """A sample as read.
+@dataclass(eq=False)
+class _Whole:
+    """The showers that are kept whole: examples by their rows, and the first ones."""
 
-    Arguments:
-        sample: What the evaluation keeps.
-        cells: The cells by code, for each of the given sets of weights.
-        binned: The cells in the plan's bins, for each of the given sets of weights; empty without
-            such bins.
-    """
+    rows: Int[np.ndarray, " examples"]
+    kept: int
+    found: dict[int, Example] = field(default_factory=dict)
+    parts: list[Showers] = field(default_factory=list)
 
-    sample: Sample
-    cells: tuple[Masses, ...]
-    binned: tuple[Masses, ...]
+    def put(self, span: slice, batch: Showers) -> None:
+        """Keep what is wanted of the showers of these rows."""
+        for row in self.rows[(self.rows >= span.start) & (self.rows < span.stop)]:
+            self.found[int(row)] = example(batch, int(row), span.start)
+        if span.start <= self.kept:
+            self.parts.append(batch[: self.kept - span.start])
+
+    @property
+    def examples(self) -> tuple[Example, ...]:
+        """The examples, in the order of their rows."""
+        return tuple(self.found[int(row)] for row in self.rows)
+
+    @property
+    def first(self) -> Showers:
+        """The first showers."""
+        return Showers.cat(self.parts)
 
 
 def weights_of(source: ShowerSource) -> Float[np.ndarray, " showers"]:
@@ -89,44 +144,39 @@ def collect(
     source: ShowerSource,
     plan: Plan,
     rows: Sequence[Rows],
-    kept: int,
     like: Sample | None = None,
-) -> Collected:
-    """Read a sample.
+) -> tuple[Collected, ...]:
+    """Read a sample, once.
 
     Arguments:
         name: Its name.
         source: The showers.
         plan: What to keep.
-        rows: Sets of weights of its showers in which cells are counted, with shape (T, N) each.
-        kept: Of the first set, how many rows the sample keeps for figures.
+        rows: Sets of weights of its showers in which cells are counted, with shape (T, N) each; of
+            the first set the sample keeps the rows of the replicas for figures.
         like: The sample whose example showers are matched in energy; None to choose them.
+
+    Returns:
+        The sample with its cells counted in each set of weights.
 
     Raises:
         ShowerValueError: A deposit is not finite and at least 0.
     """
     counts = [CellCounts(weights) for weights in rows]
-    binned = (
-        [] if plan.cell_bins is None else [CellCounts(weights, plan.cell_bins) for weights in rows]
-    )
-    total, kept_of_showers, weights = (
-        np.zeros(source.calorimeter.n_cells),
-        _Columns(len(source)),
-        weights_of(source),
-    )
-    for span, batch in zip(
-        spans(len(source), plan.batch_size), source.batches(plan.batch_size), strict=True
-    ):
+    bins = plan.cell_bins
+    binned = [] if bins is None else [CellCounts(weights, bins) for weights in rows]
+    energies, weights = source.energies.double().cpu().numpy(), weights_of(source)
+    whole = _Whole(_example_rows(energies, like), plan.kept)
+    columns, total = _Columns(len(source)), np.zeros(source.calorimeter.n_cells)
+    size = plan.settings.batch_size
+    for span, batch in zip(spans(len(source), size), source.batches(size), strict=True):
         require_deposits(batch.deposits, f"sample '{name}'", range(span.start, span.stop))
         for count in (*counts, *binned):
             count.add(batch.deposits)
         total += weights[span] @ batch.deposits.double().cpu().numpy()
-        for observable in plan.observables:
-            if observable.entry is not Entry.CELL:
-                kept_of_showers.put(observable.name, span, observable.function(batch))
-        kept_of_showers.put(_FEATURES, span, high_level_features(batch, plan.threshold))
-        kept_of_showers.put(_LAYERS, span, layer_energies(batch))
-    energies, values = source.energies.double().cpu().numpy(), kept_of_showers.values
+        whole.put(span, batch)
+        _observe(columns, span, batch, plan)
+    layers, features = (columns.values.pop(key) for key in (_LAYERS, _FEATURES))
     sample = Sample(
         name=name,
         calorimeter=source.calorimeter,
@@ -134,14 +184,27 @@ def collect(
         energies=energies,
         weights=weights,
         weighted=source.weights is not None,
-        values={key: column for key, column in values.items() if key not in (_FEATURES, _LAYERS)},
-        cells=counts[0].masses[:kept],
-        features=values[_FEATURES],
-        correlation=layer_correlation(values[_LAYERS], weights),
+        values=columns.values,
+        cells=counts[0].masses[: 1 + plan.settings.replicas],
+        features=features,
+        correlation=layer_correlation(layers, weights),
         mean=total / weights.sum(),
-        examples=tuple(example(source, int(row)) for row in _example_rows(energies, like)),
+        examples=whole.examples,
     )
-    return Collected(sample, tuple(c.masses for c in counts), tuple(b.masses for b in binned))
+    first = whole.first
+    return tuple(
+        Collected(sample, first, count.masses, of_bins.masses if of_bins else None)
+        for count, of_bins in zip_longest(counts, binned)
+    )
+
+
+def _observe(columns: _Columns, span: slice, batch: Showers, plan: Plan) -> None:
+    """Keep the observables, the features and the layer energies of some showers."""
+    for observable in plan.observables:
+        if observable.entry is not Entry.CELL:
+            columns.put(observable.name, span, observable.function(batch))
+    columns.put(_FEATURES, span, high_level_features(batch, plan.threshold))
+    columns.put(_LAYERS, span, layer_energies(batch))
 
 
 def _example_rows(
@@ -159,9 +222,15 @@ def _example_rows(
     )
 
 
-def example(source: ShowerSource, row: int) -> Example:
-    """One shower of a source, by its row."""
-    shower: Showers = source[row : row + 1]
+def example(showers: Showers, row: int, first: int = 0) -> Example:
+    """One shower of a sample.
+
+    Arguments:
+        showers: Showers of the sample, one after the other.
+        row: The shower's row in the sample.
+        first: The row of the first of ``showers``.
+    """
+    shower = showers[row - first : row - first + 1]
     deposits = shower.deposits[0].double().cpu().numpy()
     cells = np.flatnonzero(deposits)
     return Example(row, float(shower.energies[0]), cells, deposits[cells])

@@ -1,14 +1,15 @@
 """One observable of two samples: which line or which values are compared, in which bins."""
 
-__all__ = ["compare"]
+__all__ = ["compare", "comparisons"]
 
 from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Real
 
+from caloforge.classifiers.separation import Progress
 from caloforge.errors import ShowerValueError
-from caloforge.evaluation.collection import Collected
+from caloforge.evaluation.pair import Pair
 from caloforge.metrics.bins import BINS, Bins, each_position, equal_bins
 from caloforge.metrics.distances import (
     Batched,
@@ -20,9 +21,7 @@ from caloforge.metrics.distances import (
     separation_power,
 )
 from caloforge.metrics.measures import Line, histograms, of_cells, of_profiles, ranked
-from caloforge.metrics.resampling import Resampling
 from caloforge.observables import Entry, Observable, Scale
-from caloforge.published import Preset
 
 _BATCHES = 10
 _LEAST_BATCH = 20
@@ -30,91 +29,92 @@ _LEAST_BATCH = 20
 Values = Real[np.ndarray, " _"]
 
 
-def compare(
-    observable: Observable,
-    full: Collected,
-    candidate: Collected,
-    mode: int,
-    resampling: Resampling,
-    preset: Preset | None,
-) -> Comparison:
+def comparisons(pair: Pair, progress: Progress) -> tuple[dict[str, Comparison], dict[str, str]]:
+    """Every observable of two samples, and why there is no comparison where one is missing."""
+    found: dict[str, Comparison] = {}
+    gaps: dict[str, str] = {}
+    for observable in pair.plan.observables:
+        progress(f"comparing {observable.title}")
+        try:
+            found[observable.name] = compare(observable, pair)
+        except ShowerValueError as nothing:
+            gaps[observable.name] = str(nothing)
+    return found, gaps
+
+
+def compare(observable: Observable, pair: Pair) -> Comparison:
     """Compare a candidate with the full simulation in one observable.
 
     Arguments:
         observable: The observable.
-        full: The full simulation.
-        candidate: The candidate.
-        mode: Which of the full simulation's sets of weights is that of the resampling.
-        resampling: The resamplings of the two samples.
-        preset: The benchmark whose bins are taken where it has some; None for the standard ones.
+        pair: The two samples.
 
     Raises:
         ShowerValueError: One of the samples has nothing on the line of the observable; the message
             says which.
     """
     if observable.entry is Entry.SERIES:
-        return _series(observable, full, candidate, resampling, preset)
+        return _series(observable, pair)
     if observable.entry is Entry.SHOWER and observable.scale is Scale.LINEAR:
-        f, g = (c.sample.values[observable.name] for c in (full, candidate))
-        comparison = _points(f, g, resampling, preset, observable.name).comparison
-        return replace(comparison, batched=_batched(f, g, resampling))
-    line = _on_scale(observable, _line(observable, full, candidate, mode, resampling))
-    _require_entries(observable, line, full, candidate)
-    trio = compare_lines(line, resampling, _line_bins(observable, line))
-    if observable.entry is Entry.CELL and observable.scale is Scale.LOG and full.binned:
-        masses = full.binned[mode][:, 1:], candidate.binned[0][:, 1:]
-        trio = replace(trio, separation=resampling.trials(separation_power, *masses, order=1))
+        f, g = pair.values(observable)
+        comparison = _points(f, g, pair, observable.name).comparison
+        return replace(comparison, batched=_batched(f, g, pair))
+    line = _on_scale(observable, _line(observable, pair))
+    _require_entries(observable, line, pair)
+    trio = compare_lines(line, pair.resampling, _line_bins(observable, line))
+    if observable.entry is Entry.CELL and observable.scale is Scale.LOG:
+        trio = _in_bins(trio, pair)
     return trio.comparison
 
 
-def _series(
-    observable: Observable,
-    full: Collected,
-    candidate: Collected,
-    resampling: Resampling,
-    preset: Preset | None,
-) -> Comparison:
-    labels = observable.labels_of(full.sample.calorimeter)
-    columns = full.sample.values[observable.name].T, candidate.sample.values[observable.name].T
-
+def _series(observable: Observable, pair: Pair) -> Comparison:
+    labels = observable.labels_of(pair.full.sample.calorimeter)
+    full, candidate = pair.values(observable)
     trios = [
-        _points(f, g, resampling, preset, observable.name, label)
-        for label, f, g in zip(labels, *columns, strict=True)
+        _points(f, g, pair, observable.name, label)
+        for label, f, g in zip(labels, full.T, candidate.T, strict=True)
     ]
     parts = {label: trio.comparison for label, trio in zip(labels, trios, strict=True)}
     return replace(Trio.mean(trios).comparison, parts=parts)
 
 
-def _points(
-    f: Values, g: Values, resampling: Resampling, preset: Preset | None, name: str, label: str = ""
-) -> Trio:
+def _points(f: Values, g: Values, pair: Pair, name: str, label: str = "") -> Trio:
+    preset = pair.plan.preset
     rule = None if preset is None else preset.rule(name, label)
-    return compare_points(f, g, resampling, (rule or equal_bins)(f))
+    return compare_points(f, g, pair.resampling, (rule or equal_bins)(f))
 
 
-def _batched(f: Values, g: Values, resampling: Resampling) -> Batched | None:
+def _batched(f: Values, g: Values, pair: Pair) -> Batched | None:
     if min(len(f), len(g)) < _BATCHES * _LEAST_BATCH:
         return None
-    return batched_wasserstein(f, g, resampling.full[0], resampling.candidate[0], batches=_BATCHES)
+    drawn = pair.resampling
+    return batched_wasserstein(f, g, drawn.full[0], drawn.candidate[0], batches=_BATCHES)
 
 
-def _line(
-    observable: Observable, full: Collected, candidate: Collected, mode: int, resampling: Resampling
-) -> Line:
+def _in_bins(trio: Trio, pair: Pair) -> Trio:
+    """The separation power in the benchmark's own bins of cell energies, where it has some."""
+    full, candidate = pair.full.binned, pair.candidate.binned
+    if full is None or candidate is None:
+        return trio
+    masses = full[:, 1:], candidate[:, 1:]
+    return replace(trio, separation=pair.resampling.trials(separation_power, *masses, order=1))
+
+
+def _line(observable: Observable, pair: Pair) -> Line:
     if observable.entry is Entry.CELL:
-        return of_cells(full.cells[mode], candidate.cells[0])
-    f, g = (c.sample.values[observable.name] for c in (full, candidate))
-    rows = resampling.full_rows, resampling.candidate_rows
+        return of_cells(pair.full.cells, pair.candidate.cells)
     if observable.entry is Entry.SHOWER:
-        return _of_points(f, g, resampling)
-    return of_profiles(observable.positions_of(full.sample.calorimeter), f, g, *rows)
+        return _of_points(observable, pair)
+    rows = pair.resampling.full_rows, pair.resampling.candidate_rows
+    positions = observable.positions_of(pair.full.sample.calorimeter)
+    return of_profiles(positions, *pair.values(observable), *rows)
 
 
-def _of_points(f: Values, g: Values, resampling: Resampling) -> Line:
-    line = ranked(f, g).lumped()
+def _of_points(observable: Observable, pair: Pair) -> Line:
+    line = ranked(*pair.values(observable)).lumped()
     n = len(line.values)
-    [full] = histograms(resampling.full_rows, (line.full, n))
-    [candidate] = histograms(resampling.candidate_rows, (line.candidate, n))
+    [full] = histograms(pair.resampling.full_rows, (line.full, n))
+    [candidate] = histograms(pair.resampling.candidate_rows, (line.candidate, n))
     return Line(line.values, full, candidate)
 
 
@@ -124,13 +124,11 @@ def _on_scale(observable: Observable, line: Line) -> Line:
     )
 
 
-def _require_entries(
-    observable: Observable, line: Line, full: Collected, candidate: Collected
-) -> None:
+def _require_entries(observable: Observable, line: Line, pair: Pair) -> None:
     if line.empty:
         empty = [
             c.sample.name
-            for c, masses in ((full, line.full), (candidate, line.candidate))
+            for c, masses in ((pair.full, line.full), (pair.candidate, line.candidate))
             if not masses[0].sum() > 0
         ]
         above = (

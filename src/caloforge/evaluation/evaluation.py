@@ -1,83 +1,66 @@
 """Candidates against the full simulation: every observable, every candidate, each number beside
 its floor.
 
-`evaluate` draws the resamplings first (from incident energies and weights alone), reads each sample
-once, a batch at a time (`caloforge.evaluation.collection`), and compares. Classifiers and metrics
-that compare showers pair by pair see whole showers, at most the first `Settings.classifier_showers`
-and `Settings.neighbour_showers` of each sample.
+`evaluate` draws the resamplings from incident energies and weights alone, and reads the full
+simulation; then it reads one candidate after the other and compares it. The deposits of each sample
+are read once, those of the full simulation twice where a benchmark bins cell energies up to their
+largest (`Plan.cell_bins`). Classifiers and the metrics that compare showers pair by pair see the
+first `Settings.classifier_showers` and `Settings.neighbour_showers` showers, which are kept whole
+while the sample is read: those of two samples at a time, whatever the number of candidates.
 """
 
 __all__ = ["evaluate"]
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
-from caloforge.classifiers import LEAST_SHOWERS, Separation, ShowerWeights, separate
+from caloforge.classifiers import LEAST_SHOWERS, separate
+from caloforge.classifiers.separation import Progress, silent
 from caloforge.errors import ShowerValueError
 from caloforge.evaluation.collection import Collected, Plan, collect, example, weights_of
-from caloforge.evaluation.comparisons import compare
+from caloforge.evaluation.comparisons import comparisons
 from caloforge.evaluation.findings import (
     IN_TAILS,
+    Amplification,
+    Comparison,
     Evaluation,
+    Example,
     Features,
     Sample,
+    Separation,
     Settings,
+    ShowerWeights,
     Slice,
     same_energies,
-    shares_energies,
 )
-from caloforge.metrics.amplification import Amplification, amplification
-from caloforge.metrics.bins import Bins, equal_bins
-from caloforge.metrics.correlations import correlation_distance
-from caloforge.metrics.distances import Comparison, compare_points
-from caloforge.metrics.frechet import frechet_distance
-from caloforge.metrics.kernel import kernel_distance
-from caloforge.metrics.neighbours import log_voxels, neighbours
+from caloforge.evaluation.pair import Pair
+from caloforge.evaluation.slices import slices
+from caloforge.evaluation.vectors import features
+from caloforge.metrics.amplification import amplification
+from caloforge.metrics.bins import Bins
 from caloforge.metrics.resampling import LEAST_FULL, Resampling, resampling
-from caloforge.metrics.scores import Score
 from caloforge.observables import THRESHOLD, Entry, Observable, Scale, catalogue
 from caloforge.published import Preset
 from caloforge.showers import ShowerSource
 
-Progress = Callable[[str], None]
-
-LEAST_IN_SLICE = 100
-"""The fewest showers of a sample in a slice of incident energy."""
-
-_WANTED_IN_SLICE = 400
-_QUICK = 20
-
-
-def _silent(step: str) -> None:
-    del step
-
 
 @dataclass(frozen=True, eq=False)
-class _Pair:
-    """The full simulation and one candidate, with their resamplings."""
+class _Measured:
+    """What was found for one candidate, and the showers of both samples that a classifier finds
+    hardest to match.
+    """
 
-    full: Collected
-    candidate: Collected
-    mode: int
-    drawn: Resampling
-    settings: Settings
-
-    @property
-    def shared(self) -> bool:
-        return shares_energies(self.full.sample, self.candidate.sample)
-
-    def redrawn(
-        self, full: Bool[np.ndarray, " n"] | slice, candidate: Bool[np.ndarray, " m"] | slice
-    ) -> Resampling:
-        """A few resamplings of some of the showers."""
-        a, b = self.full.sample, self.candidate.sample
-        energies = a.energies[full] if self.shared else None
-        options = {"replicas": _QUICK, "cuts": _QUICK, "seed": self.settings.seed}
-        return resampling(a.weights[full], b.weights[candidate], energies=energies, **options)
+    candidate: Sample
+    missed: tuple[Example, ...]
+    comparisons: dict[str, Comparison]
+    gaps: dict[str, str]
+    features: Features | None
+    separations: dict[str, Separation]
+    slices: tuple[Slice, ...]
+    amplifications: dict[str, Amplification] | None
 
 
 def evaluate(
@@ -90,7 +73,7 @@ def evaluate(
     training: ShowerSource | None = None,
     times: Mapping[str, float] | None = None,
     settings: Settings | None = None,
-    progress: Progress = _silent,
+    progress: Progress = silent,
 ) -> Evaluation:
     """Compare candidates with the full simulation.
 
@@ -106,7 +89,7 @@ def evaluate(
         times: For each stage that was timed its time, in ms a shower, to be shown in the report;
             the full simulation's under its name.
         settings: How carefully to compare; None for the standard.
-        progress: Told in words what is done next.
+        progress: Called with each step, in words.
 
     Returns:
         The evaluation.
@@ -116,34 +99,47 @@ def evaluate(
         ShowerValueError: There is no candidate, one has the name of the full simulation, a sample
             has too few showers, or a deposit is not finite and at least 0.
     """
-    settings = settings or Settings()
     _check(full, candidates, full_name, training)
-    threshold = THRESHOLD if preset is None else preset.threshold
-    chosen = catalogue(full.calorimeter, threshold) if observables is None else observables
-    plan = Plan(chosen, threshold, _cell_bins(full, chosen, preset, settings), settings.batch_size)
-    pairs = _pairs(full, candidates, full_name, plan, settings, progress)
-    comparisons, gaps = _comparisons(pairs, chosen, preset, progress)
-    separations = _separations(full, candidates, settings, progress)
-    missed = [j.tails(IN_TAILS).missed for of in separations.values() for j in of.values()]
-    spurious = {
-        name: [j.tails(IN_TAILS).spurious for j in of.values()] for name, of in separations.items()
-    }
+    plan = _plan(full, observables, preset, settings or Settings())
+    drawn = {name: _drawn(full, source, plan.settings) for name, source in candidates.items()}
+    progress(f"reading {full_name}")
+    references = _references(full_name, full, plan, drawn.values())
+    known = _training(training, plan, progress)
+    found = []
+    for name, source in candidates.items():
+        progress(f"reading {name}")
+        reference = references[drawn[name].paired]
+        rows = [drawn[name].candidate_rows]
+        [candidate] = collect(name, source, plan, rows, reference.sample)
+        pair = Pair(reference, candidate, drawn[name], plan)
+        found.append(_measured(pair, known, progress))
+    whole = next(iter(references.values())).sample
+    return _assembled(whole, found, plan, dict(times or {}))
+
+
+def _assembled(
+    full: Sample, found: list[_Measured], plan: Plan, times: dict[str, float]
+) -> Evaluation:
+    """The findings of all candidates by their names."""
+    named = {one.candidate.name: one for one in found}
+    missed = {example.row: example for one in found for example in one.missed}
     return Evaluation(
-        full=_with_outliers(next(iter(pairs.values())).full.sample, full, missed),
-        candidates=tuple(
-            _with_outliers(p.candidate.sample, candidates[name], spurious[name])
-            for name, p in pairs.items()
-        ),
-        observables=chosen,
-        comparisons=comparisons,
-        gaps=gaps,
-        features=_features(full, candidates, pairs, settings, progress),
-        classifiers=separations,
-        slices={name: _slices(pair, chosen, settings.left_out) for name, pair in pairs.items()},
-        amplifications=_amplifications(training, pairs, plan, progress),
-        times=dict(times or {}),
-        settings=settings,
-        preset=preset,
+        full=replace(full, outliers=tuple(missed.values())),
+        candidates=tuple(one.candidate for one in found),
+        observables=plan.observables,
+        comparisons={name: one.comparisons for name, one in named.items()},
+        gaps={name: one.gaps for name, one in named.items()},
+        features={name: one.features for name, one in named.items() if one.features is not None},
+        classifiers={name: one.separations for name, one in named.items()},
+        slices={name: one.slices for name, one in named.items()},
+        amplifications={
+            name: one.amplifications
+            for name, one in named.items()
+            if one.amplifications is not None
+        },
+        times=times,
+        settings=plan.settings,
+        preset=plan.preset,
     )
 
 
@@ -170,249 +166,113 @@ def _check(
             raise ShowerValueError(msg)
 
 
-def _cell_bins(
+def _plan(
     full: ShowerSource,
-    observables: tuple[Observable, ...],
+    observables: tuple[Observable, ...] | None,
     preset: Preset | None,
     settings: Settings,
-) -> Bins | None:
+) -> Plan:
+    threshold = THRESHOLD if preset is None else preset.threshold
+    chosen = catalogue(full.calorimeter, threshold) if observables is None else observables
+    plan = Plan(chosen, threshold, None, preset, settings)
+    return replace(plan, cell_bins=_cell_bins(full, plan))
+
+
+def _cell_bins(full: ShowerSource, plan: Plan) -> Bins | None:
     """The benchmark's bins of cell energies, which reach to the largest of the full simulation."""
-    cells = [o for o in observables if o.entry is Entry.CELL and o.scale is Scale.LOG]
-    rule = None if preset is None or not cells else preset.rule(cells[0].name)
+    cells = [o for o in plan.observables if o.entry is Entry.CELL and o.scale is Scale.LOG]
+    rule = None if plan.preset is None or not cells else plan.preset.rule(cells[0].name)
     if rule is None:
         return None
-    return rule(
-        np.array([max(float(batch.deposits.max()) for batch in full.batches(settings.batch_size))])
-    )
+    batches = full.batches(plan.settings.batch_size)
+    return rule(np.array([max(float(batch.deposits.max()) for batch in batches)]))
 
 
-def _pairs(
-    full: ShowerSource,
-    candidates: Mapping[str, ShowerSource],
-    full_name: str,
-    plan: Plan,
-    settings: Settings,
-    progress: Progress,
-) -> dict[str, _Pair]:
-    """Read all samples. The full simulation's resamplings depend on whether energies are shared,
-    and on nothing else.
+def _drawn(full: ShowerSource, candidate: ShowerSource, settings: Settings) -> Resampling:
+    """The resamplings of two samples; those of the full simulation depend on whether incident
+    energies are shared, and on nothing else.
     """
     energies = _energies(full)
-    shared = {
-        name: same_energies(energies, _energies(source)) for name, source in candidates.items()
-    }
-    drawn = {
-        name: _drawn(full, source, energies if shared[name] else None, settings)
-        for name, source in candidates.items()
-    }
-    modes = list(dict.fromkeys(shared.values()))
-    rows = [next(drawn[name].full_rows for name in drawn if shared[name] is mode) for mode in modes]
-    kept = 1 + settings.replicas
-    progress(f"reading {full_name}")
-    reference = collect(full_name, full, plan, rows, kept)
-    pairs = {}
-    for name, source in candidates.items():
-        progress(f"reading {name}")
-        candidate = collect(
-            name, source, plan, [drawn[name].candidate_rows], kept, reference.sample
-        )
-        pairs[name] = _Pair(reference, candidate, modes.index(shared[name]), drawn[name], settings)
-    return pairs
-
-
-def _drawn(
-    full: ShowerSource,
-    candidate: ShowerSource,
-    energies: Float[np.ndarray, " showers"] | None,
-    settings: Settings,
-) -> Resampling:
-    options = {"replicas": settings.replicas, "cuts": settings.cuts, "seed": settings.seed}
-    return resampling(weights_of(full), weights_of(candidate), energies=energies, **options)
+    return resampling(
+        weights_of(full),
+        weights_of(candidate),
+        energies=energies if same_energies(energies, _energies(candidate)) else None,
+        replicas=settings.replicas,
+        cuts=settings.cuts,
+        seed=settings.seed,
+    )
 
 
 def _energies(source: ShowerSource) -> Float[np.ndarray, " showers"]:
     return source.energies.double().cpu().numpy()
 
 
-def _comparisons(
-    pairs: Mapping[str, _Pair],
-    observables: tuple[Observable, ...],
-    preset: Preset | None,
-    progress: Progress,
-) -> tuple[dict[str, dict[str, Comparison]], dict[str, dict[str, str]]]:
-    found: dict[str, dict[str, Comparison]] = {name: {} for name in pairs}
-    gaps: dict[str, dict[str, str]] = {name: {} for name in pairs}
-    for observable in observables:
-        progress(f"comparing {observable.title}")
-        for name, pair in pairs.items():
-            try:
-                found[name][observable.name] = compare(
-                    observable, pair.full, pair.candidate, pair.mode, pair.drawn, preset
-                )
-            except ShowerValueError as nothing:
-                gaps[name][observable.name] = str(nothing)
-    return found, gaps
+def _references(
+    name: str, full: ShowerSource, plan: Plan, drawn: Iterable[Resampling]
+) -> dict[bool, Collected]:
+    """The full simulation, its cells counted with and without shared energies as is needed."""
+    rows: dict[bool, np.ndarray] = {}
+    for one in drawn:
+        rows.setdefault(one.paired, one.full_rows)
+    return dict(zip(rows, collect(name, full, plan, list(rows.values())), strict=True))
 
 
-def _features(
-    full: ShowerSource,
-    candidates: Mapping[str, ShowerSource],
-    pairs: Mapping[str, _Pair],
-    settings: Settings,
-    progress: Progress,
-) -> dict[str, Features]:
-    """The metrics on vectors of features, of candidates with enough showers."""
-    able = {
-        n: s
-        for n, s in candidates.items()
-        if min(len(full), len(s), settings.neighbour_showers) >= LEAST_SHOWERS
-    }
-    if not able:
+def _training(training: ShowerSource | None, plan: Plan, progress: Progress) -> Sample | None:
+    """The training sample as read; nothing of it is kept whole."""
+    if training is None:
+        return None
+    progress("reading the training sample")
+    alone = replace(plan, settings=replace(plan.settings, classifiers=(), neighbour_showers=0))
+    [found] = collect("training", training, alone, [np.ones((1, len(training)))])
+    return found.sample
+
+
+def _measured(pair: Pair, training: Sample | None, progress: Progress) -> _Measured:
+    found, gaps = comparisons(pair, progress)
+    progress(f"feature vectors of {pair.name}")
+    vectors = features(pair)
+    separations = _separations(pair, progress)
+    tails = [one.tails(IN_TAILS) for one in separations.values()]
+    spurious = _outliers(pair.candidate, [t.spurious for t in tails])
+    return _Measured(
+        candidate=replace(pair.candidate.sample, outliers=spurious),
+        missed=_outliers(pair.full, [t.missed for t in tails]),
+        comparisons=found,
+        gaps=gaps,
+        features=vectors,
+        separations=separations,
+        slices=slices(pair),
+        amplifications=None if training is None else _amplifications(pair, training),
+    )
+
+
+def _separations(pair: Pair, progress: Progress) -> dict[str, Separation]:
+    """How well each classifier separates the samples; nothing where one has too few showers."""
+    settings = pair.plan.settings
+    full, candidate = pair.first(settings.classifier_showers)
+    if min(len(full), len(candidate)) < LEAST_SHOWERS:
         return {}
-    some, found = slice(settings.neighbour_showers), {}
-    voxels = log_voxels(full[some].deposits.to(settings.device))
-    for name, source in able.items():
-        progress(f"feature vectors of {name}")
-        pair = pairs[name]
-        f, g, few = (
-            pair.full.sample.features,
-            pair.candidate.sample.features,
-            pair.redrawn(some, some),
-        )
-        found[name] = Features(
-            frechet=frechet_distance(f, g, pair.drawn),
-            kernel=kernel_distance(f[some], g[some], few),
-            neighbours=neighbours(
-                voxels, log_voxels(source[some].deposits.to(settings.device)), few
-            ),
-            correlation=_correlation(pair),
-            showers=settings.neighbour_showers,
+    found = {}
+    for one in settings.classifiers:
+        progress(f"classifier '{one.title}' against {pair.name}")
+        found[one.name] = separate(
+            full, candidate, one, trainings=settings.trainings, seed=settings.seed
         )
     return found
 
 
-def _correlation(pair: _Pair) -> Score | None:
-    layers = [c.sample.values.get("layer_energies") for c in (pair.full, pair.candidate)]
-    if layers[0] is None or layers[1] is None:
-        return None
-    return correlation_distance(layers[0], layers[1], pair.drawn)
-
-
-def _separations(
-    full: ShowerSource,
-    candidates: Mapping[str, ShowerSource],
-    settings: Settings,
-    progress: Progress,
-) -> dict[str, dict[str, Separation]]:
-    if not settings.classifiers:
-        return {name: {} for name in candidates}
-    separations: dict[str, dict[str, Separation]] = {}
-    reference = full[: settings.classifier_showers].to(settings.device)
-    for name, source in candidates.items():
-        seen = source[: settings.classifier_showers].to(settings.device)
-        separations[name] = {}
-        for one in settings.classifiers if min(len(reference), len(seen)) >= LEAST_SHOWERS else ():
-            progress(f"classifier '{one.title}' against {name}")
-            separations[name][one.name] = separate(
-                reference, seen, one, trainings=settings.trainings, seed=settings.seed
-            )
-    return separations
-
-
-def _with_outliers(sample: Sample, source: ShowerSource, tails: Sequence[ShowerWeights]) -> Sample:
-    """The sample with the showers in the tails of its weights."""
+def _outliers(collected: Collected, tails: list[ShowerWeights]) -> tuple[Example, ...]:
+    """The showers in the tails of weights."""
     rows = dict.fromkeys(int(row) for tail in tails for row in tail.rows)
-    return replace(sample, outliers=tuple(example(source, row) for row in rows))
+    return tuple(example(collected.first, row) for row in rows)
 
 
-def _slices(
-    pair: _Pair, observables: tuple[Observable, ...], left_out: tuple[float, float] | None
-) -> tuple[Slice, ...]:
-    """The whole-shower observables in slices of incident energy that hold enough showers of both
-    samples.
-    """
-    a, b = pair.full.sample, pair.candidate.sample
-    edges = _edges(a.energies, pair.settings.slices, left_out)
-    whole = [o for o in observables if o.entry is Entry.SHOWER and o.scale is Scale.LINEAR]
-    slices = []
-    for low, high in pairwise(edges):
-        inside = [
-            (s.energies >= low) & ((s.energies < high) | (high == edges[-1]))
-            for s in (a, a if pair.shared else b)
-        ]
-        if min(int(i.sum()) for i in inside) < LEAST_IN_SLICE:
-            continue
-        drawn = pair.redrawn(inside[0], inside[1])
-        scores = {o.name: _standardised(a, b, o, inside[0], inside[1], drawn) for o in whole}
-        without = left_out is not None and bool(left_out[0] <= low and high <= left_out[1])
-        slices.append(
-            Slice(
-                float(low), float(high), without, int(inside[0].sum()), int(inside[1].sum()), scores
-            )
-        )
-    return tuple(slices)
-
-
-def _edges(
-    energies: Float[np.ndarray, " n"], most: int, left_out: tuple[float, float] | None
-) -> Float[np.ndarray, " edges"]:
-    """Slices with equally many showers; the energies left out are a slice of their own. None where
-    energies do not vary.
-    """
-    n = min(most, len(energies) // _WANTED_IN_SLICE)
-    if n < 2 and left_out is None:
-        return np.empty(0) if n < 1 else np.empty(1)
-    edges = np.unique(np.quantile(energies, np.linspace(0, 1, max(n, 1) + 1)))
-    if left_out is None:
-        return edges if len(edges) > 2 else np.empty(1)
-    between = [
-        ((energies >= min(edge, left_out[0])) & (energies < max(edge, left_out[1]))).sum()
-        for edge in edges
-    ]
-    inside = ((energies >= left_out[0]) & (energies < left_out[1])).sum()
-    outside = edges[
-        ((edges < left_out[0]) | (edges > left_out[1]))
-        & (np.array(between) - inside >= LEAST_IN_SLICE)
-    ]
-    return np.sort(np.concatenate([outside, left_out]))
-
-
-def _standardised(
-    a: Sample,
-    b: Sample,
-    observable: Observable,
-    in_a: Bool[np.ndarray, " n"],
-    in_b: Bool[np.ndarray, " m"],
-    drawn: Resampling,
-) -> Score:
-    f, g = a.values[observable.name][in_a], b.values[observable.name][in_b]
-    return compare_points(f, g, drawn, equal_bins(f)).standardised.score
-
-
-def _amplifications(
-    training: ShowerSource | None, pairs: Mapping[str, _Pair], plan: Plan, progress: Progress
-) -> dict[str, dict[str, Amplification]]:
-    """Each whole-shower observable of each candidate beside the training sample; nothing without
-    one.
-    """
-    if training is None:
-        return {}
-    progress("reading the training sample")
-    known = collect("training", training, plan, [np.ones((1, len(training)))], 1).sample
-    truth = next(iter(pairs.values())).full.sample
-    whole = [
-        o.name for o in plan.observables if o.entry is Entry.SHOWER and o.scale is Scale.LINEAR
-    ]
-    whole = [name for name in whole if np.ptp(truth.values[name]) > 0]
+def _amplifications(pair: Pair, training: Sample) -> dict[str, Amplification]:
+    """Each whole-shower observable of a candidate beside the training sample."""
+    samples = (pair.full.sample, training, pair.candidate.sample)
+    weights = tuple(s.weights if s.weighted else None for s in samples)
     return {
-        name: {o: _amplification(truth, known, pair.candidate.sample, o) for o in whole}
-        for name, pair in pairs.items()
+        o.name: amplification(*(s.values[o.name] for s in samples), weights=weights)
+        for o in pair.plan.of_showers
+        if np.ptp(samples[0].values[o.name]) > 0
     }
-
-
-def _amplification(
-    truth: Sample, training: Sample, candidate: Sample, observable: str
-) -> Amplification:
-    samples = (truth, training, candidate)
-    values = (sample.values[observable] for sample in samples)
-    return amplification(*values, weights=tuple(s.weights if s.weighted else None for s in samples))

@@ -90,11 +90,13 @@ class Resampling:
         candidate_rows: The weights of the candidate: as it is, and of its replicas, with shape (1 +
             R, M).
         scale: The ratio s of the module's head, of these sizes to the halves.
+        paired: Whether the samples share their incident energies.
     """
 
     full_rows: Rows
     candidate_rows: Rows
     scale: float
+    paired: bool = False
 
     @property
     def full(self) -> Rows:
@@ -123,7 +125,7 @@ class Resampling:
         """The same with at most so many replicas and cuts, the first ones."""
         (a, b), (c, d) = self.replicas, self.halves
         rows = _rows(self.full, a[:times], c[:times], d[:times])
-        return Resampling(rows, _rows(self.candidate, b[:times]), self.scale)
+        return Resampling(rows, _rows(self.candidate, b[:times]), self.scale, self.paired)
 
     def score(self, between: Statistic, within: Statistic, order: float) -> Score:
         """The score of a statistic.
@@ -206,6 +208,7 @@ def resampling(
         full_rows=_rows(full[None], np.stack(drawn) * full, first, second),
         candidate_rows=_rows(candidate[None], np.stack(others) * candidate),
         scale=(1 / effective_size(full) + 1 / effective_size(candidate)) / float(per_half),
+        paired=energies is not None,
     )
 
 

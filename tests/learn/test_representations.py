@@ -1,5 +1,7 @@
 """Representations: invertible, energy-conserving, fitted on purpose, safe for any numbers."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 
 from caloforge import streams, zoo
 from caloforge.errors import RepresentationWarning, ShowerValueError
+from caloforge.geometry import RegularGrid
 from caloforge.learn.representations import (
     EMPTY,
     REACH,
@@ -14,7 +17,10 @@ from caloforge.learn.representations import (
     StandardisedShape,
     StandardisedSum,
 )
+from caloforge.particles import Particles
 from caloforge.showers import Showers
+from caloforge.simulators import pbwo4_gflash
+from caloforge.units import GeV
 
 SAMPLES = ["pbwo4-geant4", "pbwo4-gflash"]
 
@@ -89,6 +95,21 @@ def test_gaussianised_commutes_with_the_symmetries(fitted: tuple[Gaussianised, S
             rtol=1e-5,
             atol=1e-5,
         )
+
+
+@pytest.mark.filterwarnings("ignore::caloforge.errors.RepresentationWarning")
+def test_gaussianised_core_may_be_one_cell() -> None:
+    """Where the beam enters in the middle of a cell, the core has no width."""
+    grid = RegularGrid("odd", (5, 5, 1), (30.0, 30.0, 240.0))
+    simulator = replace(pbwo4_gflash(), calorimeter=grid)
+    energies = torch.linspace(10, 100, 300) * GeV
+    showers = simulator.simulate(Particles(energies), seed=1)
+    representation = Gaussianised(grid).fit(showers)
+    assert representation.core.sum() == 1
+    back = representation.inverse(representation(showers, keys(showers)), showers.energies)
+    torch.testing.assert_close(back.sum(dim=1), showers.deposits.sum(dim=1), rtol=1e-6, atol=0)
+    core = representation.core
+    torch.testing.assert_close(back[:, core], showers.deposits[:, core], rtol=2e-3, atol=0)
 
 
 @settings(max_examples=25, deadline=None)

@@ -255,7 +255,11 @@ def _logistic(basis: Float[Tensor, "n 3"], outcome: Float[Tensor, " n"]) -> Floa
 
 
 def _log_width(basis: Float[Tensor, "n 3"], residual: Float[Tensor, " n"]) -> Float[Tensor, "3"]:
-    """Coefficients of the log width of a normal law, by Fisher scoring."""
+    """Coefficients of the log width of a normal distribution, by Fisher scoring; zeros where there
+    is no width, as for the core of a grid whose middle is one cell.
+    """
+    if not residual.any():
+        return basis.new_zeros(3)
     coefficients = torch.stack([residual.square().mean().log(), *basis.new_zeros(2)])
     for _ in range(_NEWTON_STEPS):
         score = _moments(basis, residual.square() * (-basis @ coefficients).exp() - 1)

@@ -198,15 +198,18 @@ def test_training_beats_the_classic_methods_at_the_same_evaluations(n: int, tmp_
         return global_truncation(solver, FLOW, (ends[0][i], ends[1][i]), ends[0][i])
 
     phases = [
-        training.Phase(
-            "local",
+        training.minimise(
+            name,
             solver,
-            lambda step: local_truncation(solver, products[chosen(step)]),
-            200,
-            2e-2,
-            cosine=True,
-        ),
-        training.Phase("global", solver, globally, 80, 1e-2, cosine=True),
+            loss,
+            steps=steps,
+            adam=training.Adam(rate),
+            schedule=training.WarmCosine(),
+        )
+        for name, loss, steps, rate in (
+            ("local", lambda step: local_truncation(solver, products[chosen(step)]), 200, 2e-2),
+            ("global", globally, 80, 1e-2),
+        )
     ]
     x = torch.randn(1000, 2, dtype=torch.float64)
     exact = integrate(FLOW.velocity, x, solver=RK4, steps=50)

@@ -182,13 +182,13 @@ def test_a_solver_is_made_for_the_flow(name: str, local: str) -> None:
     )
     torch.testing.assert_close(sampled(plain, showers), euler, rtol=1e-3, atol=1e-2)
     _, phase = stage.flow_phases(showers, showers[:40], 1, 3)
-    optimiser = torch.optim.Adam(phase.network.parameters(), lr=0.01)
-    errors = [phase.loss(7).item()]
+    optimiser = torch.optim.Adam(phase.players[0].network.parameters(), lr=0.01)
+    errors = [phase.players[0].loss(7).item()]
     for step in range(phase.steps):
         optimiser.zero_grad()
-        phase.loss(step).backward()
+        phase.players[0].loss(step).backward()
         optimiser.step()
-    errors.append(phase.loss(7).item())
+    errors.append(phase.players[0].loss(7).item())
     assert errors[1] < 0.9 * errors[0]
     assert stage.sampler is stage.bespoke
     assert not torch.equal(sampled(stage, showers), euler)
@@ -279,14 +279,10 @@ def test_a_schedule_is_counted_in_showers() -> None:
     phase = schedule.phase(
         "lines", network, loss, Lessons(showers, 1, 0), Lessons(showers[:40], 1, 0)
     )
-    assert (phase.steps, phase.learning_rate, phase.weight_decay, phase.average, phase.clip) == (
-        12,
-        0.1,
-        0.2,
-        0.3,
-        4.0,
-    )
+    [player] = phase.players
+    assert (phase.steps, player.adam.learning_rate, player.adam.weight_decay) == (12, 0.1, 0.2)
+    assert (player.average, player.clip) == (0.3, 4.0)
     assert phase.validation is not None
     assert phase.validation() == phase.validation()
-    phase.loss(3)
+    player.loss(3)
     assert set(seen) == {50}

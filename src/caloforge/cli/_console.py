@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from caloforge.geometry import Calorimeter
+    from caloforge.learn.training import Report
     from caloforge.particles import Particles
     from caloforge.showers import Showers, ShowerSource
 
@@ -182,11 +183,11 @@ def tracked(title: str, source: "ShowerSource") -> Iterator[Watched]:
 
 
 @contextmanager
-def phases(*, told: bool = True) -> "Iterator[Callable[[str, int, int, float], None]]":
-    """The progress of a training on standard error: a bar a phase where a person watches, else a
-    line a report; or nothing.
+def phases(*, quiet: bool = False) -> "Iterator[Callable[[Report], None]]":
+    """The progress of a training on standard error: a bar an objective where a person watches, else
+    a line a report; or nothing.
     """
-    console = Console(stderr=True, highlight=False, quiet=not told)
+    console = Console(stderr=True, highlight=False, quiet=quiet)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -197,12 +198,14 @@ def phases(*, told: bool = True) -> "Iterator[Callable[[str, int, int, float], N
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         tasks: dict[str, TaskID] = {}
 
-        def tell(phase: str, done: int, total: int, loss: float) -> None:
+        def tell(report: "Report") -> None:
+            name, losses = report.objective, [f"{k} {v:.4g}" for k, v in report.losses.items()]
+            now = f"loss {', '.join(losses).strip()}, {report.rate:.3g} steps/s"
             if not console.is_terminal:
-                console.print(f"{phase}: {done} of {total} steps, loss {loss:.4g}")
-            if phase not in tasks:
-                tasks[phase] = progress.add_task(phase, total=total)
-            progress.update(tasks[phase], completed=done, description=f"{phase}, loss {loss:.4g}")
+                console.print(f"{name}: {report.step} of {report.steps} steps, {now}")
+            if name not in tasks:
+                tasks[name] = progress.add_task(name, total=report.steps)
+            progress.update(tasks[name], completed=report.step, description=f"{name}, {now}")
 
         yield tell
 

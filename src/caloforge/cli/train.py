@@ -98,13 +98,21 @@ def train(
     compiled: Annotated[
         bool, typer.Option("--compile", help="Compile the networks with torch.compile.")
     ] = False,
+    accumulate: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            metavar="K",
+            help="Average the gradients of K batches in a step, and take 1/K of the steps.",
+        ),
+    ] = 1,
 ) -> None:
     """Train a surrogate, which makes showers like those of --data, or a refiner, which makes full
     showers from fast ones.
 
     An interrupted training, resumed, comes to the same weights. Several GPUs train together under
     torchrun. Without files a refiner trains on the showers that come with the package: enough to
-    try, but the demo judges by the same showers, and the package's own models have seen six times
+    try, but the demo evaluates with them, and the package's own models have seen six times
     as many.
 
     \b
@@ -115,8 +123,7 @@ def train(
       caloforge train squirels --out sq --full geant4.h5 --fast fast.h5 --resume
       caloforge train my.yaml --out m --full g4.h5 --fast f.h5 --set steps=500
     """
-    from caloforge.learn.team import joined
-    from caloforge.learn.training import Speed
+    from caloforge.learn.training import Execution, process_group
     from caloforge.models import SYSTEMS, FullShowers, load_recipe
     from caloforge.models import train as run
 
@@ -126,9 +133,12 @@ def train(
         if SYSTEMS[chosen.system].kind.learns_from is FullShowers
         else samples.for_refiner
     )
-    with joined(machine.start()) as (team, device), phases(told=team.leads) as progress:
+    with (
+        process_group(machine.start()) as (processes, device),
+        phases(quiet=not processes.is_rank_0) as progress,
+    ):
         data, description = read(recipe, device)
-        speed = Speed(half, compiled)
+        execution = Execution(half, compiled, accumulate)
         model = run(
             chosen,
             out,
@@ -136,10 +146,10 @@ def train(
             description=description,
             resume=resume,
             progress=progress,
-            speed=speed,
-            team=team,
+            execution=execution,
+            processes=processes,
         )
-    if team.leads:
+    if processes.is_rank_0:
         say(f"{out}: trained; {_use(model, out)}")
 
 

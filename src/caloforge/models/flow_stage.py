@@ -23,7 +23,7 @@ import copy
 import math
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -270,7 +270,7 @@ class FlowStage(ShapeStage):
 
     def flow_phases(
         self, taught: Showers, held: Showers, seed: int, first: int
-    ) -> Sequence[training.Phase]:
+    ) -> Sequence[training.Objective]:
         """The network's phase, then those of the solver and of the student if there are to
         be any.
         """
@@ -294,7 +294,7 @@ def solver_phase(
     recipe: BespokeRecipe,
     conditions: Float[Tensor, "showers conditions"],
     seed: tuple[int, int],
-) -> training.Phase:
+) -> training.Objective:
     """The phase that makes a solver for the flow of a stage, whose network stays as it is.
 
     Arguments:
@@ -305,13 +305,13 @@ def solver_phase(
         seed: The seed of the training, and the number of the phase.
     """
     errors = _LocalErrors if recipe.local else _GlobalErrors
-    return training.Phase(
-        name="bespoke solver",
-        network=solver,
-        loss=errors(stage, solver, recipe, conditions, seed),
+    return training.minimise(
+        "bespoke solver",
+        solver,
+        errors(stage, solver, recipe, conditions, seed),
         steps=recipe.steps,
-        learning_rate=recipe.learning_rate,
-        cosine=True,
+        adam=training.Adam(recipe.learning_rate),
+        schedule=training.WarmCosine(),
         average=0.99,
     )
 
@@ -322,7 +322,7 @@ def student_phase(
     recipe: StudentRecipe,
     conditions: Float[Tensor, "showers conditions"],
     seed: tuple[int, int],
-) -> training.Phase:
+) -> training.Objective:
     """The phase that teaches a student the trajectories of the flow of a stage; it begins as the
     flow's network.
 
@@ -333,15 +333,16 @@ def student_phase(
         conditions: Conditions to draw from.
         seed: The seed of the training, and the number of the phase.
     """
-    return training.Phase(
-        name="student",
-        network=student,
-        loss=_StudentErrors(stage, student, recipe, conditions, seed),
+    objective = training.minimise(
+        "student",
+        student,
+        _StudentErrors(stage, student, recipe, conditions, seed),
         steps=recipe.steps,
-        learning_rate=recipe.learning_rate,
-        cosine=True,
+        adam=training.Adam(recipe.learning_rate),
+        schedule=training.WarmCosine(),
         average=0.99,
     )
+    return replace(objective, start=lambda: student.load_state_dict(stage.network.state_dict()))
 
 
 @dataclass(frozen=True)
@@ -454,8 +455,6 @@ class _StudentErrors(_Examples):
         return Distillation(self.recipe.evaluations)
 
     def __call__(self, step: int) -> Float[Tensor, ""]:
-        if step == 0:
-            self.pupil.load_state_dict(self.stage.network.state_dict())
         stops, conditions = self.lessons
         rows = self.rows(step, len(stops))
         return self.process.loss(self.pupil, stops[rows], conditions[rows])

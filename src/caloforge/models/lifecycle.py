@@ -8,7 +8,6 @@ from pathlib import Path
 from caloforge import __version__
 from caloforge.errors import ModelError, OutputExistsError, TrainingError
 from caloforge.learn import training
-from caloforge.learn.team import Team
 from caloforge.models.card import Card
 from caloforge.models.model import Model
 from caloforge.models.recipes import Recipe
@@ -24,8 +23,8 @@ def train(
     description: str,
     resume: bool = False,
     progress: training.Progress | None = None,
-    speed: training.Speed = training.Speed(),  # noqa: B008 frozen
-    team: Team = Team(),  # noqa: B008 frozen
+    execution: training.Execution = training.Execution(),  # noqa: B008 frozen
+    processes: training.Processes = training.Processes(),  # noqa: B008 frozen
 ) -> Model:
     """Train a model and save it.
 
@@ -36,9 +35,9 @@ def train(
         data: The training showers: `FullShowers` for a surrogate, `TrainingShowers` for a refiner.
         description: Where they come from, in words, for the card.
         resume: Go on from the checkpoint in ``out``.
-        progress: Told the progress.
-        speed: What to do for speed.
-        team: The processes that train together; each calls this with the same showers on its
+        progress: Takes the reports.
+        execution: How the moves are computed.
+        processes: The processes that train together; each calls this with the same showers on its
             device.
 
     Returns:
@@ -58,7 +57,7 @@ def train(
             f"{out} exists and is not empty: resume the training there, or choose another directory"
         )
         raise OutputExistsError(msg)
-    team.wait()
+    processes.wait()
     plan = system.plan(recipe, _new_card(out.name, recipe, data, description), data)
     training.run(
         plan.phases,
@@ -67,13 +66,14 @@ def train(
         resume=resume,
         checkpoint_every=plan.checkpoint_every,
         progress=progress,
-        speed=speed,
-        team=team,
+        execution=execution,
+        processes=processes,
+        seed=recipe.seed,
     )
-    if team.leads:
+    if processes.is_rank_0:
         plan.finish()
         plan.model.save(out)
-    team.wait()
+    processes.wait()
     return load(out)
 
 

@@ -21,7 +21,7 @@ from caloforge.errors import EnergyRangeError, EnergyRangeWarning, ModelError
 from caloforge.geometry import Calorimeter
 from caloforge.io import NewFile
 from caloforge.io.input import checksum
-from caloforge.learn.training import Phase
+from caloforge.learn.training import Objective
 from caloforge.models.card import Card
 from caloforge.models.training_data import FullShowers, TrainingShowers
 from caloforge.units import format_energy
@@ -128,7 +128,7 @@ class Plan:
     """
 
     model: Model
-    phases: Sequence[Phase]
+    phases: Sequence[Objective]
     networks: Mapping[str, nn.Module]
     checkpoint_every: int = 500
     finish: Callable[[], None] = lambda: None

@@ -54,8 +54,8 @@ class Schedule:
 
     def phase(
         self, name: str, network: nn.Module, loss: "Loss", lessons: "Lessons", exam: "Lessons"
-    ) -> training.Phase:
-        """A phase of so many epochs of the lessons; its validation is the loss on a few fixed
+    ) -> training.Objective:
+        """The objective of so many epochs of the lessons; its validation is the loss on a few fixed
         batches of the exam.
         """
 
@@ -66,14 +66,13 @@ class Schedule:
                 / _EXAM_BATCHES
             )
 
-        return training.Phase(
-            name=name,
-            network=network,
-            loss=lambda step: loss(*lessons.draw(step, self.batch_size)),
+        return training.minimise(
+            name,
+            network,
+            lambda step: loss(*lessons.draw(step, self.batch_size)),
             steps=max(1, round(self.epochs * len(lessons.showers) / self.batch_size)),
-            learning_rate=self.learning_rate,
-            cosine=True,
-            weight_decay=self.weight_decay,
+            adam=training.Adam(self.learning_rate, self.weight_decay),
+            schedule=training.WarmCosine(),
             average=self.average,
             clip=self.clip,
             validation=examine,
@@ -147,7 +146,7 @@ class Stage(nn.Module, ABC):
     @abstractmethod
     def phases(
         self, taught: Showers, held: Showers, seed: int, first: int
-    ) -> Sequence[training.Phase]:
+    ) -> Sequence[training.Objective]:
         """The phases that train the networks of this stage, in order.
 
         Arguments:

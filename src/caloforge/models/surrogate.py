@@ -89,10 +89,10 @@ class Surrogate(Model):
     @classmethod
     def plan(cls, recipe: SurrogateRecipe, card: Card, data: FullShowers) -> Plan:
         """Energies first, shape second."""
-        torch.manual_seed(recipe.seed)
-        model = cls(card).to(data.full.energies.device)
+        with training.isolated(seed=recipe.seed):
+            model = cls(card).to(data.full.energies.device)
         taught, held = data.split(recipe.validation, recipe.seed)
-        phases: list[training.Phase] = []
+        phases: list[training.Objective] = []
         some = taught.full[: _FITTED // model.calorimeter.n_cells]
         for stage in (model.energy, model.shape):
             stage.fit(some)

@@ -119,7 +119,7 @@ class TransfusionStage(EnergyStage):
 
     def phases(
         self, taught: Showers, held: Showers, seed: int, first: int
-    ) -> Sequence[training.Phase]:
+    ) -> Sequence[training.Objective]:
         """One phase."""
         lessons, exam = Lessons(taught, seed, first), Lessons(held, seed, first)
         return [
@@ -189,7 +189,7 @@ class VisionStage(FlowStage):
 
     def phases(
         self, taught: Showers, held: Showers, seed: int, first: int
-    ) -> Sequence[training.Phase]:
+    ) -> Sequence[training.Objective]:
         """Those of the flow."""
         return self.flow_phases(taught, held, seed, first)
 
@@ -283,7 +283,7 @@ class LatentStage(FlowStage):
 
     def phases(
         self, taught: Showers, held: Showers, seed: int, first: int
-    ) -> Sequence[training.Phase]:
+    ) -> Sequence[training.Objective]:
         """The autoencoder's, then those of the flow."""
         lessons, exam = Lessons(taught, seed, first), Lessons(held, seed, first)
         autoencoder = self.recipe.autoencoder_schedule.phase(

@@ -299,8 +299,8 @@ class CausalStage(ShapeStage):
 
     def phases(
         self, taught: Showers, held: Showers, seed: int, first: int
-    ) -> Sequence[training.Phase]:
-        """One a flow, apart from each other."""
+    ) -> Sequence[training.Objective]:
+        """One a flow, independent of each other."""
         return self._phases(
             "shape", self.schedule, self.flows, self.loss, (taught, held), (seed, first)
         )
@@ -313,14 +313,14 @@ class CausalStage(ShapeStage):
         loss: Callable[[int, Showers, torch.Generator], Tensor],
         samples: tuple[Showers, Showers],
         seed: tuple[int, int],
-    ) -> list[training.Phase]:
+    ) -> list[training.Objective]:
         phases = []
         for number, network in enumerate(networks):
             lessons, exam = (Lessons(showers, seed[0], seed[1] + number) for showers in samples)
             phases.append(
                 schedule.phase(f"{name}-{number}", network, partial(loss, number), lessons, exam)
             )
-        return [replace(phase, apart=True) for phase in phases] if len(phases) > 1 else phases
+        return [replace(phase, independent=True) for phase in phases] if len(phases) > 1 else phases
 
     def loss(self, number: int, showers: Showers, random: torch.Generator) -> Float[Tensor, ""]:
         """The negative log likelihood of what a flow makes, a mean over cells."""
@@ -586,7 +586,7 @@ class MaskedShapeStage(CausalStage):
 
     def phases(
         self, taught: Showers, held: Showers, seed: int, first: int
-    ) -> Sequence[training.Phase]:
+    ) -> Sequence[training.Objective]:
         """Those of the flows, then those of their students."""
         phases = list(super().phases(taught, held, seed, first))
         if self.students is None or self.study is None:

@@ -108,7 +108,7 @@ class HurdleStage(FlowStage):
 
     def phases(
         self, taught: Showers, held: Showers, seed: int, first: int
-    ) -> Sequence[training.Phase]:
+    ) -> Sequence[training.Objective]:
         """The autoencoder's, then those of the flow."""
         lessons, exam = Lessons(taught, seed, first), Lessons(held, seed, first)
         autoencoder = self.recipe.autoencoder_schedule.phase(

@@ -152,7 +152,7 @@ class MaskedStage(EnergyStage):
 
     def phases(
         self, taught: Showers, held: Showers, seed: int, first: int
-    ) -> Sequence[training.Phase]:
+    ) -> Sequence[training.Objective]:
         """One phase."""
         lessons, exam = Lessons(taught, seed, first), Lessons(held, seed, first)
         return [self.schedule.phase("layer energies", self.network, self.loss, lessons, exam)]

@@ -120,8 +120,8 @@ class Squirels(Bridge):
     @classmethod
     def plan(cls, recipe: SquirelsRecipe, card: Card, data: TrainingShowers) -> Plan:
         """One bridge after the other."""
-        torch.manual_seed(recipe.seed)
-        model = cls(card).to(data.full.energies.device)
+        with training.isolated(seed=recipe.seed):
+            model = cls(card).to(data.full.energies.device)
         data = data.by_energy()
         for representation, showers in (
             (model.fast_sum, data.fast),
@@ -130,7 +130,7 @@ class Squirels(Bridge):
             (model.full_shape, data.full),
         ):
             representation.fit(showers)
-        phases: list[training.Phase] = []
+        phases: list[training.Objective] = []
         for stage in _stages(model, recipe, data):
             phases += _half_bridges(stage, model.process, recipe, first=len(phases))
         networks = {"energy": model.energy, "shape": model.shape}
@@ -224,7 +224,7 @@ def _stages(
 
 def _half_bridges(
     stage: _Stage, process: SchroedingerBridge, recipe: SquirelsRecipe, first: int
-) -> list[training.Phase]:
+) -> list[training.Objective]:
     """The phases of a stage: the reference teaches ``refine``; then ``refine`` teaches ``coarsen``
     and the reverse, in turn.
     """
@@ -237,10 +237,10 @@ def _half_bridges(
     for number, (pupil, teacher, (points, condition)) in enumerate(lessons):
         epochs = schedule.epochs if number else schedule.first_epochs
         phases.append(
-            training.Phase(
-                name=f"{stage.name} {number}: {'refine' if pupil is refine else 'coarsen'}",
-                network=pupil,
-                loss=_HalfBridge(
+            training.minimise(
+                f"{stage.name} {number}: {'refine' if pupil is refine else 'coarsen'}",
+                pupil,
+                _HalfBridge(
                     process,
                     pupil,
                     teacher,
@@ -250,7 +250,7 @@ def _half_bridges(
                     (recipe.seed, first + number),
                 ),
                 steps=max(1, round(epochs * len(points) / chains)),
-                learning_rate=schedule.learning_rate,
+                adam=training.Adam(schedule.learning_rate),
                 average=recipe.average,
             )
         )

@@ -100,22 +100,21 @@ class SquirelsFast(Bridge):
     @classmethod
     def plan(cls, recipe: SquirelsFastRecipe, card: Card, data: TrainingShowers) -> Plan:
         """One phase."""
-        torch.manual_seed(recipe.seed)
-        model = cls(card).to(data.full.energies.device)
+        with training.isolated(seed=recipe.seed):
+            model = cls(card).to(data.full.energies.device)
         taught, held = data.split(recipe.validation, recipe.seed)
         model.fast.fit(taught.fast)
         model.full.fit(taught.full)
         lessons, exam = (
             _Lessons(model, recipe, d.full, d.fast) for d in (taught.by_energy(), held.by_energy())
         )
-        phase = training.Phase(
-            name="bridge",
-            network=model.network,
-            loss=lessons,
+        phase = training.minimise(
+            "bridge",
+            model.network,
+            lessons,
             steps=recipe.steps,
-            learning_rate=recipe.learning_rate,
-            cosine=True,
-            weight_decay=recipe.weight_decay,
+            adam=training.Adam(recipe.learning_rate, recipe.weight_decay),
+            schedule=training.WarmCosine(),
             average=recipe.average,
             validation=exam.mean,
         )

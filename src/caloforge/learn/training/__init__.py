@@ -1,0 +1,32 @@
+"""The one trainer: objectives, their players, and the loop that runs them.
+
+An `Objective` is played by one network (`minimise`) or by several, and `run` plays a list of them
+in order. A run that was interrupted resumes to the same bits.
+"""
+
+__all__ = [
+    "Adam",
+    "Constant",
+    "Execution",
+    "Objective",
+    "Plateau",
+    "Player",
+    "Processes",
+    "Progress",
+    "Report",
+    "Schedule",
+    "Selection",
+    "WarmCosine",
+    "generator",
+    "isolated",
+    "minimise",
+    "process_group",
+    "run",
+]
+
+from caloforge.learn.training.devices import Processes, process_group
+from caloforge.learn.training.loop import Progress, Report, run
+from caloforge.learn.training.moves import Execution
+from caloforge.learn.training.objectives import Adam, Objective, Player, Selection, minimise
+from caloforge.learn.training.randomness import generator, isolated
+from caloforge.learn.training.schedules import Constant, Plateau, Schedule, WarmCosine

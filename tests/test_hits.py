@@ -10,7 +10,7 @@ from torch import Tensor
 
 from caloforge.errors import GeometryMismatchError, ShowerValueError
 from caloforge.geometry import Calorimeter, pbwo4_crystals
-from caloforge.hits import Hits, HitSource
+from caloforge.hits import Hits, HitSource, batches_of, joined
 from caloforge.particles import Particles
 from caloforge.showers import Showers, ShowerSource
 from tests.catalogue import CALORIMETERS, name_of
@@ -168,3 +168,15 @@ def test_what_differs_does_not_join() -> None:
         Hits.cat([loose(), loose(times=False)])
     with pytest.raises(GeometryMismatchError, match=r"'pbwo4-10x10'.*'tower'"):
         Hits.cat([loose(), Hits.of(sample(1, pbwo4_crystals()))])
+
+
+def test_samples_of_both_kinds_are_read_and_joined() -> None:
+    hits = loose()
+    showers = hits.to_showers()
+    for source, kind in ((hits, Hits), (showers, Showers)):
+        parts = list(batches_of(source, 2))
+        assert all(isinstance(part, kind) for part in parts)
+        whole = joined(parts)
+        assert isinstance(whole, kind)
+        assert_same(whole[:], showers)
+    assert_same(joined([hits, showers])[:], Showers.cat([showers, showers]))

@@ -102,7 +102,7 @@ PUBLIC: dict[str, list[str]] = {
         "named_calorimeters",
         "pbwo4_crystals",
     ],
-    "caloforge.hits": ["AnyShowers", "HitSource", "Hits"],
+    "caloforge.hits": ["AnyShowers", "HitSource", "Hits", "batches_of", "joined"],
     "caloforge.io": [
         "CaloChallengeFile",
         "CaloChallengeWriter",

@@ -10,7 +10,7 @@ what works on hits itself. Both ways energy is conserved: ``Hits.of(showers).to_
 same showers bit for bit, and the energies of several hits in one cell add up.
 """
 
-__all__ = ["AnyShowers", "HitSource", "Hits"]
+__all__ = ["AnyShowers", "HitSource", "Hits", "batches_of", "joined"]
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -231,6 +231,30 @@ class HitSource(ShowerSource, Protocol):
 
     def sparse(self, index: slice) -> Hits:
         """The showers of a slice, as hits."""
+
+
+def batches_of(source: ShowerSource, size: int) -> Iterator[AnyShowers]:
+    """The showers of a source in order, ``size`` at a time, as the source holds them: hits of a
+    `HitSource`, else dense showers.
+
+    Raises:
+        ShowerValueError: The size is less than 1.
+    """
+    if isinstance(source, HitSource):
+        return (source.sparse(span) for span in spans(len(source), size))
+    return source.batches(size)
+
+
+def joined(parts: Sequence[AnyShowers]) -> AnyShowers:
+    """Join samples of one calorimeter, in order: hits if all are, else dense showers.
+
+    Raises:
+        GeometryMismatchError: The calorimeters differ.
+    """
+    hits = [part for part in parts if isinstance(part, Hits)]
+    if hits and len(hits) == len(parts):
+        return Hits.cat(hits)
+    return Showers.cat([p.to_showers() if isinstance(p, Hits) else p for p in parts])
 
 
 def _require_offsets(offsets: Tensor, showers: int, hits: int) -> None:

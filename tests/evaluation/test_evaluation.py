@@ -16,6 +16,7 @@ from caloforge.evaluation import Settings, evaluate
 from caloforge.evaluation.findings import Evaluation, shares_energies
 from caloforge.evaluation.significance import Significance, significance
 from caloforge.geometry import CylinderGrid, CylinderLayer
+from caloforge.hits import Hits
 from caloforge.metrics import Comparison, Score, compare_points, resampling
 from caloforge.metrics.bins import Bins, Rule, equal_bins
 from caloforge.observables import (
@@ -108,6 +109,28 @@ def test_candidates_do_not_see_each_other() -> None:
     for name, value in alone.comparisons["b"].items():
         for one, other in zip(scores(together.comparisons["b"][name]), scores(value), strict=True):
             assert asdict(one) == pytest.approx(asdict(other), rel=1e-9, abs=1e-12)
+
+
+def test_hits_are_evaluated_as_the_same_showers_dense() -> None:
+    full, candidate = in_layers(101), in_layers(101, width=30.0, seed=2)
+    settings = replace(QUICK, neighbour_showers=100, batch_size=40)
+    dense = evaluate(full, {"wide": candidate}, settings=settings)
+    sparse = evaluate(Hits.of(full), {"wide": Hits.of(candidate)}, settings=settings)
+    for one, other in zip(all_scores(dense), all_scores(sparse), strict=True):
+        assert asdict(one) == pytest.approx(asdict(other), rel=1e-9, abs=1e-12)
+    assert sparse.features["wide"].neighbours == dense.features["wide"].neighbours
+    assert np.array_equal(sparse.full.cells, dense.full.cells)
+    np.testing.assert_allclose(sparse.full.mean, dense.full.mean, rtol=1e-12)
+    for mine, twin in zip(sparse.full.examples, dense.full.examples, strict=True):
+        assert np.array_equal(mine.deposits, twin.deposits)
+
+
+@pytest.mark.parametrize("bad", [-1.0, np.nan, np.inf])
+def test_impossible_hits_are_refused(bad: float) -> None:
+    hits = Hits.of(in_layers(60))
+    hits.hit_energies[5] = bad
+    with pytest.raises(ShowerValueError, match=r"sample 'Full': .* the first in shower 0 \("):
+        evaluate(hits, {"a": hits}, full_name="Full", settings=QUICK)
 
 
 def test_the_size_of_batches_makes_no_difference() -> None:

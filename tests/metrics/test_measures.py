@@ -9,9 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from caloforge.geometry import pbwo4_crystals
+from caloforge.hits import Hits
 from caloforge.metrics import Bins, CellCounts, compare_lines, resampling
 from caloforge.metrics.bins import equal_bins
 from caloforge.metrics.measures import decode, encode, histograms, of_cells
+from caloforge.particles import Particles
+from caloforge.showers import Showers
 
 
 def shower_like(rng: np.random.Generator, n: int, cells: int = 100) -> torch.Tensor:
@@ -51,6 +55,21 @@ def test_the_masses_are_those_of_plain_counting() -> None:
     counts = CellCounts(rows)
     counts.add(cells)
     np.testing.assert_allclose(counts.masses, expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("bins", [None, Bins(np.geomspace(1e-3, 1e3, 30), flow=False)])
+def test_hits_count_as_the_cells_they_are_in(bins: Bins | None) -> None:
+    rng = np.random.default_rng(2)
+    rows, particles = rng.random((4, 30)), Particles(torch.ones(30))
+    showers = Showers(shower_like(rng, 30), particles, pbwo4_crystals())
+    dense, sparse = CellCounts(rows, bins), CellCounts(rows, bins)
+    dense.add(showers.deposits)
+    sparse.add(Hits.of(showers[:7]))
+    sparse.add(Hits.of(showers[7:]))
+    np.testing.assert_allclose(sparse.masses, dense.masses, rtol=1e-12)
+    again = CellCounts(rows, bins)
+    again.add(Hits.of(showers))
+    assert np.array_equal(again.masses, dense.masses)
 
 
 def test_counting_in_parts_makes_no_difference() -> None:

@@ -19,7 +19,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from caloforge.evaluation.findings import Example, Sample, Settings, same_energies
-from caloforge.io.input import require_deposits
+from caloforge.hits import AnyShowers, Hits, batches_of, joined
+from caloforge.io.input import require_deposits, require_hits
 from caloforge.metrics.bins import Bins
 from caloforge.metrics.correlations import layer_correlation
 from caloforge.metrics.measures import CellCounts, Masses, Rows
@@ -31,7 +32,7 @@ from caloforge.observables import (
     layer_energies,
 )
 from caloforge.published import Preset
-from caloforge.showers import Showers, ShowerSource, spans
+from caloforge.showers import ShowerSource, spans
 
 _FEATURES, _LAYERS = "high-level features", "energies of layers"
 _EXAMPLES_AT = (0.02, 0.25, 0.5, 0.75, 0.98)
@@ -78,13 +79,13 @@ class Collected:
 
     Arguments:
         sample: What the evaluation keeps.
-        first: The first `Plan.kept` showers, whole.
+        first: The first `Plan.kept` showers, whole, sparse where the source is.
         cells: The cells by code.
         binned: The cells in the plan's bins; None without such bins.
     """
 
     sample: Sample
-    first: Showers
+    first: AnyShowers
     cells: Masses
     binned: Masses | None
 
@@ -113,14 +114,15 @@ class _Whole:
     rows: Int[np.ndarray, " examples"]
     kept: int
     found: dict[int, Example] = field(default_factory=dict)
-    parts: list[Showers] = field(default_factory=list)
+    parts: list[AnyShowers] = field(default_factory=list)
 
-    def put(self, span: slice, batch: Showers) -> None:
+    def put(self, span: slice, batch: AnyShowers) -> None:
         """Keep what is wanted of the showers of these rows."""
         for row in self.rows[(self.rows >= span.start) & (self.rows < span.stop)]:
             self.found[int(row)] = example(batch, int(row), span.start)
         if span.start <= self.kept:
-            self.parts.append(batch[: self.kept - span.start])
+            some = slice(self.kept - span.start)
+            self.parts.append(batch.sparse(some) if isinstance(batch, Hits) else batch[some])
 
     @property
     def examples(self) -> tuple[Example, ...]:
@@ -128,9 +130,9 @@ class _Whole:
         return tuple(self.found[int(row)] for row in self.rows)
 
     @property
-    def first(self) -> Showers:
+    def first(self) -> AnyShowers:
         """The first showers."""
-        return Showers.cat(self.parts)
+        return joined(self.parts)
 
 
 def weights_of(source: ShowerSource) -> Float[np.ndarray, " showers"]:
@@ -169,11 +171,11 @@ def collect(
     whole = _Whole(_example_rows(energies, like), plan.kept)
     columns, total = _Columns(len(source)), np.zeros(source.calorimeter.n_cells)
     size = plan.settings.batch_size
-    for span, batch in zip(spans(len(source), size), source.batches(size), strict=True):
-        require_deposits(batch.deposits, f"sample '{name}'", range(span.start, span.stop))
+    for span, batch in zip(spans(len(source), size), batches_of(source, size), strict=True):
+        _require_energies(batch, f"sample '{name}'", range(span.start, span.stop))
         for count in (*counts, *binned):
-            count.add(batch.deposits)
-        total += weights[span] @ batch.deposits.double().cpu().numpy()
+            count.add(batch if isinstance(batch, Hits) else batch.deposits)
+        total += _weighted_sum(batch, weights[span])
         whole.put(span, batch)
         _observe(columns, span, batch, plan)
     layers, features = (columns.values.pop(key) for key in (_LAYERS, _FEATURES))
@@ -198,7 +200,26 @@ def collect(
     )
 
 
-def _observe(columns: _Columns, span: slice, batch: Showers, plan: Plan) -> None:
+def _require_energies(batch: AnyShowers, where: str, rows: range) -> None:
+    if isinstance(batch, Hits):
+        require_hits(batch.hit_energies, batch.offsets, where, rows)
+    else:
+        require_deposits(batch.deposits, where, rows)
+
+
+def _weighted_sum(
+    batch: AnyShowers, weights: Float[np.ndarray, " showers"]
+) -> Float[np.ndarray, " cells"]:
+    """The energy of each cell, summed over weighted showers."""
+    if not isinstance(batch, Hits):
+        weighted: np.ndarray = weights @ batch.deposits.double().cpu().numpy()
+        return weighted
+    hits, n_cells = batch.to("cpu"), batch.calorimeter.n_cells
+    energies = hits.hit_energies.double().numpy() * weights[hits.shower_of_hit.numpy()]
+    return np.bincount(hits.cells.numpy(), energies, n_cells)
+
+
+def _observe(columns: _Columns, span: slice, batch: AnyShowers, plan: Plan) -> None:
     """Keep the observables, the features and the layer energies of some showers."""
     for observable in plan.observables:
         if observable.entry is not Entry.CELL:
@@ -222,7 +243,7 @@ def _example_rows(
     )
 
 
-def example(showers: Showers, row: int, first: int = 0) -> Example:
+def example(showers: AnyShowers, row: int, first: int = 0) -> Example:
     """One shower of a sample.
 
     Arguments:

@@ -39,10 +39,11 @@ from caloforge.evaluation.findings import (
 from caloforge.evaluation.pair import Pair
 from caloforge.evaluation.slices import slices
 from caloforge.evaluation.vectors import features
+from caloforge.hits import batches_of
 from caloforge.metrics.amplification import amplification
 from caloforge.metrics.bins import Bins
 from caloforge.metrics.resampling import LEAST_FULL, Resampling, resampling
-from caloforge.observables import THRESHOLD, Entry, Observable, Scale, catalogue
+from caloforge.observables import THRESHOLD, Entry, Observable, Scale, catalogue, max_energy
 from caloforge.published import Preset
 from caloforge.showers import ShowerSource
 
@@ -184,8 +185,8 @@ def _cell_bins(full: ShowerSource, plan: Plan) -> Bins | None:
     rule = None if plan.preset is None or not cells else plan.preset.rule(cells[0].name)
     if rule is None:
         return None
-    batches = full.batches(plan.settings.batch_size)
-    return rule(np.array([max(float(batch.deposits.max()) for batch in batches)]))
+    batches = batches_of(full, plan.settings.batch_size)
+    return rule(np.array([max(float(max_energy(batch).max()) for batch in batches)]))
 
 
 def _drawn(full: ShowerSource, candidate: ShowerSource, settings: Settings) -> Resampling:

@@ -44,6 +44,7 @@ from jaxtyping import Float, Int, Integer, Real, UInt16
 from scipy import sparse
 from torch import Tensor
 
+from caloforge.hits import Hits
 from caloforge.metrics.bins import Bins
 
 CODES = 65536
@@ -125,23 +126,42 @@ class CellCounts:
         self._seen = 0
         self.masses = np.zeros((len(rows), CODES if bins is None else len(bins) + 1))
 
-    def add(self, deposits: Float[Tensor, "showers cells"]) -> None:
-        """Count the next showers."""
-        codes = encode(deposits) if self._bins is None else _numbered(self._bins, deposits)
-        weights = self._rows[:, self._seen : self._seen + len(codes)]
+    def add(self, cells: Float[Tensor, "showers cells"] | Hits) -> None:
+        """Count the cells of the next showers, given by their deposits or their hits."""
+        if isinstance(cells, Hits):
+            self._add_hits(cells.merged())
+        else:
+            codes = self._codes(cells)
+            lit = codes > 0
+            self._add(codes[lit], lit.sum(axis=1), codes.shape[1])
+
+    def _add_hits(self, hits: Hits) -> None:
+        codes = self._codes(hits.hit_energies)
         lit = codes > 0
-        starts = np.concatenate([[0], lit.sum(axis=1).cumsum()])
+        before = np.concatenate([[0], lit.cumsum()])[hits.offsets.cpu().numpy()]
+        self._add(codes[lit], np.diff(before), hits.calorimeter.n_cells)
+
+    def _codes(self, energies: Float[Tensor, "*shape"]) -> Integer[np.ndarray, "*shape"]:
+        return encode(energies) if self._bins is None else _numbered(self._bins, energies)
+
+    def _add(
+        self,
+        codes: Integer[np.ndarray, " lit"],
+        number: Integer[np.ndarray, " showers"],
+        n_cells: int,
+    ) -> None:
+        """Count the codes above 0, so many of each shower; all other cells have the code 0."""
+        weights = self._rows[:, self._seen : self._seen + len(number)]
+        starts = np.concatenate([[0], number.cumsum()])
         counts = sparse.csr_matrix(
-            (np.ones(starts[-1]), codes[lit], starts), (len(codes), self.masses.shape[1])
+            (np.ones(starts[-1]), codes, starts), (len(number), self.masses.shape[1])
         )
         self.masses += (counts.T @ weights.T).T
-        self.masses[:, 0] += weights @ (~lit).sum(axis=1)
-        self._seen += len(codes)
+        self.masses[:, 0] += weights @ (n_cells - number)
+        self._seen += len(number)
 
 
-def _numbered(
-    bins: Bins, deposits: Float[Tensor, "showers cells"]
-) -> Integer[np.ndarray, "showers cells"]:
+def _numbered(bins: Bins, deposits: Float[Tensor, "*shape"]) -> Integer[np.ndarray, "*shape"]:
     """The number of each cell's bin, from 1 on; 0 for no bin."""
     energies = deposits.detach().cpu().double().numpy()
     numbers = np.zeros(energies.shape, dtype=np.int32)

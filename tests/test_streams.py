@@ -1,7 +1,9 @@
 """Random numbers by address: what is drawn, how it is spread, and that nothing else has a say."""
 
+import ast
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,7 +12,8 @@ from hypothesis import strategies as st
 from scipy import stats
 from torch import Tensor
 
-from caloforge.streams import keys, normals, uniforms, words
+from caloforge import streams
+from caloforge.streams import Stream, keys, normals, uniforms, words
 
 WORD = 1 << 64
 GAMMA = 0x9E3779B97F4A7C15
@@ -200,3 +203,36 @@ def test_a_hundred_thousand_showers_have_keys_of_their_own() -> None:
 def _deviation(values: Tensor, mean: float, variance: float) -> float:
     """How many standard errors the average lies from the mean that it should have."""
     return float((values.mean() - mean) / math.sqrt(variance / values.numel()))
+
+
+PACKAGE = Path(streams.__file__).parent
+
+
+def calls_of_keys() -> Iterator[tuple[str, ast.expr]]:
+    """The place and the purpose of every draw by address in the package."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "streams.keys":
+                yield f"{path.relative_to(PACKAGE)}:{node.lineno}", node.args[2]
+
+
+def test_every_purpose_has_a_number_of_its_own() -> None:
+    assert len({int(purpose) for purpose in Stream}) == len(Stream.__members__)
+
+
+def test_no_module_has_a_number_of_its_own() -> None:
+    """A purpose is named, in the place or by a name that holds one."""
+    places = dict(calls_of_keys())
+    assert len(places) >= 7
+    for place, purpose in places.items():
+        assert ast.unparse(purpose).startswith("Stream.") or isinstance(purpose, ast.Name), place
+
+
+def test_the_numbers_in_use_stay() -> None:
+    assert {purpose.name: int(purpose) for purpose in Stream} == {
+        **{"EMPTY_CELLS": 1, "SUM_BRIDGE": 2, "SHAPE_BRIDGE": 3, "INCIDENT_ENERGY": 0xE},
+        **{"FAST_EMPTY_CELLS": 16, "FULL_EMPTY_CELLS": 17},
+        **{"PROFILE": 32, "SAMPLING": 33, "OUTER_NUMBER": 34, "OUTER_PLACE": 35},
+        **{"CANDIDATE_NUMBER": 36, "CANDIDATE_PLACE": 37, "SIDES": 38},
+        **{"LAYER_ENERGIES": 64, "SHAPE": 65, "SPECTRUM": 66, "CHAIN": 96, "GEANT4": 0x4734},
+    }

@@ -18,9 +18,10 @@ greediest shower needs. Cost: some 10 ns a uniform number on one core. Words and
 the same bits on each device, normal ones to the rounding of its logarithm and cosine.
 """
 
-__all__ = ["keys", "normals", "offspring", "uniforms", "words"]
+__all__ = ["Stream", "keys", "normals", "offspring", "uniforms", "words"]
 
 import math
+from enum import IntEnum, unique
 
 import torch
 from torch import Tensor
@@ -28,6 +29,39 @@ from torch import Tensor
 _GAMMA = 0x9E3779B97F4A7C15 - (1 << 64)
 _MULTIPLY_1 = 0xBF58476D1CE4E5B9 - (1 << 64)
 _MULTIPLY_2 = 0x94D049BB133111EB - (1 << 64)
+
+
+@unique
+class Stream(IntEnum):
+    """Every purpose for which the package draws random numbers by address.
+
+    The numbers are part of every shower that a seed makes: one that is in use never changes.
+    """
+
+    EMPTY_CELLS = 1
+    """Numbers that stand for the empty cells of a shower to be refined."""
+    SUM_BRIDGE = 2
+    SHAPE_BRIDGE = 3
+    INCIDENT_ENERGY = 14
+    FAST_EMPTY_CELLS = 16
+    """As `EMPTY_CELLS`, for the fast showers of a training."""
+    FULL_EMPTY_CELLS = 17
+    """As `EMPTY_CELLS`, for the full showers of a training."""
+    PROFILE = 32
+    SAMPLING = 33
+    OUTER_NUMBER = 34
+    OUTER_PLACE = 35
+    CANDIDATE_NUMBER = 36
+    CANDIDATE_PLACE = 37
+    SIDES = 38
+    LAYER_ENERGIES = 64
+    SHAPE = 65
+    SPECTRUM = 66
+    """Showers of a trained shape stage from which its map of the spectrum is fitted."""
+    CHAIN = 96
+    """Seeds of the refiners of a chain."""
+    GEANT4 = 0x4734
+    """Seeds of Geant4's own generator."""
 
 
 def _shift(x: Tensor, bits: int) -> Tensor:
@@ -47,7 +81,7 @@ def keys(seed: int, index: Tensor, stream: int) -> Tensor:
     Arguments:
         seed: The seed of the run, any integer; it counts modulo :math:`2^{64}`.
         index: The number of each shower in the run, int64, with shape (N).
-        stream: The number of the purpose.
+        stream: The purpose, one of `Stream`.
 
     Returns:
         The keys, int64, with shape (N).

@@ -125,7 +125,7 @@ def test_other_calorimeters_are_refused(trained: tuple[str, Path, Bridge]) -> No
     grid = RegularGrid("small", (2, 2, 1), (30.0, 30.0, 240.0))
     showers = Showers(torch.ones(3, 4), Particles(torch.full((3,), 5e4)), grid)
     with pytest.raises(GeometryMismatchError, match=r"'small'.*'pbwo4-10x10'"):
-        trained[2].refine(showers)
+        trained[2].refine(showers, seed=0)
 
 
 def test_energies_outside_the_range_warn_or_are_refused(trained: tuple[str, Path, Bridge]) -> None:
@@ -138,22 +138,23 @@ def test_energies_outside_the_range_warn_or_are_refused(trained: tuple[str, Path
         r"GeV\)"
     )
     with pytest.warns(EnergyRangeWarning, match=message):
-        trained[2].refine(low)
+        trained[2].refine(low, seed=0)
     with pytest.raises(EnergyRangeError, match=message):
-        trained[2].refine(low, strict=True)
+        trained[2].refine(low, seed=0, strict=True)
 
 
 def test_steps_are_checked(trained: tuple[str, Path, Bridge]) -> None:
     name, _, model = trained
     showers = zoo.bundled_showers("pbwo4-gflash")[:4]
     with pytest.raises(ModelError, match="steps asked of model"):
-        model.refine(showers, steps=0)
+        model.refine(showers, seed=0, steps=0)
     if name == "squirels-laptop":
         with pytest.raises(ModelError, match="takes the 20 that it was trained with"):
-            model.refine(showers, steps=10)
+            model.refine(showers, seed=0, steps=10)
     else:
         assert not torch.equal(
-            model.refine(showers, steps=1).deposits, model.refine(showers, steps=5).deposits
+            model.refine(showers, seed=0, steps=1).deposits,
+            model.refine(showers, seed=0, steps=5).deposits,
         )
 
 

@@ -193,12 +193,12 @@ def test_the_seed_matters(trained: Trained) -> None:
 
 
 def test_like_particles_make_unlike_showers(trained: Trained) -> None:
-    made = trained[1].simulate(Particles(torch.full((20,), 2e4))).deposits
+    made = trained[1].simulate(Particles(torch.full((20,), 2e4)), seed=0).deposits
     assert len(made.unique(dim=0)) == 20
 
 
 def test_no_particles_make_no_showers(trained: Trained) -> None:
-    assert len(trained[1].simulate(particles(5)[:0])) == 0
+    assert len(trained[1].simulate(particles(5)[:0], seed=0)) == 0
 
 
 def test_read_again_it_gives_the_same_bits(trained: Trained) -> None:
@@ -216,10 +216,10 @@ def test_energies_outside_the_range_warn_or_are_refused(trained: Trained) -> Non
     )
     beyond = Particles(torch.tensor([2e3, 3e3, 4e3, 5e3, 5e5, 5e5]))
     with pytest.warns(EnergyRangeWarning, match=message):
-        made = trained[1].simulate(beyond)
+        made = trained[1].simulate(beyond, seed=0)
     assert made.deposits.isfinite().all()
     with pytest.raises(EnergyRangeError, match=message):
-        trained[1].simulate(beyond, strict=True)
+        trained[1].simulate(beyond, seed=0, strict=True)
 
 
 def test_other_particles_are_refused(trained: Trained) -> None:
@@ -227,13 +227,16 @@ def test_other_particles_are_refused(trained: Trained) -> None:
     with pytest.raises(
         ShowerValueError, match=r"particles have PDG number 22, model .* was trained on 11"
     ):
-        model.simulate(Particles(energies, pdg=22))
+        model.simulate(Particles(energies, pdg=22), seed=0)
     with pytest.raises(ShowerValueError, match="particles enter at an angle"):
         model.simulate(
-            Particles(energies, theta=torch.tensor([0.0, 0.0, 0.1, 0.0]), phi=torch.zeros(4))
+            Particles(energies, theta=torch.tensor([0.0, 0.0, 0.1, 0.0]), phi=torch.zeros(4)),
+            seed=0,
         )
     along = Particles(energies, theta=torch.zeros(4), phi=torch.zeros(4))
-    assert torch.equal(model.simulate(along).deposits, model.simulate(Particles(energies)).deposits)
+    assert torch.equal(
+        model.simulate(along, seed=0).deposits, model.simulate(Particles(energies), seed=0).deposits
+    )
 
 
 def test_resuming_a_finished_training_gives_the_same_model(trained: Trained) -> None:
@@ -335,9 +338,9 @@ def test_a_solver_made_for_the_flow_is_saved_and_samples(
     )
     assert all(value.dtype == torch.float32 for value in learned.values())
     assert model.shape.sampler is model.shape.bespoke
-    made = model.simulate(particles(20)).deposits
+    made = model.simulate(particles(20), seed=0).deposits
     model.shape.bespoke = SHAPES[name].build(CYLINDER).bespoke
-    assert not torch.equal(model.simulate(particles(20)).deposits, made)
+    assert not torch.equal(model.simulate(particles(20), seed=0).deposits, made)
 
 
 def test_a_card_of_another_version_is_an_error(trained: Trained, tmp_path: Path) -> None:
@@ -421,7 +424,11 @@ def test_a_training_at_one_energy(tmp_path: Path) -> None:
     data = FullShowers(replace(showers, particles=Particles(torch.full((240,), 5e4))))
     model = train(recipe_of(), tmp_path / "out", data, description="")
     assert model.card.energy_range == (5e4, 5e4)
-    assert model.simulate(Particles(torch.full((3,), 5e4)), strict=True).deposits.isfinite().all()
+    assert (
+        model.simulate(Particles(torch.full((3,), 5e4)), seed=0, strict=True)
+        .deposits.isfinite()
+        .all()
+    )
 
 
 @over_shapes
@@ -438,8 +445,8 @@ def test_a_student_is_saved_and_samples(tmp_path: Path, name: str) -> None:
     calls: list[int] = []
     for network in (model.shape.network, model.shape.student):
         network.register_forward_hook(lambda module, *_: calls.append(id(module)))
-    by_student = model.simulate(particles(16)).deposits
+    by_student = model.simulate(particles(16), seed=0).deposits
     assert calls == [id(model.shape.student)] * STUDENT.evaluations
     model.shape.sample_by(Steps(EULER, 3))
-    assert not torch.equal(model.simulate(particles(16)).deposits, by_student)
+    assert not torch.equal(model.simulate(particles(16), seed=0).deposits, by_student)
     assert calls[STUDENT.evaluations :] == [id(model.shape.network)] * 3

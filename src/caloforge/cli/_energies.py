@@ -23,11 +23,6 @@ from caloforge.units import format_energy, parse_energy
 if TYPE_CHECKING:
     from torch import Tensor
 
-ENERGY_STREAM = 0xE
-"""The stream of the incident energies' random numbers (see `caloforge.streams`): one that no
-simulator or model uses.
-"""
-
 LOG = "log"
 
 
@@ -86,8 +81,11 @@ def _parts(seed: int, rows: range) -> "Tensor":
     import torch
 
     from caloforge import streams
+    from caloforge.streams import Stream
 
-    keys = streams.keys(seed, torch.arange(rows.start, rows.stop, rows.step), ENERGY_STREAM)
+    keys = streams.keys(
+        seed, torch.arange(rows.start, rows.stop, rows.step), Stream.INCIDENT_ENERGY
+    )
     return streams.uniforms(keys, 1)[:, 0]
 
 

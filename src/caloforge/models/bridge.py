@@ -15,6 +15,7 @@ from caloforge.errors import ModelError
 from caloforge.models.model import Model
 from caloforge.models.training_data import TrainingShowers
 from caloforge.showers import Showers
+from caloforge.simulators.protocols import Progress, silent
 
 _PADDING = 16
 _AT_A_TIME = 4096
@@ -42,8 +43,9 @@ class Bridge(Model):
         self,
         showers: Showers,
         *,
-        seed: int = 0,
+        seed: int,
         first_index: int = 0,
+        progress: Progress = silent,
         steps: int | None = None,
         reverse: bool = False,
         strict: bool = False,
@@ -54,6 +56,7 @@ class Bridge(Model):
             showers: Showers of the model's calorimeter.
             seed: The seed of the run.
             first_index: The number of the first shower in the run.
+            progress: Given the number of showers just finished.
             steps: How many steps the process takes; None for the model's own.
             reverse: From full to fast simulation.
             strict: Raise, instead of warn, for energies outside the model's range.
@@ -71,10 +74,10 @@ class Bridge(Model):
         self._check_energies(showers.energies, strict=strict)
         steps = self._checked_steps(steps)
         starts = range(first_index, first_index + len(showers), _AT_A_TIME)
-        parts = [
-            self._refine_some(some, seed, start, steps, reverse=reverse)
-            for start, some in zip(starts, showers.batches(_AT_A_TIME), strict=True)
-        ]
+        parts = []
+        for start, some in zip(starts, showers.batches(_AT_A_TIME), strict=True):
+            parts.append(self._refine_some(some, seed, start, steps, reverse=reverse))
+            progress(len(some))
         refined = torch.cat(parts) if parts else showers.deposits
         return replace(showers, deposits=refined, threshold=None)
 

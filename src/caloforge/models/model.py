@@ -24,6 +24,7 @@ from caloforge.io.input import checksum
 from caloforge.learn.training import Objective
 from caloforge.models.card import Card
 from caloforge.models.training_data import FullShowers, TrainingShowers
+from caloforge.simulators.protocols import Validity
 from caloforge.units import format_energy
 
 _WEIGHTS = "weights.safetensors"
@@ -56,6 +57,11 @@ class Model(nn.Module, ABC):
             card: What the model is to be.
             data: The training showers, of the kind that it learns from.
         """
+
+    @property
+    def validity(self) -> Validity:
+        """The energies and the species of the training showers, along the axis."""
+        return Validity(*self.energy_range, () if self.card.pdg is None else (self.card.pdg,), 0.0)
 
     def _check_energies(self, energies: Tensor, *, strict: bool) -> None:
         low, high = self.energy_range

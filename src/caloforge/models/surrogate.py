@@ -25,9 +25,8 @@ from caloforge.models.stages import EnergyStage, ShapeStage, Stage, StageRecipe
 from caloforge.models.training_data import FullShowers
 from caloforge.particles import Particles
 from caloforge.showers import Showers, spans
-
-_ENERGY_NOISE, _SHAPE_NOISE = 64, 65
-"""The streams of the random numbers of the two stages."""
+from caloforge.simulators.protocols import Progress, silent
+from caloforge.streams import Stream
 
 _FITTED = 100_000_000
 """Deposits from which representations are fitted, at most."""
@@ -102,7 +101,13 @@ class Surrogate(Model):
         return Plan(model, phases, networks, checkpoint_every=200, finish=finish)
 
     def simulate(
-        self, particles: Particles, *, seed: int = 0, first_index: int = 0, strict: bool = False
+        self,
+        particles: Particles,
+        *,
+        seed: int,
+        first_index: int = 0,
+        progress: Progress = silent,
+        strict: bool = False,
     ) -> Showers:
         """Make a shower of each particle; it depends on the particle, the seed and its index alone,
         whatever the batch.
@@ -111,6 +116,7 @@ class Surrogate(Model):
             particles: The particles, on the device of the model.
             seed: The seed of the run.
             first_index: The number of the first shower in the run.
+            progress: Given the number of showers just finished.
             strict: Raise, instead of warn, for energies outside the model's range.
 
         Raises:
@@ -120,10 +126,11 @@ class Surrogate(Model):
         """
         self._require(particles)
         self._check_energies(particles.energies, strict=strict)
-        parts = [
-            self._simulate_some(particles.energies[span], seed, first_index + span.start)
-            for span in spans(len(particles), _AT_A_TIME)
-        ]
+        parts = []
+        for span in spans(len(particles), _AT_A_TIME):
+            some = particles.energies[span]
+            parts.append(self._simulate_some(some, seed, first_index + span.start))
+            progress(len(some))
         empty = particles.energies.new_zeros(0, self.calorimeter.n_cells, dtype=torch.float32)
         return Showers(torch.cat([empty, *parts]), particles, self.calorimeter)
 
@@ -151,7 +158,7 @@ class Surrogate(Model):
         incident = torch.cat([energies, energies[-1:].expand(padded - len(energies))]).double()
         index = torch.arange(first_index, first_index + padded, device=energies.device)
         energy_key, shape_key = (
-            streams.keys(seed, index, stream) for stream in (_ENERGY_NOISE, _SHAPE_NOISE)
+            streams.keys(seed, index, stream) for stream in (Stream.LAYER_ENERGIES, Stream.SHAPE)
         )
         layers = self.energy.sample(incident, energy_key)
         return self.shape.sample(incident, layers, shape_key)[: len(energies)].clone()

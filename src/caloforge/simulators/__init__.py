@@ -8,11 +8,15 @@ __all__ = [
     "Geant4",
     "Homogeneous",
     "Medium",
+    "Progress",
+    "Refiner",
     "Sampling",
+    "Simulator",
     "Stack",
     "TimedShowers",
     "Tuning",
     "Upstream",
+    "Validity",
     "departures",
     "fit_tuning",
     "gflash_of",
@@ -34,3 +38,4 @@ from caloforge.simulators.gflash.tuning import (
     departures,
     fit_tuning,
 )
+from caloforge.simulators.protocols import Progress, Refiner, Simulator, Validity

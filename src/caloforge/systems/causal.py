@@ -63,12 +63,13 @@ from caloforge.models import STAGES, StageRecipe
 from caloforge.models.stages import Lessons, Schedule, ShapeStage
 from caloforge.observables import layer_energies
 from caloforge.showers import Showers, spans
+from caloforge.streams import Stream
 from caloforge.systems.masked import MaskedSizes
 
 _PLACE, _PLACES = 8, 100.0
 """Numbers that tell a shared flow where its slab lies, and how many places they tell apart."""
 
-_SPECTRUM, _SPECTRUM_STREAM, _AT_A_TIME = 5000, 66, 256
+_SPECTRUM, _AT_A_TIME = 5000, 256
 """Showers from which the map of the spectrum is fitted, the stream of their random numbers, and how
 many are made at a time.
 """
@@ -401,7 +402,7 @@ class CausalStage(ShapeStage):
             return
         some = showers[:_SPECTRUM]
         keys = streams.keys(
-            _FIT_SEED, torch.arange(len(some), device=some.energies.device), _SPECTRUM_STREAM
+            _FIT_SEED, torch.arange(len(some), device=some.energies.device), Stream.SPECTRUM
         )
         energies, incident = layer_energies(some), some.energies.double()
         spectrum, self.spectrum = self.spectrum, None

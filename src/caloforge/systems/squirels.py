@@ -33,10 +33,8 @@ from caloforge.learn.processes import Displacement, SchroedingerBridge
 from caloforge.learn.representations import StandardisedShape, StandardisedSum
 from caloforge.models import SYSTEMS, Bridge, Card, Plan, Recipe, TrainingShowers, recipe_of
 from caloforge.showers import Showers
+from caloforge.streams import Stream
 from caloforge.units import GeV
-
-_ENERGY_NOISE, _SHAPE_NOISE = 2, 3
-"""Streams of the noise of the two bridges."""
 
 _ENERGY_UNIT = 10 * GeV
 """The condition is the incident energy in this unit (systems table S5)."""
@@ -150,7 +148,7 @@ class Squirels(Bridge):
     ) -> Tensor:
         del steps
         energy_key, shape_key = (
-            streams.keys(seed, index, stream) for stream in (_ENERGY_NOISE, _SHAPE_NOISE)
+            streams.keys(seed, index, stream) for stream in (Stream.SUM_BRIDGE, Stream.SHAPE_BRIDGE)
         )
         sums, shapes = (self.fast_sum, self.full_sum), (self.fast_shape, self.full_shape)
         (source_sum, target_sum), (source_shape, target_shape) = (

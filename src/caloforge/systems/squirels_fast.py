@@ -27,9 +27,7 @@ from caloforge.learn.processes import SOLVERS, FlowBridge, Steps, Trigonometric
 from caloforge.learn.representations import Gaussianised
 from caloforge.models import SYSTEMS, Bridge, Card, Plan, Recipe, TrainingShowers, recipe_of
 from caloforge.showers import Showers
-
-_EMPTY_CELLS = 1
-"""The stream of the numbers that stand for empty cells."""
+from caloforge.streams import Stream
 
 
 @dataclass(frozen=True)
@@ -124,7 +122,7 @@ class SquirelsFast(Bridge):
         self, showers: Showers, *, seed: int, index: Tensor, steps: int, reverse: bool
     ) -> Tensor:
         source, target = (self.full, self.fast) if reverse else (self.fast, self.full)
-        start = source(showers, streams.keys(seed, index, _EMPTY_CELLS))
+        start = source(showers, streams.keys(seed, index, Stream.EMPTY_CELLS))
         condition = self.full.scaled_energy(showers.energies)
         end = self.process.transport(
             self.network, start, condition, Steps(self.solver, steps, reverse=reverse)
@@ -154,13 +152,14 @@ class _Lessons:
         if block != self._block:
             self._block = block
             sides = ((self.model.fast, self.fast), (self.model.full, self.full))
+            purposes = (Stream.FAST_EMPTY_CELLS, Stream.FULL_EMPTY_CELLS)
             keys = (
                 streams.keys(
                     self.recipe.seed,
                     torch.arange(len(s), device=s.energies.device) + (block << 32),
-                    side,
+                    stream,
                 )
-                for side, (_, s) in enumerate(sides)
+                for stream, (_, s) in zip(purposes, sides, strict=True)
             )
             self._cached = tuple(r(s, k) for (r, s), k in zip(sides, keys, strict=True))
         return self._cached[0], self._cached[1]

@@ -10,7 +10,7 @@ __all__ = ["Finished", "Geant4", "TimedShowers"]
 
 import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -34,18 +34,15 @@ from caloforge.showers import Showers, spans
 from caloforge.simulators.geant4.datasets import find_data
 from caloforge.simulators.geant4.physics import physics_of
 from caloforge.simulators.geant4.workers import Done, Job, Task, simulate
+from caloforge.simulators.protocols import Progress, Validity, silent
+from caloforge.streams import Stream
 from caloforge.units import TeV, format_energy, keV, mm
 
 _LEAST_ENERGY, _LARGEST_ENERGY = 1 * keV, 100 * TeV
 """The range of Geant4's tables."""
 
-_SEEDS = 0x4734
-"""The stream of the seeds' random numbers (see `caloforge.streams`)."""
-
 _MODULE = "geant4_pybind"
 _AT_A_TIME = 1000
-
-Progress = Callable[[int], object]
 
 
 class TimedShowers(NamedTuple):
@@ -96,6 +93,15 @@ class Geant4:
             )
             raise Geant4Error(msg)
 
+    @property
+    def validity(self) -> Validity:
+        """The range of Geant4's tables, the species of its physics, and what meets the front face
+        from any place on it.
+        """
+        steepest = math.pi / 4 if self.detector.distance else math.pi / 2
+        species = physics_of(self.physics).species
+        return Validity(_LEAST_ENERGY, _LARGEST_ENERGY, tuple(species or ()), steepest)
+
     def simulate(
         self,
         particles: Particles,
@@ -103,7 +109,7 @@ class Geant4:
         seed: int,
         first_index: int = 0,
         impact: Tensor | None = None,
-        progress: Progress = lambda _: None,
+        progress: Progress = silent,
     ) -> Showers:
         """Simulate one shower a particle.
 
@@ -113,7 +119,7 @@ class Geant4:
             first_index: The number, in the run, of the first shower.
             impact: Where each particle meets the front face, (x, y) in mm, with shape (N, 2); None
                 for x = y = 0.
-            progress: Told 1 after each shower.
+            progress: Given 1 after each shower.
 
         Returns:
             The showers. Shower i has the same bits in whatever batches, and by however many
@@ -151,7 +157,7 @@ class Geant4:
         first_index: int = 0,
         impact: Tensor | None = None,
         size: int = _AT_A_TIME,
-        progress: Progress = lambda _: None,
+        progress: Progress = silent,
     ) -> Iterator[TimedShowers]:
         """Simulate as `simulate` does, and give the showers ``size`` at a time, with the time that
         each took.
@@ -361,7 +367,7 @@ def _tasks(
 def _seeds(seed: int, index: Tensor) -> list[tuple[int, ...]]:
     """Four 32-bit numbers a shower; none is 0, at which Geant4's binding stops reading."""
     words = (
-        streams.words(streams.keys(seed, index, _SEEDS)[:, None], torch.arange(2))
+        streams.words(streams.keys(seed, index, Stream.GEANT4)[:, None], torch.arange(2))
         .numpy()
         .view(np.uint32)
     )

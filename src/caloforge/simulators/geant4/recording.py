@@ -26,7 +26,8 @@ from caloforge.errors import OutputError, OutputExistsError
 from caloforge.io import CaloChallengeWriter, NewFile
 from caloforge.particles import Particles
 from caloforge.showers import spans
-from caloforge.simulators.geant4.engine import Finished, Geant4, Progress
+from caloforge.simulators.geant4.engine import Finished, Geant4
+from caloforge.simulators.protocols import Progress, silent
 
 _HEAD, _CHECKSUM = struct.Struct("<qdI"), struct.Struct("<I")
 """Number of the shower, its time in ms, how many cells were hit; then the checksum of these and of
@@ -156,7 +157,7 @@ def record(
     impact: Tensor | None = None,
     resume: bool = False,
     overwrite: bool = False,
-    progress: Progress = lambda _: None,
+    progress: Progress = silent,
 ) -> int:
     """Simulate showers into a CaloChallenge file with the column ``cpu_time_ms``, in bounded
     memory, so that it can be resumed.
@@ -171,7 +172,7 @@ def record(
         resume: Go on with an interrupted run, if there is one.
         overwrite: Whether the file may take the place of another, and the run that of an
             interrupted one.
-        progress: Told 1 for each shower, those of the interrupted run included.
+        progress: Given 1 for each shower, those of the interrupted run included.
 
     Returns:
         How many showers were there from before.

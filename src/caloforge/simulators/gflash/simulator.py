@@ -27,7 +27,6 @@ and one has 0.42; here the largest share is 0.27.
 __all__ = ["GFlash", "Upstream", "gflash_of", "pbwo4_gflash"]
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,7 +53,9 @@ from caloforge.simulators.gflash.parametrisation import (
     radial,
     relative_depth,
 )
-from caloforge.simulators.gflash.spots import Address, Cells, Purpose, scatter
+from caloforge.simulators.gflash.spots import Address, Cells, scatter
+from caloforge.simulators.protocols import Progress, Validity, silent
+from caloforge.streams import Stream
 from caloforge.units import MeV, TeV, format_energy, mm
 
 _LEAST_ENERGY, _LARGEST_ENERGY = 100 * MeV, 10 * TeV
@@ -154,13 +155,26 @@ class GFlash:
             raise GeometryError(msg)
         self._walk(torch.device("cpu"))
 
-    def simulate(self, particles: Particles, *, seed: int, first_index: int = 0) -> Showers:
+    @property
+    def validity(self) -> Validity:
+        """Electrons and positrons along the axis, in the range of Geant4's GFlash."""
+        return Validity(_LEAST_ENERGY, _LARGEST_ENERGY, (-ELECTRON, ELECTRON), 0.0)
+
+    def simulate(
+        self,
+        particles: Particles,
+        *,
+        seed: int,
+        first_index: int = 0,
+        progress: Progress = silent,
+    ) -> Showers:
         """Simulate one shower a particle, in spot mode.
 
         Arguments:
             particles: Electrons or positrons along the beam, from 100 MeV to 10 TeV.
             seed: The seed of the run.
             first_index: The number, in the run, of the first shower.
+            progress: Given the number of showers just finished.
 
         Returns:
             The showers. Shower i has the same bits in whatever batches it and the others are
@@ -170,30 +184,9 @@ class GFlash:
             EnergyRangeError: An energy is out of range.
             ShowerValueError: The particles are of another species, or come at an angle.
         """
-        parts = list(
-            self.stream(particles, seed=seed, first_index=first_index, size=max(1, len(particles)))
-        )
-        return (
-            parts[0]
-            if parts
-            else Showers(torch.empty(0, self.calorimeter.n_cells), particles, self.calorimeter)
-        )
-
-    def stream(
-        self, particles: Particles, *, seed: int, first_index: int = 0, size: int = 1000
-    ) -> Iterator[Showers]:
-        """Simulate as `simulate` does, and give the showers ``size`` at a time, to be written to a
-        file.
-        """
         self.require(particles)
-        for span in spans(len(particles), size):
-            batch = particles[span]
-            yield Showers(
-                self._deposits(batch.energies, seed, first_index + span.start),
-                batch,
-                self.calorimeter,
-                threshold=self.threshold or None,
-            )
+        deposits = self._deposits(particles.energies, seed, first_index, progress)
+        return Showers(deposits, particles, self.calorimeter, threshold=self.threshold or None)
 
     def mean(self, particles: Particles, *, nodes: int = 1) -> Float[Tensor, "showers cells"]:
         r"""The expected deposits, differentiable in every tensor among the constants of the
@@ -296,17 +289,22 @@ class GFlash:
             raise EnergyRangeError(msg)
 
     @torch.no_grad()
-    def _deposits(self, energies: Tensor, seed: int, first_index: int) -> Tensor:
+    def _deposits(
+        self, energies: Tensor, seed: int, first_index: int, progress: Progress
+    ) -> Tensor:
         """Simulate in pieces of bounded memory."""
         deposits = torch.empty(len(energies), self.calorimeter.n_cells, device=energies.device)
         index = first_index + torch.arange(len(energies), device=energies.device)
         for span in spans(len(energies), self._showers_at_once(energies)):
             deposits[span] = self._piece(energies[span, None].double(), Address(seed, index[span]))
+            progress(span.stop - span.start)
         deposits = self._read(deposits)
         deposits *= deposits >= self.threshold
         return deposits
 
     def _showers_at_once(self, energies: Tensor) -> int:
+        if len(energies) == 0:
+            return 1
         most = _SHOWERS_AT_ONCE if energies.device.type == "cpu" else _SHOWERS_AT_ONCE_ON_DEVICE
         largest = energies.max().double().reshape(1, 1)
         spots = profile(
@@ -327,7 +325,7 @@ class GFlash:
             self.used_tuning,
             self._walk(energies.device),
         )
-        normals = streams.normals(address.keys(Purpose.PROFILE)[:, 0], 4)
+        normals = streams.normals(address.keys(Stream.PROFILE)[:, 0], 4)
         shower = profile(constants, tuning, energies, normals[:, :2])
         steps = longitudinal.steps(shower, energies, walk.edges, self.energy_limit)
         if constants.sampling_scale > 0:
@@ -357,7 +355,7 @@ def _sampled(steps: Steps, scale: float, address: Address) -> Steps:
     and variance scale * mean.
     """
     counter = torch.arange(steps.energies.shape[1], device=steps.energies.device) * variates.SPACING
-    key, counter = (t.expand_as(steps.energies) for t in (address.keys(Purpose.SAMPLING), counter))
+    key, counter = (t.expand_as(steps.energies) for t in (address.keys(Stream.SAMPLING), counter))
     held = steps.energies > 0
     energies = torch.zeros_like(steps.energies)
     energies[held] = variates.gamma(steps.energies[held] / scale, key[held], counter[held]) * scale

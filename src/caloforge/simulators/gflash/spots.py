@@ -28,11 +28,10 @@ are added up as whole multiples of :math:`2^{-30}` MeV, about 1 meV, so that no 
 order: a shower has the same bits in any batch and on any number of threads.
 """
 
-__all__ = ["QUANTUM", "Address", "Cells", "Purpose", "scatter"]
+__all__ = ["QUANTUM", "Address", "Cells", "scatter"]
 
 import math
 from dataclasses import dataclass
-from enum import IntEnum
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -45,6 +44,7 @@ from caloforge.geometry import CylinderGrid, LayeredGrid, RegularGrid
 from caloforge.simulators.gflash import variates
 from caloforge.simulators.gflash.longitudinal import Steps, Walk
 from caloforge.simulators.gflash.parametrisation import Radial
+from caloforge.streams import Stream
 
 QUANTUM = 2.0**-30
 """The unit in which energies are added up, in MeV."""
@@ -63,18 +63,6 @@ _TINY = 1e-300
 Cells = RegularGrid | CylinderGrid | LayeredGrid
 
 
-class Purpose(IntEnum):
-    """The streams of random numbers of a shower."""
-
-    PROFILE = 32
-    SAMPLING = 33
-    OUTER_NUMBER = 34
-    OUTER_PLACE = 35
-    CANDIDATE_NUMBER = 36
-    CANDIDATE_PLACE = 37
-    SIDES = 38
-
-
 @dataclass(frozen=True)
 class Address:
     """Where the random numbers of a batch of showers are.
@@ -87,9 +75,9 @@ class Address:
     seed: int
     index: Tensor
 
-    def keys(self, purpose: Purpose) -> Int[Tensor, "showers 1"]:
+    def keys(self, purpose: Stream) -> Int[Tensor, "showers 1"]:
         """The keys of the showers for one purpose."""
-        return streams.keys(self.seed, self.index, int(purpose))[:, None]
+        return streams.keys(self.seed, self.index, purpose)[:, None]
 
 
 class _Axis(NamedTuple):
@@ -212,14 +200,14 @@ def _onto_grid(
     padded = torch.zeros(len(impact), n_z * size, dtype=torch.int64, device=impact.device)
     segments = _segments(walk, steps, radial, padded, walk.layer * size)
     law = _law(x, y, segments.radial)
-    outer = _number(segments.spots, law.outer, segments, Purpose.OUTER_NUMBER, address)
+    outer = _number(segments.spots, law.outer, segments, Stream.OUTER_NUMBER, address)
     _place_outer(padded.view(-1), segments, outer, law, (x, y), address)
     rest = segments.spots - outer
     candidates = _number(
         rest,
         law.candidate / (1 - law.outer).clamp(min=_TINY),
         segments,
-        Purpose.CANDIDATE_NUMBER,
+        Stream.CANDIDATE_NUMBER,
         address,
     )
     rest = rest - _place_near(padded.view(-1), segments, candidates, law, (x, y), address)
@@ -246,7 +234,7 @@ def _one_by_one(
     segments = _segments(
         walk, steps, radial, padded, (sizes.cumsum(0) - sizes).index_select(0, walk.layer)
     )
-    each = _each(segments.spots.long(), segments, Purpose.OUTER_PLACE, address)
+    each = _each(segments.spots.long(), segments, Stream.OUTER_PLACE, address)
     fallen = _fallen(each, segments.radial, _all_outer(segments.radial))
     x, y = (
         part + each.of(at.float().expand_as(segments.spots))
@@ -365,14 +353,14 @@ def _number(
     trials: Float[Tensor, "showers segments"],
     q: Float[Tensor, "showers segments"],
     segments: _Segments,
-    purpose: Purpose,
+    purpose: Stream,
     address: Address,
 ) -> Float[Tensor, "showers segments"]:
     return variates.binomial(trials, q.clamp(0, 1), address.keys(purpose), segments.counter)
 
 
 def _each(
-    number: Int[Tensor, "showers segments"], segments: _Segments, purpose: Purpose, address: Address
+    number: Int[Tensor, "showers segments"], segments: _Segments, purpose: Stream, address: Address
 ) -> _Each:
     """List what is counted."""
     number = number.flatten()
@@ -394,7 +382,7 @@ def _place_outer(
     address: Address,
 ) -> None:
     """Place each outer spot."""
-    each = _each(number.long(), segments, Purpose.OUTER_PLACE, address)
+    each = _each(number.long(), segments, Stream.OUTER_PLACE, address)
     cell = each.of(segments.cell)
     for axis, across in zip(axes, _fallen(each, segments.radial, law), strict=True):
         origin = (axis.impact / axis.size + (axis.n / 2 + 1)).float().expand_as(law.outer)
@@ -432,7 +420,7 @@ def _place_near(
     address: Address,
 ) -> Float[Tensor, "showers segments"]:
     """Place the near spots among the candidates; gives their number."""
-    each = _each(number.long(), segments, Purpose.CANDIDATE_PLACE, address)
+    each = _each(number.long(), segments, Stream.CANDIDATE_PLACE, address)
     core, tail, _ = (each.of(t) for t in segments.radial)
     u, across, along, refusal = (variates.unit(_further(each.word, j)) for j in range(4))
     squared = torch.where(u * each.of(law.candidate) < each.of(law.candidate_core), core, tail)
@@ -464,7 +452,7 @@ def _toss(
     """Split the other spots evenly over the sides of both edges."""
     spots = number.long()
     lots = (spots + 63) >> 6
-    each = _each(lots, segments, Purpose.SIDES, address)
+    each = _each(lots, segments, Stream.SIDES, address)
     start = lots.view(-1).cumsum(0) - lots.view(-1)
     left = each.of(spots.view(-1) + 64 * start) - 64 * torch.arange(
         len(each.word), device=padded.device

@@ -1,0 +1,126 @@
+r"""What makes showers, and what makes better ones of them: two signatures that all share.
+
+A `Simulator` makes a shower of each particle: GFlash, Geant4, every surrogate and every chain. A
+`Refiner` makes a shower of each shower, with the same particles: other deposits, or other weights.
+Shower i depends on the maker, the seed, i and what it is made from alone: not on the batch, so that
+``first_index`` cuts a run in pieces.
+
+Either says in its `Validity` for which particles it was made. Outside it, a simulation raises, and
+a learned model warns or raises (`EnergyRangeWarning`), since there its showers are guesses.
+"""
+
+__all__ = ["Progress", "Refiner", "Simulator", "Validity", "silent"]
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from typing_extensions import Protocol, runtime_checkable
+
+from caloforge.errors import ShowerValueError
+from caloforge.geometry import Calorimeter
+from caloforge.particles import Particles
+from caloforge.showers import Showers
+
+Progress = Callable[[int], object]
+"""Is given the number of showers that have just been finished."""
+
+
+def silent(finished: int) -> None:
+    """The progress that nobody watches."""
+    del finished
+
+
+@dataclass(frozen=True)
+class Validity:
+    r"""For which particles a simulator or a refiner was made.
+
+    Arguments:
+        lowest: The lowest incident energy, in MeV.
+        highest: The highest incident energy, in MeV.
+        species: The PDG numbers; empty for any.
+        largest_angle: The largest polar angle :math:`\theta`, in radians.
+    """
+
+    lowest: float = 0.0
+    highest: float = math.inf
+    species: tuple[int, ...] = ()
+    largest_angle: float = math.pi
+
+    def __and__(self, other: "Validity") -> "Validity":
+        """What both are made for.
+
+        Raises:
+            ShowerValueError: They have no species in common.
+        """
+        given = [set(species) for species in (self.species, other.species) if species]
+        species = tuple(sorted(set.intersection(*given))) if given else ()
+        if given and not species:
+            msg = f"no species is both in {self.species} and in {other.species}"
+            raise ShowerValueError(msg)
+        return Validity(
+            max(self.lowest, other.lowest),
+            min(self.highest, other.highest),
+            species,
+            min(self.largest_angle, other.largest_angle),
+        )
+
+
+@runtime_checkable
+class Simulator(Protocol):
+    """Makes showers from particles."""
+
+    @property
+    def calorimeter(self) -> Calorimeter:
+        """Where the cells are."""
+
+    @property
+    def validity(self) -> Validity:
+        """For which particles it is made."""
+
+    def simulate(
+        self,
+        particles: Particles,
+        *,
+        seed: int,
+        first_index: int = 0,
+        progress: Progress = silent,
+    ) -> Showers:
+        """Make one shower of each particle.
+
+        Arguments:
+            particles: The particles.
+            seed: The seed of the run.
+            first_index: The number, in the run, of the first shower.
+            progress: Given the number of showers just finished, again and again.
+        """
+
+
+@runtime_checkable
+class Refiner(Protocol):
+    """Makes better showers from showers: other deposits, or other weights."""
+
+    @property
+    def calorimeter(self) -> Calorimeter:
+        """Where the cells are."""
+
+    @property
+    def validity(self) -> Validity:
+        """For which particles it is made."""
+
+    def refine(
+        self,
+        showers: Showers,
+        *,
+        seed: int,
+        first_index: int = 0,
+        progress: Progress = silent,
+    ) -> Showers:
+        """Make one shower of each shower, of the same particles.
+
+        Arguments:
+            showers: The showers.
+            seed: The seed of the run.
+            first_index: The number, in the run, of the first shower.
+            progress: Given the number of showers just finished, again and again.
+        """

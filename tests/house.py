@@ -29,12 +29,12 @@ FLOORS = (
     ("classifiers",),
     ("models",),
     ("systems",),
+    ("zoo",),
     ("chain",),
     ("production",),
     ("published",),
     ("evaluation",),
     ("report",),
-    ("zoo",),
     ("timing",),
     ("cli",),
 )

@@ -68,7 +68,9 @@ def understand(words: list[str]) -> None:
     command, name, context = get_command(app), "caloforge", None
     while isinstance(command, TyperGroup) and words and not words[0].startswith("-"):
         context = command.make_context(name, words[:1], parent=context)
-        command, name, words = command.commands[words[0]], words[0], words[1:]
+        name, found, words = command.resolve_command(context, words)
+        assert found is not None
+        command = found
     if words and words != ["--help"]:
         command.make_context(name, words, parent=context)
 
@@ -89,7 +91,7 @@ def test_every_documented_command_is_understood(page: str, text: str) -> None:
     ],
 )
 def test_a_command_that_is_not_one_would_be_noticed(text: str) -> None:
-    with pytest.raises((TyperException, KeyError)):
+    with pytest.raises(TyperException):
         understand(text.split())
 
 

@@ -12,6 +12,14 @@ import pytest
 import caloforge
 
 PUBLIC: dict[str, list[str]] = {
+    "caloforge.chain": [
+        "Chain",
+        "Crossing",
+        "Described",
+        "describe",
+        "from_description",
+        "title_of",
+    ],
     "caloforge.classifiers": [
         "Architecture",
         "CLASSIFIERS",
@@ -102,6 +110,18 @@ PUBLIC: dict[str, list[str]] = {
         "named_calorimeters",
         "pbwo4_crystals",
     ],
+    "caloforge.gun": [
+        "Fixed",
+        "Gun",
+        "LogUniform",
+        "ParticleSource",
+        "Spectrum",
+        "Uniform",
+        "filling",
+        "like",
+        "read_range",
+        "read_spectrum",
+    ],
     "caloforge.hits": ["AnyShowers", "HitSource", "Hits", "batches_of", "joined"],
     "caloforge.io": [
         "CaloChallengeFile",
@@ -114,6 +134,7 @@ PUBLIC: dict[str, list[str]] = {
         "convert",
         "open_showers",
         "read_binning",
+        "require_format",
         "write_binning",
         "write_squirels",
     ],
@@ -464,6 +485,7 @@ PUBLIC: dict[str, list[str]] = {
         "width_z",
     ],
     "caloforge.particles": ["ELECTRON", "Index", "Particles", "Species", "name_of", "pdg_of"],
+    "caloforge.production": ["Journal", "Moved", "Produced", "copy", "journal_of", "produce"],
     "caloforge.published": ["PRESETS", "Preset", "Published", "geant4_correlation"],
     "caloforge.report": [
         "COLUMNS",
@@ -505,7 +527,6 @@ PUBLIC: dict[str, list[str]] = {
         "gflash_of",
         "load_gflash",
         "pbwo4_gflash",
-        "record",
         "write_gflash",
     ],
     "caloforge.streams": ["Stream", "keys", "normals", "offspring", "uniforms", "words"],
@@ -535,7 +556,16 @@ PUBLIC: dict[str, list[str]] = {
         "mm",
         "parse_energy",
     ],
-    "caloforge.zoo": ["bundled_showers", "card", "load", "load_surrogate", "names", "shower_names"],
+    "caloforge.zoo": [
+        "bundled_showers",
+        "card",
+        "load",
+        "load_model",
+        "load_surrogate",
+        "name_of",
+        "names",
+        "shower_names",
+    ],
 }
 
 MODULES = sorted(

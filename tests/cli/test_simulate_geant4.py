@@ -7,7 +7,7 @@ import torch
 
 from caloforge.detector import load_detector, write_detector
 from caloforge.io import CaloChallengeFile
-from caloforge.simulators.geant4 import journal
+from caloforge.production import journal_of
 from tests.cli.samples import Caloforge
 from tests.geant4 import actor, needs_geant4
 
@@ -53,7 +53,7 @@ def test_an_interrupted_run_can_be_resumed(
     assert outcome.code == 2
     assert "--resume" in outcome.err
     assert "a worker of Geant4 has died" in outcome.err
-    assert journal(path).exists()
+    assert journal_of(path).exists()
     monkeypatch.delenv("ACTOR_DIES_AT")
     outcome = caloforge("simulate", "geant4", "pbwo4-10x10", *RUN, "--resume", path)
     assert outcome.code == 0

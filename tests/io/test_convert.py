@@ -152,8 +152,19 @@ def test_what_a_user_can_mend_is_one_kind_of_error() -> None:
 
 def test_the_public_names_are_these() -> None:
     assert sorted(io.__all__) == [
-        *("CaloChallengeFile", "CaloChallengeWriter", "NewFile", "ShowerFile", "SquirelsFile"),
-        *("convert", "open_showers", "read_binning", "write_binning", "write_squirels"),
+        "CaloChallengeFile",
+        "CaloChallengeWriter",
+        "HitFile",
+        "HitWriter",
+        "NewFile",
+        "ShowerFile",
+        "SquirelsFile",
+        "convert",
+        "open_showers",
+        "read_binning",
+        "require_format",
+        "write_binning",
+        "write_squirels",
     ]
 
 

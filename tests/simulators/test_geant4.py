@@ -2,9 +2,7 @@
 dies.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +11,6 @@ from torch import Tensor
 
 from caloforge.detector import (
     Boxes,
-    Cells,
     Detector,
     EqualRings,
     Layers,
@@ -22,19 +19,16 @@ from caloforge.detector import (
     Slab,
     load_detector,
 )
+from caloforge.detector.description import Cells
 from caloforge.errors import (
     EnergyRangeError,
     Geant4Error,
     GeometryError,
-    OutputError,
-    OutputExistsError,
     ShowerValueError,
 )
-from caloforge.io import CaloChallengeFile
 from caloforge.particles import ELECTRON, Particles
 from caloforge.showers import Showers
-from caloforge.simulators import Geant4, TimedShowers, record
-from caloforge.simulators.geant4 import journal
+from caloforge.simulators import Geant4, TimedShowers
 from caloforge.simulators.geant4.engine import _seeds
 from tests.geant4 import LAST_WORDS, actor, needs_geant4
 
@@ -48,16 +42,6 @@ PHOTON, PION, MUON = 22, 211, 13
 
 def beam(n: int, energy: float = 100.0, pdg: int = ELECTRON) -> Particles:
     return Particles(torch.full((n,), energy), pdg)
-
-
-def stored(path: Path) -> dict[str, Tensor]:
-    with CaloChallengeFile(path) as file:
-        showers = file[:]
-        return {
-            "deposits": showers.deposits,
-            "energies": showers.energies,
-            "times": file.column("cpu_time_ms"),
-        }
 
 
 @needs_geant4
@@ -280,97 +264,6 @@ def test_a_death_without_a_word_of_geant4_is_told(
     monkeypatch.setenv("ACTOR_LAST_WORDS", words)
     with pytest.raises(Geant4Error, match=expected):
         SIMULATOR.simulate(beam(3), seed=1)
-
-
-def _cut(kept: bytes, number: int) -> bytes:
-    return kept[:-number]
-
-
-def _turned(kept: bytes, number: int) -> bytes:
-    """One bit, so many bytes before the end."""
-    return kept[:-number] + bytes([kept[-number] ^ 16]) + kept[len(kept) - number + 1 :]
-
-
-def _with_zeros(kept: bytes, number: int) -> bytes:
-    return kept + bytes(number)
-
-
-@pytest.mark.parametrize(
-    ("damage", "number", "lost"),
-    [
-        *((_cut, number, True) for number in (1, 30, 500)),
-        *((_turned, number, True) for number in range(1, 58, 4)),
-        *((_with_zeros, number, False) for number in (0, 10, 100)),
-    ],
-)
-def test_a_resumed_run_gives_the_same_file(
-    actor: None,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    damage: Callable[[bytes, int], bytes],
-    number: int,
-    lost: bool,
-) -> None:
-    whole, parts = tmp_path / "whole.h5", tmp_path / "parts.h5"
-    assert record(SIMULATOR, beam(20), whole, seed=1) == 0
-    monkeypatch.setenv("ACTOR_DIES_AT", "13")
-    monkeypatch.setenv("ACTOR_LAST_WORDS", "")
-    with pytest.raises(Geant4Error):
-        record(SIMULATOR, beam(20), parts, seed=1)
-    assert not parts.exists()
-    journal(parts).write_bytes(damage(journal(parts).read_bytes(), number))
-    monkeypatch.delenv("ACTOR_DIES_AT")
-    before = record(Geant4(CRYSTALS, "em-option1", workers=2), beam(20), parts, seed=1, resume=True)
-    assert 0 < before < 13 if lost else before == 13
-    a, b = stored(whole), stored(parts)
-    assert all(torch.equal(a[name], b[name]) for name in a)
-    assert sorted(path.name for path in tmp_path.glob("*.h5*")) == ["parts.h5", "whole.h5"]
-    assert not journal(parts).exists()
-
-
-def test_another_run_does_not_go_on_with_what_is_there(
-    actor: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    path = tmp_path / "out.h5"
-    monkeypatch.setenv("ACTOR_DIES_AT", "3")
-    monkeypatch.setenv("ACTOR_LAST_WORDS", "")
-    with pytest.raises(Geant4Error):
-        record(SIMULATOR, beam(9), path, seed=1)
-    monkeypatch.delenv("ACTOR_DIES_AT")
-    with pytest.raises(OutputExistsError, match="resume"):
-        record(SIMULATOR, beam(9), path, seed=1)
-    with pytest.raises(OutputError, match="another seed"):
-        record(SIMULATOR, beam(9), path, seed=2, resume=True)
-    with pytest.raises(OutputError, match="another physics"):
-        record(Geant4(CRYSTALS, "em-standard"), beam(9), path, seed=1, resume=True)
-    with pytest.raises(OutputError, match="another particles"):
-        record(SIMULATOR, beam(9, 50.0), path, seed=1, resume=True)
-    assert record(SIMULATOR, beam(9), path, seed=2, overwrite=True) == 0
-    with pytest.raises(OutputExistsError):
-        record(SIMULATOR, beam(9), path, seed=2, resume=True)
-
-
-def test_a_run_that_dies_at_once_leaves_nothing(
-    actor: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("ACTOR_DIES_AT", "0")
-    monkeypatch.setenv("ACTOR_LAST_WORDS", "")
-    with pytest.raises(Geant4Error):
-        record(SIMULATOR, beam(9), tmp_path / "out.h5", seed=1)
-    assert list(tmp_path.glob("*out.h5*")) == []
-
-
-def test_the_file_says_how_it_was_made(actor: None, tmp_path: Path) -> None:
-    record(SIMULATOR, beam(3), tmp_path / "out.h5", seed=17)
-    with CaloChallengeFile(tmp_path / "out.h5") as file:
-        said = file.attributes
-        assert file.columns == ("cpu_time_ms", "incident_energies")
-    assert (said["physics"], said["cut_mm"], said["seed"], said["detector"]) == (
-        "em-option1",
-        "0.7",
-        "17",
-        "pbwo4-10x10",
-    )
 
 
 def test_no_particles_make_no_showers(actor: None) -> None:

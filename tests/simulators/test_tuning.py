@@ -32,10 +32,9 @@ from caloforge.simulators import (
     gflash_of,
     load_gflash,
     pbwo4_gflash,
-    profiles,
-    tuning,
     write_gflash,
 )
+from caloforge.simulators.gflash import profiles, tuning
 from caloforge.simulators.gflash.profiles import Binning, binned, cut
 
 DETECTOR = Detector(

@@ -3,7 +3,6 @@ and errors on standard error.
 """
 
 __all__ = [
-    "Stopwatch",
     "Watched",
     "bar",
     "fail",
@@ -15,7 +14,6 @@ __all__ = [
     "tracked",
 ]
 
-import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -95,21 +93,6 @@ def told_warnings() -> Iterator[None]:
             for kind, count in seen.items():
                 if count > WARNINGS_OF_A_KIND:
                     _line("warning", f"{count - WARNINGS_OF_A_KIND} more of this kind ({kind})")
-
-
-class Stopwatch:
-    """Adds up the time spent inside it, as a context manager that can be entered again
-    and again.
-    """
-
-    def __init__(self) -> None:
-        self.milliseconds = 0.0
-
-    def __enter__(self) -> None:
-        self._start = time.perf_counter()
-
-    def __exit__(self, *error: object) -> None:
-        self.milliseconds += 1000 * (time.perf_counter() - self._start)
 
 
 class Watched:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from caloforge.cli._console import bar, say
-from caloforge.cli._energies import EnergyLaw, energy_law
+from caloforge.cli._energies import spectrum
 from caloforge.cli._models import makes_from_particles
 from caloforge.cli._options import OptionError, Overwrite, grouped
 from caloforge.errors import EnergyRangeWarning
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from torch import Tensor
 
+    from caloforge.gun import Spectrum
     from caloforge.particles import Particles
     from caloforge.showers import ShowerSource
     from caloforge.timing import Benchmark, Chain, Timing
@@ -108,7 +109,7 @@ class Subject:
 
     name: str
     chain: "Chain"
-    law: EnergyLaw
+    spectrum: "Spectrum"
     pdg: int | None
     sizes: list[int]
     bounded: bool
@@ -226,6 +227,7 @@ def _threads(text: str) -> list[int]:
 
 def _subject(model: str, device: str) -> Subject:
     from caloforge import zoo
+    from caloforge.gun import filling
     from caloforge.particles import ELECTRON
     from caloforge.timing import GFlashChain, RefinerChain, SurrogateChain
 
@@ -233,22 +235,27 @@ def _subject(model: str, device: str) -> Subject:
         return Subject(
             model,
             GFlashChain(),
-            EnergyLaw.over(*GFLASH_RANGE),
+            filling(*GFLASH_RANGE),
             ELECTRON,
             BATCH_SIZES,
             bounded=False,
         )
     card = zoo.card(model)
-    law = EnergyLaw.over(*card.energy_range)
+    usual = filling(*card.energy_range)
     if makes_from_particles(card):
         return Subject(
-            model, SurrogateChain(model, device), law, card.pdg, SURROGATE_BATCH_SIZES, bounded=True
+            model,
+            SurrogateChain(model, device),
+            usual,
+            card.pdg,
+            SURROGATE_BATCH_SIZES,
+            bounded=True,
         )
-    return Subject(model, RefinerChain(model, device), law, card.pdg, BATCH_SIZES, bounded=True)
+    return Subject(model, RefinerChain(model, device), usual, card.pdg, BATCH_SIZES, bounded=True)
 
 
 def _question(subject: Subject, energies: Energies) -> Question:
-    from caloforge.particles import Particles
+    from caloforge.gun import Gun
 
     if energies.like is not None and energies.energy is not None:
         msg = (
@@ -256,18 +263,21 @@ def _question(subject: Subject, energies: Energies) -> Question:
         )
         raise OptionError(msg)
     if energies.like is not None:
-        values, origin, reference = _like(energies.like)
+        particles, origin, reference = _like(energies.like)
     else:
-        law = subject.law if energies.energy is None else energy_law(energies.energy)
-        values, origin, reference = law.draw(NUMBER, seed=0)[:], law.words(), None
+        asked = subject.spectrum if energies.energy is None else spectrum(energies.energy)
+        particles = Gun(NUMBER, asked, seed=0, pdg=subject.pdg)[:]
+        origin, reference = asked.title, None
     if subject.bounded:
-        _tell_outside(subject, values)
-    return Question(subject, Particles(values, subject.pdg), origin, reference)
+        _tell_outside(subject, particles.energies)
+    return Question(subject, particles, origin, reference)
 
 
-def _like(path: Path) -> "tuple[Tensor, str, dict[str, Any] | None]":
+def _like(path: Path) -> "tuple[Particles, str, dict[str, Any] | None]":
+    from caloforge.gun import like
+
     file = _opened(path)
-    return file.energies, f"those of {path}", _reference(path, file)
+    return like(file), f"those of {path}", _reference(path, file)
 
 
 def _opened(path: Path) -> "ShowerSource":
@@ -293,7 +303,7 @@ def _reference(path: Path, file: "ShowerSource") -> dict[str, Any] | None:
 def _tell_outside(subject: Subject, energies: "Tensor") -> None:
     from caloforge.units import format_energy
 
-    low, high = subject.law.low, subject.law.high
+    low, high = subject.spectrum.low, subject.spectrum.high
     outside = int(((energies < low) | (energies > high)).sum())
     if outside:
         msg = (

@@ -9,9 +9,8 @@ import typer
 
 from caloforge.cli._console import say, steps
 from caloforge.cli._options import Overwrite, Seed, use_threads
+from caloforge.cli._producing import Run, produced
 from caloforge.cli.evaluate import full_times, tell
-from caloforge.cli.refine import Bridge, write_refined
-from caloforge.cli.simulate import write_gflash
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -58,21 +57,13 @@ def demo(
         "showers"
     )
     times = full_times(FULL, full)
-    energies = full[:].energies
-    times[FAST] = write_gflash(
-        fast,
-        energies,
-        pbwo4_gflash(),
-        seed=seed,
-        batch_size=BATCH_SIZE,
-        device="cpu",
-        overwrite=overwrite,
-    )
+    run, simulator = Run(BATCH_SIZE, overwrite=overwrite), pbwo4_gflash()
+    made = produced(full.particles, simulator, fast, run, seed=seed, doing="simulating")
+    times[FAST] = made.milliseconds
     say(f"2. refining them with {refiner.card.name}")
-    bridge, source = Bridge(seed=seed), open_showers(fast)
-    times["refinement"] = write_refined(
-        refined, refiner, source, bridge, batch_size=BATCH_SIZE, overwrite=overwrite
-    )
+    source = open_showers(fast)
+    made = produced(source, refiner, refined, run, seed=seed, doing="refining")
+    times["refinement"] = made.milliseconds
     times[f"{FAST} + refinement"] = times[FAST] + times["refinement"]
     say("3. comparing GFlash, and the refined showers, with Geant4\n")
     with steps() as progress:

@@ -1,32 +1,49 @@
 """`caloforge simulate`: showers from particles."""
 
-__all__ = ["geant4", "gflash", "simulate", "write_gflash"]
+__all__ = ["geant4", "gflash", "simulate"]
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
-from caloforge.cli._console import bar, say, tell
-from caloforge.cli._energies import Energies, Origin
-from caloforge.cli._options import BatchSize, Machine, OptionError, Overwrite, Seed, grouped
-from caloforge.cli._writing import write_made
-from caloforge.errors import Geant4Error
+from caloforge.cli._energies import Origin
+from caloforge.cli._options import Machine, OptionError, Overwrite, Seed, grouped
+from caloforge.cli._producing import Run, made, produced
+from caloforge.cli.generate import generate
 
 if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
-
-    from caloforge.showers import Showers
+    from caloforge.gun import ParticleSource
+    from caloforge.particles import Particles
     from caloforge.simulators import GFlash
 
-simulate = typer.Typer(no_args_is_help=True, help="Make showers from particles.")
+
+class _Makers(TyperGroup):
+    """The simulators by name; any other name is that of a model."""
+
+    MODEL = "MODEL"
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command of a name."""
+        known = args[0] in self.commands or args[0].startswith("-")
+        return super().resolve_command(ctx, args if known else [self.MODEL, *args])
+
+
+simulate = typer.Typer(cls=_Makers, no_args_is_help=True)
 
 
 @simulate.callback()
 def about() -> None:
-    """Make showers from particles."""
+    """Make showers from particles: by GFlash, by Geant4, or by a model that has learned them.
+
+    \b
+    Examples:
+      caloforge simulate gflash -n 10000 --energy 10GeV:100GeV --seed 1 fast.h5
+      caloforge simulate geant4 pbwo4-10x10 -n 400 --energy 50GeV --seed 1 full.h5
+      caloforge simulate calodream-ds2-laptop -n 100 --energy 50GeV --seed 1 generated.h5
+    """
 
 
 @dataclass(frozen=True)
@@ -86,14 +103,13 @@ def gflash(
     origin: Origin,
     machine: Machine,
     fast: FastSimulation,
-    batch_size: BatchSize = 1000,
-    overwrite: Overwrite = False,
+    run: Run,
 ) -> None:
     """Simulate electron showers by GFlash, the parametrisation of Grindhammer and Peters.
 
-    Shower i depends on the seed, on i and on its energy alone. With --like, -n takes the first
-    energies of the file. Detectors: calogan-3layer, ild-ecal-30, par04-highgran, par04-lowgran,
-    pbwo4-10x10.
+    Shower i depends on the seed, i and its energy alone. With --like, -n takes the first particles
+    of the file. The finished showers of an interrupted run are kept, see --resume. Detectors:
+    calogan-3layer, ild-ecal-30, par04-highgran, par04-lowgran, pbwo4-10x10.
 
     \b
     Examples:
@@ -104,19 +120,13 @@ def gflash(
       caloforge simulate gflash --detector par04-lowgran -n 1000 --energy 50GeV --seed 4 fast.h5
       caloforge simulate gflash --like geant4.h5 --seed 3 --tuned tuned.yaml fast.h5
     """
+    from caloforge.particles import ELECTRON
+    from caloforge.production import Moved
+
     device = machine.start()
-    simulator = fast.simulator()
-    energies = origin.energies(seed)
-    write_gflash(
-        output,
-        energies,
-        simulator,
-        seed=seed,
-        device=device,
-        batch_size=batch_size,
-        overwrite=overwrite,
-    )
-    say(f"{output}: {len(energies):,} GFlash showers")
+    particles = Moved(origin.particles(seed, ELECTRON), device)
+    result = produced(particles, fast.simulator(), output, run, seed=seed, doing="simulating")
+    made(result, "GFlash showers")
 
 
 @dataclass(frozen=True)
@@ -124,12 +134,13 @@ class FullSimulation:
     """How Geant4 shall work."""
 
     particle: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="NAME|PDG",
+            show_default="e-, or that of --like",
             help="The species by its PDG name, e-, gamma, pi+, K(L)0, or by its PDG number.",
         ),
-    ] = "e-"
+    ] = None
     physics: Annotated[
         str,
         typer.Option(
@@ -154,10 +165,15 @@ class FullSimulation:
 
     @property
     def pdg(self) -> int:
-        """The PDG number of the species."""
-        from caloforge.particles import pdg_of
+        """The PDG number of the species; that of the electron where none is asked for."""
+        from caloforge.particles import ELECTRON, pdg_of
 
-        return pdg_of(self.particle)
+        return ELECTRON if self.particle is None else pdg_of(self.particle)
+
+    def of_its_species(self, source: "ParticleSource") -> "Particles":
+        """The particles, all of the species that is asked for, if one is."""
+        particles = source[0 : len(source)]
+        return particles if self.particle is None else replace(particles, pdg=self.pdg)
 
 
 @simulate.command()
@@ -173,13 +189,13 @@ def geant4(
     origin: Origin,
     full: FullSimulation,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with an interrupted run.")
+        bool, typer.Option("--resume", help="Go on with an interrupted run, to the same file.")
     ] = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Simulate showers in a detector by Geant4, particle by particle.
 
-    Shower i depends on the seed, on i and on its energy alone. Finished showers of an interrupted
+    Shower i depends on the seed, i and its particle alone. The finished showers of an interrupted
     run are kept, see --resume. Detectors: calogan-3layer, ild-ecal-30, par04-highgran,
     par04-lowgran, pbwo4-10x10.
 
@@ -189,68 +205,14 @@ def geant4(
       caloforge simulate geant4 par04-lowgran -n 1000 --energy 50GeV --workers 8 --seed 1 full.h5
       caloforge simulate geant4 my.yaml --particle gamma --like other.h5 --seed 2 --resume full.h5
     """
-    import torch
-
     from caloforge.detector import load_detector
-    from caloforge.particles import Particles
-    from caloforge.simulators.geant4 import Geant4, journal, record
+    from caloforge.simulators import Geant4
 
     simulator = Geant4(load_detector(detector), full.physics, full.cut, full.workers, full.data)
-    energies = origin.energies(seed)
-    particles = Particles(torch.as_tensor(energies[0 : len(energies)]), full.pdg)
-    try:
-        with bar("simulating", len(particles)) as advance:
-            before = record(
-                simulator,
-                particles,
-                output,
-                seed=seed,
-                resume=resume,
-                overwrite=overwrite,
-                progress=advance,
-            )
-    except (KeyboardInterrupt, Geant4Error):
-        if journal(output).exists():
-            tell(
-                f"{output}: the finished showers are kept in {journal(output).name}; --resume "
-                "goes on with them"
-            )
-        raise
-    from_before = f", {before:,} of them from before" if before else ""
-    say(f"{output}: {len(particles):,} Geant4 showers{from_before}")
+    run = Run(resume=resume, overwrite=overwrite)
+    particles = full.of_its_species(origin.particles(seed, full.pdg))
+    result = produced(particles, simulator, output, run, seed=seed, doing="simulating")
+    made(result, "Geant4 showers")
 
 
-def write_gflash(
-    output: Path,
-    energies: Energies,
-    simulator: "GFlash",
-    *,
-    seed: int,
-    batch_size: int,
-    device: "torch.device | str",
-    overwrite: bool,
-) -> float:
-    """Simulate showers of electrons of these energies, in MeV, by GFlash into a file.
-
-    Returns:
-        The time of the simulation, without the writing, in ms a shower.
-    """
-    from caloforge.particles import Particles
-
-    def make(some: "Tensor", first: int) -> "Showers":
-        return simulator.simulate(Particles(some.to(device)), seed=seed, first_index=first)
-
-    return write_made(
-        output,
-        simulator.calorimeter,
-        energies,
-        make,
-        doing="simulating",
-        made_by={
-            "generator": "caloforge GFlash",
-            "response": f"{float(simulator.response):g}",
-            "seed": str(seed),
-        },
-        batch_size=batch_size,
-        overwrite=overwrite,
-    )
+simulate.command(_Makers.MODEL)(generate)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from caloforge.cli._console import phases, say
-from caloforge.cli._energies import EnergyLaw
 from caloforge.cli._options import Machine, OptionError, grouped
 
 if TYPE_CHECKING:
@@ -154,10 +153,11 @@ def train(
 
 
 def _use(model: "Model", out: Path) -> str:
+    from caloforge.gun import filling
     from caloforge.models import Surrogate
 
     if isinstance(model, Surrogate):
-        energy = EnergyLaw.over(*model.energy_range).option()
+        energy = filling(*model.energy_range)
         return f"generate with: caloforge generate {out} -n 1000 --energy {energy} OUT.h5"
     return f"refine with: caloforge refine {out} IN.h5 OUT.h5"
 

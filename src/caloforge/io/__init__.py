@@ -16,12 +16,15 @@ __all__ = [
     "convert",
     "open_showers",
     "read_binning",
+    "require_format",
     "write_binning",
     "write_squirels",
 ]
 
 from collections.abc import Callable
 from pathlib import Path
+
+from torch import Tensor
 
 from caloforge.errors import FileFormatError
 from caloforge.geometry import Calorimeter
@@ -31,7 +34,8 @@ from caloforge.io.calochallenge import CaloChallengeFile, CaloChallengeWriter
 from caloforge.io.input import ShowerFile
 from caloforge.io.output import NewFile
 from caloforge.io.sparse import HitFile, HitWriter, is_sparse
-from caloforge.io.squirels import SquirelsFile, write_squirels
+from caloforge.io.squirels import SquirelsFile, require_writable_crystals, write_squirels
+from caloforge.particles import Particles
 from caloforge.showers import ShowerSource, spans
 
 _HDF5 = (".h5", ".hdf5")
@@ -100,6 +104,29 @@ def convert(
             batch = source.sparse(span) if isinstance(source, HitSource) else source[span]
             writer.append(batch, {} if file is None else file.extra(span))
             progress(span.stop - span.start)
+
+
+def require_format(
+    path: Path | str,
+    calorimeter: Calorimeter,
+    particles: Particles | None = None,
+    weights: Tensor | None = None,
+) -> None:
+    """Check that a file of this suffix can be written, and can hold such showers.
+
+    Arguments:
+        path: The file to write.
+        calorimeter: Where their cells are.
+        particles: Their particles; None where nobody asks.
+        weights: Their weights; None for once each.
+
+    Raises:
+        FileFormatError: The suffix is another.
+        OutputError: The format cannot hold the weights or the particles.
+        GeometryMismatchError: The format cannot hold showers of that calorimeter.
+    """
+    if _format(path) == _NPY:
+        require_writable_crystals(path, calorimeter, particles, weights)
 
 
 def _format(path: Path | str) -> tuple[str, ...]:

@@ -39,6 +39,7 @@ __all__ = [
     "extend",
     "float32",
     "reading",
+    "rows_of_block",
 ]
 
 import json
@@ -589,8 +590,13 @@ def float32(values: np.ndarray) -> Tensor:
         return torch.from_numpy(values.astype(np.float32))
 
 
+def rows_of_block(width: int) -> int:
+    """How many rows of so many bytes are compressed together."""
+    return max(1, min(_BLOCK_ROWS, _BLOCK_BYTES // width))
+
+
 def _create(file: h5py.File, name: str, width: int, dtype: np.dtype[Any]) -> None:
-    rows = max(1, min(_BLOCK_ROWS, _BLOCK_BYTES // (width * dtype.itemsize)))
+    rows = rows_of_block(width * dtype.itemsize)
     file.create_dataset(
         name, (0, width), dtype, maxshape=(None, width), chunks=(rows, width), **_DEFLATE
     )

@@ -11,7 +11,7 @@ Written rows are float64, with which float32 deposits survive the way from MeV t
 for bit.
 """
 
-__all__ = ["SquirelsFile", "write_squirels"]
+__all__ = ["SquirelsFile", "require_writable_crystals", "write_squirels"]
 
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +22,7 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from caloforge.errors import FileFormatError, OutputError
-from caloforge.geometry import RegularGrid, pbwo4_crystals
+from caloforge.geometry import Calorimeter, RegularGrid, pbwo4_crystals
 from caloforge.io.input import ShowerFile, require_deposits, require_energies
 from caloforge.io.output import NewFile
 from caloforge.particles import ELECTRON, Particles
@@ -108,6 +108,33 @@ class SquirelsFile(ShowerFile):
         return energies
 
 
+def require_writable_crystals(
+    path: Path | str,
+    calorimeter: Calorimeter,
+    particles: Particles | None = None,
+    weights: Tensor | None = None,
+) -> None:
+    """Check that the layout of the SQuIRELS release can hold showers.
+
+    Arguments:
+        path: The file, for the message.
+        calorimeter: Where their cells are.
+        particles: Their particles; None where nobody asks.
+        weights: Their weights; None for once each.
+
+    Raises:
+        OutputError: They have weights, or a particle is known not to be an electron along the
+            axis at the centre.
+        GeometryMismatchError: They are of another calorimeter than the 10 x 10 crystals.
+    """
+    pbwo4_crystals().require(calorimeter, f"the sample for {path}")
+    if weights is not None:
+        msg = f"{path}: the .npy of SQuIRELS cannot hold the weights of showers: write a .h5 file"
+        raise OutputError(msg)
+    if particles is not None:
+        _require_electrons(particles, path)
+
+
 def write_squirels(
     path: Path | str,
     source: ShowerSource,
@@ -132,11 +159,7 @@ def write_squirels(
         GeometryMismatchError: The showers are of another calorimeter.
         ShowerValueError: A value is not physical.
     """
-    pbwo4_crystals().require(source.calorimeter, f"the sample for {path}")
-    if source.weights is not None:
-        msg = f"{path}: the .npy of SQuIRELS cannot hold the weights of showers: write a .h5 file"
-        raise OutputError(msg)
-    _require_electrons(source.particles, path)
+    require_writable_crystals(path, source.calorimeter, source.particles, source.weights)
     header = {"descr": "<f8", "fortran_order": False, "shape": (len(source), _ENERGY + 1)}
     with NewFile(path, overwrite=overwrite) as partial, partial.open("xb") as file:
         np.lib.format.write_array_header_1_0(file, header)

@@ -120,4 +120,5 @@ def load(directory: Path) -> Model:
         raise ModelError(msg)
     model = SYSTEMS[card.system].kind(card)
     model.load_weights(directory)
+    model.directory = directory
     return model.eval()

@@ -46,6 +46,8 @@ class Model(nn.Module, ABC):
         self.card = card
         self.calorimeter = Calorimeter.from_description(dict(card.calorimeter))
         self.energy_range = card.energy_range
+        self.directory: Path | None = None
+        """Where it was loaded from."""
 
     @classmethod
     @abstractmethod

@@ -22,11 +22,10 @@ __all__ = [
     "gflash_of",
     "load_gflash",
     "pbwo4_gflash",
-    "record",
     "write_gflash",
 ]
 
-from caloforge.simulators.geant4 import Geant4, TimedShowers, record
+from caloforge.simulators.geant4 import Geant4, TimedShowers
 from caloforge.simulators.gflash.media import Stack
 from caloforge.simulators.gflash.parametrisation import Homogeneous, Medium, Sampling, Tuning
 from caloforge.simulators.gflash.simulator import GFlash, Upstream, gflash_of, pbwo4_gflash

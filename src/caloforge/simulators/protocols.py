@@ -22,7 +22,7 @@ from caloforge.geometry import Calorimeter
 from caloforge.particles import Particles
 from caloforge.showers import Showers
 
-Progress = Callable[[int], object]
+Progress = Callable[[int], None]
 """Is given the number of showers that have just been finished."""
 
 

@@ -4,7 +4,16 @@ Each model is a directory as `caloforge.models.train` leaves it; the card says w
 and what was measured.
 """
 
-__all__ = ["bundled_showers", "card", "load", "load_surrogate", "names", "shower_names"]
+__all__ = [
+    "bundled_showers",
+    "card",
+    "load",
+    "load_model",
+    "load_surrogate",
+    "name_of",
+    "names",
+    "shower_names",
+]
 
 from importlib import resources
 from pathlib import Path
@@ -12,7 +21,7 @@ from pathlib import Path
 from caloforge.errors import ModelError
 from caloforge.geometry import Calorimeter
 from caloforge.io import open_showers
-from caloforge.models import Bridge, Card, Surrogate
+from caloforge.models import Bridge, Card, Model, Surrogate
 from caloforge.models import load as load_directory
 from caloforge.showers import ShowerSource
 
@@ -49,6 +58,24 @@ def card(model: str) -> Card:
     return Card.read(_directory(model))
 
 
+def name_of(directory: Path) -> str:
+    """What a model is asked for by: a name of `names`, or its directory."""
+    bundled = directory.resolve().parent == (_ZOO / "models").resolve()
+    return directory.name if bundled else str(directory.resolve())
+
+
+def load_model(model: str) -> Model:
+    """Load a model of any kind.
+
+    Arguments:
+        model: A name of `names`, or the path of a directory made by training.
+
+    Raises:
+        ModelError: There is no such model, or it is damaged.
+    """
+    return load_directory(_directory(model))
+
+
 def load(model: str) -> Bridge:
     """Load a refiner.
 
@@ -58,7 +85,7 @@ def load(model: str) -> Bridge:
     Raises:
         ModelError: There is no such model, it is damaged, or it is a surrogate.
     """
-    loaded = load_directory(_directory(model))
+    loaded = load_model(model)
     if not isinstance(loaded, Bridge):
         msg = (
             f"model '{model}' makes showers from particles, not from showers: use 'caloforge "
@@ -77,7 +104,7 @@ def load_surrogate(model: str) -> Surrogate:
     Raises:
         ModelError: There is no such model, it is damaged, or it is a refiner.
     """
-    loaded = load_directory(_directory(model))
+    loaded = load_model(model)
     if not isinstance(loaded, Surrogate):
         msg = (
             f"model '{model}' makes showers from showers, not from particles: use 'caloforge "

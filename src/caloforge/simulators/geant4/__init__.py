@@ -10,12 +10,9 @@ __all__ = [
     "Physics",
     "TimedShowers",
     "find_data",
-    "journal",
     "physics_of",
-    "record",
 ]
 
 from caloforge.simulators.geant4.datasets import DATA_SETS, DataSets, find_data
 from caloforge.simulators.geant4.engine import Geant4, TimedShowers
 from caloforge.simulators.geant4.physics import PHYSICS, Physics, physics_of
-from caloforge.simulators.geant4.recording import journal, record

@@ -27,7 +27,7 @@ and one has 0.42; here the largest share is 0.27.
 __all__ = ["GFlash", "Upstream", "gflash_of", "pbwo4_gflash"]
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -35,10 +35,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from caloforge import streams
-from caloforge.detector import Detector
-from caloforge.detector.materials import AIR, LEAD_TUNGSTATE, SCATTERING_ENERGY, Material
+from caloforge.detector import Detector, load_detector
+from caloforge.detector.materials import SCATTERING_ENERGY, Material
 from caloforge.errors import EnergyRangeError, GeometryError, ShowerValueError
-from caloforge.geometry import Calorimeter, CylinderGrid, RegularGrid, pbwo4_crystals
+from caloforge.geometry import Calorimeter, CylinderGrid, RegularGrid
 from caloforge.particles import ELECTRON, Particles
 from caloforge.showers import Showers, spans
 from caloforge.simulators.gflash import longitudinal, variates
@@ -46,7 +46,6 @@ from caloforge.simulators.gflash.longitudinal import Steps, Walk
 from caloforge.simulators.gflash.meanfield import expected_deposits
 from caloforge.simulators.gflash.media import material_of, medium_of, visible_shares
 from caloforge.simulators.gflash.parametrisation import (
-    Homogeneous,
     Medium,
     Tuning,
     profile,
@@ -56,7 +55,7 @@ from caloforge.simulators.gflash.parametrisation import (
 from caloforge.simulators.gflash.spots import Address, Cells, scatter
 from caloforge.simulators.protocols import Progress, Validity, silent
 from caloforge.streams import Stream
-from caloforge.units import MeV, TeV, format_energy, mm
+from caloforge.units import MeV, TeV, format_energy
 
 _LEAST_ENERGY, _LARGEST_ENERGY = 100 * MeV, 10 * TeV
 """The range in which Geant4's GFlash replaces the full simulation."""
@@ -114,6 +113,8 @@ class GFlash:
         response: A factor on what is read, a number or a tensor without dimensions: the mean energy
             sum of full showers over that of GFlash's with 1.
         threshold: What is read and below it is set to 0 in showers, but not in their mean, in MeV.
+        detector: The detector that all this was taken from, where there is one, by which the
+            simulator is described.
 
     Raises:
         GeometryError: The calorimeter is of an unknown kind, its layers are not those of the
@@ -129,6 +130,7 @@ class GFlash:
     visible: tuple[float, ...] = ()
     response: float | Tensor = 1.0
     threshold: float = 0.0 * MeV
+    detector: Detector | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if not 0 < self.step < math.inf:
@@ -398,6 +400,7 @@ def gflash_of(detector: Detector) -> GFlash:
         else None,
         visible=visible_shares(detector),
         threshold=detector.threshold,
+        detector=detector,
     )
 
 
@@ -405,8 +408,4 @@ def pbwo4_gflash() -> GFlash:
     """GFlash of the benchmark of SQuIRELS: PbWO4 crystals behind 880 mm of air, with Geant4's
     constants of the material.
     """
-    return GFlash(
-        pbwo4_crystals(),
-        Homogeneous(LEAD_TUNGSTATE.like_geant4()),
-        upstream=Upstream(AIR, 880 * mm),
-    )
+    return gflash_of(load_detector("pbwo4-10x10"))

@@ -5,7 +5,7 @@ YAML with the keys ``format`` and ``version``, ``detector`` (as `Detector.descri
 and ``origin``, which is for the reader alone.
 """
 
-__all__ = ["load_gflash", "write_gflash"]
+__all__ = ["describe_gflash", "gflash_from", "load_gflash", "write_gflash"]
 
 import math
 from collections.abc import Mapping
@@ -50,23 +50,55 @@ def write_gflash(
         OutputExistsError: The path exists and may not be overwritten.
         OutputError: The file cannot be written there.
     """
-    start = gflash_of(detector)
-    if replace(start, tuning=simulator.tuning, response=simulator.response) != simulator:
-        msg = (
-            f"GFlash to write: it is not that of detector '{detector.name}' with other constants, "
-            "begin with gflash_of(detector)"
-        )
-        raise GeometryMismatchError(msg)
     contents = {
         "format": FORMAT,
         "version": VERSION,
-        "detector": detector.describe(),
-        "response": float(simulator.response),
-        "tuning": _differences(simulator.used_tuning, start.medium.tuning),
+        **describe_gflash(replace(simulator, detector=detector)),
         "origin": dict(origin or {}),
     }
     with NewFile(path, overwrite=overwrite) as partial:
         partial.write_text(yaml.safe_dump(contents, sort_keys=False, allow_unicode=True))
+
+
+def describe_gflash(simulator: GFlash) -> dict[str, Any]:
+    """The GFlash of a detector as plain values: ``detector``, ``response``, and in ``tuning`` the
+    constants that are not those of its medium.
+
+    Raises:
+        GeometryMismatchError: It is not that of a detector with other constants.
+    """
+    detector = simulator.detector
+    start = None if detector is None else gflash_of(detector)
+    if (
+        detector is None
+        or start is None
+        or replace(start, tuning=simulator.tuning, response=simulator.response) != simulator
+    ):
+        named = "a detector" if detector is None else f"detector '{detector.name}'"
+        msg = (
+            f"GFlash to write: it is not that of {named} with other constants, begin with "
+            "gflash_of(detector)"
+        )
+        raise GeometryMismatchError(msg)
+    return {
+        "detector": detector.describe(),
+        "response": float(simulator.response),
+        "tuning": _differences(simulator.used_tuning, start.medium.tuning),
+    }
+
+
+def gflash_from(description: Mapping[str, Any]) -> GFlash:
+    """The GFlash that `describe_gflash` describes.
+
+    Raises:
+        FileFormatError: A constant is unknown, or no finite number.
+        GeometryError: The detector cannot be.
+    """
+    start = gflash_of(Detector.from_description(description["detector"], "its detector"))
+    response = _numbers({"response": description["response"]})["response"]
+    given = _numbers(description["tuning"])
+    tuning = replace(start.medium.tuning, **given) if given else None
+    return replace(start, tuning=tuning, response=response)
 
 
 def _differences(tuning: Tuning, default: Tuning) -> dict[str, float]:
@@ -85,11 +117,7 @@ def load_gflash(path: Path | str) -> GFlash:
     """
     values = _read(Path(path))
     try:
-        start = gflash_of(Detector.from_description(values["detector"], "its detector"))
-        tuning = replace(start.medium.tuning, **_numbers(values["tuning"]))
-        return replace(
-            start, tuning=tuning, response=_numbers({"response": values["response"]})["response"]
-        )
+        return gflash_from(values)
     except (GeometryError, FileFormatError) as error:
         msg = f"{path}: {error}"
         raise FileFormatError(msg) from error

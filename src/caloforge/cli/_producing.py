@@ -1,0 +1,73 @@
+"""What the commands that make showers share: how a run is divided, watched, and gone on with."""
+
+__all__ = ["Run", "kept", "made", "produced"]
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from caloforge.cli._console import bar, say, tell
+from caloforge.cli._options import BatchSize, Overwrite
+from caloforge.errors import CaloforgeError, OutputError
+
+if TYPE_CHECKING:
+    from caloforge.production import Produced
+    from caloforge.simulators import Refiner, Simulator
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a file is made."""
+
+    batch_size: BatchSize = 1000
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with an interrupted run, to the same file.")
+    ] = False
+    overwrite: Overwrite = False
+
+
+@contextmanager
+def kept(output: Path) -> Iterator[None]:
+    """Where a run within does not come to its end, say that what is finished is kept."""
+    from caloforge.production import journal_of
+
+    try:
+        yield
+    except OutputError:
+        raise
+    except (KeyboardInterrupt, CaloforgeError, OSError):
+        if journal_of(output).exists():
+            tell(
+                f"{output}: the finished showers are kept in {journal_of(output).name}; --resume "
+                "goes on with them"
+            )
+        raise
+
+
+def produced(
+    source: Any,
+    maker: "Simulator | Refiner",
+    output: Path,
+    run: Run,
+    *,
+    seed: int,
+    strict: bool = False,
+    doing: str,
+) -> "Produced":
+    """Make showers into a file, with a progress bar where a person watches."""
+    from caloforge.production import produce
+
+    with kept(output), bar(doing, len(source)) as advance:
+        return produce(
+            source, maker, output, seed=seed, strict=strict, progress=advance, **asdict(run)
+        )
+
+
+def made(produced: "Produced", what: str) -> None:
+    """Say what has been made."""
+    from_before = f", {produced.resumed:,} of them from before" if produced.resumed else ""
+    say(f"{produced.path}: {produced.showers:,} {what}{from_before}")

@@ -1,0 +1,296 @@
+"""The loop that makes showers into a file, a batch at a time.
+
+A source is what showers are made from: particles (`caloforge.gun`) for a simulator or a chain,
+showers, in memory or in a file, for a refiner or to be copied. Shower i depends on the maker, the
+seed, i and row i of the source alone, and the file on its showers alone: neither the size of the
+batches nor an interruption changes a byte of it.
+"""
+
+__all__ = ["Moved", "Produced", "copy", "produce"]
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from caloforge.chain import title_of
+from caloforge.errors import EnergyRangeError
+from caloforge.geometry import Calorimeter
+from caloforge.gun import ParticleSource
+from caloforge.hits import HitSource
+from caloforge.io import CaloChallengeWriter, ShowerFile, convert, require_format
+from caloforge.io.calochallenge import rows_of_block
+from caloforge.io.joining import Joined, join_files
+from caloforge.particles import Particles
+from caloforge.production.journal import Journal
+from caloforge.production.origin import attributes_of, job_of
+from caloforge.production.shards import ShardWriter
+from caloforge.showers import Showers, ShowerSource, spans
+from caloforge.simulators import Geant4, Refiner, Simulator
+from caloforge.simulators.protocols import Progress, silent
+from caloforge.units import format_energy
+
+Made = tuple[Showers, Mapping[str, Tensor]]
+"""Showers, and further numbers, one a shower, by name."""
+
+_AT_A_TIME = 100_000
+"""So many particles' energies are compared with a range at a time."""
+
+_HDF5 = (".h5", ".hdf5")
+_FLOAT = 4
+
+
+@dataclass(frozen=True)
+class Moved:
+    """A source whose batches are moved to a device.
+
+    Arguments:
+        source: The particles or the showers.
+        device: Where the batches shall be.
+    """
+
+    source: Any
+    device: torch.device | str
+
+    @property
+    def particles(self) -> Particles:
+        """The particles of all showers, where the source is one of showers."""
+        found: Particles = self.source.particles
+        return found
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: slice) -> Any:
+        return self.source[index].to(self.device)
+
+
+@dataclass(frozen=True)
+class Produced:
+    """What a run has made.
+
+    Arguments:
+        path: The file.
+        showers: How many showers it holds.
+        resumed: How many of them were there from before.
+        milliseconds: The time of the making, without reading and writing, in ms for each shower
+            that was made now.
+    """
+
+    path: Path
+    showers: int
+    resumed: int
+    milliseconds: float
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is written and from what: the calorimeter, what the file says of itself, and the batches
+    from a number on.
+    """
+
+    calorimeter: Calorimeter
+    attributes: Mapping[str, str]
+    job: Mapping[str, Any]
+    number: int
+    made: Callable[[int], Iterator[Made]]
+
+
+def produce(
+    source: ParticleSource | ShowerSource | Moved,
+    maker: Simulator | Refiner,
+    path: Path | str,
+    *,
+    seed: int,
+    batch_size: int = 1000,
+    strict: bool = False,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> Produced:
+    """Make showers into a file, in bounded memory, so that an interrupted run can be resumed.
+
+    Arguments:
+        source: Particles for a simulator or a chain, showers for a refiner.
+        maker: What makes the showers.
+        path: The file; its suffix says the format. Finished showers of an interrupted run are kept
+            beside it.
+        seed: The seed of the run.
+        batch_size: How many showers are made at a time.
+        strict: Refuse energies outside the maker's range before anything is made.
+        resume: Go on with an interrupted run, if there is one.
+        overwrite: Whether the file may take the place of another, and the run that of an
+            interrupted one that is not resumed.
+        progress: Given the number of showers just finished, those of the interrupted run first.
+
+    Raises:
+        OutputExistsError: The file or an interrupted run is there, and neither may be replaced nor
+            resumed.
+        OutputError: The file cannot be written there, or the interrupted run is of another job.
+        EnergyRangeError: An energy is outside the range, and ``strict``.
+        CaloforgeError: Whatever the maker raises; what is finished is kept.
+    """
+    if strict:
+        _require_in_range(source, maker)
+    require_format(path, maker.calorimeter)
+    watch = _Watch()
+    plan = _Plan(
+        maker.calorimeter,
+        attributes_of(source, maker, seed),
+        job_of(source, maker, seed),
+        len(source),
+        partial(_made, source, maker, seed, batch_size, watch, progress),
+    )
+    resumed = _write(plan, Path(path), resume=resume, overwrite=overwrite, progress=progress)
+    new = len(source) - resumed
+    return Produced(Path(path), len(source), resumed, 1000 * watch.seconds / max(new, 1))
+
+
+def copy(
+    source: ShowerSource,
+    path: Path | str,
+    *,
+    batch_size: int = 1000,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> Produced:
+    """Write showers to a file as they are, like `produce`: from one format to another.
+
+    Sparse showers are written to HDF5 without a journal, as quickly as they are read: an
+    interrupted copy of them begins anew.
+
+    Arguments:
+        source: The showers.
+        path: The file; its suffix says the format.
+        batch_size: How many showers are in memory at a time.
+        resume: Go on with an interrupted run, if there is one.
+        overwrite: Whether the file may take the place of another, and the run that of an
+            interrupted one that is not resumed.
+        progress: Given the number of showers just finished.
+
+    Raises:
+        CaloforgeError: As for `produce`, or what the source holds is not physical.
+    """
+    require_format(path, source.calorimeter, source.particles, source.weights)
+    if isinstance(source, HitSource) and Path(path).suffix.lower() in _HDF5:
+        convert(source, path, batch_size=batch_size, overwrite=overwrite, progress=progress)
+        return Produced(Path(path), len(source), 0, 0.0)
+    attributes, job = attributes_of(source, None, 0), job_of(source, None, 0)
+    made = partial(_copied, source, batch_size, progress)
+    plan = _Plan(source.calorimeter, attributes, job, len(source), made)
+    resumed = _write(plan, Path(path), resume=resume, overwrite=overwrite, progress=progress)
+    return Produced(Path(path), len(source), resumed, 0.0)
+
+
+class _Watch:
+    """Adds up the time spent inside it."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __enter__(self) -> None:
+        self._start = time.perf_counter()
+
+    def __exit__(self, *error: object) -> None:
+        self.seconds += time.perf_counter() - self._start
+
+
+def _write(plan: _Plan, path: Path, *, resume: bool, overwrite: bool, progress: Progress) -> int:
+    """Write what is missing; how many showers were there."""
+    opener = partial(
+        CaloChallengeWriter, calorimeter=plan.calorimeter, attributes=dict(plan.attributes)
+    )
+    block = rows_of_block(_FLOAT * plan.calorimeter.n_cells)
+    with Journal(path, plan.job, resume=resume, overwrite=overwrite) as journal:
+        before = plan.number if journal.is_complete else journal.finished
+        progress(before)
+        if not journal.is_complete:
+            with ShardWriter(journal, opener, block) as writer:
+                for showers, extra in plan.made(before) if before < plan.number else ():
+                    writer.append(showers, extra)
+            _join(journal, opener)
+        journal.place()
+    return before
+
+
+def _join(journal: Journal, opener: Callable[[Path], CaloChallengeWriter]) -> None:
+    if not journal.shards:
+        empty = journal.unfinished.with_suffix(".h5")
+        with opener(empty):
+            pass
+        journal.keep(empty, 0)
+    if journal.unfinished.suffix.lower() in _HDF5:
+        join_files(journal.shards, journal.unfinished)
+    else:
+        convert(Joined(journal.shards), journal.unfinished)
+
+
+def _made(
+    source: Any,
+    maker: Simulator | Refiner,
+    seed: int,
+    batch_size: int,
+    watch: _Watch,
+    progress: Progress,
+    start: int,
+) -> Iterator[Made]:
+    if isinstance(maker, Geant4):
+        yield from _full(source[start : len(source)], maker, seed, start, watch, progress)
+        return
+    make = maker.simulate if isinstance(maker, Simulator) else maker.refine
+    for span in spans(len(source) - start, batch_size):
+        first = start + span.start
+        batch = source[first : start + span.stop]
+        with watch:
+            made = make(batch, seed=seed, first_index=first, progress=progress)
+        yield made, {}
+
+
+def _full(
+    particles: Particles,
+    maker: Geant4,
+    seed: int,
+    start: int,
+    watch: _Watch,
+    progress: Progress,
+) -> Iterator[Made]:
+    """Each shower as soon as it is finished: the next ones are at work meanwhile."""
+    parts = maker.stream(particles, seed=seed, first_index=start, size=1, progress=progress)
+    while True:
+        with watch:
+            part = next(parts, None)
+        if part is None:
+            return
+        yield part.showers, {"cpu_time_ms": part.cpu_time_ms}
+
+
+def _copied(
+    source: ShowerSource, batch_size: int, progress: Progress, start: int
+) -> Iterator[Made]:
+    for span in spans(len(source) - start, batch_size):
+        rows = slice(start + span.start, start + span.stop)
+        yield source[rows], source.extra(rows) if isinstance(source, ShowerFile) else {}
+        progress(rows.stop - rows.start)
+
+
+def _require_in_range(source: Any, maker: Simulator | Refiner) -> None:
+    validity = maker.validity
+    particles = source if isinstance(maker, Simulator) else source.particles
+    for span in spans(len(source), _AT_A_TIME):
+        energies = particles[span].energies
+        outside = (energies < validity.lowest) | (energies > validity.highest)
+        if outside.any():
+            first = int(outside.nonzero()[0, 0])
+            low, high = format_energy(validity.lowest), format_energy(validity.highest)
+            msg = (
+                f"{int(outside.sum())} of {len(source)} incident energies lie outside the range of "
+                f"'{title_of(maker)}', {low} to {high}; the first at index {span.start + first} "
+                f"({format_energy(float(energies[first]))})"
+            )
+            raise EnergyRangeError(msg)

@@ -1,6 +1,6 @@
 """Fill the README with what the package does here and now: `make readme`.
 
-The demo is run, and its output and two of its figures are taken over; the table of results is made
+The demo is run, and its output and one of its figures are taken over; the table of results is made
 from the cards of the models.
 """
 
@@ -17,7 +17,7 @@ from caloforge.cli._models import makes_from_particles
 
 ROOT = Path(__file__).parent.parent
 IMAGES = ROOT / "docs" / "images"
-FIGURES = ("shower.png", "cell_energy_log.png")
+FIGURE = "shower.png"
 WIDTH = 100
 """Longer lines are broken, as a terminal does."""
 OBSERVABLES = {
@@ -30,15 +30,15 @@ OBSERVABLES = {
 
 
 def demo() -> str:
-    """Run the demo, keep its figures, and give what it prints, as Markdown."""
+    """Run the demo, keep its figure, and give what it prints, as Markdown."""
     with TemporaryDirectory() as folder:
         words = [sys.executable, "-c", "from caloforge.cli import main; main()", "demo"]
         printed = subprocess.run(
             words, cwd=folder, check=True, stdout=subprocess.PIPE, text=True
         ).stdout
         IMAGES.mkdir(exist_ok=True)
-        for name in FIGURES:
-            shutil.copy(Path(folder) / "demo-output" / "report" / "figures" / name, IMAGES / name)
+        figures = Path(folder) / "demo-output" / "report" / "figures"
+        shutil.copy(figures / FIGURE, IMAGES / FIGURE)
     lines = [
         part
         for line in printed.splitlines()

@@ -491,6 +491,7 @@ PUBLIC: dict[str, list[str]] = {
         "COLUMNS",
         "remarks",
         "require_free",
+        "summary",
         "table",
         "title",
         "verdict",

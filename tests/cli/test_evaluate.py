@@ -1,5 +1,5 @@
-"""`caloforge evaluate`: the table on the terminal, the page and the numbers in the folder, names of
-samples.
+"""`caloforge evaluate`: the summary on the terminal, the page and the numbers in the folder, names
+of samples.
 """
 
 import json
@@ -17,8 +17,8 @@ QUICK = ("--no-classifier", "--threads", 1)
 
 @pytest.fixture
 def unwritten(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out the figures and the page, which take most of the time, where the table is looked
-    at.
+    """Leave out the figures and the page, which take most of the time, where the terminal is
+    looked at.
     """
     monkeypatch.setattr(
         "caloforge.report.write",
@@ -46,7 +46,7 @@ def test_the_folder_has_page_and_numbers_and_is_replaced_only_if_told(
 
 
 @pytest.mark.usefixtures("unwritten")
-def test_the_table_depends_on_the_seed_alone(
+def test_the_summary_depends_on_the_seed_alone(
     caloforge: Caloforge, full_and_fast: Pair, tmp_path: Path
 ) -> None:
     variants = [(), ("--batch-size", 7), ("--seed", 1)]
@@ -69,8 +69,12 @@ def test_labels_name_the_samples(caloforge: Caloforge, full_and_fast: Pair, tmp_
     assert "--labels" in clash.err
     outcome = caloforge(*words, "--labels", "Geant4, [GFlash], again")
     assert outcome.code == 0, outcome.err
-    assert "distances to Geant4" in outcome.out
-    assert "\n  [GFlash]" in outcome.out
+    assert "distance to Geant4" in outcome.out
+    assert " [GFlash] " in outcome.out
+    whole = caloforge(*words, "--labels", "Geant4, [GFlash], again", "--table")
+    assert "distances to Geant4" in whole.out
+    assert "\n  [GFlash]" in whole.out
+    assert len(whole.out.splitlines()) > 2 * len(outcome.out.splitlines())
 
 
 @pytest.mark.parametrize("labels", ["Geant4", "Geant4,GFlash,more", "same,same", "Geant4,"])

@@ -3,17 +3,14 @@
 __all__ = ["demo"]
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from caloforge.cli._console import say, steps
 from caloforge.cli._options import Overwrite, Seed, use_threads
 from caloforge.cli._producing import Run, produced
-from caloforge.cli.evaluate import full_times, tell
-
-if TYPE_CHECKING:
-    from rich.table import Table
+from caloforge.cli.evaluate import full_times
 
 BATCH_SIZE = 1000
 FULL, FAST, REFINED = "Geant4", "GFlash", "refined"
@@ -52,40 +49,18 @@ def demo(
     full = zoo.bundled_showers("pbwo4-geant4")
     out.mkdir(parents=True, exist_ok=True)
     fast, refined = out / "gflash.h5", out / f"{refiner.card.name}.h5"
-    say(
-        f"1. simulating {len(full):,} showers by GFlash, of the energies of {len(full):,} Geant4 "
-        "showers"
-    )
     times = full_times(FULL, full)
     run, simulator = Run(BATCH_SIZE, overwrite=overwrite), pbwo4_gflash()
     made = produced(full.particles, simulator, fast, run, seed=seed, doing="simulating")
     times[FAST] = made.milliseconds
-    say(f"2. refining them with {refiner.card.name}")
     source = open_showers(fast)
     made = produced(source, refiner, refined, run, seed=seed, doing="refining")
     times["refinement"] = made.milliseconds
     times[f"{FAST} + refinement"] = times[FAST] + times["refinement"]
-    say("3. comparing GFlash, and the refined showers, with Geant4\n")
     with steps() as progress:
         samples = {FAST: source, REFINED: open_showers(refined)}
         evaluation = evaluate(full, samples, full_name=FULL, times=times, progress=progress)
         page = report.write(evaluation, out / "report", overwrite=overwrite)
-    tell(evaluation)
-    say("")
-    say(_speeds(times))
-    say(f"\nthe whole report, with figures: {page}")
-
-
-def _speeds(times: dict[str, float]) -> "Table":
-    from rich.table import Table
-
-    table = Table("stage", title="Times", title_justify="left", box=None, pad_edge=False)
-    for heading in ("ms a shower", "faster than Geant4"):
-        table.add_column(heading, justify="right")
-    for stage, time in times.items():
-        table.add_row(
-            f"  {stage}",
-            f"{time:.3f}",
-            f"{times[FULL] / time:,.0f} x" if FULL in times and stage != FULL else "",
-        )
-    return table
+    for line in report.summary(evaluation):
+        say(line)
+    say(f"{page}: the whole report, with figures")

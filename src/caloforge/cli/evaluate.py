@@ -168,12 +168,15 @@ def evaluate(
     ] = None,
     calorimeter: CalorimeterOption = None,
     threads: Threads = None,
+    table: Annotated[
+        bool, typer.Option("--table", help="Print every distance, not a summary.")
+    ] = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Say how far samples are from the full simulation, with uncertainties and with the floor, the
     full simulation's own.
 
-    Prints the table, and writes a page with tables, figures, a display of showers, times, machine
+    Prints a summary, and writes a page with tables, figures, a display of showers, times, machine
     and versions, and the numbers in metrics.json and metrics.csv.
 
     \b
@@ -211,27 +214,36 @@ def evaluate(
             progress=progress,
         )
         page = report.write(evaluation, out, overwrite=overwrite)
-    tell(evaluation)
+    tell(evaluation, table=table)
     say(f"\n{page}: the whole report, with figures")
 
 
-def tell(evaluation: "Evaluation") -> None:
-    """Print the table, what it says, and what must be known before believing it."""
-    from caloforge.report import remarks, title, verdict
+def tell(evaluation: "Evaluation", *, table: bool) -> None:
+    """Print what must be known before believing the numbers, below a summary or the whole table."""
+    from caloforge.report import remarks, summary
+
+    if table:
+        _tell_all(evaluation)
+    else:
+        for line in summary(evaluation):
+            say(line)
+    for remark in remarks(evaluation):
+        say(Text(f"\nNote: {remark}"))
+
+
+def _tell_all(evaluation: "Evaluation") -> None:
+    """Print the whole table and what it says."""
+    from caloforge.report import title, verdict
 
     say(Text(f"{title(evaluation)}: distances to {evaluation.full.name}", style="bold"))
     for line in _table(evaluation):
         say(line)
     for candidate in evaluation.candidates:
         say(Text(f"\n{candidate.name}: {verdict(evaluation, candidate)}"))
-    for remark in remarks(evaluation):
-        say(Text(f"\nNote: {remark}"))
 
 
 def _table(evaluation: "Evaluation") -> Iterator[Text]:
-    """The rows of each observable under its name, in columns, coloured by how they stand to the
-    floor.
-    """
+    """The rows of each observable under its name, in columns, coloured by their significance."""
     from caloforge.report import COLUMNS
     from caloforge.report.tables import rows
 

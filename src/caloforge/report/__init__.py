@@ -1,11 +1,21 @@
 """What an evaluation found, shown: words, tables, figures, plain numbers, and one page.
 
-`table` gives the numbers as text, `verdict` says what they mean, and `write` makes the report on
-disk. Everything shown comes from the records of `caloforge.evaluation`.
+`summary` is a dozen lines of text, `table` has all numbers, `verdict` says what they mean, and
+`write` makes the report on disk. Everything shown comes from the records of `caloforge.evaluation`.
 """
 
-__all__ = ["COLUMNS", "remarks", "require_free", "table", "title", "verdict", "write"]
+__all__ = [
+    "COLUMNS",
+    "remarks",
+    "require_free",
+    "summary",
+    "table",
+    "title",
+    "verdict",
+    "write",
+]
 
 from caloforge.report.page import require_free, write
+from caloforge.report.summary import summary
 from caloforge.report.tables import COLUMNS, table
 from caloforge.report.words import remarks, title, verdict

@@ -1,7 +1,10 @@
 """The calorimeters over which the laws are tested: one line each."""
 
+import torch
+
 from caloforge.geometry import (
     Calorimeter,
+    CellTable,
     CylinderGrid,
     CylinderLayer,
     GridLayer,
@@ -57,7 +60,25 @@ LAYERED: list[LayeredGrid] = [
     ),
 ]
 
-CALORIMETERS: list[Calorimeter] = [*GRIDS, *CYLINDERS, *LAYERED]
+TABLES: list[CellTable] = [
+    CellTable.of(
+        "scattered",
+        torch.tensor([1, 0, 0, 1, 0, 2]),
+        torch.tensor([[0.0, 0.0], [-3.0, 0.0], [1.0, 1.0], [4.0, 0.5], [1.0, -1.0], [-2.5, 7.0]]),
+        torch.tensor([[4.0, 4.0], [2.0, 2.0], [2.0, 2.0], [4.0, 1.0], [2.0, 2.0], [5.0, 5.0]]),
+        (2.0, 3.0, 5.0),
+    ),
+    CellTable.of(
+        "staggered",
+        torch.arange(2).repeat_interleave(12),
+        torch.tensor([[2.0 * (k % 4) + k // 4 % 2 - 4, 1.5 * (k // 4) - 2] for k in range(24)])
+        - torch.tensor([[0.0, 4.5]]) * torch.arange(2).repeat_interleave(12)[:, None],
+        torch.tensor([[2.0, 1.5]]).expand(24, 2),
+        (None, 3.0),
+    ),
+]
+
+CALORIMETERS: list[Calorimeter] = [*GRIDS, *CYLINDERS, *LAYERED, *TABLES]
 
 
 def name_of(calorimeter: Calorimeter) -> str:

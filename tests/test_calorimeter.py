@@ -28,8 +28,8 @@ every_cylinder = pytest.mark.parametrize("cylinder", CYLINDERS, ids=name_of)
 @every_calorimeter
 def test_every_property_has_one_entry_a_cell(calorimeter: Calorimeter) -> None:
     n = calorimeter.n_cells
-    assert calorimeter.centres.shape == (n, 3)
-    assert calorimeter.volumes.shape == calorimeter.layer_of_cell.shape == (n,)
+    assert calorimeter.transverse.shape == (n, 2)
+    assert calorimeter.areas.shape == calorimeter.layer_of_cell.shape == (n,)
     assert calorimeter.symmetries.shape[1] == n
     assert calorimeter.layer_of_cell.unique().tolist() == list(range(calorimeter.n_layers))
 
@@ -57,15 +57,14 @@ def test_symmetries_form_a_group(calorimeter: Calorimeter) -> None:
 def test_symmetries_keep_layer_and_volume(calorimeter: Calorimeter) -> None:
     for g in calorimeter.symmetries:
         assert torch.equal(calorimeter.layer_of_cell[g], calorimeter.layer_of_cell)
-        assert torch.equal(calorimeter.volumes[g], calorimeter.volumes)
+        assert torch.equal(calorimeter.areas[g], calorimeter.areas)
 
 
 @every_calorimeter
 def test_symmetries_are_rotations_or_reflections_about_the_beam(calorimeter: Calorimeter) -> None:
     turning = ~_in_full_ring(calorimeter)
-    xy, z = calorimeter.centres[:, :2], calorimeter.centres[:, 2]
+    xy = calorimeter.transverse
     for g, matrix in zip(calorimeter.symmetries, calorimeter.symmetry_matrices, strict=True):
-        assert torch.equal(z[g], z)
         torch.testing.assert_close(xy[g].norm(dim=1), xy.norm(dim=1))
         image = xy[turning] @ matrix.T
         torch.testing.assert_close(xy[g][turning], image, atol=1e-9, rtol=0)
@@ -93,7 +92,7 @@ def test_symmetry_matrices_multiply_as_the_permutations_do(calorimeter: Calorime
 
 @every_calorimeter
 def test_an_image_holds_each_cell_once_layer_by_layer(calorimeter: Calorimeter) -> None:
-    if len(set(calorimeter.layer_of_cell.bincount().tolist())) > 1:
+    if len({division.number for division in calorimeter.divisions}) != 1:
         with pytest.raises(GeometryError, match=f"'{calorimeter.name}' is no image"):
             calorimeter.image()
         return
@@ -177,10 +176,11 @@ def test_flat_index_and_position_are_inverse(grid: RegularGrid) -> None:
 def test_rings_fill_the_cylinder(cylinder: CylinderGrid) -> None:
     layers = cylinder.cylinder_layers
     expected = sum(
-        math.pi * (layer.r_edges[-1] ** 2 - layer.r_edges[0] ** 2) * layer.thickness
+        math.pi * (layer.r_edges[-1] ** 2 - layer.r_edges[0] ** 2) * (layer.thickness or 0)
         for layer in layers
     )
-    assert float(cylinder.volumes.sum()) == pytest.approx(expected)
+    if cylinder.has_depth:
+        assert float(cylinder.volumes.sum()) == pytest.approx(expected)
     assert cylinder.n_cells == sum(layer.n_r * layer.n_alpha for layer in layers)
 
 
@@ -196,10 +196,34 @@ def test_r_runs_fastest_then_alpha_then_layer(cylinder: CylinderGrid) -> None:
                 )
                 assert int(cylinder.layer_of_cell[cell]) == k
                 assert cylinder.r_alpha[cell].tolist() == pytest.approx([r, alpha])
-                centre = [r * math.cos(alpha), r * math.sin(alpha), depth + layer.thickness / 2]
-                assert cylinder.centres[cell].tolist() == pytest.approx(centre)
+                centre = [r * math.cos(alpha), r * math.sin(alpha)]
+                assert cylinder.transverse[cell].tolist() == pytest.approx(centre)
                 cell += 1
-        depth += layer.thickness
+        if cylinder.has_depth:
+            assert cylinder.depths[k].item() == pytest.approx(depth + layer.thickness / 2)
+            depth += layer.thickness
+
+
+def test_an_unknown_thickness_leaves_what_is_transverse() -> None:
+    photons = named_calorimeters()["calochallenge-1-photons"]
+    assert not photons.has_depth
+    for answer in ("centres", "volumes", "depths", "known_thicknesses"):
+        with pytest.raises(GeometryError, match=r"'calochallenge-1-photons': the thickness of la"):
+            getattr(photons, answer)
+    assert float(photons.areas.sum()) == pytest.approx(
+        math.pi * sum(layer.r_edges[-1] ** 2 for layer in photons.cylinder_layers)
+    )
+
+
+@pytest.mark.parametrize("name", ["calochallenge-1-photons", "calochallenge-1-pions"])
+def test_the_invented_thickness_of_old_descriptions_is_read_as_unknown(name: str) -> None:
+    published = named_calorimeters()[name]
+    old = published.describe()
+    for layer in old["cylinder_layers"]:
+        layer["thickness"] = 1.0
+    assert Calorimeter.from_description(old) == published
+    old["cylinder_layers"][0]["thickness"] = 2.0
+    assert Calorimeter.from_description(old) != published
 
 
 def test_crystal_is_found_at_its_published_place() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from caloforge.errors import FileFormatError, OutputExistsError
-from caloforge.geometry import CylinderGrid, CylinderLayer
+from caloforge.geometry import CylinderGrid, CylinderLayer, calochallenge_1_photons
 from caloforge.io import read_binning, write_binning
 from tests.catalogue import CYLINDERS, name_of
 
@@ -42,7 +42,7 @@ edges = st.lists(st.floats(0, 1e6), min_size=2, max_size=5, unique=True).map(
     lambda found: tuple(sorted(found))
 )
 layers = st.tuples(
-    edges, st.integers(1, 50), st.floats(1e-3, 1e3) | st.just(1.0), st.integers(0, 99)
+    edges, st.integers(1, 50), st.floats(1e-3, 1e3) | st.none() | st.just(1.0), st.integers(0, 99)
 )
 particles = st.sampled_from(["photon", "electron", "pion", "muon", "a <b> & 'c'"])
 
@@ -76,6 +76,8 @@ def test_the_published_layout_is_read_without_its_empty_layers(photons: Path) ->
     assert [layer.id for layer in grid.cylinder_layers] == [0, 1, 2, 3, 12]
     assert [layer.n_cells for layer in grid.cylinder_layers] == [8, 160, 190, 5, 5]
     assert grid.name == "binning-photon"
+    assert grid == calochallenge_1_photons()
+    assert not grid.has_depth
     assert read_binning(photons, "electron").cylinder_layers == (CylinderLayer((0, 4.65, 9.3), 16),)
 
 
@@ -134,7 +136,7 @@ LAYER = '<Layer id="0" r_edges="0,1" n_bin_alpha="1" />'
         ),
         (
             "<Bins><Bin name='photon'><Layer id='0' r_edges='0,1' n_bin_alpha='0' /></Bin></Bins>",
-            "layer 0: n_alpha 0 .*both positive",
+            "layer 0: n_alpha is 0, expected at least 1",
         ),
     ],
 )

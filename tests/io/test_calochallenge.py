@@ -24,12 +24,14 @@ from caloforge.errors import (
     OutputExistsError,
     ShowerValueError,
 )
-from caloforge.geometry import Calorimeter, RegularGrid, pbwo4_crystals
+from caloforge.geometry import Calorimeter, RegularGrid, calochallenge_1_photons, pbwo4_crystals
 from caloforge.io import CaloChallengeFile, CaloChallengeWriter, convert
 from caloforge.particles import Particles
 from caloforge.showers import Showers, ShowerSource
 from tests.catalogue import CALORIMETERS, name_of
 from tests.io.samples import TOWER, assert_same, names_in, sample, showers_of, spoilt
+
+GOLDEN = Path(__file__).parents[1] / "golden"
 
 
 def write(path: Path, showers: Showers, *sizes: int) -> Path:
@@ -246,6 +248,19 @@ def test_extra_columns_and_attributes_are_kept(tmp_path: Path) -> None:
     assert torch.equal(file.column("number"), number)
     assert torch.equal(file.column("incident_energies"), showers.energies)
     assert file.attributes["generator"] == "dice"
+
+
+def test_a_file_of_version_0_1_with_an_invented_thickness_is_of_the_published_calorimeter(
+    tmp_path: Path,
+) -> None:
+    old = CaloChallengeFile(GOLDEN / "photons-0.1.0.h5")
+    assert '"thickness": 1.0' in old.attributes["calorimeter"]
+    assert old.calorimeter == calochallenge_1_photons()
+    assert not old.calorimeter.has_depth
+    again = CaloChallengeFile(write(tmp_path / "new.h5", old[:]))
+    assert again.calorimeter == old.calorimeter
+    assert '"thickness": null' in again.attributes["calorimeter"]
+    assert_same(again[:], old[:])
 
 
 def test_the_threshold_of_the_readout_travels_with_the_showers(tmp_path: Path) -> None:

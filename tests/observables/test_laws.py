@@ -3,10 +3,12 @@ computed by hand.
 """
 
 import math
+from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
 import torch
+from torch import Tensor
 
 from caloforge.errors import GeometryError
 from caloforge.geometry import (
@@ -131,9 +133,9 @@ def test_centres_turn_with_the_shower_and_widths_keep_their_sum_of_squares(
 ) -> None:
     showers = random_showers(calorimeter, n=2)
     tells = _tells_azimuth(calorimeter)
-    xy = calorimeter.centres[tells, :2]
+    xy = calorimeter.transverse[tells]
     for image in calorimeter.symmetries if tells.any() else ():
-        motion = torch.linalg.pinv(calorimeter.centres[image][tells, :2]) @ xy
+        motion = torch.linalg.pinv(calorimeter.transverse[image][tells]) @ xy
         turned = like(showers, showers.deposits[:, image])
         for x, y in ((centre_x, centre_y), (layer_centre_x, layer_centre_y)):
             close(
@@ -162,15 +164,17 @@ def test_a_single_cell_is_the_centre_and_has_no_width(calorimeter: Calorimeter) 
     deposits = torch.zeros(len(cells), calorimeter.n_cells)
     deposits[torch.arange(len(cells)), cells] = 7.5
     one = Showers(deposits, Particles(torch.full((len(cells),), 10.0)), calorimeter)
-    x, y, z = calorimeter.centres[cells].unbind(-1)
+    x, y = calorimeter.transverse[cells].unbind(-1)
     tells, row = _tells_azimuth(calorimeter)[cells], torch.arange(len(cells))
     close(centre_x(one), torch.where(tells, x, 0))
     close(centre_y(one), torch.where(tells, y, 0))
-    close(centre_z(one), z)
+    if calorimeter.has_depth:
+        close(centre_z(one), calorimeter.centres[cells, 2])
+        close(width_z(one), torch.zeros(len(cells)), atol=1e-4)
     close(radius_mean(one), torch.hypot(x, y))
     close(radius_rms(one), torch.hypot(x, y))
     close(layer_centre_r(one)[row, calorimeter.layer_of_cell[cells]], torch.hypot(x, y))
-    for width in (width_x, width_y, width_z, layer_width_x, layer_width_y, layer_width_r):
+    for width in (width_x, width_y, layer_width_x, layer_width_y, layer_width_r):
         close(width(one), torch.zeros_like(width(one)), atol=1e-4)
     close(brightest_fractions(one), torch.ones_like(brightest_fractions(one)))
     close(depth_r(one).sum(1), calorimeter.layer_of_cell[cells])
@@ -183,7 +187,7 @@ def test_layers_are_those_of_a_plain_loop(calorimeter: Calorimeter) -> None:
     for layer, label in enumerate(_layer_labels(calorimeter)):
         cells = calorimeter.layer_of_cell == layer
         e = showers.deposits[:, cells].double()
-        x, y, _ = calorimeter.centres[cells].unbind(-1)
+        x, y = calorimeter.transverse[cells].unbind(-1)
         _compare(
             e,
             torch.hypot(x, y),
@@ -200,8 +204,9 @@ def test_layers_are_those_of_a_plain_loop(calorimeter: Calorimeter) -> None:
 def test_the_whole_shower_is_that_of_a_plain_sum(calorimeter: Calorimeter) -> None:
     showers = random_showers(calorimeter, n=2)
     tells = _tells_azimuth(calorimeter)
-    e, (x, y, z) = showers.deposits.double(), calorimeter.centres.unbind(-1)
-    _compare(e, z, centre_z(showers), width_z(showers))
+    e, (x, y) = showers.deposits.double(), calorimeter.transverse.unbind(-1)
+    if calorimeter.has_depth:
+        _compare(e, calorimeter.centres[:, 2], centre_z(showers), width_z(showers))
     _compare(e[:, tells], x[tells], centre_x(showers), width_x(showers))
     _compare(e[:, tells], y[tells], centre_y(showers), width_y(showers))
     close(radius_mean(showers), (e @ torch.hypot(x, y)) / e.sum(1))
@@ -253,7 +258,7 @@ def test_the_cells_of_a_ring_lie_in_it(calorimeter: Calorimeter) -> None:
     )
     assert all(a[1] == b[0] for a, b in pairwise(edges))
     low, high = torch.tensor(edges, dtype=torch.float64)[ring].unbind(-1)
-    r = calorimeter.centres[:, :2].norm(dim=1)
+    r = calorimeter.transverse.norm(dim=1)
     assert (r >= low * (1 - 1e-4)).all()
     assert (r < high * (1 + 1e-4)).all()
 
@@ -327,7 +332,7 @@ def test_sectors_are_those_that_all_layers_with_bins_share() -> None:
     "calorimeter", [RegularGrid("box", (2, 2, 2), (1, 1, 1)), CYLINDERS[-2]], ids=name_of
 )
 def test_no_sectors_is_a_named_error(calorimeter: Calorimeter) -> None:
-    with pytest.raises(GeometryError, match=f"'{calorimeter.name}'.*no bins in alpha in common"):
+    with pytest.raises(GeometryError, match=f"'{calorimeter.name}'.*has no sectors"):
         depth_alpha(random_showers(calorimeter))
 
 
@@ -378,10 +383,19 @@ def test_the_catalogue_leaves_out_what_the_calorimeter_cannot_tell(
 ) -> None:
     names = {o.name for o in catalogue(calorimeter)}
     assert {o.name for o in SQUIRELS} - {"profile_x", "profile_y"} <= names
-    assert ("centre_z" in names) == ("layer_energy" in names) == (calorimeter.n_layers > 1)
-    assert ("profile_x" in names) == isinstance(calorimeter, RegularGrid)
+    assert ("layer_energy" in names) == (calorimeter.n_layers > 1)
+    assert ("centre_z" in names) == (calorimeter.n_layers > 1 and calorimeter.has_depth)
+    assert ("profile_x" in names) == (calorimeter.columns() is not None)
+    assert ("profile_y" in names) == (calorimeter.rows() is not None)
     assert ("layer_centre_x" in names) <= ("centre_x" in names)
     assert all(o.labels_of(calorimeter) for o in catalogue(calorimeter) if o.entry is Entry.SERIES)
+
+
+@pytest.mark.parametrize("function", [centre_z, width_z])
+def test_no_depth_in_mm_where_a_thickness_is_unknown(function: Callable[[Showers], Tensor]) -> None:
+    showers = random_showers(calochallenge_1_photons())
+    with pytest.raises(GeometryError, match=r"thickness of layer 0 is unknown, .* or count layers"):
+        function(showers)
 
 
 def test_a_tower_tells_depth_alone() -> None:

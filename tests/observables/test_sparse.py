@@ -97,7 +97,8 @@ def test_every_observable_takes_hits(calorimeter: Calorimeter, observable: Obser
 def test_features_of_hits_are_those_of_the_showers(calorimeter: Calorimeter) -> None:
     showers = showers_of(calorimeter)
     hits = Hits.of(showers)
-    for function in (high_level_features, shower_level_features):
+    depth = [shower_level_features] if calorimeter.has_depth else []
+    for function in (high_level_features, *depth):
         assert_close(function(hits, 1.0), function(showers, 1.0), 1e-6)
 
 

@@ -6,11 +6,18 @@ import torch
 from scipy import integrate, stats
 from torch import Tensor
 
-from caloforge.geometry import CylinderGrid, CylinderLayer, GridLayer, LayeredGrid, RegularGrid
+from caloforge.geometry import (
+    Calorimeter,
+    CylinderGrid,
+    CylinderLayer,
+    GridLayer,
+    LayeredGrid,
+    RegularGrid,
+)
 from caloforge.simulators.gflash.longitudinal import Steps, Walk, walk
 from caloforge.simulators.gflash.meanfield import expected_deposits
 from caloforge.simulators.gflash.parametrisation import Radial
-from caloforge.simulators.gflash.spots import QUANTUM, Address, Cells, scatter
+from caloforge.simulators.gflash.spots import QUANTUM, Address, scatter
 
 CPU = torch.device("cpu")
 SHOWERS = 2000
@@ -37,7 +44,7 @@ def constant(value: float, grid_walk: Walk) -> Tensor:
 
 
 def scattered(
-    grid: Cells,
+    grid: Calorimeter,
     grid_walk: Walk,
     spots: int,
     core: float,

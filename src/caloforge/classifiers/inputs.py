@@ -43,7 +43,7 @@ from torch import Tensor
 
 from caloforge.classifiers.architectures import Image
 from caloforge.errors import GeometryError
-from caloforge.geometry import Calorimeter, CylinderGrid, RegularGrid
+from caloforge.geometry import Calorimeter
 from caloforge.observables import (
     high_level_features,
     layer_energies,
@@ -162,7 +162,7 @@ class VoxelImage(Inputs):
     def __call__(self, showers: Showers) -> Float[Tensor, "showers features"]:
         """With shape (N, 1 + cells)."""
         energies = showers.energies[:, None]
-        cells = _in_order(self._cut(showers), showers.calorimeter)
+        cells = showers.calorimeter.by_layer(self._cut(showers))
         return torch.cat([energies.log10(), cells / energies], dim=1)
 
     def image(self, calorimeter: Calorimeter) -> Image:
@@ -184,12 +184,12 @@ class DepositImage(Inputs):
 
     def __call__(self, showers: Showers) -> Float[Tensor, "showers features"]:
         """With shape (N, 1 + cells)."""
-        cells = _in_order(self._cut(showers), showers.calorimeter)
+        cells = showers.calorimeter.by_layer(self._cut(showers))
         return torch.cat([showers.energies[:, None] / GeV, cells], dim=1)
 
     def image(self, calorimeter: Calorimeter) -> Image:
         """See `Inputs.image`."""
-        if isinstance(calorimeter, CylinderGrid) != self.ring:
+        if calorimeter.polar != self.ring:
             wanted = "rings in alpha" if self.ring else "boxes"
             msg = (
                 f"calorimeter '{calorimeter.name}' is of kind {calorimeter.kind}, this classifier "
@@ -221,12 +221,3 @@ def image_of(calorimeter: Calorimeter) -> Image:
     """
     layers, alpha, r = calorimeter.image().shape
     return layers, alpha, r
-
-
-def _in_order(deposits: Tensor, calorimeter: Calorimeter) -> Tensor:
-    """The cells in the order layer, alpha, r or z, y, x; those of a cylinder lie so already."""
-    return (
-        deposits[:, calorimeter.image().flatten()]
-        if isinstance(calorimeter, RegularGrid)
-        else deposits
-    )

@@ -12,7 +12,7 @@ from rich.style import Style
 from rich.text import Text
 from torch import Tensor
 
-from caloforge.geometry import Calorimeter, CylinderGrid, RegularGrid
+from caloforge.geometry import Calorimeter
 from caloforge.observables import layer_energies
 from caloforge.showers import Showers
 from caloforge.units import format_energy
@@ -46,26 +46,30 @@ def draw(shower: Showers, *, plain: bool = False) -> RenderableType:
 
 def _image(calorimeter: Calorimeter, deposits: Tensor) -> tuple[Tensor, str]:
     """The energies as rows to draw from top to bottom, and what they are."""
-    if isinstance(calorimeter, RegularGrid):
-        n_x, n_y, _ = calorimeter.shape
-        ix, iy, _ = calorimeter.indices.unbind(-1)
-        columns = torch.zeros(n_x * n_y, dtype=deposits.dtype).index_add_(
-            0, (n_y - 1 - iy) * n_x + ix, deposits
+    columns, rows = calorimeter.columns(), calorimeter.rows()
+    if columns is not None and rows is not None:
+        image = torch.zeros(rows.number * columns.number, dtype=deposits.dtype)
+        image.index_add_(
+            0, (rows.number - 1 - rows.of_cell) * columns.number + columns.of_cell, deposits
         )
-        return columns.reshape(n_y, n_x), "seen along the beam: x to the right, y upward"
-    if isinstance(calorimeter, CylinderGrid):
+        return image.reshape(rows.number, -1), "seen along the beam: x to the right, y upward"
+    if calorimeter.divisions:
         return _brightest_layer(calorimeter, deposits)
     return deposits[None], "cell by cell"
 
 
-def _brightest_layer(calorimeter: CylinderGrid, deposits: Tensor) -> tuple[Tensor, str]:
+def _brightest_layer(calorimeter: Calorimeter, deposits: Tensor) -> tuple[Tensor, str]:
     energies = torch.zeros(calorimeter.n_layers, dtype=deposits.dtype).index_add_(
         0, calorimeter.layer_of_cell, deposits
     )
     brightest = int(energies.argmax())
-    layer = calorimeter.cylinder_layers[brightest]
-    image = deposits[calorimeter.layer_of_cell == brightest].reshape(layer.n_alpha, layer.n_r)
-    return image, f"layer {brightest}, the brightest: r to the right, alpha downward"
+    n_fast, n_slow = calorimeter.divisions[brightest].number
+    in_layer = calorimeter.by_layer(calorimeter.layer_of_cell) == brightest
+    image = calorimeter.by_layer(deposits)[in_layer].reshape(n_slow, n_fast)
+    where = f"layer {brightest}, the brightest"
+    if calorimeter.polar:
+        return image, f"{where}: r to the right, alpha downward"
+    return image.flip(0), f"{where}: x to the right, y upward"
 
 
 def _row(energies: list[float], top: float, shades: str) -> Text:

@@ -66,6 +66,8 @@ def _summary(showers: "ShowerSource", batch_size: int, title: str) -> "Table":
         "calorimeter",
         f"{calorimeter.name} ({calorimeter.n_cells} cells, {calorimeter.n_layers} layer(s))",
     )
+    if not calorimeter.has_depth:
+        table.add_row("depth", "in layers: their thickness in mm is unknown")
     if len(showers) > 0:
         for label, text in _lines(*_measured(showers, batch_size)):
             table.add_row(label, text)

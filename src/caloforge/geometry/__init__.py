@@ -1,17 +1,22 @@
 """A calorimeter says where the cells are.
 
 A `Calorimeter` is a table of cells (layer, centre, volume) with the answers that physics asks of
-it. `RegularGrid` and `LayeredGrid` are boxes, `CylinderGrid` is voxels around the shower axis; the
-calorimeters of the public data sets have names, see `named_calorimeters`.
+it. `RegularGrid` and `LayeredGrid` are boxes, `CylinderGrid` is voxels around the shower axis,
+`CellTable` any list of cells; the calorimeters of the public data sets have names, see
+`named_calorimeters`.
 """
 
 __all__ = [
+    "Boxes",
     "Calorimeter",
+    "CellTable",
     "CylinderGrid",
     "CylinderLayer",
     "GridLayer",
     "LayeredGrid",
     "RegularGrid",
+    "Rings",
+    "Slices",
     "calochallenge_1_photons",
     "calochallenge_1_pions",
     "calochallenge_2",
@@ -22,7 +27,9 @@ __all__ = [
 ]
 
 from caloforge.geometry.calorimeter import Calorimeter
+from caloforge.geometry.cell_table import CellTable
 from caloforge.geometry.cylinder import CylinderGrid, CylinderLayer
+from caloforge.geometry.divisions import Boxes, Rings, Slices
 from caloforge.geometry.grids import GridLayer, LayeredGrid, RegularGrid
 from caloforge.geometry.published import (
     calochallenge_1_photons,

@@ -2,7 +2,9 @@ r"""What every calorimeter answers, whatever its cells.
 
 The beam travels along :math:`+z` and enters the front face :math:`z = 0` at :math:`x = y = 0`. A
 cell is numbered by one flat index, in the order in which the published files store it. Each cell
-belongs to one *layer*, its segment in depth, counted from the front face.
+belongs to one *layer*, its segment in depth, counted from the front face. Most calorimeters say how
+each layer is divided (`divisions`); all answers follow from that. One of irregular cells answers by
+itself.
 
 A *symmetry* g is an orthogonal matrix :math:`M_g` in the transverse plane, with the permutation of
 the cells :math:`c \to g(c)` that it causes: :math:`(x, y)_{g(c)} = M_g (x, y)_c`, layer by layer.
@@ -11,6 +13,7 @@ Where the physics has that symmetry too, permuted showers are as good as new one
 
 __all__ = ["Calorimeter", "Symmetries", "tuples"]
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import asdict
 from functools import cached_property
@@ -20,6 +23,10 @@ import torch
 from torch import Tensor
 
 from caloforge.errors import GeometryError, GeometryMismatchError
+from caloforge.geometry.divisions import Boxes, Division, Rings, Slices, overlaps
+
+_POINTS = 16
+"""Where no overlap is known in closed form, a cell is spread as so many points along each axis."""
 
 
 class Symmetries(NamedTuple):
@@ -56,13 +63,18 @@ class Calorimeter(ABC):
 
     @property
     @abstractmethod
-    def n_cells(self) -> int:
-        """Number of cells."""
+    def divisions(self) -> tuple[Division, ...]:
+        """How each layer is divided into cells, front to back; () where cells are irregular."""
 
     @property
     @abstractmethod
+    def thicknesses(self) -> tuple[float | None, ...]:
+        """The depth of each layer, in mm, front to back; None where it is unknown."""
+
+    @property
     def n_layers(self) -> int:
         """Number of layers in depth."""
+        return len(self.thicknesses)
 
     @property
     def layer_ids(self) -> tuple[int, ...]:
@@ -71,20 +83,134 @@ class Calorimeter(ABC):
         """
         return tuple(range(self.n_layers))
 
-    @property
-    @abstractmethod
+    @cached_property
+    def n_cells(self) -> int:
+        """Number of cells."""
+        return sum(math.prod(division.number) for division in self.divisions)
+
+    @cached_property
+    def layer_order(self) -> Tensor:
+        """The flat indices of the cells layer by layer, in each as its division has them, with
+        shape (cells).
+        """
+        return torch.arange(self.n_cells)
+
+    @cached_property
     def layer_of_cell(self) -> Tensor:
         """The layer of each cell, in [0, n_layers), with shape (cells)."""
+        sizes = torch.tensor([math.prod(division.number) for division in self.divisions])
+        return self.to_flat(torch.repeat_interleave(torch.arange(self.n_layers), sizes))
+
+    def by_layer(self, values: Tensor) -> Tensor:
+        """Values of cells, the last axis, in the order of `layer_order` instead of the flat one."""
+        return values if self._ordered else values[..., self.layer_order.to(values.device)]
+
+    def to_flat(self, values: Tensor) -> Tensor:
+        """The inverse of `by_layer`."""
+        if self._ordered:
+            return values
+        return values[..., self._place_of_cell.to(values.device)]
+
+    @cached_property
+    def _place_of_cell(self) -> Tensor:
+        return self.layer_order.argsort()
+
+    @cached_property
+    def _ordered(self) -> bool:
+        return torch.equal(self.layer_order, torch.arange(self.n_cells))
 
     @property
-    @abstractmethod
+    def polar(self) -> bool:
+        r"""Whether the cells of every layer are bins in :math:`r` and :math:`\alpha`."""
+        return bool(self.divisions) and all(division.polar for division in self.divisions)
+
+    @cached_property
+    def transverse(self) -> Tensor:
+        """The centre (x, y) of each cell, in mm, float64, with shape (cells, 2)."""
+        return self.to_flat(torch.cat([d.centres for d in self.divisions]).T).T.contiguous()
+
+    @cached_property
+    def areas(self) -> Tensor:
+        """The area of each cell across the beam, in mm^2, float64, with shape (cells)."""
+        return self.to_flat(torch.cat([division.areas for division in self.divisions]))
+
+    @property
+    def has_depth(self) -> bool:
+        """Whether the thickness of every layer is known."""
+        return None not in self.thicknesses
+
+    @property
+    def known_thicknesses(self) -> tuple[float, ...]:
+        """The depth of each layer, in mm, front to back.
+
+        Raises:
+            GeometryError: That of a layer is unknown.
+        """
+        known = tuple(thickness for thickness in self.thicknesses if thickness is not None)
+        if len(known) < self.n_layers:
+            first = self.layer_ids[self.thicknesses.index(None)]
+            msg = (
+                f"calorimeter '{self.name}': the thickness of layer {first} is unknown, so nothing "
+                "has a depth in mm: give the thickness of all layers, or count layers"
+            )
+            raise GeometryError(msg)
+        return known
+
+    @cached_property
+    def depths(self) -> Tensor:
+        """The middle of each layer, in mm from the front face, float64, with shape (layers).
+
+        Raises:
+            GeometryError: The thickness of a layer is unknown.
+        """
+        thickness = torch.tensor(self.known_thicknesses, dtype=torch.float64)
+        return thickness.cumsum(0) - thickness / 2
+
+    @cached_property
     def centres(self) -> Tensor:
-        """The centre (x, y, z) of each cell, in mm, with shape (cells, 3)."""
+        """The centre (x, y, z) of each cell, in mm, float64, with shape (cells, 3).
 
-    @property
-    @abstractmethod
+        Raises:
+            GeometryError: The thickness of a layer is unknown.
+        """
+        z = self.depths[self.layer_of_cell]
+        return torch.cat([self.transverse, z[:, None]], dim=1)
+
+    @cached_property
     def volumes(self) -> Tensor:
-        """The volume of each cell, in mm^3, with shape (cells)."""
+        """The volume of each cell, in mm^3, float64, with shape (cells).
+
+        Raises:
+            GeometryError: The thickness of a layer is unknown.
+        """
+        thickness = torch.tensor(self.known_thicknesses, dtype=torch.float64)
+        return self.areas * thickness[self.layer_of_cell]
+
+    def cell_at(self, layer: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        """The flat index of the cell of a layer at each point, -1 beside all of its cells.
+
+        Arguments:
+            layer: The layer of each point, in [0, n_layers), with shape (points).
+            x: In mm, with shape (points).
+            y: In mm, with shape (points).
+        """
+        places = self._places(layer, x, y)
+        start = self._starts.to(x.device).index_select(0, layer)
+        if self._ordered:
+            return torch.where(places < 0, -1, start + places)
+        flat = self.layer_order.to(x.device)[start + places.clamp(min=0)]
+        return torch.where(places < 0, -1, flat)
+
+    def _places(self, layer: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        rings = [division for division in self.divisions if isinstance(division, Rings)]
+        boxes = [division for division in self.divisions if isinstance(division, Boxes)]
+        return Rings.places(rings, layer, x, y) if rings else Boxes.places(boxes, layer, x, y)
+
+    @cached_property
+    def _starts(self) -> Tensor:
+        """The place in `layer_order` of the first cell of each layer."""
+        sizes = self.layer_of_cell.bincount(minlength=self.n_layers)
+        return sizes.cumsum(0) - sizes
 
     @cached_property
     def symmetries(self) -> Tensor:
@@ -98,8 +224,8 @@ class Calorimeter(ABC):
         r"""The matrix :math:`M_g` of each symmetry in the transverse plane, float64, orthogonal,
         with shape (group, 2, 2).
 
-        It takes the centre of each cell to that of its image, ``centres[symmetries[g], :2] ==
-        centres[:, :2] @ symmetry_matrices[g].T``, by its angle where cells are rings. The shower
+        It takes the centre of each cell to that of its image, ``transverse[symmetries[g]] ==
+        transverse @ symmetry_matrices[g].T``, by its angle where cells are rings. The shower
         ``deposits[:, symmetries[g]]`` is turned by its inverse, the transposed matrix.
         """
         return self._symmetry_group.matrices
@@ -113,13 +239,173 @@ class Calorimeter(ABC):
         (layers, alpha, r).
 
         Raises:
-            GeometryError: The layers have different numbers of cells, or no rows and columns.
+            GeometryError: The layers have different numbers of cells, or cells are irregular.
         """
-        msg = (
-            f"calorimeter '{self.name}' is no image, its layers are not divided alike: choose a "
-            "dense network for it, not one that sees images"
+        numbers = {division.number for division in self.divisions}
+        if len(numbers) != 1:
+            msg = (
+                f"calorimeter '{self.name}' is no image, its layers are not divided alike: choose "
+                "a dense network for it, not one that sees images"
+            )
+            raise GeometryError(msg)
+        return self.layer_order.reshape(self.n_layers, *reversed(numbers.pop()))
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """The shape that flat deposits take when their last axis is unfolded, slowest axis first.
+
+        Raises:
+            GeometryError: As for `image`.
+        """
+        return tuple(self.image().shape)
+
+    def columns(self) -> Slices | None:
+        """Columns of boxes of equal x; None where not all layers have the same."""
+        return self._columns
+
+    def rows(self) -> Slices | None:
+        """Rows of boxes of equal y; None where not all layers have the same."""
+        return self._rows
+
+    @cached_property
+    def _columns(self) -> Slices | None:
+        return self._straight(axis=0)
+
+    @cached_property
+    def _rows(self) -> Slices | None:
+        return self._straight(axis=1)
+
+    def _straight(self, axis: int) -> Slices | None:
+        cuts = {(d.number[axis], d.extent[axis]) for d in self.divisions}
+        if len(cuts) != 1 or self.polar:
+            return None
+        places = [_place(division.number, axis) for division in self.divisions]
+        return Slices(self.to_flat(torch.cat(places)), self.divisions[0].edges[axis])
+
+    def sectors(self) -> Slices | None:
+        r"""Sectors in :math:`\alpha`, as many as cut no cell of a layer with more than one bin in
+        it; cells of the other layers are in none. None where there is but one.
+        """
+        numbers = [d.number[1] for d in self.divisions if d.polar and d.number[1] > 1]
+        n = math.gcd(*numbers)
+        if n < 2:
+            return None
+        layers = [_place(d.number, 1) * n // d.number[1] for d in self.divisions]
+        parts = [
+            sector - int(d.number[1] == 1) for sector, d in zip(layers, self.divisions, strict=True)
+        ]
+        edges = torch.linspace(-math.pi, math.pi, n + 1, dtype=torch.float64)
+        return Slices(self.to_flat(torch.cat(parts)), edges)
+
+    @property
+    def azimuthal_layers(self) -> tuple[int, ...]:
+        """The positions of the layers whose cells tell x and y: of rings, those with more than one
+        bin in alpha.
+        """
+        one = {k for k, d in enumerate(self.divisions) if d.polar and d.number[1] == 1}
+        return tuple(k for k in range(self.n_layers) if k not in one)
+
+    @cached_property
+    def _radial_edges(self) -> Tensor:
+        layers = [d.r_edges for d in self.divisions if isinstance(d, Rings)]
+        if layers:
+            every = {r for layer in layers for r in layer}
+            kept = sorted(r for r in every if not any(_straddled(r, other) for other in layers))
+            return torch.tensor(kept, dtype=torch.float64)
+        step = self._ring_width
+        reach = float(self.transverse.norm(dim=1).max())
+        return step * torch.arange(math.floor(reach / step * (1 + 1e-9)) + 2, dtype=torch.float64)
+
+    @property
+    def _ring_width(self) -> float:
+        """The larger of the finest steps between centres in x and in y, in mm."""
+        ordered = self.transverse.sort(dim=0).values
+        steps = ordered.diff(dim=0)
+        finest = torch.where(steps > 1e-9 * ordered.abs().max(), steps, math.inf).amin(dim=0)
+        return max((step for step in finest.tolist() if step < math.inf), default=1.0)
+
+    def rings(self) -> Slices:
+        """Rings around the beam: where cells are rings, the finest that no cell straddles; else as
+        wide as the larger side of a cell, which belongs to the ring of its centre.
+        """
+        edges, r = self._radial_edges, self.transverse.norm(dim=1)
+        return Slices(torch.bucketize(r * (1 + 1e-9), edges[1:-1], right=True), edges)
+
+    @cached_property
+    def neighbours(self) -> Tensor:
+        """The flat indices of the cells of the same layer that share a side with each cell, -1
+        where there are fewer, with shape (cells, most).
+        """
+        places = [division.neighbours for division in self.divisions]
+        starts = self._starts.tolist()
+        table = torch.cat(
+            [torch.where(p < 0, -1, p + start) for p, start in zip(places, starts, strict=True)]
         )
-        raise GeometryError(msg)
+        flat = torch.where(table < 0, -1, self.layer_order[table.clamp(min=0)])
+        return self.to_flat(flat.T).T.contiguous()
+
+    def mapping(self, to: "Calorimeter") -> Tensor:
+        """The shares of the energy of each cell that lie in each cell of another calorimeter.
+
+        Energy is spread evenly over a cell. ``deposits @ mapping.T`` are the deposits in the other
+        calorimeter's cells: energy is conserved but for what falls beside them. Boxes onto boxes
+        and rings onto rings are exact; else the shares are counted over 256 points of each cell.
+
+        Arguments:
+            to: The other calorimeter. With as many layers, layer k is mapped to layer k, else by
+                depth.
+
+        Returns:
+            The shares, float64, sparse (COO), with shape (cells of the other, cells). A column sums
+            to 1 where the cell is covered.
+
+        Raises:
+            GeometryError: The numbers of layers differ, and a thickness is unknown.
+        """
+        layers = self._layer_shares(to)
+        exact = bool(self.divisions and to.divisions) and self.polar == to.polar
+        part = self._exact if exact else self._counted
+        found = [part(to, k, j) for j, k in layers.nonzero().tolist()]
+        weights = layers[layers > 0].tolist()
+        places = torch.cat([cells for cells, _ in found])
+        shares = torch.cat([share * w for (_, share), w in zip(found, weights, strict=True)])
+        shape = (to.n_cells, self.n_cells)
+        return torch.sparse_coo_tensor(places.T, shares, shape, check_invariants=True).coalesce()
+
+    def _layer_shares(self, to: "Calorimeter") -> Tensor:
+        """The share of each layer that lies in each of the other's, with shape (other's layers,
+        layers).
+        """
+        if self.n_layers == to.n_layers:
+            return torch.eye(self.n_layers, dtype=torch.float64)
+        source, target = (
+            torch.tensor(calorimeter.known_thicknesses, dtype=torch.float64)
+            for calorimeter in (self, to)
+        )
+        source_ends, target_ends = source.cumsum(0), target.cumsum(0)
+        low = torch.maximum((target_ends - target)[:, None], source_ends - source)
+        high = torch.minimum(target_ends[:, None], source_ends)
+        shares = (high - low).clamp(min=0) / source
+        return torch.where(shares > 1e-12, shares, 0.0)
+
+    def _exact(self, to: "Calorimeter", k: int, j: int) -> tuple[Tensor, Tensor]:
+        places, shares = overlaps(self.divisions[k], to.divisions[j])
+        target = to.layer_order[places[:, 0] + to._starts[j]]
+        return torch.stack([target, self.layer_order[places[:, 1] + self._starts[k]]], 1), shares
+
+    def _counted(self, to: "Calorimeter", k: int, j: int) -> tuple[Tensor, Tensor]:
+        cells, points = self._layer_points(k, _POINTS)
+        x, y = points.flatten(0, 1).unbind(-1)
+        found = to.cell_at(torch.full((len(x),), j), x, y).view(len(cells), -1)
+        pairs = torch.stack([found, cells[:, None].expand_as(found)], dim=-1).flatten(0, 1)
+        pairs, counts = torch.unique(pairs[pairs[:, 0] >= 0], dim=0, return_counts=True)
+        return pairs, counts.double() / _POINTS**2
+
+    def _layer_points(self, layer: int, n: int) -> tuple[Tensor, Tensor]:
+        """The cells of a layer, and n x n points spread evenly over each."""
+        points = self.divisions[layer].points(n)
+        start = int(self._starts[layer])
+        return self.layer_order[start : start + len(points)], points
 
     def describe(self) -> dict[str, Any]:
         """The description as plain values, fit for JSON; `Calorimeter.from_description` reads it
@@ -178,3 +464,14 @@ def tuples(fields: dict[str, Any]) -> dict[str, Any]:
     return {
         name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()
     }
+
+
+def _place(number: tuple[int, int], axis: int) -> Tensor:
+    """The position of each cell of a lattice along an axis, 0 the fast one."""
+    n_fast, n_slow = number
+    place = torch.arange(n_fast * n_slow)
+    return place % n_fast if axis == 0 else place // n_fast
+
+
+def _straddled(r: float, edges: tuple[float, ...]) -> bool:
+    return edges[0] < r < edges[-1] and r not in edges

@@ -9,7 +9,7 @@ With :math:`x = r \cos\alpha`, :math:`y = r \sin\alpha` at the middles of the bi
 __all__ = ["CylinderGrid", "CylinderLayer"]
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -18,6 +18,10 @@ from torch import Tensor
 
 from caloforge.errors import GeometryError
 from caloforge.geometry.calorimeter import Calorimeter, Symmetries, tuples
+from caloforge.geometry.divisions import Rings
+
+_INVENTED = 1.0
+"""The thickness, in mm, that stood for an unknown one in version 0.1."""
 
 
 @dataclass(frozen=True)
@@ -27,34 +31,27 @@ class CylinderLayer:
     Arguments:
         r_edges: The edges in :math:`r`, in mm, increasing from at least 0.
         n_alpha: The number of equal bins in :math:`\alpha \in [-\pi, \pi)`.
-        thickness: The depth of the layer, in mm. The published files do not hold it: 1 where it is
-            unknown.
+        thickness: The depth of the layer, in mm; None where it is unknown, as the published files
+            do not hold it.
         id: The number that the published file gives to the layer.
     """
 
     r_edges: tuple[float, ...]
     n_alpha: int
-    thickness: float = 1.0
+    thickness: float | None = None
     id: int = 0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "r_edges", tuple(float(r) for r in self.r_edges))
-        rising = all(a < b for a, b in zip(self.r_edges, self.r_edges[1:], strict=False))
-        if (
-            len(self.r_edges) < 2
-            or not rising
-            or self.r_edges[0] < 0
-            or not math.isfinite(self.r_edges[-1])
-        ):
+        try:
+            rings = Rings(self.r_edges, self.n_alpha)
+        except GeometryError as error:
+            msg = f"layer {self.id}: {error}"
+            raise GeometryError(msg) from error
+        object.__setattr__(self, "r_edges", rings.r_edges)
+        if self.thickness is not None and not 0 < self.thickness < math.inf:
             msg = (
-                f"layer {self.id}: r_edges are {self.r_edges}, expected two or more, increasing "
-                "from at least 0 mm"
-            )
-            raise GeometryError(msg)
-        if self.n_alpha < 1 or not 0 < self.thickness < math.inf:
-            msg = (
-                f"layer {self.id}: n_alpha {self.n_alpha} and thickness {self.thickness} mm, "
-                "expected both positive"
+                f"layer {self.id}: thickness is {self.thickness} mm, expected a positive number, "
+                "or None where it is unknown"
             )
             raise GeometryError(msg)
 
@@ -96,7 +93,18 @@ class CylinderGrid(Calorimeter, kind="cylinder-grid"):
         layers = tuple(
             CylinderLayer(**tuples(layer)) for layer in fields.pop("cylinder_layers", ())
         )
-        return cls(cylinder_layers=layers, **fields)
+        return cls(cylinder_layers=layers, **fields)._published()
+
+    def _published(self) -> "CylinderGrid":
+        """The published calorimeter that this is but for the 1 mm that version 0.1 wrote for an
+        unknown thickness; else itself.
+        """
+        from caloforge.geometry.published import named_calorimeters
+
+        layers = tuple(replace(layer, thickness=None) for layer in self.cylinder_layers)
+        unknown = replace(self, cylinder_layers=layers)
+        invented = set(self.thicknesses) == {_INVENTED}
+        return unknown if invented and unknown in named_calorimeters().values() else self
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, CylinderGrid) and self.cylinder_layers == other.cylinder_layers
@@ -104,15 +112,15 @@ class CylinderGrid(Calorimeter, kind="cylinder-grid"):
     def __hash__(self) -> int:
         return hash(self.cylinder_layers)
 
-    @property
-    def n_cells(self) -> int:
-        """The sum over the layers."""
-        return sum(layer.n_cells for layer in self.cylinder_layers)
+    @cached_property
+    def divisions(self) -> tuple[Rings, ...]:
+        """The rings of each layer."""
+        return tuple(Rings(layer.r_edges, layer.n_alpha) for layer in self.cylinder_layers)
 
     @property
-    def n_layers(self) -> int:
-        """Number of layers with bins."""
-        return len(self.cylinder_layers)
+    def thicknesses(self) -> tuple[float | None, ...]:
+        """The thickness of each layer, None where it is unknown."""
+        return tuple(layer.thickness for layer in self.cylinder_layers)
 
     @property
     def layer_ids(self) -> tuple[int, ...]:
@@ -123,36 +131,11 @@ class CylinderGrid(Calorimeter, kind="cylinder-grid"):
         return ids if len(set(ids)) == len(ids) else super().layer_ids
 
     @cached_property
-    def layer_of_cell(self) -> Tensor:
-        """The position in ``cylinder_layers`` of each cell's layer, with shape (cells)."""
-        sizes = torch.tensor([layer.n_cells for layer in self.cylinder_layers])
-        return torch.repeat_interleave(torch.arange(self.n_layers), sizes)
-
-    @cached_property
     def r_alpha(self) -> Tensor:
         r"""The bin centres :math:`(r, \alpha)` of each cell, in mm and radians, with shape (cells,
         2).
         """
-        return torch.cat([_r_alpha(layer) for layer in self.cylinder_layers])
-
-    @cached_property
-    def centres(self) -> Tensor:
-        r"""The point (x, y, z) at the middle of each bin in :math:`r`, :math:`\alpha` and depth, in
-        mm, with shape (cells, 3).
-        """
-        r, alpha = self.r_alpha.unbind(-1)
-        depth = torch.tensor(
-            [layer.thickness for layer in self.cylinder_layers], dtype=torch.float64
-        )
-        z = (depth.cumsum(0) - depth / 2)[self.layer_of_cell]
-        return torch.stack([r * alpha.cos(), r * alpha.sin(), z], dim=-1)
-
-    @cached_property
-    def volumes(self) -> Tensor:
-        r"""The volume :math:`(r_2^2 - r_1^2) \pi t / n_\alpha` of each cell, in mm^3, with shape
-        (cells).
-        """
-        return torch.cat([_volumes(layer) for layer in self.cylinder_layers])
+        return torch.cat([rings.r_alpha for rings in self.divisions])
 
     @cached_property
     def _symmetry_group(self) -> Symmetries:
@@ -167,13 +150,6 @@ class CylinderGrid(Calorimeter, kind="cylinder-grid"):
             [self._turned(fraction, mirrored=mirrored) for fraction, mirrored in group],
             [_matrix(fraction, mirrored=mirrored) for fraction, mirrored in group],
         )
-
-    def image(self) -> Tensor:
-        """See `Calorimeter.image`; with shape (layers, alpha, r)."""
-        shapes = {(layer.n_alpha, layer.n_r) for layer in self.cylinder_layers}
-        if len(shapes) > 1:
-            return super().image()
-        return torch.arange(self.n_cells).reshape(self.n_layers, *shapes.pop())
 
     def _turned(self, fraction: float, *, mirrored: bool) -> Tensor:
         parts, start = [], 0
@@ -195,22 +171,3 @@ def _matrix(fraction: float, *, mirrored: bool) -> Tensor:
     )
     rows = [[cosine, sine], [sine, -cosine]] if mirrored else [[cosine, sine], [-sine, cosine]]
     return torch.tensor(rows, dtype=torch.float64)
-
-
-def _edges(layer: CylinderLayer) -> Tensor:
-    return torch.tensor(layer.r_edges, dtype=torch.float64)
-
-
-def _r_alpha(layer: CylinderLayer) -> Tensor:
-    edges = _edges(layer)
-    r = (edges[1:] + edges[:-1]) / 2
-    alpha = (torch.arange(layer.n_alpha, dtype=torch.float64) + 0.5) * (
-        2 * math.pi / layer.n_alpha
-    ) - math.pi
-    alpha_grid, r_grid = torch.meshgrid(alpha, r, indexing="ij")
-    return torch.stack([r_grid.flatten(), alpha_grid.flatten()], dim=-1)
-
-
-def _volumes(layer: CylinderLayer) -> Tensor:
-    ring = math.pi * _edges(layer).square().diff() * layer.thickness
-    return (ring / layer.n_alpha).repeat(layer.n_alpha)

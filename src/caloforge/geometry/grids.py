@@ -18,6 +18,7 @@ from torch import Tensor
 
 from caloforge.errors import GeometryError
 from caloforge.geometry.calorimeter import Calorimeter, Symmetries, tuples
+from caloforge.geometry.divisions import Boxes
 
 
 @dataclass(frozen=True)
@@ -73,14 +74,14 @@ class RegularGrid(Calorimeter, kind="regular-grid"):
         return self.shape, self.cell_size, self.order
 
     @property
-    def n_cells(self) -> int:
-        """The product of the shape."""
-        return math.prod(self.shape)
+    def divisions(self) -> tuple[Boxes, ...]:
+        """Equal boxes in each layer."""
+        return (Boxes(self.shape[:2], self.cell_size[:2]),) * self.shape[2]
 
     @property
-    def n_layers(self) -> int:
-        """The number of cells along z."""
-        return self.shape[2]
+    def thicknesses(self) -> tuple[float, ...]:
+        """The size of a cell along z, for each layer."""
+        return (self.cell_size[2],) * self.shape[2]
 
     @cached_property
     def image_shape(self) -> tuple[int, ...]:
@@ -96,23 +97,11 @@ class RegularGrid(Calorimeter, kind="regular-grid"):
         by_name = {axis: values.flatten() for axis, values in zip(self.order, axes, strict=True)}
         return torch.stack([by_name[axis] for axis in "xyz"], dim=-1)
 
-    @property
-    def layer_of_cell(self) -> Tensor:
-        """The position along z of each cell, with shape (cells)."""
-        return self.indices[:, 2]
-
     @cached_property
-    def centres(self) -> Tensor:
-        """The middle (x, y, z) of each box, in mm, with shape (cells, 3)."""
-        size = torch.tensor(self.cell_size, dtype=torch.float64)
-        n = torch.tensor(self.shape, dtype=torch.float64)
-        origin = torch.stack([-n[0] / 2, -n[1] / 2, torch.zeros_like(n[2])])
-        return (self.indices + 0.5 + origin) * size
-
-    @cached_property
-    def volumes(self) -> Tensor:
-        """The volume of one box, in mm^3, with shape (cells)."""
-        return torch.full((self.n_cells,), math.prod(self.cell_size), dtype=torch.float64)
+    def layer_order(self) -> Tensor:
+        """The flat indices by z, then y, then x, with shape (cells)."""
+        cells = torch.arange(self.n_cells).reshape(self.image_shape)
+        return cells.permute(*(self.order.index(axis) for axis in "zyx")).flatten()
 
     def flat(self, ix: Tensor, iy: Tensor, iz: Tensor) -> Tensor:
         """The flat index of cells at integer positions, each inside the grid."""
@@ -126,11 +115,6 @@ class RegularGrid(Calorimeter, kind="regular-grid"):
         """The symmetries of the rectangle (4) or, where x and y are alike, of the square (8)."""
         square = self.is_square
         return Symmetries.distinct(self.flips(square=square), _flip_matrices(square=square))
-
-    def image(self) -> Tensor:
-        """See `Calorimeter.image`; with shape (z, y, x)."""
-        cells = torch.arange(self.n_cells).reshape(self.image_shape)
-        return cells.permute(*(self.order.index(axis) for axis in "zyx"))
 
     @property
     def is_square(self) -> bool:
@@ -216,35 +200,15 @@ class LayeredGrid(Calorimeter, kind="layered-grid"):
     def __hash__(self) -> int:
         return hash(self.grid_layers)
 
+    @cached_property
+    def divisions(self) -> tuple[Boxes, ...]:
+        """The boxes of each layer."""
+        return tuple(Boxes(layer.number, layer.size) for layer in self.grid_layers)
+
     @property
-    def n_cells(self) -> int:
-        """The sum over the layers."""
-        return sum(math.prod(layer.number) for layer in self.grid_layers)
-
-    @property
-    def n_layers(self) -> int:
-        """Number of layers."""
-        return len(self.grid_layers)
-
-    @cached_property
-    def layer_of_cell(self) -> Tensor:
-        """The position in ``grid_layers`` of each cell's layer, with shape (cells)."""
-        sizes = torch.tensor([math.prod(layer.number) for layer in self.grid_layers])
-        return torch.repeat_interleave(torch.arange(self.n_layers), sizes)
-
-    @cached_property
-    def centres(self) -> Tensor:
-        """The middle (x, y, z) of each box, in mm, with shape (cells, 3)."""
-        parts, front = [], 0.0
-        for layer in self.grid_layers:
-            parts.append(layer.grid.centres + torch.tensor([0.0, 0.0, front], dtype=torch.float64))
-            front += layer.thickness
-        return torch.cat(parts)
-
-    @cached_property
-    def volumes(self) -> Tensor:
-        """The volume of each box, in mm^3, with shape (cells)."""
-        return torch.cat([layer.grid.volumes for layer in self.grid_layers])
+    def thicknesses(self) -> tuple[float, ...]:
+        """The thickness of each layer."""
+        return tuple(layer.thickness for layer in self.grid_layers)
 
     @cached_property
     def _symmetry_group(self) -> Symmetries:
@@ -260,14 +224,6 @@ class LayeredGrid(Calorimeter, kind="layered-grid"):
             for parts in images
         ]
         return Symmetries.distinct(permutations, _flip_matrices(square=square))
-
-    def image(self) -> Tensor:
-        """See `Calorimeter.image`; with shape (layers, y, x)."""
-        shapes = {layer.number for layer in self.grid_layers}
-        if len(shapes) > 1:
-            return super().image()
-        n_x, n_y = shapes.pop()
-        return torch.arange(self.n_cells).reshape(self.n_layers, n_y, n_x)
 
 
 def _flip_matrices(*, square: bool) -> list[Tensor]:

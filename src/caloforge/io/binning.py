@@ -8,8 +8,7 @@
 
 A layer with fewer than two edges has no cells (data set 1 has such layers); it is left out, and the
 others keep their ids. The published files do not hold the depth of a layer. Here an attribute
-``thickness``, in mm, is written where it is not the default of `CylinderLayer`, and read where it
-is there; other readers pass over it.
+``thickness``, in mm, is written and read where it is known; other readers pass over it.
 """
 
 __all__ = ["read_binning", "write_binning"]
@@ -24,8 +23,6 @@ from caloforge.geometry import CylinderGrid, CylinderLayer
 from caloforge.io.input import require_file
 from caloforge.io.output import NewFile
 from caloforge.particles import pdg_of
-
-_UNKNOWN_THICKNESS = 1.0
 
 
 def read_binning(path: Path | str, particle: str, *, name: str | None = None) -> CylinderGrid:
@@ -104,7 +101,8 @@ def _read_layer(path: Path, element: Element) -> CylinderLayer | None:
     try:
         edges = tuple(float(edge) for edge in element.attrib["r_edges"].split(","))
         n_alpha, number = int(element.attrib["n_bin_alpha"]), int(element.attrib["id"])
-        thickness = float(element.get("thickness", _UNKNOWN_THICKNESS))
+        stated = element.get("thickness")
+        thickness = None if stated is None else float(stated)
         return CylinderLayer(edges, n_alpha, thickness, number) if len(edges) > 1 else None
     except (KeyError, ValueError, GeometryError) as error:
         found = ElementTree.tostring(element, encoding="unicode").strip()
@@ -116,6 +114,6 @@ def _read_layer(path: Path, element: Element) -> CylinderLayer | None:
 def _layer_element(layer: CylinderLayer) -> Element:
     edges = ",".join(repr(edge).removesuffix(".0") for edge in layer.r_edges)
     fields = {"id": str(layer.id), "r_edges": edges, "n_bin_alpha": str(layer.n_alpha)}
-    if layer.thickness != _UNKNOWN_THICKNESS:
+    if layer.thickness is not None:
         fields["thickness"] = repr(layer.thickness)
     return Element("Layer", fields)

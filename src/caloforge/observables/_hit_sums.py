@@ -18,7 +18,7 @@ from torch import Tensor
 from caloforge.geometry import Calorimeter
 from caloforge.hits import AnyShowers, Hits
 from caloforge.observables import _sums
-from caloforge.observables._sums import MOMENTS, Slices, Sums, remembered
+from caloforge.observables._sums import MOMENTS, Family, Sums, remembered
 
 
 def sums(showers: AnyShowers) -> Sums:
@@ -108,7 +108,7 @@ def _by_slice(
 @lru_cache(maxsize=16)
 def _cell_powers(calorimeter: Calorimeter, device: torch.device) -> Float[Tensor, "cells moments"]:
     """What each cell adds to `MOMENTS`, per MeV."""
-    x, y, _ = calorimeter.centres.unbind(-1)
+    x, y = calorimeter.transverse.unbind(-1)
     r = torch.hypot(x, y)
     return torch.stack([torch.ones_like(r), x, y, x * x, y * y, r, r * r], dim=-1).to(device)
 
@@ -116,7 +116,7 @@ def _cell_powers(calorimeter: Calorimeter, device: torch.device) -> Float[Tensor
 @lru_cache(maxsize=16)
 def _families(
     calorimeter: Calorimeter, device: torch.device
-) -> dict[Slices, tuple[Int[Tensor, " cells"], int]]:
+) -> dict[Family, tuple[Int[Tensor, " cells"], int]]:
     """For each family of slices the slice of every cell, -1 for none, and their number."""
     groups = _sums.cell_groups(calorimeter)
-    return {family: (index.to(device), n) for family, (index, n) in groups.items()}
+    return {family: (slices.of_cell.to(device), slices.number) for family, slices in groups.items()}

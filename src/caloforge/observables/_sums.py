@@ -18,18 +18,14 @@ share one pass.
 
 __all__ = [
     "MOMENTS",
-    "Slices",
+    "Family",
     "Sums",
-    "azimuthal_layers",
     "cell_groups",
     "hits",
-    "radial_edges",
     "remembered",
     "sums",
-    "turns",
 ]
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -42,7 +38,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from caloforge.geometry import Calorimeter, CylinderGrid, RegularGrid
+from caloforge.geometry import Calorimeter, Slices
 from caloforge.hits import AnyShowers, Hits
 from caloforge.showers import Showers, spans
 
@@ -56,7 +52,7 @@ T = TypeVar("T")
 B = TypeVar("B", bound=AnyShowers)
 
 
-class Slices(Enum):
+class Family(Enum):
     """The ways to cut a calorimeter along the beam."""
 
     RINGS = "rings in r"
@@ -78,14 +74,14 @@ class Sums:
 
     moments: Mapping[str, Float[Tensor, "showers layers"]]
     slices: Float[Tensor, "showers 2 slices"]
-    families: Mapping[Slices, slice]
+    families: Mapping[Family, slice]
 
     @property
     def energies(self) -> Float[Tensor, "showers layers"]:
         """The energy in each layer."""
         return self.moments["1"]
 
-    def of(self, family: Slices) -> Float[Tensor, "showers 2 slices"]:
+    def of(self, family: Family) -> Float[Tensor, "showers 2 slices"]:
         """The slices of one family."""
         return self.slices[..., self.families[family]]
 
@@ -111,7 +107,7 @@ class _Run:
 class _Plan:
     order: Tensor | None
     runs: tuple[_Run, ...]
-    families: Mapping[Slices, slice]
+    families: Mapping[Family, slice]
 
 
 def remembered(
@@ -190,10 +186,10 @@ def _chunk_hits(plan: _Plan, deposits: Float[Tensor, "showers cells"], threshold
 @lru_cache(maxsize=16)
 def _plan(calorimeter: Calorimeter, device: torch.device) -> _Plan:
     groups = cell_groups(calorimeter)
-    ends = torch.tensor([n for _, n in groups.values()]).cumsum(0).tolist()
+    ends = torch.tensor([slices.number for slices in groups.values()]).cumsum(0).tolist()
     families = {
-        family: slice(end - n, end)
-        for (family, (_, n)), end in zip(groups.items(), ends, strict=True)
+        family: slice(end - slices.number, end)
+        for (family, slices), end in zip(groups.items(), ends, strict=True)
     }
     order = calorimeter.layer_of_cell.argsort(stable=True)
     weights = _weights(calorimeter, groups)[order].to(device)
@@ -202,13 +198,16 @@ def _plan(calorimeter: Calorimeter, device: torch.device) -> _Plan:
 
 
 def _weights(
-    calorimeter: Calorimeter, groups: Mapping[Slices, tuple[Tensor, int]]
+    calorimeter: Calorimeter, groups: Mapping[Family, Slices]
 ) -> Float[Tensor, "cells sums"]:
     """What a cell adds to each sum, per MeV."""
-    x, y, _ = calorimeter.centres.unbind(-1)
+    x, y = calorimeter.transverse.unbind(-1)
     r = torch.hypot(x, y)
     moments = torch.stack([torch.ones_like(r), x, y, x * x, y * y, r, r * r], dim=-1)
-    slices = [(index[:, None] == torch.arange(n)).double() for index, n in groups.values()]
+    slices = [
+        (family.of_cell[:, None] == torch.arange(family.number)).double()
+        for family in groups.values()
+    ]
     return torch.cat([moments, *slices], dim=1)
 
 
@@ -232,78 +231,12 @@ def _runs(calorimeter: Calorimeter, weights: Float[Tensor, "cells sums"]) -> tup
     return tuple(runs)
 
 
-def cell_groups(calorimeter: Calorimeter) -> dict[Slices, tuple[Tensor, int]]:
-    """For each family the slice of every cell, -1 for none, and the number of slices."""
-    groups = {Slices.RINGS: _rings(calorimeter)}
-    if isinstance(calorimeter, CylinderGrid) and turns(calorimeter) > 1:
-        groups[Slices.SECTORS] = _sectors(calorimeter)
-    if isinstance(calorimeter, RegularGrid):
-        groups[Slices.COLUMNS] = calorimeter.indices[:, 0], calorimeter.shape[0]
-        groups[Slices.ROWS] = calorimeter.indices[:, 1], calorimeter.shape[1]
-    return groups
-
-
-def _rings(calorimeter: Calorimeter) -> tuple[Tensor, int]:
-    edges = radial_edges(calorimeter)
-    r = calorimeter.centres[:, :2].norm(dim=1)
-    return torch.bucketize(r * (1 + 1e-9), edges[1:-1], right=True), len(edges) - 1
-
-
-def _sectors(calorimeter: CylinderGrid) -> tuple[Tensor, int]:
-    n = turns(calorimeter)
-    sector = ((calorimeter.r_alpha[:, 1] / (2 * math.pi) + 0.5) * n).floor().long()
-    binned = torch.tensor([layer.n_alpha > 1 for layer in calorimeter.cylinder_layers])[
-        calorimeter.layer_of_cell
-    ]
-    return torch.where(binned, sector, -1), n
-
-
-def turns(calorimeter: CylinderGrid) -> int:
-    """The largest number of equal sectors that cut no voxel of a layer with bins in alpha; 1 if no
-    layer has any.
-    """
-    return (
-        math.gcd(*(layer.n_alpha for layer in calorimeter.cylinder_layers if layer.n_alpha > 1))
-        or 1
-    )
-
-
-def azimuthal_layers(calorimeter: Calorimeter) -> tuple[int, ...]:
-    """The positions of the layers whose cells tell x and y: on a cylinder, those with more than one
-    bin in alpha.
-    """
-    if isinstance(calorimeter, CylinderGrid):
-        return tuple(k for k, layer in enumerate(calorimeter.cylinder_layers) if layer.n_alpha > 1)
-    return tuple(range(calorimeter.n_layers))
-
-
-@lru_cache(maxsize=16)
-def radial_edges(calorimeter: Calorimeter) -> Float[Tensor, " edges"]:
-    """The edges of the rings, in mm: on a cylinder, the finest that no voxel straddles; else steps
-    of the larger cell size.
-    """
-    if isinstance(calorimeter, CylinderGrid):
-        layers = [layer.r_edges for layer in calorimeter.cylinder_layers]
-        edges = sorted(
-            {
-                r
-                for layer in layers
-                for r in layer
-                if not any(_straddled(r, other) for other in layers)
-            }
-        )
-        return torch.tensor(edges, dtype=torch.float64)
-    step = _step(calorimeter)
-    reach = float(calorimeter.centres[:, :2].norm(dim=1).max())
-    return step * torch.arange(math.floor(reach / step * (1 + 1e-9)) + 2, dtype=torch.float64)
-
-
-def _straddled(r: float, edges: tuple[float, ...]) -> bool:
-    return edges[0] < r < edges[-1] and r not in edges
-
-
-def _step(calorimeter: Calorimeter) -> float:
-    sorted_xy = calorimeter.centres[:, :2].sort(dim=0).values
-    steps = sorted_xy.diff(dim=0)
-    finest = torch.where(steps > 1e-9 * sorted_xy.abs().max(), steps, math.inf).amin(dim=0)
-    return max((step for step in finest.tolist() if step < math.inf), default=1.0)
+def cell_groups(calorimeter: Calorimeter) -> dict[Family, Slices]:
+    """The families that the calorimeter has."""
+    asked = {
+        Family.RINGS: calorimeter.rings(),
+        Family.SECTORS: calorimeter.sectors(),
+        Family.COLUMNS: calorimeter.columns(),
+        Family.ROWS: calorimeter.rows(),
+    }
+    return {family: slices for family, slices in asked.items() if slices is not None}

@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from caloforge.geometry import Calorimeter, CylinderGrid, RegularGrid
+from caloforge.geometry import Calorimeter
 from caloforge.hits import AnyShowers
-from caloforge.observables._sums import azimuthal_layers, radial_edges, turns
 from caloforge.observables.cells import (
     BRIGHTEST,
     LOG_SPECTRUM,
@@ -75,8 +74,9 @@ def catalogue(calorimeter: Calorimeter, threshold: float = THRESHOLD) -> tuple[O
     details.
 
     Arguments:
-        calorimeter: Where the cells are. What it cannot tell is left out: depth in one layer, x and
-            y where there are no bins in alpha, and so on.
+        calorimeter: Where the cells are. What it cannot tell is left out: depth in one layer or
+            where the thickness of a layer is unknown, x and y where there are no bins in alpha, and
+            so on.
         threshold: The energy above which a cell counts, for hits, occupancy, sparsity and the
             logarithmic cell spectrum, in MeV; with the standard one, `THRESHOLD`, the spectrum goes
             on down to 1 keV.
@@ -122,13 +122,21 @@ def _has_layers(calorimeter: Calorimeter) -> bool:
     return calorimeter.n_layers > 1
 
 
-def _is_regular(calorimeter: Calorimeter) -> bool:
-    return isinstance(calorimeter, RegularGrid)
+def _has_depth(calorimeter: Calorimeter) -> bool:
+    return _has_layers(calorimeter) and calorimeter.has_depth
+
+
+def _has_columns(calorimeter: Calorimeter) -> bool:
+    return calorimeter.columns() is not None
+
+
+def _has_rows(calorimeter: Calorimeter) -> bool:
+    return calorimeter.rows() is not None
 
 
 def _tells_x(calorimeter: Calorimeter) -> bool:
-    xy = calorimeter.centres[:, :2]
-    return len(azimuthal_layers(calorimeter)) > 0 and bool((xy != xy[0]).any())
+    xy = calorimeter.transverse
+    return len(calorimeter.azimuthal_layers) > 0 and bool((xy != xy[0]).any())
 
 
 def _tells_x_by_layer(calorimeter: Calorimeter) -> bool:
@@ -136,7 +144,7 @@ def _tells_x_by_layer(calorimeter: Calorimeter) -> bool:
 
 
 def _tells_r(calorimeter: Calorimeter) -> bool:
-    r = calorimeter.centres[:, :2].norm(dim=1)
+    r = calorimeter.transverse.norm(dim=1)
     return bool(((r - r[0]).abs() > 1e-9 * r.max()).any())
 
 
@@ -145,7 +153,7 @@ def _tells_r_by_layer(calorimeter: Calorimeter) -> bool:
 
 
 def _has_rings(calorimeter: Calorimeter) -> bool:
-    return len(radial_edges(calorimeter)) > 2
+    return calorimeter.rings().number > 1
 
 
 def _has_deep_rings(calorimeter: Calorimeter) -> bool:
@@ -153,19 +161,15 @@ def _has_deep_rings(calorimeter: Calorimeter) -> bool:
 
 
 def _has_deep_sectors(calorimeter: Calorimeter) -> bool:
-    return (
-        len(azimuthal_layers(calorimeter)) > 1
-        and isinstance(calorimeter, CylinderGrid)
-        and turns(calorimeter) > 1
-    )
+    return len(calorimeter.azimuthal_layers) > 1 and calorimeter.sectors() is not None
 
 
 _CATALOGUE: dict[Observable, _Allows] = (
     _all(SQUIRELS[:-2], _any)
-    | _all((PROFILE_X, PROFILE_Y), _is_regular)
+    | {PROFILE_X: _has_columns, PROFILE_Y: _has_rows}
     | {LAYERS: _has_layers, PROFILE_R: _has_rings, OCCUPANCY: _any}
     | _all((CENTRE_X, CENTRE_Y, WIDTH_X, WIDTH_Y), _tells_x)
-    | _all((CENTRE_Z, WIDTH_Z), _has_layers)
+    | _all((CENTRE_Z, WIDTH_Z), _has_depth)
     | _all((RADIUS_MEAN, RADIUS_RMS), _tells_r)
     | {BRIGHTEST: _any}
     | _all((LAYER_ENERGY, LAYER_FRACTION, U_RATIOS, SPARSITY), _has_layers)

@@ -9,10 +9,8 @@ A slice :math:`s` is a column of cells of equal x, a row of equal y, a ring in r
   :math:`d_s = \sum_l l\, E_{l,s} / (E_s + 10^{-16}\,\mathrm{MeV})`, with the layers counted from 0
   at the front; 0 for a slice without energy.
 
-Rings are the bins in r where all layers have the same; else the finest rings that no voxel
-straddles, so that every voxel lies in one. In a regular grid they are as wide as the larger side of
-a cell, and a cell belongs to the ring of its centre. Sectors are the bins in :math:`\alpha` that
-all layers with more than one have in common; energy in layers with one bin is in no sector.
+The slices are the answers `Calorimeter.columns`, `rows`, `rings` and `sectors`; energy in layers
+with one bin in :math:`\alpha` is in no sector.
 """
 
 __all__ = [
@@ -30,15 +28,14 @@ __all__ = [
 
 from itertools import pairwise
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from caloforge.errors import GeometryError
-from caloforge.geometry import Calorimeter, CylinderGrid, RegularGrid
+from caloforge.geometry import Calorimeter, Slices
 from caloforge.hits import AnyShowers
 from caloforge.observables._hit_sums import sums
-from caloforge.observables._sums import Slices, radial_edges, turns
+from caloforge.observables._sums import Family
 from caloforge.observables.energies import EMPTY
 from caloforge.observables.records import Entry, Observable
 
@@ -47,32 +44,32 @@ def profile_x(showers: AnyShowers) -> Float[Tensor, "showers columns"]:
     r"""Energy in each column of cells of equal x, in MeV, with shape (N, :math:`n_x`).
 
     Raises:
-        GeometryError: The calorimeter is not a regular grid.
+        GeometryError: The calorimeter has no columns.
     """
-    _regular(showers.calorimeter)
-    return sums(showers).of(Slices.COLUMNS)[:, 0].clone()
+    _found(showers.calorimeter, showers.calorimeter.columns(), "columns of equal x")
+    return sums(showers).of(Family.COLUMNS)[:, 0].clone()
 
 
 def profile_y(showers: AnyShowers) -> Float[Tensor, "showers rows"]:
     r"""Energy in each row of cells of equal y, in MeV, with shape (N, :math:`n_y`).
 
     Raises:
-        GeometryError: The calorimeter is not a regular grid.
+        GeometryError: The calorimeter has no rows.
     """
-    _regular(showers.calorimeter)
-    return sums(showers).of(Slices.ROWS)[:, 0].clone()
+    _found(showers.calorimeter, showers.calorimeter.rows(), "rows of equal y")
+    return sums(showers).of(Family.ROWS)[:, 0].clone()
 
 
 def profile_r(showers: AnyShowers) -> Float[Tensor, "showers rings"]:
     """Energy in each ring around the axis, in MeV, with shape (N, rings)."""
-    return sums(showers).of(Slices.RINGS)[:, 0].clone()
+    return sums(showers).of(Family.RINGS)[:, 0].clone()
 
 
 def depth_r(showers: AnyShowers) -> Float[Tensor, "showers rings"]:
     """Mean layer of the energy in each ring, CaloDREAM eq. 19, in [0, layers - 1], with shape (N,
     rings).
     """
-    return _depth(showers, Slices.RINGS)
+    return _depth(showers, Family.RINGS)
 
 
 def depth_alpha(showers: AnyShowers) -> Float[Tensor, "showers sectors"]:
@@ -82,57 +79,46 @@ def depth_alpha(showers: AnyShowers) -> Float[Tensor, "showers sectors"]:
     Raises:
         GeometryError: The calorimeter has no sectors.
     """
-    calorimeter = showers.calorimeter
-    if not isinstance(calorimeter, CylinderGrid) or turns(calorimeter) == 1:
-        msg = (
-            f"calorimeter '{calorimeter.name}' of kind '{calorimeter.kind}': the layers have no "
-            "bins in alpha in common"
-        )
-        raise GeometryError(msg)
-    return _depth(showers, Slices.SECTORS)
+    _found(showers.calorimeter, showers.calorimeter.sectors(), "sectors common to its layers")
+    return _depth(showers, Family.SECTORS)
 
 
-def _depth(showers: AnyShowers, family: Slices) -> Float[Tensor, "showers slices"]:
+def _depth(showers: AnyShowers, family: Family) -> Float[Tensor, "showers slices"]:
     energies, depths = sums(showers).of(family).unbind(1)
     return depths / (energies + EMPTY)
 
 
-def _regular(calorimeter: Calorimeter) -> RegularGrid:
-    if not isinstance(calorimeter, RegularGrid):
-        msg = (
-            f"calorimeter '{calorimeter.name}' is of kind '{calorimeter.kind}': x and y profiles "
-            "need a regular grid"
-        )
+def _found(calorimeter: Calorimeter, slices: Slices | None, what: str) -> Slices:
+    if slices is None:
+        msg = f"calorimeter '{calorimeter.name}' of kind '{calorimeter.kind}' has no {what}"
         raise GeometryError(msg)
-    return calorimeter
+    return slices
 
 
-def _centres(calorimeter: Calorimeter, axis: int) -> Tensor:
-    grid = _regular(calorimeter)
-    n, size = grid.shape[axis], grid.cell_size[axis]
-    return (torch.arange(n, dtype=torch.float64) + 0.5 - n / 2) * size
+def _middles(slices: Slices) -> Tensor:
+    return (slices.edges[1:] + slices.edges[:-1]) / 2
 
 
 def _x_centres(calorimeter: Calorimeter) -> Tensor:
-    return _centres(calorimeter, axis=0)
+    return _middles(_found(calorimeter, calorimeter.columns(), "columns of equal x"))
 
 
 def _y_centres(calorimeter: Calorimeter) -> Tensor:
-    return _centres(calorimeter, axis=1)
+    return _middles(_found(calorimeter, calorimeter.rows(), "rows of equal y"))
 
 
 def _ring_centres(calorimeter: Calorimeter) -> Tensor:
-    edges = radial_edges(calorimeter)
-    return (edges[1:] + edges[:-1]) / 2
+    return _middles(calorimeter.rings())
 
 
 def _ring_labels(calorimeter: Calorimeter) -> tuple[str, ...]:
-    edges = radial_edges(calorimeter).tolist()
+    edges = calorimeter.rings().edges.tolist()
     return tuple(f"r {low:.5g} to {high:.5g} mm" for low, high in pairwise(edges))
 
 
 def _sector_labels(calorimeter: Calorimeter) -> tuple[str, ...]:
-    n = turns(calorimeter) if isinstance(calorimeter, CylinderGrid) else 0
+    sectors = calorimeter.sectors()
+    n = 0 if sectors is None else sectors.number
     return tuple(
         f"alpha {360 * k / n - 180:.5g} to {360 * (k + 1) / n - 180:.5g} deg" for k in range(n)
     )

@@ -50,14 +50,13 @@ __all__ = [
 
 from collections.abc import Callable, Mapping
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from caloforge.geometry import Calorimeter
 from caloforge.hits import AnyShowers
 from caloforge.observables._hit_sums import sums
-from caloforge.observables._sums import azimuthal_layers, remembered
+from caloforge.observables._sums import remembered
 from caloforge.observables.energies import EMPTY, layer_labels
 from caloforge.observables.records import Entry, Observable
 
@@ -77,6 +76,9 @@ def centre_y(showers: AnyShowers) -> Float[Tensor, " showers"]:
 def centre_z(showers: AnyShowers) -> Float[Tensor, " showers"]:
     """Mean depth of the energy, from the front face to the middles of the cells, in mm, with shape
     (N).
+
+    Raises:
+        GeometryError: The thickness of a layer is unknown.
     """
     return _depth_mean(showers, 1)
 
@@ -92,7 +94,11 @@ def width_y(showers: AnyShowers) -> Float[Tensor, " showers"]:
 
 
 def width_z(showers: AnyShowers) -> Float[Tensor, " showers"]:
-    """Standard deviation of the energy in depth, in mm, with shape (N)."""
+    """Standard deviation of the energy in depth, in mm, with shape (N).
+
+    Raises:
+        GeometryError: The thickness of a layer is unknown.
+    """
     return _deviation(_depth_mean(showers, 1), _depth_mean(showers, 2))
 
 
@@ -148,7 +154,7 @@ def layer_width_r(showers: AnyShowers) -> Float[Tensor, "showers layers"]:
 
 @remembered
 def _transverse(showers: AnyShowers) -> Moments:
-    layers = azimuthal_layers(showers.calorimeter)
+    layers = showers.calorimeter.azimuthal_layers
     every = len(layers) == showers.calorimeter.n_layers
     moments = sums(showers).moments
     return moments if every else {name: values[:, list(layers)] for name, values in moments.items()}
@@ -174,20 +180,13 @@ def _deviation(
 
 def _depth_mean(showers: AnyShowers, power: int) -> Float[Tensor, " showers"]:
     energies = sums(showers).energies
-    z = _depths(showers.calorimeter).to(energies.device) ** power
+    z = showers.calorimeter.depths.to(energies.device) ** power
     return (energies * z).sum(dim=1) / (energies.sum(dim=1) + EMPTY)
-
-
-def _depths(calorimeter: Calorimeter) -> Float[Tensor, " layers"]:
-    """The middle of each layer in depth, from the front face, in mm."""
-    total = torch.zeros(calorimeter.n_layers, dtype=torch.float64)
-    total.index_add_(0, calorimeter.layer_of_cell, calorimeter.centres[:, 2])
-    return total / calorimeter.layer_of_cell.bincount()
 
 
 def _azimuthal_labels(calorimeter: Calorimeter) -> tuple[str, ...]:
     labels = layer_labels(calorimeter)
-    return tuple(labels[k] for k in azimuthal_layers(calorimeter))
+    return tuple(labels[k] for k in calorimeter.azimuthal_layers)
 
 
 def _by_layer(

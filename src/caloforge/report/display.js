@@ -33,7 +33,7 @@
     const [x, y, z] = scene().centres.map((column) => kept.map(([cell]) => column[cell]));
     return {
       type: "scatter3d", mode: "markers", scene: panel ? "scene2" : "scene", x, y, z,
-      text: kept.map(([, energy]) => words(energy)), hovertemplate: "%{text}<br>depth %{x}, x %{y}, y %{z} mm<extra></extra>",
+      text: kept.map(([, energy]) => words(energy)), hovertemplate: `%{text}<br>${scene().depth.split(" ")[0]} %{x}, x %{y}, y %{z} mm<extra></extra>`,
       marker: {
         size: kept.map(([, energy]) => SIZES[0] + (SIZES[1] - SIZES[0]) * level(energy) ** 1.5),
         color: kept.map(([, energy]) => Math.log10(energy)), colorscale: "Viridis", reversescale: !dark.matches, cmin: low, cmax: high,
@@ -57,9 +57,9 @@
   function box(panel) {
     const axis = (text, range) => ({ title: { text }, range, color: inked("soft"), gridcolor: inked("line"), zeroline: false, showbackground: false, nticks: 5 });
     const domain = narrow.matches ? { x: [0, 0.94], y: panel ? [0, 0.49] : [0.51, 1] } : { x: panel ? [0.5, 0.96] : [0, 0.46], y: [0, 1] };
-    const { sides: [x, y, z], ranges } = scene();
+    const { sides: [x, y, z], ranges, depth } = scene();
     const camera = plot.layout?.scene?.camera || { eye: { x: -0.65, y: -1.4, z: 0.5 }, center: { x: -0.12, y: 0, z: -0.06 } };
-    const [xaxis, yaxis, zaxis] = ["depth [mm]", "x [mm]", "y [mm]"].map((text, k) => axis(text, ranges[k]));
+    const [xaxis, yaxis, zaxis] = [depth, "x [mm]", "y [mm]"].map((text, k) => axis(text, ranges[k]));
     return { domain, xaxis, yaxis, zaxis, aspectmode: "manual", aspectratio: { x, y, z }, camera };
   }
 

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from importlib.resources import files
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int
 from plotly.offline import get_plotlyjs
 
@@ -58,16 +59,18 @@ class Scene:
         showers: Those of each sample: first the examples, of increasing energy, of which the k-th
             of all samples belong together; then its own outliers.
         examples: The number of examples.
-        centres: The coordinates (depth, x, y) of the cells, in mm, as three lists.
-        ranges: The ends of the three axes, in mm.
+        depth: The name of the axis along the beam: depth, or layer where no depth in mm is known.
+        centres: The coordinates (depth, x, y) of the cells, in mm or layers, as three lists.
+        ranges: The ends of the three axes.
         sides: The lengths of the sides of the drawing, such that its diagonal fills the window.
-        beam: The depths, in mm, between which the beam axis is drawn.
+        beam: The depths between which the beam axis is drawn.
     """
 
     title: str
     samples: list[str]
     showers: list[list[Shower]]
     examples: int
+    depth: str
     centres: list[list[float]]
     ranges: list[list[float]]
     sides: list[float]
@@ -94,6 +97,7 @@ def scene(evaluation: Evaluation, title: str) -> Scene:
         samples=[sample.name for sample in evaluation.samples],
         showers=[[_shower(e, used) for e in shown[sample.name]] for sample in evaluation.samples],
         examples=len(evaluation.full.examples),
+        depth="depth [mm]" if evaluation.full.calorimeter.has_depth else "layer",
         centres=[_rounded(column) for column in centres.T],
         ranges=[_rounded(ends) for ends in ranges],
         sides=_rounded(sides * _DIAGONAL / float(np.linalg.norm(sides))),
@@ -120,8 +124,12 @@ def _brightest(example: Example) -> Example:
 
 
 def _centres(calorimeter: Calorimeter) -> Float[np.ndarray, "cells 3"]:
-    """The coordinates (depth, x, y) of all cells, in mm."""
-    return calorimeter.centres.double().numpy()[:, [2, 0, 1]]
+    """The coordinates (depth, x, y) of all cells, in mm; where no depth is known, the number of the
+    layer.
+    """
+    layer = calorimeter.layer_of_cell
+    depth = calorimeter.depths[layer] if calorimeter.has_depth else layer.double()
+    return torch.cat([depth[:, None], calorimeter.transverse], dim=1).numpy()
 
 
 def _shower(example: Example, used: Int[np.ndarray, " cells"]) -> Shower:

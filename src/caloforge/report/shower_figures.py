@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from caloforge.evaluation.findings import Evaluation, Sample, shares_energies
-from caloforge.geometry import RegularGrid
+from caloforge.geometry import Slices
 from caloforge.observables import ENERGY_SUM, RESPONSE, Observable
 from caloforge.report.drawing import (
     ENERGY_COLOURS,
@@ -37,6 +37,10 @@ _MOST_SCATTERS = 3
 _MOST_POINTS = 5000
 _SHOWN_ABOVE = 1 * keV
 _LEAST_DIFFERENCE = 0.02
+
+
+_Plane = tuple[Slices, Slices]
+"""Columns and rows."""
 
 
 def scatters(evaluation: Evaluation) -> Iterator[Drawing]:
@@ -92,20 +96,21 @@ def _correlation(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> floa
 
 
 def images(evaluation: Evaluation) -> Iterator[Drawing]:
-    """One shower and the mean shower, seen along the beam, on a regular grid."""
-    grid = evaluation.full.calorimeter
-    if isinstance(grid, RegularGrid):
-        yield _image_rows(evaluation, grid)
+    """One shower and the mean shower, seen along the beam, where cells are columns of boxes."""
+    calorimeter = evaluation.full.calorimeter
+    columns, rows = calorimeter.columns(), calorimeter.rows()
+    if columns is not None and rows is not None:
+        yield _image_rows(evaluation, (columns, rows))
 
 
-def _image_rows(evaluation: Evaluation, grid: RegularGrid) -> Drawing:
+def _image_rows(evaluation: Evaluation, grid: _Plane) -> Drawing:
     """Above one shower of each sample; below the mean shower of the full simulation and each
     candidate's ratio to it.
     """
     samples = evaluation.samples[:_MOST_COLUMNS]
     figure = Figure(figsize=(1.0 + 2.3 * len(samples), 4.9), layout="constrained")
     axes = figure.subplots(2, len(samples), sharex=True, sharey=True)
-    shown = [_image(grid, s.example.dense(grid.n_cells)) for s in samples]
+    shown = [_image(grid, s.example.dense(len(grid[0].of_cell))) for s in samples]
     top = max(float(image.max()) for image in shown)
     norm, ratio = LogNorm(_SHOWN_ABOVE, max(top, 2 * _SHOWN_ABOVE)), LogNorm(0.5, 2)
     mean = _image(grid, evaluation.full.mean)
@@ -146,13 +151,10 @@ def _image_caption(evaluation: Evaluation) -> str:
     )
 
 
-def _image(
-    grid: RegularGrid, cells: Float[np.ndarray, " cells"]
-) -> Float[np.ndarray, "columns rows"]:
+def _image(grid: _Plane, cells: Float[np.ndarray, " cells"]) -> Float[np.ndarray, "columns rows"]:
     """Energies summed over the depth, with shape (n_x, n_y)."""
-    image = np.zeros(grid.shape[:2])
-    ix, iy, _ = grid.indices.numpy().T
-    np.add.at(image, (ix, iy), cells)
+    image = np.zeros([slices.number for slices in grid])
+    np.add.at(image, tuple(slices.of_cell.numpy() for slices in grid), cells)
     return image
 
 
@@ -162,15 +164,12 @@ def _above(image: Float[np.ndarray, "columns rows"]) -> Float[np.ndarray, "colum
 
 def _draw_image(
     ax: Axes,
-    grid: RegularGrid,
+    grid: _Plane,
     image: Float[np.ndarray, "columns rows"],
     norm: LogNorm,
     colours: str,
 ) -> None:
-    x, y = (
-        (np.arange(n + 1) - n / 2) * size
-        for n, size in zip(grid.shape[:2], grid.cell_size[:2], strict=True)
-    )
+    x, y = (slices.edges.numpy() for slices in grid)
     ax.pcolormesh(x, y, np.ma.masked_invalid(image.T), norm=norm, cmap=colours, rasterized=True)
     ax.set_aspect("equal")
 

@@ -46,7 +46,7 @@ from torch.nn import functional
 
 from caloforge import streams
 from caloforge.errors import ModelError
-from caloforge.geometry import Calorimeter, CylinderGrid
+from caloforge.geometry import Calorimeter
 from caloforge.learn import training
 from caloforge.learn.networks import ConvolutionalFlow, MaskedFlow, UNetDesign, group_norm
 from caloforge.learn.networks.embedding import sinusoids
@@ -464,9 +464,7 @@ class ConvolutionalRecipe(StageRecipe):
         return ConvolutionalFlow(
             (alpha, r),
             condition=former + CausalRecipe(1, self.former, self.shared).told,
-            design=UNetDesign(
-                self.hidden, self.downsamples, isinstance(calorimeter, CylinderGrid), norm
-            ),
+            design=UNetDesign(self.hidden, self.downsamples, calorimeter.polar, norm),
             squeeze=self.squeeze,
             blocks=self.blocks,
             embedding=self.embedding if former else None,

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from caloforge import streams
 from caloforge.errors import GeometryError, ModelError
-from caloforge.geometry import Calorimeter, RegularGrid
+from caloforge.geometry import Calorimeter
 from caloforge.learn import training
 from caloforge.learn.networks import SquirelsEnergyNetwork, SquirelsShapeNetwork
 from caloforge.learn.processes import Displacement, SchroedingerBridge
@@ -87,14 +87,14 @@ class _Pair(nn.Module):
 
 
 def _image(calorimeter: Calorimeter) -> tuple[int, int]:
-    if not isinstance(calorimeter, RegularGrid) or calorimeter.n_layers != 1:
+    if calorimeter.columns() is None or calorimeter.n_layers != 1:
         msg = (
             f"calorimeter '{calorimeter.name}': SQuIRELS needs a regular grid of one layer in depth"
         )
         raise GeometryError(msg)
-    rows, columns = (
-        n for n, axis in zip(calorimeter.image_shape, calorimeter.order, strict=True) if axis != "z"
-    )
+    shape = list(calorimeter.image_shape)
+    shape.remove(1)
+    rows, columns = shape
     return rows, columns
 
 

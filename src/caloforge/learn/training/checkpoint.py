@@ -1,5 +1,5 @@
-"""Checkpoints of a training: tensors in safetensors, which cannot execute code, and what is no tensor
-as JSON in the file's metadata. A file appears whole or not at all.
+"""Checkpoints of a training: tensors in safetensors, which cannot execute code, and what is no
+tensor as JSON in the file's metadata. A file appears whole or not at all.
 """
 
 __all__ = ["CHECKPOINT", "HISTORY", "Checkpoint", "Row", "read_history", "under", "write_history"]

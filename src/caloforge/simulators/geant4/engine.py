@@ -28,7 +28,7 @@ from torch import Tensor
 from caloforge import streams
 from caloforge.detector import Detector
 from caloforge.errors import EnergyRangeError, Geant4Error, ShowerValueError
-from caloforge.geometry import Calorimeter, RegularGrid
+from caloforge.geometry import Calorimeter
 from caloforge.particles import Particles
 from caloforge.showers import Showers, spans
 from caloforge.simulators.geant4.datasets import find_data
@@ -231,10 +231,8 @@ class Geant4:
         start = 0
         for layer, (n_fast, n_middle) in enumerate(each):
             m, f = torch.meshgrid(torch.arange(n_middle), torch.arange(n_fast), indexing="ij")
-            numbers = start + m * n_fast + f
-            if isinstance(self.calorimeter, RegularGrid):
-                numbers = self.calorimeter.flat(f, m, torch.full_like(f, layer))
-            flat[layer, :n_middle, :n_fast] = numbers
+            places = start + m * n_fast + f
+            flat[layer, :n_middle, :n_fast] = self.calorimeter.layer_order[places]
             start += n_fast * n_middle
         return flat.flatten().numpy()
 

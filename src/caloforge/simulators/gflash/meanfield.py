@@ -16,24 +16,20 @@ has an equal share.
 __all__ = ["expected_deposits"]
 
 import math
-from collections.abc import Callable, Iterator
-from functools import partial
 from itertools import groupby
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from caloforge.geometry import CylinderGrid, RegularGrid
+from caloforge.errors import GeometryError
+from caloforge.geometry import Boxes, Calorimeter, Rings
 from caloforge.simulators.gflash.longitudinal import Walk
 from caloforge.simulators.gflash.parametrisation import Radial
-from caloforge.simulators.gflash.spots import Cells
-
-_Spread = Callable[[Tensor, Tensor, Radial], Tensor]
 
 
 def expected_deposits(
-    cells: Cells, walk: Walk, energies: Float[Tensor, "showers steps"], radial: Radial
+    cells: Calorimeter, walk: Walk, energies: Float[Tensor, "showers steps"], radial: Radial
 ) -> Float[Tensor, "showers cells"]:
     """Spread the energy of each step, uniform in depth within it, over the cells.
 
@@ -45,79 +41,73 @@ def expected_deposits(
 
     Returns:
         The expected deposits, in MeV.
+
+    Raises:
+        GeometryError: The cells are irregular.
     """
+    if not cells.divisions:
+        msg = (
+            f"GFlash of calorimeter '{cells.name}': it is a {cells.kind}, the expected deposits "
+            "are known for layers of boxes or rings alone: simulate showers instead"
+        )
+        raise GeometryError(msg)
     shares = energies.new_zeros(energies.shape[1], cells.n_layers)
     shares.index_put_((walk.step, walk.layer), walk.end - walk.start, accumulate=True)
     parts, first = [], 0
-    for number, spread in _runs(cells):
-        share = shares[:, first : first + number]
+    for division, run in groupby(cells.divisions):
+        layers = slice(first, first + len(list(run)))
+        share = shares[:, layers]
         held = share.any(dim=1)
-        parts.append(spread(energies[:, held], share[held], Radial(*(t[:, held] for t in radial))))
-        first += number
-    return torch.cat(parts, dim=1)
-
-
-def _runs(cells: Cells) -> Iterator[tuple[int, _Spread]]:
-    """Layers with equal cells, one behind the other: how many there are, and how energy is spread
-    over them.
-    """
-    if isinstance(cells, RegularGrid):
-        yield cells.n_layers, partial(_over_boxes, cells)
-    elif isinstance(cells, CylinderGrid):
-        for (r_edges, n_alpha), rings in groupby(
-            (layer.r_edges, layer.n_alpha) for layer in cells.cylinder_layers
-        ):
-            yield len(list(rings)), partial(_over_rings, r_edges, n_alpha)
-    else:
-        for (number, size), boxes in groupby(
-            (layer.number, layer.size) for layer in cells.grid_layers
-        ):
-            n_z = len(list(boxes))
-            yield n_z, partial(_over_boxes, RegularGrid("layers", (*number, n_z), (*size, 1.0)))
+        spread = energies[:, held], share[held], Radial(*(t[:, held] for t in radial))
+        match division:
+            case Boxes():
+                parts.append(_over_boxes(division, *spread))
+            case Rings():
+                parts.append(_over_rings(division, *spread))
+        first = layers.stop
+    return cells.to_flat(torch.cat(parts, dim=1))
 
 
 def _over_boxes(
-    grid: RegularGrid,
+    boxes: Boxes,
     energies: Float[Tensor, "showers steps"],
     layers: Float[Tensor, "steps layers"],
     radial: Radial,
 ) -> Float[Tensor, "showers cells"]:
     core, tail, p = radial
-    x, y = (_quadrant_edges(grid, axis, core) for axis in (0, 1))
+    x, y = (_quadrant_edges(boxes, axis, core) for axis in (0, 1))
     shares = (
         _rectangles(x, y, core) * p[..., None, None]
         + _rectangles(x, y, tail) * (1 - p)[..., None, None]
     )
     quadrant = torch.einsum("ns,sl,nsxy->nlxy", energies, layers, shares)
-    i_x, i_y, i_z = grid.indices.to(core.device).unbind(-1)
-    (j_x, times_x), (j_y, times_y) = _folded(i_x, grid.shape[0]), _folded(i_y, grid.shape[1])
-    return quadrant[:, i_z, j_x, j_y] * (times_x * times_y)
+    i_x, i_y = (torch.arange(n, device=core.device) for n in boxes.number)
+    (j_x, times_x), (j_y, times_y) = _folded(i_x, len(i_x)), _folded(i_y, len(i_y))
+    whole = quadrant[:, :, j_x[None, :], j_y[:, None]] * (times_y[:, None] * times_x)
+    return whole.flatten(1)
 
 
 def _over_rings(
-    r_edges: tuple[float, ...],
-    n_alpha: int,
+    rings: Rings,
     energies: Float[Tensor, "showers steps"],
     layers: Float[Tensor, "steps layers"],
     radial: Radial,
 ) -> Float[Tensor, "showers cells"]:
     core, tail, p = (t[..., None] for t in radial)
-    squared = torch.tensor(r_edges, dtype=core.dtype, device=core.device).square()
+    squared = torch.tensor(rings.r_edges, dtype=core.dtype, device=core.device).square()
     shares = (p * squared / (squared + core) + (1 - p) * squared / (squared + tail)).diff(dim=-1)
-    rings = torch.einsum("ns,sl,nsr->nlr", energies, layers, shares) / n_alpha
-    return rings[:, :, None].expand(-1, -1, n_alpha, -1).flatten(1)
+    each = torch.einsum("ns,sl,nsr->nlr", energies, layers, shares) / rings.n_alpha
+    return each[:, :, None].expand(-1, -1, rings.n_alpha, -1).flatten(1)
 
 
-def _quadrant_edges(grid: RegularGrid, axis: int, like: Tensor) -> Float[Tensor, " edges"]:
+def _quadrant_edges(boxes: Boxes, axis: int, like: Tensor) -> Float[Tensor, " edges"]:
     """The edges of cells on one side of the beam, from 0 on, in mm."""
-    n = grid.shape[axis]
+    n = boxes.number[axis]
     upper = torch.arange(n // 2 + 1, dtype=like.dtype, device=like.device) + (n % 2) / 2
-    return torch.cat([upper.new_zeros(n % 2), upper]) * grid.cell_size[axis]
+    return torch.cat([upper.new_zeros(n % 2), upper]) * boxes.size[axis]
 
 
-def _folded(
-    i: Int[Tensor, " cells"], n: int
-) -> tuple[Int[Tensor, " cells"], Int[Tensor, " cells"]]:
+def _folded(i: Int[Tensor, " n"], n: int) -> tuple[Int[Tensor, " n"], Int[Tensor, " n"]]:
     """Where in the quadrant a cell is, and how often its part there makes the whole cell."""
     distance = (2 * i + 1 - n).abs() // 2
     return distance, 1 + ((distance == 0) & (n % 2 == 1)).long()

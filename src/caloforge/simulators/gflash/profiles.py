@@ -30,7 +30,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from caloforge.errors import ShowerValueError, TrainingError
-from caloforge.geometry import Calorimeter, RegularGrid
+from caloforge.geometry import Boxes, Calorimeter
 from caloforge.particles import Particles
 from caloforge.showers import Showers, ShowerSource
 
@@ -97,9 +97,12 @@ class Binning:
 
 
 def _rings(calorimeter: Calorimeter) -> Int[Tensor, " cells"]:
-    radius = calorimeter.centres[:, :2].norm(dim=1)
-    if isinstance(calorimeter, RegularGrid):
-        radius = (radius / max(calorimeter.cell_size[:2])).floor()
+    radius = calorimeter.transverse.norm(dim=1)
+    match tuple(set(calorimeter.divisions)):
+        case (Boxes(size=size),):
+            radius = (radius / max(size)).floor()
+        case ():
+            return calorimeter.rings().of_cell
     ring: Tensor = torch.unique((radius * 1e6).round(), return_inverse=True)[1]
     return ring
 

@@ -15,10 +15,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import gammainc
 
-from caloforge.geometry import LayeredGrid, RegularGrid
+from caloforge.geometry import Boxes, Calorimeter, Rings
 from caloforge.simulators.gflash.parametrisation import Constants
 from caloforge.simulators.gflash.simulator import GFlash
-from caloforge.simulators.gflash.spots import Cells
 
 
 class ReferenceStep(NamedTuple):
@@ -139,7 +138,7 @@ def reference_shower(
     """
     scale, cells, depths = (
         simulator.medium.constants.sampling_scale,
-        simulator.cells,
+        simulator.calorimeter,
         simulator.depths,
     )
     spread = 0.0 if simulator.upstream is None else simulator.upstream.scattering / energy
@@ -166,25 +165,20 @@ def reference_shower(
                 deposits[cell] += deposit / step.spots
     read = deposits * float(simulator.response)
     if simulator.visible:
-        read = read * np.array(simulator.visible)[simulator.cells.layer_of_cell.numpy()]
+        read = read * np.array(simulator.visible)[cells.layer_of_cell.numpy()]
     return np.where(read < simulator.threshold, 0.0, read)
 
 
-def _cell(cells: Cells, x: float, y: float, layer: int) -> int | None:
+def _cell(cells: Calorimeter, x: float, y: float, layer: int) -> int | None:
     """The index of the cell of a layer at a point, if there is one."""
-    if isinstance(cells, RegularGrid):
-        (n_x, n_y, _), (d_x, d_y, _) = cells.shape, cells.cell_size
-        i_x, i_y = math.floor(x / d_x + n_x / 2), math.floor(y / d_y + n_y / 2)
-        if not (0 <= i_x < n_x and 0 <= i_y < n_y):
-            return None
-        place = {"x": i_x, "y": i_y, "z": layer}
-        return int(np.ravel_multi_index([place[axis] for axis in cells.order], cells.image_shape))
-    first = int((cells.layer_of_cell < layer).sum())
-    if isinstance(cells, LayeredGrid):
-        (n_x, n_y), (d_x, d_y) = cells.grid_layers[layer].number, cells.grid_layers[layer].size
-        i_x, i_y = math.floor(x / d_x + n_x / 2), math.floor(y / d_y + n_y / 2)
-        return first + i_y * n_x + i_x if 0 <= i_x < n_x and 0 <= i_y < n_y else None
-    bins = cells.cylinder_layers[layer]
-    i_r = sum(math.hypot(x, y) >= edge for edge in bins.r_edges) - 1
-    i_alpha = math.floor((math.atan2(y, x) + math.pi) / (2 * math.pi) * bins.n_alpha)
-    return first + i_alpha * bins.n_r + i_r if 0 <= i_r < bins.n_r else None
+    match cells.divisions[layer]:
+        case Boxes(number=(n_x, n_y), size=(d_x, d_y)):
+            fast, n_fast = math.floor(x / d_x + n_x / 2), n_x
+            slow, n_slow = math.floor(y / d_y + n_y / 2), n_y
+        case Rings(r_edges=r_edges, n_alpha=n_slow):
+            fast, n_fast = sum(math.hypot(x, y) >= r for r in r_edges) - 1, len(r_edges) - 1
+            slow = math.floor((math.atan2(y, x) + math.pi) / (2 * math.pi) * n_slow)
+    if not (0 <= fast < n_fast and 0 <= slow < n_slow):
+        return None
+    place = int((cells.layer_of_cell < layer).sum()) + slow * n_fast + fast
+    return int(cells.layer_order[place])

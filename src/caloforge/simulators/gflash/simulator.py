@@ -38,7 +38,7 @@ from caloforge import streams
 from caloforge.detector import Detector, load_detector
 from caloforge.detector.materials import SCATTERING_ENERGY, Material
 from caloforge.errors import EnergyRangeError, GeometryError, ShowerValueError
-from caloforge.geometry import Calorimeter, CylinderGrid, RegularGrid
+from caloforge.geometry import Calorimeter
 from caloforge.particles import ELECTRON, Particles
 from caloforge.showers import Showers, spans
 from caloforge.simulators.gflash import longitudinal, variates
@@ -52,7 +52,7 @@ from caloforge.simulators.gflash.parametrisation import (
     radial,
     relative_depth,
 )
-from caloforge.simulators.gflash.spots import Address, Cells, scatter
+from caloforge.simulators.gflash.spots import Address, scatter
 from caloforge.simulators.protocols import Progress, Validity, silent
 from caloforge.streams import Stream
 from caloforge.units import MeV, TeV, format_energy
@@ -117,8 +117,8 @@ class GFlash:
             simulator is described.
 
     Raises:
-        GeometryError: The calorimeter is of an unknown kind, its layers are not those of the
-            medium, or the step, a share, the response or the threshold is impossible.
+        GeometryError: The thickness of a layer is unknown, the layers are not those of the medium,
+            or the step, a share, the response or the threshold is impossible.
     """
 
     calorimeter: Calorimeter
@@ -147,12 +147,12 @@ class GFlash:
             msg = f"GFlash: threshold is {self.threshold} MeV, expected a number of at least 0"
             raise GeometryError(msg)
         if self.visible and (
-            len(self.visible) != self.cells.n_layers
+            len(self.visible) != self.calorimeter.n_layers
             or not all(0 < share < math.inf for share in self.visible)
         ):
             msg = (
                 f"GFlash: visible is {self.visible}, expected a positive share for each of "
-                f"{self.cells.n_layers} layers"
+                f"{self.calorimeter.n_layers} layers"
             )
             raise GeometryError(msg)
         self._walk(torch.device("cpu"))
@@ -225,21 +225,9 @@ class GFlash:
         return self._read(torch.stack(parts).sum(dim=0))
 
     @property
-    def cells(self) -> Cells:
-        """The calorimeter, as what it must be."""
-        if not isinstance(self.calorimeter, Cells):
-            kinds = "regular-grid, cylinder-grid or layered-grid"
-            msg = (
-                f"GFlash of calorimeter '{self.calorimeter.name}': it is a "
-                f"{self.calorimeter.kind}, expected a {kinds}"
-            )
-            raise GeometryError(msg)
-        return self.calorimeter
-
-    @property
     def depths(self) -> tuple[float, ...]:
         """How deep the layers are, in radiation lengths, front to back."""
-        return self.medium.depths(_thicknesses(self.cells))
+        return self.medium.depths(self.calorimeter.known_thicknesses)
 
     @property
     def used_tuning(self) -> Tuning:
@@ -254,7 +242,9 @@ class GFlash:
         if self.visible:
             deposits = (
                 deposits
-                * deposits.new_tensor(self.visible)[self.cells.layer_of_cell.to(deposits.device)]
+                * deposits.new_tensor(self.visible)[
+                    self.calorimeter.layer_of_cell.to(deposits.device)
+                ]
             )
         return deposits * self.response
 
@@ -335,7 +325,7 @@ class GFlash:
         scattering = 0.0 if self.upstream is None else self.upstream.scattering
         shape = radial(constants, tuning, energies, relative_depth(shower, walk.middles))
         return scatter(
-            self.cells, walk, steps, shape, normals[:, 2:] * (scattering / energies), address
+            self.calorimeter, walk, steps, shape, normals[:, 2:] * (scattering / energies), address
         )
 
     def _expected(
@@ -349,7 +339,7 @@ class GFlash:
         shower = profile(constants, tuning, energies, normals)
         in_steps = longitudinal.expected_energies(shower, energies, walk.edges, self.energy_limit)
         shape = radial(constants, tuning, energies, relative_depth(shower, walk.middles))
-        return expected_deposits(self.cells, walk, in_steps, shape)
+        return expected_deposits(self.calorimeter, walk, in_steps, shape)
 
 
 def _sampled(steps: Steps, scale: float, address: Address) -> Steps:
@@ -362,18 +352,6 @@ def _sampled(steps: Steps, scale: float, address: Address) -> Steps:
     energies = torch.zeros_like(steps.energies)
     energies[held] = variates.gamma(steps.energies[held] / scale, key[held], counter[held]) * scale
     return steps._replace(energies=energies)
-
-
-def _thicknesses(cells: Cells) -> tuple[float, ...]:
-    """Those of the layers, in mm."""
-    if isinstance(cells, RegularGrid):
-        return (cells.cell_size[2],) * cells.n_layers
-    return tuple(
-        layer.thickness
-        for layer in (
-            cells.cylinder_layers if isinstance(cells, CylinderGrid) else cells.grid_layers
-        )
-    )
 
 
 def gflash_of(detector: Detector) -> GFlash:

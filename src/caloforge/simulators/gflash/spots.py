@@ -28,11 +28,10 @@ are added up as whole multiples of :math:`2^{-30}` MeV, about 1 meV, so that no 
 order: a shower has the same bits in any batch and on any number of threads.
 """
 
-__all__ = ["QUANTUM", "Address", "Cells", "scatter"]
+__all__ = ["QUANTUM", "Address", "scatter"]
 
 import math
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import NamedTuple
 
 import torch
@@ -40,7 +39,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from caloforge import streams
-from caloforge.geometry import CylinderGrid, LayeredGrid, RegularGrid
+from caloforge.geometry import Boxes, Calorimeter
 from caloforge.simulators.gflash import variates
 from caloforge.simulators.gflash.longitudinal import Steps, Walk
 from caloforge.simulators.gflash.parametrisation import Radial
@@ -58,9 +57,6 @@ _MOST_CANDIDATES = 0.25
 
 _TINY = 1e-300
 """Keeps a quotient finite where numerator and denominator vanish."""
-
-
-Cells = RegularGrid | CylinderGrid | LayeredGrid
 
 
 @dataclass(frozen=True)
@@ -159,7 +155,7 @@ class _Each(NamedTuple):
 
 
 def scatter(
-    cells: Cells,
+    cells: Calorimeter,
     walk: Walk,
     steps: Steps,
     radial: Radial,
@@ -179,13 +175,23 @@ def scatter(
     Returns:
         The deposits, in MeV.
     """
-    if isinstance(cells, RegularGrid):
-        return _onto_grid(cells, walk, steps, radial, impact, address)
+    boxes = _equal_boxes(cells)
+    if boxes is not None:
+        return _onto_grid(cells, boxes, walk, steps, radial, impact, address)
     return _one_by_one(cells, walk, steps, radial, impact, address)
 
 
+def _equal_boxes(cells: Calorimeter) -> Boxes | None:
+    """What all layers are divided into, if these are the same boxes."""
+    match tuple(set(cells.divisions)):
+        case (Boxes() as boxes,):
+            return boxes
+    return None
+
+
 def _onto_grid(
-    grid: RegularGrid,
+    cells: Calorimeter,
+    boxes: Boxes,
     walk: Walk,
     steps: Steps,
     radial: Radial,
@@ -193,11 +199,13 @@ def _onto_grid(
     address: Address,
 ) -> Float[Tensor, "showers cells"]:
     """The padded deposits have a rim of cells around each layer, for spots that fall beside it."""
-    n_x, n_y, n_z = grid.shape
-    x = _Axis(n_x, grid.cell_size[0], n_y + 2, impact[:, :1])
-    y = _Axis(n_y, grid.cell_size[1], 1, impact[:, 1:])
+    n_x, n_y = boxes.number
+    x = _Axis(n_x, boxes.size[0], n_y + 2, impact[:, :1])
+    y = _Axis(n_y, boxes.size[1], 1, impact[:, 1:])
     size = (n_x + 2) * (n_y + 2)
-    padded = torch.zeros(len(impact), n_z * size, dtype=torch.int64, device=impact.device)
+    padded = torch.zeros(
+        len(impact), cells.n_layers * size, dtype=torch.int64, device=impact.device
+    )
     segments = _segments(walk, steps, radial, padded, walk.layer * size)
     law = _law(x, y, segments.radial)
     outer = _number(segments.spots, law.outer, segments, Stream.OUTER_NUMBER, address)
@@ -212,13 +220,19 @@ def _onto_grid(
     )
     rest = rest - _place_near(padded.view(-1), segments, candidates, law, (x, y), address)
     _toss(padded.view(-1), segments, rest, (x, y), address)
-    i_x, i_y, i_z = grid.indices.to(impact.device).unbind(-1)
+    i_x, i_y, i_z = (i.to(impact.device) for i in _position(cells, n_x))
     inner = (i_z * (n_x + 2) + i_x + 1) * (n_y + 2) + i_y + 1
     return padded.index_select(1, inner).double() * QUANTUM
 
 
+def _position(cells: Calorimeter, n_x: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Where each cell lies among equal boxes."""
+    place = torch.arange(cells.n_cells // cells.n_layers).repeat(cells.n_layers)
+    return cells.to_flat(place % n_x), cells.to_flat(place // n_x), cells.layer_of_cell
+
+
 def _one_by_one(
-    cells: CylinderGrid | LayeredGrid,
+    cells: Calorimeter,
     walk: Walk,
     steps: Steps,
     radial: Radial,
@@ -230,10 +244,7 @@ def _one_by_one(
     """
     n = cells.n_cells
     padded = torch.zeros(len(impact), n + 1, dtype=torch.int64, device=impact.device)
-    sizes = torch.bincount(cells.layer_of_cell, minlength=cells.n_layers).to(impact.device)
-    segments = _segments(
-        walk, steps, radial, padded, (sizes.cumsum(0) - sizes).index_select(0, walk.layer)
-    )
+    segments = _segments(walk, steps, radial, padded, torch.zeros_like(walk.layer))
     each = _each(segments.spots.long(), segments, Stream.OUTER_PLACE, address)
     fallen = _fallen(each, segments.radial, _all_outer(segments.radial))
     x, y = (
@@ -241,14 +252,9 @@ def _one_by_one(
         for part, at in zip(fallen, (impact[:, :1], impact[:, 1:]), strict=True)
     )
     layer = each.of(walk.layer.expand_as(segments.cell))
-    within = (
-        _ring(cells, layer, x, y) if isinstance(cells, CylinderGrid) else _box(cells, layer, x, y)
-    )
-    beside = each.segment // len(walk.step) * (n + 1) + n
+    cell = cells.cell_at(layer, x, y)
     padded.view(-1).scatter_add_(
-        0,
-        torch.where(within < 0, beside, each.of(segments.cell) + within),
-        each.of(segments.energy),
+        0, each.of(segments.cell) + torch.where(cell < 0, n, cell), each.of(segments.energy)
     )
     return padded[:, :n].double() * QUANTUM
 
@@ -256,59 +262,6 @@ def _one_by_one(
 def _all_outer(radial: Radial) -> _Law:
     none, all_ = torch.zeros_like(radial.weight), torch.ones_like(radial.weight)
     return _Law(none, all_, radial.weight, none, none)
-
-
-def _ring(
-    cells: CylinderGrid,
-    layer: Int[Tensor, " each"],
-    x: Float[Tensor, " each"],
-    y: Float[Tensor, " each"],
-) -> Int[Tensor, " each"]:
-    """The place of the cell within its layer, -1 beside all. The edges of all layers stand in one
-    row, a reach apart.
-    """
-    layers = cells.cylinder_layers
-    reach = 2 * max(part.r_edges[-1] for part in layers)
-    row = torch.tensor(
-        [k * reach + r for k, part in enumerate(layers) for r in part.r_edges],
-        dtype=torch.float64,
-        device=x.device,
-    )
-    first = torch.tensor(
-        [0, *accumulate(part.n_r + 1 for part in layers)], device=x.device
-    ).index_select(0, layer)
-    n_r, n_alpha = (
-        torch.tensor([(part.n_r, part.n_alpha) for part in layers], device=x.device)
-        .index_select(0, layer)
-        .unbind(1)
-    )
-    r = torch.hypot(x, y).double().clamp(max=0.75 * reach)
-    i_r = torch.searchsorted(row, layer * reach + r, right=True) - first - 1
-    i_alpha = (
-        ((torch.atan2(y, x) + math.pi) * (n_alpha / (2 * math.pi))).long().clamp(max=n_alpha - 1)
-    )
-    return torch.where((i_r >= 0) & (i_r < n_r), i_alpha * n_r + i_r, -1)
-
-
-def _box(
-    cells: LayeredGrid,
-    layer: Int[Tensor, " each"],
-    x: Float[Tensor, " each"],
-    y: Float[Tensor, " each"],
-) -> Int[Tensor, " each"]:
-    """The place of the cell within its layer, -1 beside all."""
-    n_x, n_y = (
-        torch.tensor([part.number for part in cells.grid_layers], device=x.device)
-        .index_select(0, layer)
-        .unbind(1)
-    )
-    d_x, d_y = (
-        torch.tensor([part.size for part in cells.grid_layers], device=x.device)
-        .index_select(0, layer)
-        .unbind(1)
-    )
-    i_x, i_y = ((at / d + n / 2).floor().long() for at, d, n in ((x, d_x, n_x), (y, d_y, n_y)))
-    return torch.where((i_x >= 0) & (i_x < n_x) & (i_y >= 0) & (i_y < n_y), i_y * n_x + i_x, -1)
 
 
 def _segments(

@@ -18,16 +18,16 @@ import torch
 from caloforge import zoo
 from caloforge.io import open_showers
 from caloforge.learn.training import generator
+from caloforge.models.layer_groups import LayerGroupStage
+from caloforge.models.masked_energies import MaskedEnergiesStage
 from caloforge.showers import Showers, spans
-from caloforge.systems.causal import CausalStage
-from caloforge.systems.masked import MaskedStage
 
 SEED = 31
 AT_A_TIME = 256
 
 
 def per_number(
-    stage: CausalStage | MaskedStage, showers: Showers, numbers: int
+    stage: LayerGroupStage | MaskedEnergiesStage, showers: Showers, numbers: int
 ) -> tuple[float, float]:
     """Mean and standard error of the negative log likelihood of a number, in nats."""
     with torch.no_grad():
@@ -55,7 +55,9 @@ def main() -> None:
     parser.add_argument("--showers", type=int, default=4000, help="so many of each are used")
     options = parser.parse_args()
     model = zoo.load_surrogate(options.model)
-    if not isinstance(model.energy, MaskedStage) or not isinstance(model.shape, CausalStage):
+    if not isinstance(model.energy, MaskedEnergiesStage) or not isinstance(
+        model.shape, LayerGroupStage
+    ):
         msg = f"{options.model} is not made of normalizing flows"
         raise SystemExit(msg)
     for path in options.sample:

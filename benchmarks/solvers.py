@@ -26,9 +26,12 @@ from caloforge import zoo
 from caloforge.classifiers import Classifier, classifiers_for, separate
 from caloforge.io import open_showers
 from caloforge.learn import training
+from caloforge.learn.conditions import Condition
+from caloforge.learn.noise import by_address
 from caloforge.learn.processes import EULER, MIDPOINT, RK4, BespokeSolver, Sampler, Steps
 from caloforge.models import Surrogate
-from caloforge.models.flow_stage import BespokeRecipe, FlowStage, solver_phase
+from caloforge.models.fast_samplers import BespokeRecipe, solver_phase
+from caloforge.models.flow_stage import FlowStage
 from caloforge.showers import Showers
 
 METHODS = {"Euler": EULER, "Midpoint": MIDPOINT, "RK4": RK4}
@@ -66,10 +69,10 @@ def bespoke(
         learning_rate=0.01 if local else 0.003,
     )
     solver = BespokeSolver(evaluations)
-    incident = showers.energies.double()
+    condition = Condition(showers.particles)
     with torch.no_grad():
-        energies = model.energy.sample(incident, torch.arange(len(incident)))
-        conditions = stage.condition(incident, energies)
+        noise = by_address(model.energy.noise(), torch.arange(len(condition)))
+        conditions = stage.features(condition.given(model.energy.sample(condition, noise)))
     phases = [solver_phase(stage, solver, recipe, conditions, (SEED, evaluations))]
     training.run(
         phases,

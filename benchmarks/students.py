@@ -3,7 +3,7 @@
     python benchmarks/students.py caloflow-laptop --sample held-out.h5
 
 prints for each batch size the time a shower of the teacher and of the student, on one thread, best
-of several, and their ratio (the slab in the middle stands for all); then how far the numbers of a
+of several, and their ratio (the group in the middle stands for all); then how far the numbers of a
 cell lie apart that both make of the same random numbers, as a root mean square and at most.
 """
 
@@ -20,7 +20,7 @@ from caloforge import zoo
 from caloforge.io import open_showers
 from caloforge.learn.training import generator
 from caloforge.showers import Showers
-from caloforge.systems.causal import MaskedShapeStage
+from caloforge.systems.caloflow import MaskedShapeStage
 
 SEED = 41
 COMPARED = 256
@@ -37,13 +37,13 @@ def best(make: Callable[[], Tensor], repeats: int) -> float:
 
 
 def middle(stage: MaskedShapeStage, showers: Showers) -> tuple[int, Tensor, Tensor]:
-    """The number of the flow of the slab in the middle, its condition in these showers, and
+    """The number of the flow of the group in the middle, its condition in these showers, and
     standard normal numbers for it.
     """
-    slab, random = stage.slabs // 2, generator(SEED, 0, 0)
-    number = stage.number(slab)
+    group, random = stage.groups // 2, generator(SEED, 0, 0)
+    number = stage.number(group)
     numbers, window = stage.examples(number, showers, random)
-    rows = slice(slab, None, stage.slabs) if len(numbers) > len(showers) else slice(None)
+    rows = slice(group, None, stage.groups) if len(numbers) > len(showers) else slice(None)
     condition = stage.condition(window)[rows]
     return number, condition, torch.randn(len(condition), numbers.shape[1], generator=random)
 
@@ -71,7 +71,7 @@ def main() -> None:
         number, condition, noise = middle(stage, file[:size])
         teacher, student = (
             1e3
-            * stage.slabs
+            * stage.groups
             / size
             * best(partial(flow.inverse, noise, condition), options.repeats)
             for flow in (stage.flows[number], stage.students[number])

@@ -90,7 +90,7 @@ def fit(
     for _ in range(steps):
         x, condition = target(128)
         if loss is None or teacher is None:
-            value = NormalizingFlow().loss(flow, x, condition)
+            value = NormalizingFlow().loss(flow, x, condition, torch.Generator())
         else:
             value = loss.loss(teacher, flow, x, torch.randn(128, 3), condition)
         optimiser.zero_grad()
@@ -110,12 +110,12 @@ def test_a_student_learns_the_teachers_map_and_density() -> None:
     assert student.one_pass is OnePass.SAMPLES
     z, (truth, condition) = torch.randn(2000, 3), target(2000)
     process, flow = DensityDistillation(), NormalizingFlow()
-    exact, begun = flow.transport(teacher, z, condition), flow.transport(student, z, condition)
+    exact, begun = flow.sample(teacher, z, condition), flow.sample(student, z, condition)
     fit(student, 120, process, teacher)
     calls: list[nn.Module] = []
     for block in student.blocks:
         block.network.register_forward_hook(lambda module, *_: calls.append(module))
-    taught = flow.transport(student, z, condition)
+    taught = flow.sample(student, z, condition)
     assert len(calls) == len(student.blocks)
     far, near = ((end - exact).square().mean().sqrt().item() for end in (begun, taught))
     assert near < far / 8

@@ -227,7 +227,7 @@ def test_samples_of_a_normal_law_have_its_moments_and_density() -> None:
         torch.full((20_000, 1), 0.5).double(),
     )
     z = torch.randn(20_000, 2).double()
-    x = NormalizingFlow().transport(flow, z, condition)
+    x = NormalizingFlow().sample(flow, z, condition)
     torch.testing.assert_close(x.mean(0), torch.tensor([0.5, 0.05]).double(), atol=0.03, rtol=0)
     torch.testing.assert_close(
         x.mT.cov(), torch.tensor([[1.0, -1.3], [-1.3, 1.85]]).double(), atol=0.06, rtol=0
@@ -294,7 +294,7 @@ def test_the_published_energy_flow_has_its_number_of_parameters(
 @pytest.mark.parametrize(("one_pass", "bins"), KINDS)
 def test_every_parameter_gets_a_gradient(one_pass: OnePass, bins: int | None) -> None:
     flow, (x, condition) = make(6, one_pass, bins), points(64, 6)
-    NormalizingFlow().loss(flow, x, condition).backward()
+    NormalizingFlow().loss(flow, x, condition, torch.Generator()).backward()
     flow.inverse(x, condition).square().sum().backward()
     for name, parameter in flow.named_parameters():
         assert parameter.grad is not None, name

@@ -35,13 +35,15 @@ def test_the_likelihood_of_a_normal_law(shape: tuple[int, ...]) -> None:
         .sum(1)
     )
     torch.testing.assert_close(FLOW.log_likelihood(Shift(), x, condition), truth)
-    torch.testing.assert_close(FLOW.loss(Shift(), x, condition), -truth.mean() / math.prod(shape))
+    torch.testing.assert_close(
+        FLOW.loss(Shift(), x, condition, torch.Generator()), -truth.mean() / math.prod(shape)
+    )
 
 
-def test_transport_is_the_inverse_and_keeps_no_gradient() -> None:
+def test_a_sample_is_the_inverse_and_keeps_no_gradient() -> None:
     bijection = Shift()
     start, condition = torch.randn(5, 3), torch.randn(5, 3, requires_grad=True)
-    x = FLOW.transport(bijection, start, condition)
+    x = FLOW.sample(bijection, start, condition)
     torch.testing.assert_close(bijection(x, condition)[0], start)
     assert not x.requires_grad
 
@@ -64,11 +66,11 @@ def test_maximum_likelihood_finds_the_density(bins: int | None) -> None:
         -(MixtureFlow(Linear()).log_density(2 * fresh.double(), 1.0) + math.log(4)).mean().item()
         / 2
     )
-    before = FLOW.loss(flow, fresh, nothing).item() - truth
+    before = FLOW.loss(flow, fresh, nothing, torch.Generator()).item() - truth
     for chosen in torch.arange(7 * 4096).remainder(4096).split(256):
-        loss = FLOW.loss(flow, x[chosen], nothing[chosen])
+        loss = FLOW.loss(flow, x[chosen], nothing[chosen], torch.Generator())
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-    after = FLOW.loss(flow, fresh, nothing).item() - truth
+    after = FLOW.loss(flow, fresh, nothing, torch.Generator()).item() - truth
     assert -0.005 < after < before / 10

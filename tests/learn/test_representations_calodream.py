@@ -8,13 +8,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor, nn
+from torch import Tensor
 
 from caloforge.geometry import Calorimeter
+from caloforge.learn.conditions import Condition, LogEnergy
 from caloforge.learn.representations import (
     LayerRatios,
     LayerShares,
-    LogEnergy,
     Standardisation,
     inverse_logit,
     logit,
@@ -27,6 +27,7 @@ from caloforge.observables.energies import energy_ratios
 from caloforge.particles import Particles
 from caloforge.showers import Showers
 from tests.catalogue import CALORIMETERS, name_of
+from tests.learn.conditions import known
 
 ALPHA = 1e-6
 CUT = 1e-7
@@ -56,15 +57,11 @@ def random_showers(calorimeter: Calorimeter, seed: int, n: int = 24) -> Showers:
 
 
 def fitted(showers: Showers, cut: float = CUT) -> LayerShares:
-    return LayerShares(showers.calorimeter, cut).fit(showers)
+    return LayerShares(showers.calorimeter, cut).fit(showers.deposits, Condition.to_fit(showers))
 
 
-def state(module: nn.Module) -> dict[str, Tensor]:
-    return {name: value.clone() for name, value in module.state_dict().items()}
-
-
-def assert_same_state(module: nn.Module, before: dict[str, Tensor]) -> None:
-    assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
+def seen(shares: LayerShares, showers: Showers) -> Tensor:
+    return shares.encode(showers.deposits, known())
 
 
 @given(
@@ -95,15 +92,15 @@ def test_logit_is_that_of_the_paper() -> None:
 @given(energies=st.lists(st.floats(1.0, 1e7), min_size=1, max_size=20))
 def test_log_energy_is_in_the_unit_interval_on_its_sample(energies: list[float]) -> None:
     sample = torch.tensor(energies)
-    scaled = LogEnergy().fit(sample)(sample)
+    scaled = LogEnergy().adapt(known(incident=sample))(known(incident=sample))
     assert scaled.shape == (len(energies), 1)
     assert ((scaled >= 0) & (scaled <= 1)).all()
     assert scaled.min() == 0
 
 
 def test_log_energy_by_hand() -> None:
-    log_energy = LogEnergy().fit(torch.tensor([1e3, 1e6, 2e4]))
-    values = log_energy(torch.tensor([1e3, 1e4, 1e6, 1e7]))[:, 0]
+    log_energy = LogEnergy().adapt(known(incident=torch.tensor([1e3, 1e6, 2e4])))
+    values = log_energy(known(incident=torch.tensor([1e3, 1e4, 1e6, 1e7])))[:, 0]
     torch.testing.assert_close(values, torch.tensor([0.0, 1 / 3, 1.0, 4 / 3]))
 
 
@@ -115,7 +112,7 @@ def test_standardisation(seed: int, offset: float, scale: float) -> None:
         50, 4, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
     )
     x[:, 3] = offset
-    standardisation = Standardisation(4).fit(x)
+    standardisation = Standardisation(4).adapt(x)
     y = standardisation(x)
     torch.testing.assert_close(y.mean(dim=0), torch.zeros(4), rtol=0, atol=1e-5)
     torch.testing.assert_close(y.std(dim=0), torch.tensor([1.0, 1, 1, 0]), rtol=0, atol=1e-5)
@@ -124,7 +121,7 @@ def test_standardisation(seed: int, offset: float, scale: float) -> None:
 
 def test_moments_of_parts_are_those_of_the_whole() -> None:
     x = 50 + torch.randn(103, 4) * torch.tensor([1.0, 10, 0.1, 0])
-    whole, parts = Standardisation(4).fit(x), Standardisation(4).fit_parts(x.split(10))
+    whole, parts = Standardisation(4).adapt(x), Standardisation(4).adapt_parts(x.split(10))
     for found, expected in (
         (parts.mean, x.double().mean(dim=0)),
         (parts.width[:3], x.double().std(dim=0)[:3]),
@@ -142,8 +139,8 @@ def test_moments_of_all_images_are_those_of_the_images_side_by_side() -> None:
         [3.0, 1, 0.1, 0, 0]
     ) + torch.tensor([1.0, 2, 3, 4, 5])
     images = torch.tensor([[0, 1, 2, 3, 4], [1, 0, 3, 2, 4]])
-    pooled = Standardisation(5).fit(x, images)
-    side_by_side = Standardisation(5).fit(torch.cat([x[:, image] for image in images]))
+    pooled = Standardisation(5).adapt(x, images)
+    side_by_side = Standardisation(5).adapt(torch.cat([x[:, image] for image in images]))
     torch.testing.assert_close(pooled.mean, side_by_side.mean)
     torch.testing.assert_close(pooled.width, side_by_side.width, rtol=1e-3, atol=0)
     assert torch.equal(pooled.width[images[1]], pooled.width)
@@ -158,8 +155,9 @@ def test_ratios_round_trip(calorimeter: Calorimeter, seed: int) -> None:
     total = energies.sum(dim=1, keepdim=True)
     exact = layer_energies_of(energy_ratios(energies, incident, SCALE), incident, SCALE)
     assert ((exact - energies).abs() <= 1e-11 * total).all()
-    ratios = LayerRatios(calorimeter.n_layers, SCALE).fit(energies, incident)
-    back = ratios.inverse(ratios(energies, incident), incident)
+    condition = Condition.of(showers)
+    ratios = LayerRatios(calorimeter.n_layers, SCALE).fit(energies, condition)
+    back = ratios.decode(ratios.encode(energies, condition), condition)
     assert ((back - energies).abs() <= 1e-4 * total).all()
 
 
@@ -184,11 +182,12 @@ def test_any_numbers_are_energies_of_layers(
     calorimeter: Calorimeter, seed: int, spread: float
 ) -> None:
     showers = random_showers(calorimeter, seed)
-    ratios = LayerRatios(calorimeter.n_layers, SCALE).fit(layer_energies(showers), showers.energies)
+    condition = Condition.of(showers)
+    ratios = LayerRatios(calorimeter.n_layers, SCALE).fit(condition.layer_energies, condition)
     values = spread * torch.randn(
         len(showers), calorimeter.n_layers, generator=torch.Generator().manual_seed(seed)
     )
-    energies = ratios.inverse(values, showers.energies)
+    energies = ratios.decode(values, condition)
     assert energies.isfinite().all()
     assert (energies >= 0).all()
     assert (energies.sum(dim=1) <= SCALE * showers.energies.double() * (1 + 1e-9)).all()
@@ -201,7 +200,7 @@ def test_shares_round_trip(calorimeter: Calorimeter, seed: int) -> None:
     """Deposits come back, the least one too; empty cells stay empty."""
     showers = random_showers(calorimeter, seed)
     shares = fitted(showers)
-    back = shares.inverse(shares(showers), layer_energies(showers))
+    back = shares.decode(seen(shares, showers), Condition.of(showers))
     torch.testing.assert_close(back, showers.deposits, rtol=2e-4, atol=0)
     assert torch.equal(back == 0, showers.deposits == 0)
 
@@ -235,7 +234,7 @@ def test_any_numbers_keep_the_energy_of_a_layer(
     values = spread * torch.randn(
         showers.deposits.shape, generator=torch.Generator().manual_seed(seed)
     )
-    deposits = shares.inverse(values, energies)
+    deposits = shares.decode(values, known(layers=energies))
     assert deposits.isfinite().all()
     assert (deposits[deposits != 0] >= shares.threshold * (1 - 1e-6)).all()
     left = energies - layer_sums(deposits, calorimeter.layer_of_cell, calorimeter.n_layers)
@@ -256,7 +255,7 @@ def test_a_layer_without_a_share_above_the_cut_keeps_its_energy() -> None:
     nearest = int((layers == 1).nonzero()[5, 0])
     faint[:, nearest] += 1e-3
     energies = torch.full((len(showers), showers.calorimeter.n_layers), 50.0, dtype=torch.float64)
-    deposits = shares.inverse(faint, energies)
+    deposits = shares.decode(faint, known(layers=energies))
     assert (deposits[:, nearest] == 50).all()
     assert (deposits[:, layers == 1].count_nonzero(dim=1) == 1).all()
 
@@ -270,7 +269,7 @@ def test_moments_are_those_of_the_sample_seen_from_all_sides(
     """Over all cells of an orbit: mean 0, and mean square 1 or, if they never change, 0."""
     showers = random_showers(calorimeter, seed, n=200)
     shares, orbits = fitted(showers), Orbits(calorimeter.symmetries)
-    values = shares(showers).double()
+    values = seen(shares, showers).double()
     cells = torch.bincount(orbits.orbit).double()
     mean, square = (
         torch.zeros_like(cells).index_add_(0, orbits.orbit, x.mean(dim=0)) / cells
@@ -286,48 +285,7 @@ def test_moments_are_those_of_the_sample_seen_from_all_sides(
 def test_shares_commute_with_the_symmetries(calorimeter: Calorimeter) -> None:
     showers = random_showers(calorimeter, 5, n=10)
     shares = fitted(showers)
-    values = shares(showers)
+    values = seen(shares, showers)
     for image in calorimeter.symmetries[:8]:
         turned = Showers(showers.deposits[:, image], showers.particles, calorimeter)
-        torch.testing.assert_close(shares(turned), values[:, image], rtol=1e-5, atol=1e-5)
-
-
-@over_calorimeters
-def test_only_fit_changes_the_state_and_nothing_changes_the_showers(
-    calorimeter: Calorimeter,
-) -> None:
-    showers, others = random_showers(calorimeter, 1), random_showers(calorimeter, 2)
-    deposits, energies = showers.deposits.clone(), showers.energies.clone()
-    modules = LayerShares(calorimeter, CUT), LayerRatios(calorimeter.n_layers, SCALE), LogEnergy()
-    shares, ratios, log_energy = modules
-    shares.fit(showers)
-    ratios.fit(layer_energies(showers), showers.energies)
-    log_energy.fit(showers.energies)
-    before = [state(module) for module in modules]
-    shares.inverse(shares(others), layer_energies(others))
-    ratios.inverse(ratios(layer_energies(others), others.energies), others.energies)
-    log_energy(others.energies)
-    for module, kept in zip(modules, before, strict=True):
-        assert_same_state(module, kept)
-    assert torch.equal(showers.deposits, deposits)
-    assert torch.equal(showers.energies, energies)
-
-
-@over_calorimeters
-def test_the_state_is_all_there_is(calorimeter: Calorimeter) -> None:
-    showers = random_showers(calorimeter, 1)
-    energies, incident = layer_energies(showers), showers.energies
-    shares, ratios, log_energy = (
-        fitted(showers),
-        LayerRatios(calorimeter.n_layers, SCALE).fit(energies, incident),
-        LogEnergy().fit(incident),
-    )
-    copies = LayerShares(calorimeter, CUT), LayerRatios(calorimeter.n_layers, SCALE), LogEnergy()
-    for copy, module in zip(copies, (shares, ratios, log_energy), strict=True):
-        copy.load_state_dict(module.state_dict())
-    assert torch.equal(copies[0](showers), shares(showers))
-    assert torch.equal(
-        copies[0].inverse(shares(showers), energies), shares.inverse(shares(showers), energies)
-    )
-    assert torch.equal(copies[1](energies, incident), ratios(energies, incident))
-    assert torch.equal(copies[2](incident), log_energy(incident))
+        torch.testing.assert_close(seen(shares, turned), values[:, image], rtol=1e-5, atol=1e-5)

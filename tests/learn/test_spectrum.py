@@ -36,10 +36,10 @@ def distorted(deposits: Tensor, factor: float, power: float) -> Tensor:
 
 @pytest.fixture(scope="module")
 def bent() -> SpectrumMap:
-    return SpectrumMap().fit(distorted(made_up(1000), 1.2, 0.8), made_up(1000, 2))
+    return SpectrumMap().match(distorted(made_up(1000), 1.2, 0.8), made_up(1000, 2))
 
 
-def test_it_is_the_identity_until_fitted() -> None:
+def test_it_is_the_identity_until_matched() -> None:
     deposits = made_up(20)
     spectrum = SpectrumMap()
     assert torch.equal(spectrum(deposits), deposits)
@@ -50,10 +50,10 @@ def test_the_same_spectrum_is_left_alone() -> None:
     """To its bits up to rounding if it is the same sample, to the chance of the samples if not."""
     deposits = made_up(2000)
     torch.testing.assert_close(
-        SpectrumMap().fit(deposits, deposits)(deposits), deposits, rtol=1e-5, atol=0
+        SpectrumMap().match(deposits, deposits)(deposits), deposits, rtol=1e-5, atol=0
     )
     change = (
-        SpectrumMap().fit(made_up(2000, 2), deposits)(deposits)[deposits > 0]
+        SpectrumMap().match(made_up(2000, 2), deposits)(deposits)[deposits > 0]
         / deposits[deposits > 0]
     )
     assert change.log().abs().quantile(0.99) < 0.05
@@ -66,7 +66,7 @@ def test_a_distortion_is_undone(factor: float, power: float) -> None:
     above the threshold come back.
     """
     generated, truth = distorted(made_up(3000, 3), factor, power), made_up(3000, 4)
-    mapped = SpectrumMap().fit(generated, truth)(distorted(truth, factor, power))
+    mapped = SpectrumMap().match(generated, truth)(distorted(truth, factor, power))
     levels = torch.linspace(0.02, 0.99, 20)
     torch.testing.assert_close(
         mapped[mapped > 0].quantile(levels), truth[truth > 0].quantile(levels), rtol=0.04, atol=0
@@ -86,7 +86,7 @@ def test_a_distortion_is_undone(factor: float, power: float) -> None:
 def test_it_is_increasing_and_keeps_to_the_threshold(
     seed: int, factor: float, power: float, n: int, nodes: int
 ) -> None:
-    spectrum = SpectrumMap(nodes).fit(
+    spectrum = SpectrumMap(nodes).match(
         distorted(made_up(n, seed), factor, power), made_up(n, seed + 1)
     )
     ends = (spectrum.threshold / 2).log10(), (spectrum.threshold * 1e6).log10()
@@ -125,7 +125,7 @@ def test_a_shower_does_not_depend_on_its_batch(bent: SpectrumMap) -> None:
 def test_nothing_changes_its_input_and_only_fit_the_state() -> None:
     generated, training = made_up(200, 7), made_up(200, 8)
     kept = generated.clone(), training.clone()
-    spectrum = SpectrumMap().fit(generated, training)
+    spectrum = SpectrumMap().match(generated, training)
     state = {name: value.clone() for name, value in spectrum.state_dict().items()}
     spectrum.corrected(generated)
     assert torch.equal(generated, kept[0])
@@ -139,12 +139,12 @@ def test_the_state_is_all_there_is(bent: SpectrumMap) -> None:
     assert torch.equal(copy.corrected(made_up(50)), bent.corrected(made_up(50)))
 
 
-def test_a_second_fit_forgets_the_first() -> None:
-    fresh = SpectrumMap().fit(made_up(100, 1), made_up(100, 2))
+def test_a_second_match_forgets_the_first() -> None:
+    fresh = SpectrumMap().match(made_up(100, 1), made_up(100, 2))
     again = (
         SpectrumMap()
-        .fit(distorted(made_up(1000), 1.2, 0.8), made_up(1000))
-        .fit(made_up(100, 1), made_up(100, 2))
+        .match(distorted(made_up(1000), 1.2, 0.8), made_up(1000))
+        .match(made_up(100, 1), made_up(100, 2))
     )
     for value, expected in zip(
         again.state_dict().values(), fresh.state_dict().values(), strict=True
@@ -155,17 +155,17 @@ def test_a_second_fit_forgets_the_first() -> None:
 @pytest.mark.parametrize("generated", [torch.zeros(1, 3, 40), torch.full((1, 3, 1), THRESHOLD)])
 def test_too_few_deposits_are_an_error(generated: Tensor) -> None:
     with pytest.raises(ShowerValueError, match=f"too few for a map of {NODES} nodes"):
-        SpectrumMap().fit(generated, made_up(100))
+        SpectrumMap().match(generated, made_up(100))
     with pytest.raises(ShowerValueError, match="0 training deposits"):
-        SpectrumMap().fit(made_up(100), torch.zeros(5, 3, 40))
+        SpectrumMap().match(made_up(100), torch.zeros(5, 3, 40))
 
 
 def test_deposits_that_lie_on_the_threshold() -> None:
     """As what was renormalised may: the map begins there all the same."""
     training = made_up(200).double()
-    flat = SpectrumMap().fit(training, training).threshold.expand(200, 3, 1)
-    assert torch.equal(SpectrumMap().fit(flat, training)(flat), flat)
+    flat = SpectrumMap().match(training, training).threshold.expand(200, 3, 1)
+    assert torch.equal(SpectrumMap().match(flat, training)(flat), flat)
     generated = torch.cat([training, flat], dim=2)
-    mapped = SpectrumMap().fit(generated, training)(generated)
+    mapped = SpectrumMap().match(generated, training)(generated)
     assert mapped.isfinite().all()
     assert ((mapped > 0) == (generated > 0)).all()

@@ -81,7 +81,7 @@ def test_samples_follow_the_law_and_pass_gradients() -> None:
     log_variance = (
         torch.tensor([[0.0, 2 * math.log(3.0)]]).expand(100_000, -1).clone().requires_grad_()
     )
-    z = Variational(0.0).sample(mean, log_variance, torch.randn(100_000, 2))
+    z = Variational(0.0).latent(mean, log_variance, torch.randn(100_000, 2))
     torch.testing.assert_close(z.mean(dim=0), torch.tensor([1.0, -2.0]), atol=0.04, rtol=0)
     torch.testing.assert_close(z.std(dim=0), torch.tensor([1.0, 3.0]), atol=0.04, rtol=0)
     by_mean, by_log_variance = torch.autograd.grad(z.sum(), (mean, log_variance))
@@ -93,9 +93,8 @@ def test_samples_follow_the_law_and_pass_gradients() -> None:
 def test_loss_is_the_weighted_sum(beta: float) -> None:
     mean, log_variance, logits, x = (torch.randn(4, 2, 3) for _ in range(4))
     process, x = Variational(beta), x.sigmoid()
-    loss = process.loss(
-        Fixed(mean, log_variance, logits), x, torch.zeros(4, 1), torch.randn(4, 2, 3)
-    )
+    network, random = Fixed(mean, log_variance, logits), torch.Generator()
+    loss = process.loss(network, x, torch.zeros(4, 1), random)
     torch.testing.assert_close(
         loss, process.reconstruction(logits, x) + beta * process.divergence(mean, log_variance)
     )
@@ -135,9 +134,8 @@ def test_training_improves_the_reconstruction_of_held_out_fields() -> None:
     process, optimiser = Variational(1e-5), torch.optim.Adam(network.parameters(), lr=2e-2)
     for step in range(120):
         rows = slice(16 * (step % 32), 16 * (step % 32 + 1))
-        noise = torch.randn(16, *network.latent_shape, generator=generator)
         optimiser.zero_grad()
-        process.loss(network, x[rows], condition[rows], noise).backward()
+        process.loss(network, x[rows], condition[rows], generator).backward()
         optimiser.step()
 
     def excess(logits: Tensor) -> float:

@@ -6,20 +6,18 @@ from typing import Any
 import torch
 
 from caloforge.geometry import Calorimeter, CylinderGrid, CylinderLayer, RegularGrid
-from caloforge.models.flow_stage import BespokeRecipe, FlowRecipe, StudentRecipe, TransformerSizes
+from caloforge.models.fast_samplers import BespokeRecipe, StudentRecipe
+from caloforge.models.flow_stage import FlowRecipe, TransformerSizes
+from caloforge.models.layer_groups import FilledRecipe, ScoredRecipe
+from caloforge.models.masked_energies import MaskedSizes
 from caloforge.models.stages import Schedule
 from caloforge.models.surrogate import SurrogateRecipe
 from caloforge.particles import Particles
 from caloforge.showers import Showers
 from caloforge.systems.calodream import LatentRecipe, TransfusionRecipe, VisionRecipe
-from caloforge.systems.causal import (
-    ConvolutionalRecipe,
-    FilledRecipe,
-    MaskedShapeRecipe,
-    ScoredRecipe,
-)
-from caloforge.systems.hurdle import HurdleRecipe
-from caloforge.systems.masked import EnergiesRecipe, MaskedSizes, RatiosRecipe
+from caloforge.systems.caloflow import MaskedShapeRecipe, RatiosRecipe
+from caloforge.systems.hit_autoencoder import HitAutoencoderRecipe
+from caloforge.systems.l2lflows import ConvolutionalRecipe, EnergiesRecipe
 
 CYLINDER = CylinderGrid(
     "small-cylinder", tuple(CylinderLayer((0, 1, 3, 6), 4, 2.0, k) for k in range(6))
@@ -27,7 +25,7 @@ CYLINDER = CylinderGrid(
 GRID = RegularGrid("small-grid", (4, 2, 6), (1.0, 2.0, 3.0), order="xzy")
 CALORIMETERS = [CYLINDER, GRID]
 
-ShapeRecipe = VisionRecipe | LatentRecipe | HurdleRecipe
+ShapeRecipe = VisionRecipe | LatentRecipe | HitAutoencoderRecipe
 
 SCHEDULE = Schedule(epochs=0.5, batch_size=20, learning_rate=1e-3)
 
@@ -54,7 +52,7 @@ FLOW = FlowRecipe(
 
 VISION = VisionRecipe(
     stage="vision",
-    cut=1e-7,
+    min_share=1e-7,
     patch=(3, 2, 1),
     network=SIZES,
     flow=FLOW,
@@ -62,7 +60,7 @@ VISION = VisionRecipe(
 
 LATENT = LatentRecipe(
     stage="latent",
-    cut=1e-7,
+    min_share=1e-7,
     channels=(4, 4, 2),
     kernels=((3, 2, 1), (1, 1, 1)),
     strides=((3, 2, 1), (1, 1, 1)),
@@ -74,9 +72,9 @@ LATENT = LatentRecipe(
     flow=FLOW,
 )
 
-HURDLE = HurdleRecipe(
-    stage="hurdle",
-    slab=3,
+HITS = HitAutoencoderRecipe(
+    stage="hit-autoencoder",
+    layer_group=3,
     code=3,
     autoencoder=SIZES,
     beta=1.0,
@@ -85,7 +83,7 @@ HURDLE = HurdleRecipe(
     flow=replace(FLOW, path="trigonometric"),
 )
 
-SHAPES = {"vision": VISION, "latent": LATENT, "hurdle": HURDLE}
+SHAPES = {"vision": VISION, "latent": LATENT, "hit-autoencoder": HITS}
 
 MASKED = MaskedSizes(blocks=2, hidden=(16,), bins=4)
 
@@ -118,7 +116,7 @@ CONVOLUTIONAL = ConvolutionalRecipe(
 
 LAYER_BY_LAYER = MaskedShapeRecipe(
     stage="masked",
-    slab=1,
+    layer_group=1,
     former=1,
     shared=True,
     numbers=ScoredRecipe(kind="scored"),
@@ -133,14 +131,14 @@ CAUSAL = {
         CONVOLUTIONAL, shared=True, batch_norm=False, numbers=ScoredRecipe(kind="scored")
     ),
     "masked": LAYER_BY_LAYER,
-    "masked-slabs": replace(
+    "masked-groups": replace(
         LAYER_BY_LAYER,
-        slab=3,
+        layer_group=3,
         shared=False,
         numbers=FilledRecipe(kind="filled", relative=True),
         mapped=True,
     ),
-    "masked-whole": replace(LAYER_BY_LAYER, slab=6, former=0, shared=False, student=None),
+    "masked-whole": replace(LAYER_BY_LAYER, layer_group=6, former=0, shared=False, student=None),
 }
 """Shapes by normalizing flows: as in L2LFlows, inductive CaloFlow and CaloFlow."""
 

@@ -13,10 +13,12 @@ from caloforge import streams
 from caloforge.errors import CaloforgeError, GeometryError, ModelError
 from caloforge.geometry import Calorimeter, calochallenge_1_photons
 from caloforge.learn import training
+from caloforge.learn.conditions import Condition
+from caloforge.learn.noise import by_address
 from caloforge.learn.processes import MIDPOINT, Steps
 from caloforge.learn.representations.voxels import layer_sums
 from caloforge.models.flow_stage import FlowStage
-from caloforge.models.stages import Lessons, Schedule, turned
+from caloforge.models.stages import Lessons, Schedule, Stage, turned
 from caloforge.observables import layer_energies
 from caloforge.showers import Showers
 from tests.catalogue import CALORIMETERS as CATALOGUE
@@ -42,17 +44,19 @@ def fitted(name: str, calorimeter: Calorimeter, **changes: Any) -> tuple[FlowSta
     stage, showers = flowing(SHAPES[name], **changes).build(calorimeter), showers_of(calorimeter)
     for parameter in stage.network.parameters():
         torch.nn.init.normal_(parameter, std=0.1)
-    stage.fit(showers)
+    stage.prepare(showers)
     return stage, showers
 
 
 def sampled(stage: FlowStage, showers: Showers, seed: int = 0) -> Tensor:
     with torch.no_grad():
         return stage.sample(
-            showers.energies.double(),
-            layer_energies(showers),
-            streams.keys(seed, torch.arange(len(showers)), 65),
+            Condition.of(showers), noise_of(stage, torch.arange(len(showers)), seed)
         )
+
+
+def noise_of(stage: Stage, index: Tensor, seed: int = 0) -> dict[str, Tensor]:
+    return by_address(stage.noise(), streams.keys(seed, index, 65))
 
 
 @over_shapes
@@ -105,9 +109,8 @@ def test_layers_without_energy_stay_dark(name: str) -> None:
     stage, showers = fitted(name, CYLINDER)
     energies = layer_energies(showers)
     energies[:, 2] = 0
-    deposits = stage.sample(
-        showers.energies.double(), energies, streams.keys(0, torch.arange(len(showers)), 65)
-    )
+    condition = Condition(showers.particles, energies)
+    deposits = stage.sample(condition, noise_of(stage, torch.arange(len(showers))))
     assert (deposits[:, CYLINDER.layer_of_cell == 2] == 0).all()
     assert deposits.isfinite().all()
 
@@ -117,11 +120,9 @@ def test_a_shape_depends_on_its_key_its_energies_and_nothing_else(name: str) -> 
     stage, showers = fitted(name, CYLINDER)
     whole = sampled(stage, showers)
     order = torch.randperm(len(showers))
-    energies, keys = layer_energies(showers)[order], streams.keys(0, order, 65)
     with torch.no_grad():
-        assert torch.equal(
-            stage.sample(showers.energies.double()[order], energies, keys), whole[order]
-        )
+        turned_round = stage.sample(Condition.of(showers)[order], noise_of(stage, order))
+    assert torch.equal(turned_round, whole[order])
     assert not torch.equal(sampled(stage, showers, seed=1), whole)
 
 
@@ -129,7 +130,7 @@ def test_a_shape_depends_on_its_key_its_energies_and_nothing_else(name: str) -> 
 def test_the_condition_is_what_the_fit_makes_it(name: str) -> None:
     """Standardised ratios, then the incident energy from 0 to 1."""
     stage, showers = fitted(name, CYLINDER)
-    condition = stage.condition(showers.energies, layer_energies(showers))
+    condition = stage.features(Condition.of(showers))
     assert condition.shape == (len(showers), CYLINDER.n_layers + 1)
     torch.testing.assert_close(condition[:, :-1].mean(dim=0), torch.zeros(6), rtol=0, atol=1e-4)
     torch.testing.assert_close(condition[:, :-1].std(dim=0), torch.ones(6), rtol=1e-4, atol=0)
@@ -154,15 +155,15 @@ def test_the_energies_of_the_layers() -> None:
     key alone.
     """
     stage, showers = ENERGY.build(CYLINDER), showers_of(CYLINDER)
-    stage.fit(showers)
-    keys = streams.keys(0, torch.arange(len(showers)), 64)
-    energies = stage.sample(showers.energies.double(), keys)
+    stage.prepare(showers)
+    condition = Condition(showers.particles)
+    energies = stage.sample(condition, noise_of(stage, torch.arange(len(showers))))
     assert energies.dtype == torch.float64
     assert energies.isfinite().all()
     assert (energies >= 0).all()
     assert (energies.sum(dim=1) <= ENERGY.scale * showers.energies.double() * (1 + 1e-9)).all()
     order = torch.randperm(len(showers))
-    assert torch.equal(stage.sample(showers.energies.double()[order], keys[order]), energies[order])
+    assert torch.equal(stage.sample(condition[order], noise_of(stage, order)), energies[order])
 
 
 @pytest.mark.parametrize("local", SOLVERS)
@@ -218,7 +219,7 @@ def test_a_patch_that_does_not_divide_is_refused() -> None:
     with pytest.raises(CaloforgeError, match=r"patch .* does not divide shape"):
         replace(SHAPES["latent"], patch=(1, 1, 2)).build(CYLINDER)
     with pytest.raises(CaloforgeError, match="slab"):
-        replace(SHAPES["hurdle"], slab=4).build(CYLINDER)
+        replace(SHAPES["hit-autoencoder"], layer_group=4).build(CYLINDER)
 
 
 @over_shapes

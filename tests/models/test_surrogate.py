@@ -23,6 +23,8 @@ from caloforge.errors import (
 )
 from caloforge.geometry import calochallenge_1_photons
 from caloforge.learn import training
+from caloforge.learn.conditions import Condition
+from caloforge.learn.noise import Numbers
 from caloforge.learn.processes import EULER, Steps
 from caloforge.learn.representations.voxels import layer_sums
 from caloforge.models import FullShowers, Surrogate, TrainingShowers, load, load_recipe, train
@@ -69,8 +71,8 @@ PAIRS = [
     ("convolutional", "masked-energies", CYLINDER),
     ("convolutional-shared", "transfusion", GRID),
     ("masked", "masked-ratios", GRID),
-    ("masked-slabs", "transfusion", CYLINDER),
-    ("hurdle", "masked-ratios", CYLINDER),
+    ("masked-groups", "transfusion", CYLINDER),
+    ("hit-autoencoder", "masked-ratios", CYLINDER),
 ]
 """Stages of one system go with those of another."""
 
@@ -150,16 +152,19 @@ def test_made_showers_are_physical(trained: Trained) -> None:
 def test_made_showers_have_the_energies_of_the_first_stage(
     trained: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model, told = trained[1], []
+    model, made_energies = trained[1], []
     sample = model.energy.sample
 
-    def listening(incident: Tensor, key: Tensor) -> Tensor:
-        told.append(sample(incident, key))
-        return told[-1]
+    def listening(condition: Condition, noise: Numbers) -> Tensor:
+        made_energies.append(sample(condition, noise))
+        return made_energies[-1]
 
     monkeypatch.setattr(model.energy, "sample", listening)
     made, cells = model.simulate(particles(60), seed=3), model.calorimeter.layer_of_cell
-    energies, threshold = torch.cat(told)[:60], float(made.deposits[made.deposits > 0].min())
+    energies, threshold = (
+        torch.cat(made_energies)[:60],
+        float(made.deposits[made.deposits > 0].min()),
+    )
     below = layer_sums((made.deposits == 0).double(), cells, model.calorimeter.n_layers) * threshold
     assert ((energies - layer_energies(made)).abs() <= below + 1e-5 * energies).all()
 

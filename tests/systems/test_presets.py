@@ -14,6 +14,7 @@ from torch import nn
 from caloforge.errors import RecipeError
 from caloforge.geometry import calochallenge_2, calochallenge_3, ild_ecal
 from caloforge.models import load_recipe, recipe_names
+from caloforge.systems.l2lflows import convolutional_flow
 
 CALORIMETERS = {
     "calodream-ds2": calochallenge_2(),
@@ -94,7 +95,7 @@ def test_the_published_flows_have_the_published_number_of_parameters(name: str) 
     energy = recipe.energy.build(calorimeter).network
     with torch.device("meta"):
         flows = [
-            recipe.shape.flow(calorimeter, min(k, recipe.shape.former))
+            convolutional_flow(calorimeter, recipe.shape, min(k, recipe.shape.former))
             for k in range(calorimeter.n_layers)
         ]
     assert sum(parameters(network) for network in (energy, *flows)) == FLOWS[name]

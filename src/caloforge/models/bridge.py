@@ -6,12 +6,17 @@ __all__ = ["Bridge"]
 
 import math
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import ClassVar
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
+from caloforge import streams
 from caloforge.errors import ModelError
+from caloforge.learn.noise import Noise, Numbers
 from caloforge.models.model import Model
 from caloforge.models.training_data import TrainingShowers
 from caloforge.showers import Showers
@@ -30,13 +35,27 @@ class Bridge(Model):
 
     learns_from = TrainingShowers
     default_steps: int
+    any_steps = True
+    """Whether it can take other numbers of steps than its own."""
+
+    streams: ClassVar[Mapping[str, int]]
+    """The stream of each kind of noise."""
 
     @abstractmethod
-    def _transport(
-        self, showers: Showers, *, seed: int, index: Tensor, steps: int, reverse: bool
-    ) -> Tensor:
-        """Refined deposits, in MeV, with shape (N, cells); ``index`` numbers the showers in their
-        run.
+    def noise(self) -> Mapping[str, Noise]:
+        """The random numbers that it takes to refine a shower."""
+
+    @abstractmethod
+    def transport(
+        self, showers: Showers, noise: Numbers, *, steps: int, reverse: bool
+    ) -> Float[Tensor, "showers cells"]:
+        """Refined deposits, in MeV: a function of the arguments alone.
+
+        Arguments:
+            showers: The showers.
+            noise: The random numbers that `noise` asks for.
+            steps: How many steps the process takes.
+            reverse: From full to fast simulation.
         """
 
     def refine(
@@ -87,7 +106,11 @@ class Bridge(Model):
         padded = _pad(showers)
         index = torch.arange(first_index, first_index + len(padded), device=showers.energies.device)
         with torch.inference_mode():
-            deposits = self._transport(padded, seed=seed, index=index, steps=steps, reverse=reverse)
+            noise = {
+                name: part.at(streams.keys(seed, index, self.streams[name]))
+                for name, part in self.noise().items()
+            }
+            deposits = self.transport(padded, noise, steps=steps, reverse=reverse)
         return deposits[: len(showers)].clone()
 
     def _checked_steps(self, steps: int | None) -> int:
@@ -95,6 +118,12 @@ class Bridge(Model):
             msg = (
                 f"{steps} steps asked of model '{self.card.name}', expected at least 1 (its own "
                 f"are {self.default_steps})"
+            )
+            raise ModelError(msg)
+        if not self.any_steps and steps not in (None, self.default_steps):
+            msg = (
+                f"{steps} steps asked of model '{self.card.name}': it takes the "
+                f"{self.default_steps} that it was trained with"
             )
             raise ModelError(msg)
         return self.default_steps if steps is None else steps

@@ -1,111 +1,50 @@
-r"""A shape made by a flow, whatever the flow carries, and faster ways to sample it (CaloDREAM,
-arXiv:2405.09629, section 3.4).
+r"""A shape made by a flow, whatever the flow carries.
 
-A stage says how it sees a shower as a point of the flow, and what deposits a point stands for. It
-may have a `BespokeSolver` made for its flow, or a *student*, a network like its own that has
-learned the flow's trajectories in a step or two (`Distillation`): where there is a student, it is
-what samples, or else the bespoke solver, or else the Runge-Kutta steps of the recipe.
+A stage says how it sees a shower as a point of the flow, and what deposits a point stands for. The
+condition of the flow is the ratios of the energies of the layers and the log of the incident
+energy (CaloDREAM, arXiv:2405.09629, systems table D18). Where there is a student, it samples; or
+else the bespoke solver (`caloforge.models.fast_samplers`); or else the steps of the recipe.
 """
 
-__all__ = [
-    "BespokeRecipe",
-    "FlowRecipe",
-    "FlowStage",
-    "PathName",
-    "Solver",
-    "StudentRecipe",
-    "TransformerSizes",
-    "solver_phase",
-    "student_phase",
-]
+__all__ = ["FlowRecipe", "FlowStage", "PathName", "Solver", "TransformerSizes"]
 
 import copy
-import math
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from caloforge import streams
 from caloforge.geometry import Calorimeter
 from caloforge.learn import training
+from caloforge.learn.conditions import Condition, LogEnergy
+from caloforge.learn.noise import Noise, Numbers
 from caloforge.learn.processes import (
     PATHS,
-    RK4,
     SOLVERS,
     BespokeSolver,
     Distillation,
-    FlowBridge,
+    FlowMatching,
     Sampler,
     Steps,
-    Trajectory,
     Velocity,
-    global_truncation,
-    gram,
-    local_truncation,
-    trace,
 )
-from caloforge.learn.representations import LayerRatios, LogEnergy
+from caloforge.learn.representations import LayerRatios
+from caloforge.models.fast_samplers import (
+    BespokeRecipe,
+    StudentRecipe,
+    solver_phase,
+    student_phase,
+)
 from caloforge.models.stages import Lessons, Schedule, ShapeStage
-from caloforge.observables import layer_energies
 from caloforge.showers import Showers
-
-_REFERENCE_STEPS = 40
-"""Steps of RK4 in the solutions that bespoke solvers learn from."""
-
-_SOLUTIONS_AT_A_TIME = 32
-
-_REFERENCES = -1
-"""In place of the number of a step: the random numbers of the reference solutions."""
 
 Solver = Literal["euler", "midpoint", "heun", "rk4"]
 PathName = Literal["linear", "trigonometric", "squared-trigonometric", "variance-preserving"]
-
-
-@dataclass(frozen=True)
-class BespokeRecipe:
-    """Settings of the solver made for a flow (systems table D22).
-
-    Arguments:
-        evaluations: Evaluations of the network, n.
-        local: Whether it learns from the local truncation error, or from the global one.
-        showers: Reference solutions that it learns from.
-        batch_size: Solutions a step.
-        steps: Steps of the optimiser.
-        learning_rate: The peak learning rate.
-    """
-
-    evaluations: PositiveInt
-    local: bool
-    showers: PositiveInt
-    batch_size: PositiveInt
-    steps: PositiveInt
-    learning_rate: PositiveFloat
-
-
-@dataclass(frozen=True)
-class StudentRecipe:
-    """Settings of the student of a flow.
-
-    Arguments:
-        evaluations: Evaluations of the student a shower, one or two as a rule.
-        showers: Trajectories of the flow that it learns from.
-        batch_size: Trajectories a step.
-        steps: Steps of the optimiser.
-        learning_rate: The peak learning rate.
-    """
-
-    evaluations: PositiveInt
-    showers: PositiveInt
-    batch_size: PositiveInt
-    steps: PositiveInt
-    learning_rate: PositiveFloat
 
 
 @dataclass(frozen=True)
@@ -161,7 +100,7 @@ class FlowStage(ShapeStage):
 
     def __init__(self, calorimeter: Calorimeter, flow: FlowRecipe, network: nn.Module) -> None:
         super().__init__(calorimeter)
-        self.flow, self.process, self.network = flow, FlowBridge(PATHS[flow.path]), network
+        self.flow, self.process, self.network = flow, FlowMatching(PATHS[flow.path]), network
         self.ratios, self.log_energy = LayerRatios(calorimeter.n_layers, flow.scale), LogEnergy()
         self.bespoke = None if flow.bespoke is None else BespokeSolver(flow.bespoke.evaluations)
         self.student = None if flow.student is None else copy.deepcopy(network)
@@ -187,37 +126,43 @@ class FlowStage(ShapeStage):
 
     @abstractmethod
     def points(
-        self, showers: Showers, condition: Tensor, random: torch.Generator
+        self, showers: Showers, features: Tensor, random: torch.Generator
     ) -> Float[Tensor, "showers ..."]:
-        """Showers as the flow sees them, with shape ``(showers, *point_shape)``."""
+        """Showers as the flow sees them, with shape ``(showers, *point_shape)``.
+
+        Arguments:
+            showers: The showers.
+            features: The condition of the flow.
+            random: Where the random numbers come from.
+        """
 
     @abstractmethod
     def deposits(
         self,
         points: Float[Tensor, "showers ..."],
-        energies: Float[Tensor, "showers layers"],
-        condition: Float[Tensor, "showers conditions"],
-        key: Int64[Tensor, " showers"],
+        condition: Condition,
+        features: Float[Tensor, "showers features"],
+        noise: Numbers,
     ) -> Float[Tensor, "showers cells"]:
         """The deposits, in MeV, of what the flow made.
 
         Arguments:
             points: Where the flow ended.
-            energies: The energy in each layer, in MeV.
-            condition: The condition of the flow.
-            key: A key of `caloforge.streams` a shower, for what is left to chance.
+            condition: What is known of the showers.
+            features: The condition of the flow.
+            noise: The random numbers that `noise` asks for.
         """
 
-    def fit(self, showers: Showers) -> None:
-        """Take moments and range."""
-        self.ratios.fit(layer_energies(showers), showers.energies)
-        self.log_energy.fit(showers.energies)
+    def prepare(self, showers: Showers) -> None:
+        """Fit the condition of the flow."""
+        condition = Condition.of(showers)
+        self.ratios.fit(condition.layer_energies, condition)
+        self.log_energy.adapt(condition)
 
-    def condition(
-        self, incident: Float[Tensor, " showers"], energies: Float[Tensor, "showers layers"]
-    ) -> Float[Tensor, "showers conditions"]:
-        """The ratios of the layers' energies and the log of the incident energy."""
-        return torch.cat([self.ratios(energies, incident), self.log_energy(incident)], dim=1)
+    def features(self, condition: Condition) -> Float[Tensor, "showers features"]:
+        """The condition of the flow: ratios of the layers, log of the incident energy."""
+        ratios = self.ratios.encode(condition.layer_energies, condition)
+        return torch.cat([ratios, self.log_energy(condition)], dim=1)
 
     def field(
         self, cells: Float[Tensor, "showers cells"]
@@ -235,34 +180,26 @@ class FlowStage(ShapeStage):
 
     def loss(self, showers: Showers, random: torch.Generator) -> Float[Tensor, ""]:
         """The flow matching loss."""
-        condition = self.condition(showers.energies, layer_energies(showers))
-        end = self.points(showers, condition, random)
-        start = torch.randn(end.shape, generator=random, device=end.device)
-        time = torch.rand(len(end), generator=random, device=end.device)
-        return self.process.loss(self.network, (start, end), condition, time)
+        features = self.features(Condition.of(showers))
+        points = self.points(showers, features, random)
+        return self.process.loss(self.network, points, features, random)
 
-    def sample(
-        self,
-        incident: Float[Tensor, " showers"],
-        energies: Float[Tensor, "showers layers"],
-        key: Int64[Tensor, " showers"],
-    ) -> Float[Tensor, "showers cells"]:
+    def noise(self) -> Mapping[str, Noise]:
+        """The start of the flow."""
+        return {"start": Noise("normal", self.point_shape)}
+
+    def sample(self, condition: Condition, noise: Numbers) -> Float[Tensor, "showers cells"]:
         """By the flow."""
-        condition = self.condition(incident, energies)
-        start = (
-            streams.normals(key, math.prod(self.point_shape)).float().reshape(-1, *self.point_shape)
-        )
-        points = self._end(start, condition)
-        return self.deposits(points, energies, condition, streams.offspring(key, 0))
+        features = self.features(condition)
+        return self.deposits(self._end(noise["start"], features), condition, features, noise)
 
     def _end(
-        self, start: Float[Tensor, "showers ..."], condition: Tensor
+        self, start: Float[Tensor, "showers ..."], features: Tensor
     ) -> Float[Tensor, "showers ..."]:
-        if self.student is None or self.flow.student is None or self._chosen:
-            return self.process.transport(self.network, start, condition, self.sampler)
-        return self.process.transport(
-            self.student, start, condition, Distillation(self.flow.student.evaluations).sampler
-        )
+        network, sampler = self.network, self.sampler
+        if self.student is not None and self.flow.student is not None and not self._chosen:
+            network, sampler = self.student, Distillation(self.flow.student.evaluations).sampler
+        return replace(self.process, sampler=sampler).sample(network, start, features)
 
     def velocity(self, condition: Tensor) -> Velocity:
         """The network's velocity at one time and condition."""
@@ -271,190 +208,24 @@ class FlowStage(ShapeStage):
     def flow_phases(
         self, taught: Showers, held: Showers, seed: int, first: int
     ) -> Sequence[training.Objective]:
-        """The network's phase, then those of the solver and of the student if there are to
-        be any.
+        """The network's phase, then those of the solver and of the student if there are to be any;
+        the arguments are those of `phases`.
         """
         lessons, exam = Lessons(taught, seed, first), Lessons(held, seed, first)
         phases = [self.flow.schedule.phase("shape", self.network, self.loss, lessons, exam)]
-        conditions = self.condition(taught.energies, layer_energies(taught))
+        features = self.features(Condition.of(taught))
         if self.bespoke is not None and self.flow.bespoke is not None:
             phases.append(
-                solver_phase(self, self.bespoke, self.flow.bespoke, conditions, (seed, first + 1))
+                solver_phase(self, self.bespoke, self.flow.bespoke, features, (seed, first + 1))
             )
         if self.student is not None and self.flow.student is not None:
             phases.append(
-                student_phase(self, self.student, self.flow.student, conditions, (seed, first + 2))
+                student_phase(self, self.student, self.flow.student, features, (seed, first + 2))
             )
         return phases
 
-
-def solver_phase(
-    stage: FlowStage,
-    solver: BespokeSolver,
-    recipe: BespokeRecipe,
-    conditions: Float[Tensor, "showers conditions"],
-    seed: tuple[int, int],
-) -> training.Objective:
-    """The phase that makes a solver for the flow of a stage, whose network stays as it is.
-
-    Arguments:
-        stage: The stage, its network trained.
-        solver: The solver.
-        recipe: Its settings.
-        conditions: Conditions to draw from.
-        seed: The seed of the training, and the number of the phase.
-    """
-    errors = _LocalErrors if recipe.local else _GlobalErrors
-    return training.minimise(
-        "bespoke solver",
-        solver,
-        errors(stage, solver, recipe, conditions, seed),
-        steps=recipe.steps,
-        adam=training.Adam(recipe.learning_rate),
-        schedule=training.WarmCosine(),
-        average=0.99,
-    )
-
-
-def student_phase(
-    stage: FlowStage,
-    student: nn.Module,
-    recipe: StudentRecipe,
-    conditions: Float[Tensor, "showers conditions"],
-    seed: tuple[int, int],
-) -> training.Objective:
-    """The phase that teaches a student the trajectories of the flow of a stage; it begins as the
-    flow's network.
-
-    Arguments:
-        stage: The stage, its network trained.
-        student: The student, a network like the stage's.
-        recipe: Its settings.
-        conditions: Conditions to draw from.
-        seed: The seed of the training, and the number of the phase.
-    """
-    objective = training.minimise(
-        "student",
-        student,
-        _StudentErrors(stage, student, recipe, conditions, seed),
-        steps=recipe.steps,
-        adam=training.Adam(recipe.learning_rate),
-        schedule=training.WarmCosine(),
-        average=0.99,
-    )
-    return replace(objective, start=lambda: student.load_state_dict(stage.network.state_dict()))
-
-
-@dataclass(frozen=True)
-class _Examples:
-    """Start points and conditions of the flow to learn from.
-
-    Arguments:
-        stage: The stage, whose network is trained.
-        pupil: What learns.
-        recipe: Its settings.
-        conditions: Conditions to draw from.
-        seed: The seed of the training, and the number of the phase.
-    """
-
-    stage: FlowStage
-    pupil: nn.Module
-    recipe: BespokeRecipe | StudentRecipe
-    conditions: Float[Tensor, "showers conditions"]
-    seed: tuple[int, int]
-
-    def starts(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Start points and their conditions, a few at a time."""
-        device = self.conditions.device
-        random = training.generator(*self.seed, _REFERENCES, device)
-        for _ in range(0, self.recipe.showers, _SOLUTIONS_AT_A_TIME):
-            rows = torch.randint(
-                len(self.conditions), (_SOLUTIONS_AT_A_TIME,), generator=random, device=device
-            )
-            start = torch.randn(len(rows), *self.stage.point_shape, generator=random, device=device)
-            yield start, self.conditions[rows]
-
-    def rows(self, step: int, available: int) -> Int64[Tensor, " rows"]:
-        """The examples of a step."""
-        random = training.generator(*self.seed, step)
-        return torch.randint(available, (self.recipe.batch_size,), generator=random)
-
-
-@dataclass(frozen=True)
-class _Errors(_Examples):
-    """What the bespoke solvers learn from: reference solutions; see `solver_phase`."""
-
-    pupil: BespokeSolver
-
-    def solutions(self) -> Iterator[tuple[Trajectory, Tensor]]:
-        """Reference solutions and their conditions, a few at a time."""
-        for start, condition in self.starts():
-            with torch.no_grad():
-                yield (
-                    trace(
-                        self.stage.velocity(condition), start, solver=RK4, steps=_REFERENCE_STEPS
-                    ),
-                    condition,
-                )
-
-
-class _LocalErrors(_Errors):
-    """The local truncation error of a step."""
-
-    @cached_property
-    def products(self) -> Float[Tensor, "solutions points points"]:
-        """The inner products of all solutions."""
-        return torch.cat([gram(trajectory) for trajectory, _ in self.solutions()])
-
-    def __call__(self, step: int) -> Float[Tensor, ""]:
-        return local_truncation(self.pupil, self.products[self.rows(step, len(self.products))])
-
-
-class _GlobalErrors(_Errors):
-    """The global truncation error of a step."""
-
-    @cached_property
-    def ends(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Start points, end points and conditions of all solutions."""
-        self.stage.network.requires_grad_(requires_grad=False)
-        found = [
-            (t.states[:, 0].clone(), t.states[:, -1].clone(), condition)
-            for t, condition in self.solutions()
-        ]
-        starts, ends, conditions = (torch.cat(parts) for parts in zip(*found, strict=True))
-        return starts, ends, conditions
-
-    def __call__(self, step: int) -> Float[Tensor, ""]:
-        rows = self.rows(step, len(self.ends[0]))
-        start, end, condition = (part[rows] for part in self.ends)
-        return global_truncation(self.pupil, self.stage.network, (start, end), condition)
-
-
-class _StudentErrors(_Examples):
-    """The error of the student in a step."""
-
-    @cached_property
-    def lessons(self) -> tuple[Tensor, Tensor]:
-        """Where the student has to stop on each trajectory, and the conditions."""
-        process, found = self.process, []
-        for start, condition in self.starts():
-            with torch.no_grad():
-                stops = process.lessons(
-                    self.stage.velocity(condition),
-                    start,
-                    solver=RK4,
-                    steps=_REFERENCE_STEPS // process.steps,
-                )
-            found.append((stops, condition))
-        stops, conditions = (torch.cat(parts) for parts in zip(*found, strict=True))
-        return stops, conditions
-
-    @property
-    def process(self) -> Distillation:
-        """What the student learns by."""
-        return Distillation(self.recipe.evaluations)
-
-    def __call__(self, step: int) -> Float[Tensor, ""]:
-        stops, conditions = self.lessons
-        rows = self.rows(step, len(stops))
-        return self.process.loss(self.pupil, stops[rows], conditions[rows])
+    def phases(
+        self, taught: Showers, held: Showers, seed: int, first: int
+    ) -> Sequence[training.Objective]:
+        """Those of the flow."""
+        return self.flow_phases(taught, held, seed, first)

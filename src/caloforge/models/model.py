@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -21,13 +21,15 @@ from caloforge.errors import EnergyRangeError, EnergyRangeWarning, ModelError
 from caloforge.geometry import Calorimeter
 from caloforge.io import NewFile
 from caloforge.io.input import checksum
-from caloforge.learn.training import Objective
+from caloforge.learn.training import Objective, isolated
 from caloforge.models.card import Card
 from caloforge.models.training_data import FullShowers, TrainingShowers
 from caloforge.simulators.protocols import Validity
 from caloforge.units import format_energy
 
 _WEIGHTS = "weights.safetensors"
+
+Kind = TypeVar("Kind", bound="Model")
 
 
 class Model(nn.Module, ABC):
@@ -48,6 +50,17 @@ class Model(nn.Module, ABC):
         self.energy_range = card.energy_range
         self.directory: Path | None = None
         """Where it was loaded from."""
+
+    @classmethod
+    def new(cls: type[Kind], card: Card, seed: int) -> Kind:
+        """A model of random weights; torch's own generator stays as it is.
+
+        Arguments:
+            card: What the model is to be.
+            seed: The seed of the weights.
+        """
+        with isolated(seed=seed):
+            return cls(card)
 
     @classmethod
     @abstractmethod

@@ -43,7 +43,7 @@ def recipe_names() -> tuple[str, ...]:
 
 
 def _recipes() -> Path:
-    return Path(str(resources.files("caloforge"))) / "recipes"
+    return Path(str(resources.files("caloforge"))) / "systems"
 
 
 def load_recipe(name: str, overrides: Mapping[str, str] | None = None) -> Recipe:

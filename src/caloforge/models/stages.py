@@ -8,24 +8,27 @@ deposits,
           x \sim p_\theta(x \mid E_1, \dots, E_L, E).
 
 An `EnergyStage` samples the first factor, a `ShapeStage` the second; any of one kind goes with any
-of the other. A stage owns its representation, which `fit` takes from training showers, and its
-networks, which the phases that it names train. Its recipe names it.
+of the other. A stage owns its representations, which `prepare` fits to training showers, and its
+networks, which the phases that it names train. Its random numbers are drawn outside of it
+(`caloforge.learn.noise`), so that it makes the same shower wherever it runs.
 """
 
 __all__ = ["EnergyStage", "Lessons", "Schedule", "ShapeStage", "Stage", "StageRecipe"]
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from caloforge.geometry import Calorimeter
 from caloforge.learn import training
+from caloforge.learn.conditions import Condition
+from caloforge.learn.noise import Noise, Numbers
 from caloforge.models.registry import STAGES
 from caloforge.showers import Showers
 
@@ -140,8 +143,8 @@ class Stage(nn.Module, ABC):
         self.calorimeter = calorimeter
 
     @abstractmethod
-    def fit(self, showers: Showers) -> None:
-        """Take the state of the representation from training showers."""
+    def prepare(self, showers: Showers) -> None:
+        """Fit encoders and representations to training showers."""
 
     @abstractmethod
     def phases(
@@ -160,36 +163,27 @@ class Stage(nn.Module, ABC):
         """Take from training showers what needs the trained networks: nothing, as a rule."""
         del showers
 
-
-class EnergyStage(Stage):
-    """The energies of the layers, given the incident energy."""
+    @abstractmethod
+    def noise(self) -> Mapping[str, Noise]:
+        """The random numbers that it takes to sample a shower."""
 
     @abstractmethod
-    def sample(
-        self, incident: Float[Tensor, " showers"], key: Int64[Tensor, " showers"]
-    ) -> Float[Tensor, "showers layers"]:
-        """The energy in each layer, in MeV, in double precision.
+    def sample(self, condition: Condition, noise: Numbers) -> Float[Tensor, "showers ..."]:
+        """Sample: a function of the arguments alone.
 
         Arguments:
-            incident: The incident energies, in MeV.
-            key: A key of `caloforge.streams` a shower.
+            condition: What is known of the showers.
+            noise: The random numbers that `noise` asks for.
         """
+
+
+class EnergyStage(Stage):
+    """The energies of the layers, given the particles: `sample` gives them in MeV, with shape
+    (showers, layers), in double precision.
+    """
 
 
 class ShapeStage(Stage):
-    """The deposits, given the energies of the layers and the incident energy."""
-
-    @abstractmethod
-    def sample(
-        self,
-        incident: Float[Tensor, " showers"],
-        energies: Float[Tensor, "showers layers"],
-        key: Int64[Tensor, " showers"],
-    ) -> Float[Tensor, "showers cells"]:
-        """The deposits, in MeV, in single precision.
-
-        Arguments:
-            incident: The incident energies, in MeV.
-            energies: The energy in each layer, in MeV.
-            key: A key of `caloforge.streams` a shower.
-        """
+    """The deposits, given the particles and the energies of the layers: `sample` gives them in MeV,
+    with shape (showers, cells), in single precision.
+    """

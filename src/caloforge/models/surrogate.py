@@ -4,7 +4,6 @@
 
 __all__ = ["Surrogate", "SurrogateRecipe"]
 
-import math
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, cast
@@ -17,6 +16,8 @@ from torch import Tensor
 from caloforge import streams
 from caloforge.errors import ShowerValueError
 from caloforge.learn import training
+from caloforge.learn.conditions import Condition
+from caloforge.learn.noise import by_address
 from caloforge.models.card import Card
 from caloforge.models.model import Model, Plan
 from caloforge.models.recipes import Recipe, recipe_of
@@ -88,13 +89,12 @@ class Surrogate(Model):
     @classmethod
     def plan(cls, recipe: SurrogateRecipe, card: Card, data: FullShowers) -> Plan:
         """Energies first, shape second."""
-        with training.isolated(seed=recipe.seed):
-            model = cls(card).to(data.full.energies.device)
+        model = cls.new(card, recipe.seed).to(data.full.energies.device)
         taught, held = data.split(recipe.validation, recipe.seed)
         phases: list[training.Objective] = []
         some = taught.full[: _FITTED // model.calorimeter.n_cells]
         for stage in (model.energy, model.shape):
-            stage.fit(some)
+            stage.prepare(some)
             phases += stage.phases(taught.full, held.full, recipe.seed, len(phases))
         networks = {"energy": model.energy, "shape": model.shape}
         finish = partial(model.shape.finish, taught.full)
@@ -128,7 +128,7 @@ class Surrogate(Model):
         self._check_energies(particles.energies, strict=strict)
         parts = []
         for span in spans(len(particles), _AT_A_TIME):
-            some = particles.energies[span]
+            some = particles[span]
             parts.append(self._simulate_some(some, seed, first_index + span.start))
             progress(len(some))
         empty = particles.energies.new_zeros(0, self.calorimeter.n_cells, dtype=torch.float32)
@@ -150,15 +150,16 @@ class Surrogate(Model):
             raise ShowerValueError(msg)
 
     @torch.inference_mode()
-    def _simulate_some(self, energies: Tensor, seed: int, first_index: int) -> Tensor:
+    def _simulate_some(self, particles: Particles, seed: int, first_index: int) -> Tensor:
         """A few showers, padded: matrix kernels give the same bits a row for any multiple of 16
         rows.
         """
-        padded = math.ceil(len(energies) / _PADDING) * _PADDING
-        incident = torch.cat([energies, energies[-1:].expand(padded - len(energies))]).double()
-        index = torch.arange(first_index, first_index + padded, device=energies.device)
-        energy_key, shape_key = (
-            streams.keys(seed, index, stream) for stream in (Stream.LAYER_ENERGIES, Stream.SHAPE)
+        rows = torch.arange(
+            -(-len(particles) // _PADDING) * _PADDING, device=particles.energies.device
         )
-        layers = self.energy.sample(incident, energy_key)
-        return self.shape.sample(incident, layers, shape_key)[: len(energies)].clone()
+        condition = Condition(particles[rows.clamp_max(len(particles) - 1)])
+        index = rows + first_index
+        noise = by_address(self.energy.noise(), streams.keys(seed, index, Stream.LAYER_ENERGIES))
+        condition = condition.given(self.energy.sample(condition, noise))
+        noise = by_address(self.shape.noise(), streams.keys(seed, index, Stream.SHAPE))
+        return self.shape.sample(condition, noise)[: len(particles)].clone()

@@ -16,12 +16,15 @@ __all__ = [
     "Displacement",
     "Distillation",
     "FlowBridge",
+    "FlowMatching",
     "Hurdle",
     "HurdleAutoencoder",
+    "HurdleNoise",
     "Linear",
     "Network",
     "NormalizingFlow",
     "Path",
+    "Process",
     "RungeKutta",
     "Sampler",
     "SchroedingerBridge",
@@ -54,6 +57,7 @@ from caloforge.learn.processes.distillation import Distillation
 from caloforge.learn.processes.flow import (
     PATHS,
     FlowBridge,
+    FlowMatching,
     Linear,
     Network,
     Path,
@@ -63,8 +67,9 @@ from caloforge.learn.processes.flow import (
     random_signs,
     standard_normal,
 )
-from caloforge.learn.processes.hurdle import Hurdle, HurdleAutoencoder
+from caloforge.learn.processes.hurdle import Hurdle, HurdleAutoencoder, HurdleNoise
 from caloforge.learn.processes.normalizing import Bijection, NormalizingFlow
+from caloforge.learn.processes.process import Process
 from caloforge.learn.processes.schroedinger import Displacement, SchroedingerBridge
 from caloforge.learn.processes.solvers import (
     EULER,

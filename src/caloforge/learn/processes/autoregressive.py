@@ -27,7 +27,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from caloforge.learn.processes.flow import Path, standard_normal
-from caloforge.learn.processes.solvers import RungeKutta, Velocity, integrate
+from caloforge.learn.processes.solvers import MIDPOINT, RungeKutta, Velocity, integrate
 
 State = TypeVar("State")
 
@@ -66,39 +66,41 @@ class AutoregressiveFlow:
     """Flow matching of each number given those before it.
 
     Arguments:
-        path: The path from the standard normal law to the data.
+        path: The path from the standard normal distribution to the data.
+        solver: The method that solves each equation.
+        steps: Its steps.
     """
 
     path: Path
+    solver: RungeKutta = MIDPOINT
+    steps: int = 12
 
     def loss(
         self,
         network: AutoregressiveNetwork[State],
-        values: Float[Tensor, "batch length"],
+        z: Float[Tensor, "batch length"],
         condition: Tensor,
-        time: Float[Tensor, "batch length"],
-        noise: Float[Tensor, "batch length"],
+        random: torch.Generator,
     ) -> Float[Tensor, ""]:
         """The mean squared error of the velocity (eq. 8), of all numbers.
 
         Arguments:
             network: The network.
-            values: The sequences.
+            z: The sequences.
             condition: Their conditions, with shape (batch, ...).
-            time: A time in [0, 1] a number.
-            noise: A standard normal number a number.
+            random: Where the time and the start of each number come from.
         """
+        time = torch.rand(z.shape, generator=random, device=z.device)
+        noise = torch.randn(z.shape, generator=random, device=z.device)
         a, b, da, db = (w.view_as(time) for w in self.path.weights(time.reshape(-1, 1)))
-        velocity = network.velocity(a * noise + b * values, time, network.embed(values, condition))
-        return (velocity - da * noise - db * values).square().mean()
+        velocity = network.velocity(a * noise + b * z, time, network.embed(z, condition))
+        return (velocity - da * noise - db * z).square().mean()
 
     def sample(
         self,
         network: AutoregressiveNetwork[State],
         noise: Float[Tensor, "batch length"],
         condition: Tensor,
-        solver: RungeKutta,
-        steps: int,
     ) -> Float[Tensor, "batch length"]:
         """Draw sequences, position by position; a gradient is not kept.
 
@@ -106,8 +108,6 @@ class AutoregressiveFlow:
             network: The network.
             noise: Standard normal numbers.
             condition: The conditions, with shape (batch, ...).
-            solver: The method that solves each equation.
-            steps: Its steps.
         """
         clocks: dict[float, Tensor] = {}
         values: list[Tensor] = []
@@ -115,9 +115,8 @@ class AutoregressiveFlow:
             state = network.begin(condition)
             for start in noise[:, :, None].unbind(dim=1):
                 embedding, state = network.advance(state, values[-1][:, 0] if values else None)
-                values.append(
-                    integrate(network.field(embedding, clocks), start, solver=solver, steps=steps)
-                )
+                velocity = network.field(embedding, clocks)
+                values.append(integrate(velocity, start, solver=self.solver, steps=self.steps))
         return torch.cat(values, dim=1)
 
     def log_likelihood(

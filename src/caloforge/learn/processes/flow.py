@@ -61,7 +61,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from caloforge import streams
-from caloforge.learn.processes.solvers import Sampler, Steps, Velocity
+from caloforge.learn.processes.solvers import MIDPOINT, Sampler, Steps, Velocity
 
 Network = Callable[[Tensor, Tensor, Tensor], Tensor]
 """A velocity as a function of x with shape (batch, ...), time with shape (batch), condition with
@@ -207,48 +207,57 @@ def _velocity(network: Network, condition: Tensor) -> Velocity:
     return velocity
 
 
+Ends = tuple[Float[Tensor, "batch ..."], Float[Tensor, "batch ..."]]
+"""Paired samples at time 0 and 1."""
+
+
 @dataclass(frozen=True)
 class FlowBridge:
-    """Flow matching between two samples along a path."""
+    """Flow matching between two samples along a path.
+
+    Arguments:
+        path: The path.
+        sampler: How to follow the velocity, and which way.
+    """
 
     path: Path
+    sampler: Sampler = Steps(MIDPOINT, 8)  # noqa: RUF009 frozen
 
     def loss(
         self,
         network: Network,
-        ends: tuple[Float[Tensor, "batch ..."], Float[Tensor, "batch ..."]],
+        z: Ends,
         condition: Float[Tensor, "batch ..."],
-        time: Float[Tensor, " batch"],
+        random: torch.Generator,
     ) -> Float[Tensor, ""]:
         """The mean squared error of the velocity.
 
         Arguments:
             network: The velocity as a function of x, time, condition.
-            ends: The paired samples at time 0 and 1.
+            z: The paired samples at time 0 and 1.
             condition: The condition that the pairs share.
-            time: A time in [0, 1] a pair.
+            random: Where the times come from.
         """
-        start, end = ends
+        start, end = z
+        time = torch.rand(len(end), generator=random, device=end.device)
         a, b, da, db = self.path.weights(time.view(-1, *[1] * (start.ndim - 1)))
         error = network(a * start + b * end, time, condition) - (da * start + db * end)
         return error.square().mean()
 
-    def transport(
+    def sample(
         self,
         network: Network,
-        x: Float[Tensor, "batch ..."],
+        noise: Float[Tensor, "batch ..."],
         condition: Float[Tensor, "batch ..."],
-        sampler: Sampler,
     ) -> Float[Tensor, "batch ..."]:
-        """Carry points from one sample's law to the other's.
+        """Carry points from one sample's distribution to the other's.
 
         Arguments:
             network: The velocity as a function of x, time, condition.
-            x: The points to carry.
+            noise: The points to carry.
             condition: The condition of each point.
-            sampler: How to follow the velocity, and which way.
         """
-        end: Tensor = sampler(_velocity(network, condition), x)
+        end: Tensor = self.sampler(_velocity(network, condition), noise)
         return end
 
     def log_likelihood(
@@ -276,3 +285,26 @@ class FlowBridge:
         velocity = _with_divergence(_velocity(network, condition), tuple(x.shape[1:]), noise)
         start = Steps(steps.solver, steps.steps, reverse=True)(velocity, points)
         return base(start[:, :-1].reshape(x.shape)) + start[:, -1]
+
+
+@dataclass(frozen=True)
+class FlowMatching(FlowBridge):
+    """A flow from standard normal numbers to a sample."""
+
+    def loss(
+        self,
+        network: Network,
+        z: Float[Tensor, "batch ..."],  # type: ignore[override]
+        condition: Float[Tensor, "batch ..."],
+        random: torch.Generator,
+    ) -> Float[Tensor, ""]:
+        """The mean squared error of the velocity.
+
+        Arguments:
+            network: The velocity as a function of x, time, condition.
+            z: The sample, at time 1.
+            condition: Its condition.
+            random: Where normal numbers and times come from.
+        """
+        start = torch.randn(z.shape, generator=random, device=z.device)
+        return super().loss(network, (start, z), condition, random)

@@ -19,7 +19,7 @@ itself: numbers of the code that tell nothing stay standard normal. Samples draw
 hits and numbers; a decoder's mean alone would make showers that are too smooth.
 """
 
-__all__ = ["Hurdle", "HurdleAutoencoder", "Laws"]
+__all__ = ["Hurdle", "HurdleAutoencoder", "HurdleNoise", "Laws"]
 
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -36,6 +36,17 @@ class Laws(NamedTuple):
     logit: Tensor
     mean: Tensor
     log_width: Tensor
+
+
+class HurdleNoise(NamedTuple):
+    """What showers are drawn from: a code, the logits known beforehand, and a uniform and a normal
+    number a cell.
+    """
+
+    code: Tensor
+    known: Tensor
+    uniforms: Tensor
+    normals: Tensor
 
 
 @runtime_checkable
@@ -61,23 +72,24 @@ class Hurdle:
 
     def loss(
         self,
-        autoencoder: HurdleAutoencoder,
-        x: Float[Tensor, "batch 2 layers cells"],
-        known: Float[Tensor, "batch layers cells"],
+        network: HurdleAutoencoder,
+        z: tuple[Float[Tensor, "batch 2 layers cells"], Float[Tensor, "batch layers cells"]],
         condition: Float[Tensor, "batch condition"],
-        noise: Float[Tensor, "batch code slabs"],
+        random: torch.Generator,
     ) -> Float[Tensor, ""]:
         """The bound, a mean over showers and cells.
 
         Arguments:
-            autoencoder: Encoder and decoder.
-            x: Which cells are hit, as 0 and 1, and the numbers of the hits.
-            known: The logits known beforehand.
+            network: Encoder and decoder.
+            z: Which cells are hit, as 0 and 1, with the numbers of the hits; and the logits known
+                beforehand.
             condition: The condition that encoder and decoder share.
-            noise: Standard normal numbers in the shape of the code.
+            random: Where the code comes from.
         """
-        mean, log_variance = autoencoder.encode(x, condition)
-        laws = Laws(*autoencoder.decode(mean + (log_variance / 2).exp() * noise, condition))
+        x, known = z
+        mean, log_variance = network.encode(x, condition)
+        noise = torch.randn(mean.shape, generator=random, device=mean.device)
+        laws = Laws(*network.decode(mean + (log_variance / 2).exp() * noise, condition))
         hit, numbers = x.unbind(dim=1)
         divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)
         bound = (
@@ -85,6 +97,23 @@ class Hurdle:
             + self.beta * divergence.sum()
         )
         return bound / hit.numel()
+
+    def sample(
+        self,
+        network: HurdleAutoencoder,
+        noise: HurdleNoise,
+        condition: Float[Tensor, "batch condition"],
+    ) -> tuple[Float[Tensor, "batch layers cells"], Float[Tensor, "batch layers cells"]]:
+        """Priorities of the cells to be hit, and the number of each if it is.
+
+        Arguments:
+            network: Encoder and decoder.
+            noise: The code and what is left to chance.
+            condition: The condition that encoder and decoder share.
+        """
+        laws = Laws(*network.decode(noise.code, condition))
+        priority = self.priority(laws.logit + noise.known, noise.uniforms)
+        return priority, laws.mean + laws.log_width.exp() * noise.normals
 
     @staticmethod
     def surprise(

@@ -61,31 +61,34 @@ class NormalizingFlow:
 
     def loss(
         self,
-        bijection: Bijection,
-        x: Float[Tensor, "batch ..."],
+        network: Bijection,
+        z: Float[Tensor, "batch ..."],
         condition: Float[Tensor, "batch ..."],
+        random: torch.Generator,
     ) -> Float[Tensor, ""]:
         """The mean negative log likelihood, per dimension.
 
         Arguments:
-            bijection: The map in training.
-            x: The points.
+            network: The map in training.
+            z: The points.
             condition: The condition of each point.
+            random: Not used: nothing is left to chance.
         """
-        return -self.log_likelihood(bijection, x, condition).mean() / x[0].numel()
+        del random
+        return -self.log_likelihood(network, z, condition).mean() / z[0].numel()
 
-    def transport(
+    def sample(
         self,
-        bijection: Bijection,
-        start: Float[Tensor, "batch ..."],
+        network: Bijection,
+        noise: Float[Tensor, "batch ..."],
         condition: Float[Tensor, "batch ..."],
     ) -> Float[Tensor, "batch ..."]:
         """Carry standard normal numbers to the data; a gradient is not kept.
 
         Arguments:
-            bijection: The map from data to latent.
-            start: The standard normal numbers.
+            network: The map from data to latent.
+            noise: The standard normal numbers.
             condition: The condition of each point.
         """
         with torch.no_grad():
-            return bijection.inverse(start, condition)
+            return network.inverse(noise, condition)

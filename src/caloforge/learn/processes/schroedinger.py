@@ -27,8 +27,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from caloforge import streams
-
 Displacement = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
@@ -39,10 +37,13 @@ class SchroedingerBridge:
     Arguments:
         gamma: Half the variance of one step, :math:`\gamma > 0`.
         steps: The number of steps N.
+        teacher: The displacement whose chains teach, of the direction opposite to that which
+            learns; None for the reference process of the first half-bridge.
     """
 
     gamma: float
     steps: int
+    teacher: Displacement | None = None
 
     def ornstein_uhlenbeck(
         self, x: Float[Tensor, "batch dim"], step: Tensor, condition: Tensor
@@ -51,17 +52,15 @@ class SchroedingerBridge:
         del step, condition
         return -self.gamma * x
 
-    def teach(
+    def chains(
         self,
-        teacher: Displacement,
         start: Float[Tensor, "batch dim"],
         condition: Tensor,
         noise: Float[Tensor, "steps batch dim"],
     ) -> tuple[Float[Tensor, "pairs dim"], Float[Tensor, " pairs"], Float[Tensor, "pairs dim"]]:
-        """Chains of the teacher, as lessons for the opposite direction (eqs. 4 and 5).
+        """Chains of the teacher, from which the opposite direction learns (eqs. 4 and 5).
 
         Arguments:
-            teacher: The displacement that makes the chains.
             start: Points of the teacher's own sample.
             condition: The condition of each point, with shape (batch, ...).
             noise: Standard normal numbers for every step.
@@ -70,6 +69,7 @@ class SchroedingerBridge:
             Points, the pupil's step numbers, and the displacements that the pupil should give, for
             all steps of all chains.
         """
+        teacher = self.ornstein_uhlenbeck if self.teacher is None else self.teacher
         points, numbers, targets = [], [], []
         x = start
         for k in range(self.steps):
@@ -83,35 +83,41 @@ class SchroedingerBridge:
 
     def loss(
         self,
-        pupil: Displacement,
-        lessons: tuple[
-            Float[Tensor, "pairs dim"], Float[Tensor, " pairs"], Float[Tensor, "pairs dim"]
-        ],
+        network: Displacement,
+        z: Float[Tensor, "batch dim"],
         condition: Tensor,
+        random: torch.Generator,
     ) -> Float[Tensor, ""]:
-        """The mean-matching loss on what `teach` made; the condition has shape (batch, ...)."""
-        points, numbers, targets = lessons
-        repeated = condition.repeat(self.steps, *[1] * (condition.ndim - 1))
-        return (pupil(points, numbers, repeated) - targets).square().mean()
+        """The mean-matching loss of a half-bridge.
 
-    def transport(
-        self, drift: Displacement, x: Float[Tensor, "batch dim"], condition: Tensor, key: Tensor
+        Arguments:
+            network: The displacement that learns.
+            z: Points of the teacher's own sample.
+            condition: The condition of each point, with shape (batch, ...).
+            random: Where the noise of the teacher's chains comes from.
+        """
+        noise = torch.randn(self.steps, *z.shape, generator=random, device=z.device)
+        with torch.no_grad():
+            points, numbers, targets = self.chains(z, condition, noise)
+        repeated = condition.repeat(self.steps, *[1] * (condition.ndim - 1))
+        return (network(points, numbers, repeated) - targets).square().mean()
+
+    def sample(
+        self,
+        network: Displacement,
+        noise: tuple[Float[Tensor, "batch dim"], Float[Tensor, "batch moves dim"]],
+        condition: Tensor,
     ) -> Float[Tensor, "batch dim"]:
         """Carry points along the chain (eqs. 6 and 7); the last step adds no noise.
 
         Arguments:
-            drift: The displacement network of the direction to travel.
-            x: The points to carry.
+            network: The displacement of the direction to travel.
+            noise: The points to carry, and standard normal numbers for all steps but the last.
             condition: The condition of each point.
-            key: A key of `caloforge.streams` a point, for the noise.
         """
-        noise = (
-            streams.normals(key, (self.steps - 1) * x.shape[1])
-            .to(x.dtype)
-            .view(len(x), self.steps - 1, x.shape[1])
-        )
+        x, normals = noise
         for k in range(self.steps):
-            x = x + drift(x, x.new_full((len(x),), float(k)), condition)
+            x = x + network(x, x.new_full((len(x),), float(k)), condition)
             if k < self.steps - 1:
-                x = x + math.sqrt(2 * self.gamma) * noise[:, k]
+                x = x + math.sqrt(2 * self.gamma) * normals[:, k]
         return x

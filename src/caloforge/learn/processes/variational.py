@@ -20,6 +20,7 @@ import math
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
@@ -60,7 +61,7 @@ class Variational:
             )
             raise ModelError(msg)
 
-    def sample(
+    def latent(
         self,
         mean: Float[Tensor, "batch channels *latent"],
         log_variance: Float[Tensor, "batch channels *latent"],
@@ -91,19 +92,35 @@ class Variational:
 
     def loss(
         self,
-        autoencoder: Autoencoder,
-        x: Float[Tensor, "batch features *field"],
+        network: Autoencoder,
+        z: Float[Tensor, "batch features *field"],
         condition: Float[Tensor, "batch ..."],
-        noise: Float[Tensor, "batch channels *latent"],
+        random: torch.Generator,
     ) -> Float[Tensor, ""]:
         """The loss to minimise (eq. 12).
 
         Arguments:
-            autoencoder: Encoder and decoder.
-            x: The field, with values in [0, 1].
+            network: Encoder and decoder.
+            z: The field, with values in [0, 1].
             condition: The condition that encoder and decoder share.
-            noise: Standard normal numbers in the shape of the latent field.
+            random: Where the latent field comes from.
         """
-        mean, log_variance = autoencoder.encode(x, condition)
-        logits = autoencoder.decode(self.sample(mean, log_variance, noise), condition)
-        return self.reconstruction(logits, x) + self.beta * self.divergence(mean, log_variance)
+        mean, log_variance = network.encode(z, condition)
+        noise = torch.randn(mean.shape, generator=random, device=mean.device)
+        logits = network.decode(self.latent(mean, log_variance, noise), condition)
+        return self.reconstruction(logits, z) + self.beta * self.divergence(mean, log_variance)
+
+    def sample(
+        self,
+        network: Autoencoder,
+        noise: Float[Tensor, "batch channels *latent"],
+        condition: Float[Tensor, "batch ..."],
+    ) -> Float[Tensor, "batch features *field"]:
+        """The means of the field, in [0, 1].
+
+        Arguments:
+            network: Encoder and decoder.
+            noise: The latent field: standard normal numbers, or what a flow made.
+            condition: The condition that encoder and decoder share.
+        """
+        return network.decode(noise, condition).sigmoid()

@@ -8,9 +8,9 @@ __all__ = [
     "EMPTY",
     "FILL",
     "NODES",
+    "NO_NOISE",
     "REACH",
     "CellScores",
-    "EnergyFeatures",
     "FilledLayers",
     "Gaussianised",
     "HitPattern",
@@ -18,7 +18,7 @@ __all__ = [
     "LayerEnergies",
     "LayerRatios",
     "LayerShares",
-    "LogEnergy",
+    "Representation",
     "SoftRatios",
     "SpectrumMap",
     "Standardisation",
@@ -27,6 +27,7 @@ __all__ = [
     "inverse_logit",
     "logit",
     "renormalised",
+    "shower_sums",
 ]
 
 from caloforge.learn.representations.cells import CellScores
@@ -34,17 +35,20 @@ from caloforge.learn.representations.filled import FILL, FilledLayers, renormali
 from caloforge.learn.representations.gaussianised import EMPTY, REACH, Gaussianised
 from caloforge.learn.representations.hits import HitPattern, Hits
 from caloforge.learn.representations.layers import (
-    EnergyFeatures,
     LayerEnergies,
     LayerRatios,
     SoftRatios,
 )
+from caloforge.learn.representations.representation import NO_NOISE, Representation
 from caloforge.learn.representations.spectrum import NODES, SpectrumMap
-from caloforge.learn.representations.standardised import StandardisedShape, StandardisedSum
-from caloforge.learn.representations.transforms import (
-    LogEnergy,
+from caloforge.learn.representations.standardised import (
+    StandardisedShape,
+    StandardisedSum,
+    shower_sums,
+)
+from caloforge.learn.representations.voxels import LayerShares
+from caloforge.learn.transforms import (
     Standardisation,
     inverse_logit,
     logit,
 )
-from caloforge.learn.representations.voxels import LayerShares

@@ -16,14 +16,22 @@ cell is hit.
 
 __all__ = ["CellScores"]
 
+from collections.abc import Mapping
+
 import torch
 from jaxtyping import Bool, Float, Int64
-from torch import Tensor, nn
+from torch import Tensor
 
+from caloforge.learn.conditions import Condition
+from caloforge.learn.noise import Noise, Numbers
 from caloforge.learn.representations.hits import HitPattern
+from caloforge.learn.representations.representation import NO_NOISE, Representation
 
 _LEAST = 1e-12
 """Probabilities lie at least so far from 0 and 1."""
+
+_SMALLEST = 1e-9
+"""Uniform numbers are at least so large."""
 
 _MARGIN = 1e-5
 """A hit lies at least so far above the boundary to no hit, in parts of the occupancy: single
@@ -31,7 +39,7 @@ precision keeps it a hit.
 """
 
 
-class CellScores(nn.Module):
+class CellScores(Representation[Tensor]):
     """The map between deposits and scores of all cells.
 
     Arguments:
@@ -43,47 +51,50 @@ class CellScores(nn.Module):
         super().__init__()
         self.pattern = HitPattern(orbit)
 
-    def fit(
-        self, deposits: Float[Tensor, "showers layers cells"], random: torch.Generator
-    ) -> "CellScores":
-        """Take threshold, occupancies and tables from training showers."""
-        self.pattern.fit(deposits, random)
+    def noise(self) -> Mapping[str, Noise]:
+        """What stands for the cells without a hit."""
+        return {"empty": Noise("uniform", tuple(self.pattern.orbit.shape))}
+
+    def fit(self, x: Float[Tensor, "showers layers cells"], condition: Condition) -> "CellScores":
+        """Take threshold, occupancies and tables."""
+        self.pattern.fit(x, condition)
         return self
 
-    def forward(
+    def encode(
         self,
-        deposits: Float[Tensor, "showers layers cells"],
-        u: Float[Tensor, "showers layers cells"],
+        x: Float[Tensor, "showers layers cells"],
+        condition: Condition,
+        noise: Numbers = NO_NOISE,
     ) -> Float[Tensor, "showers layers cells"]:
-        """The scores.
+        """The scores, of deposits in MeV."""
+        del condition
+        return self.scores_of(x, noise["empty"])
 
-        Arguments:
-            deposits: The deposits, in MeV.
-            u: Uniform numbers in ]0, 1[, that stand for the cells without a hit.
-        """
-        hits = self.pattern(deposits)
+    def scores_of(
+        self, x: Float[Tensor, "showers layers cells"], u: Float[Tensor, "showers layers cells"]
+    ) -> Float[Tensor, "showers layers cells"]:
+        """The scores of deposits in MeV, given the uniform numbers of cells without a hit."""
+        hits, u = self.pattern.hits(x), u.double().clamp_min(_SMALLEST)
         empty = self._empty(hits.energies)
         filled = empty + (1 - empty) * torch.special.ndtr(hits.scores.double()).clamp_min(_MARGIN)
         return _ndtri(torch.where(hits.hit, filled, empty * u)).float()
 
-    def inverse(
+    def decode(
         self,
-        scores: Float[Tensor, "showers layers cells"],
-        energies: Float[Tensor, "showers layers"],
+        z: Float[Tensor, "showers layers cells"],
+        condition: Condition,
+        noise: Numbers = NO_NOISE,
     ) -> Float[Tensor, "showers layers cells"]:
-        """Deposits, in MeV, in single precision.
-
-        Arguments:
-            scores: Any finite numbers.
-            energies: The energy in each layer, in MeV.
-        """
+        """Deposits, in MeV, in single precision."""
+        del noise
+        energies = condition.layer_energies
         empty = self._empty(energies)
-        above = (torch.special.ndtr(scores.double()) - empty) / (1 - empty)
+        above = (torch.special.ndtr(z.double()) - empty) / (1 - empty)
         hit, most = above > 0, (energies / self.pattern.threshold).floor()
         numbers = torch.minimum(hit.sum(dim=2).clamp_min(1), most)
         wrong = hit.sum(dim=2) != numbers
         hit[wrong] = _greatest(above[wrong], numbers[wrong])
-        shares = torch.zeros_like(scores)
+        shares = torch.zeros_like(z)
         shares[hit] = _ndtri(above[hit]).float()
         return self.pattern.deposits(hit, shares, energies)
 

@@ -25,13 +25,21 @@ energy back (`renormalised`).
 __all__ = ["FILL", "FilledLayers", "renormalised"]
 
 import math
+from collections.abc import Mapping
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from caloforge.errors import ShowerValueError
-from caloforge.learn.representations.transforms import Standardisation, inverse_logit, logit
+from caloforge.learn.conditions import Condition
+from caloforge.learn.noise import Noise, Numbers
+from caloforge.learn.representations.representation import (
+    NO_NOISE,
+    Representation,
+    fitting_generator,
+)
+from caloforge.learn.transforms import Standardisation, inverse_logit, logit
 
 FILL = 1 / 15.15
 """Median of what fills empty cells, and width of the noise, over the threshold: 1 keV over 15.15
@@ -75,18 +83,15 @@ def renormalised(
     return torch.zeros_like(deposits).scatter_(2, order, scaled.to(deposits.dtype))
 
 
-class FilledLayers(nn.Module):
+class FilledLayers(Representation[Tensor]):
     """Layers of cells as numbers without point masses; see the head of the module.
-
-    It serves all layers at once or some in a row: ``first`` is then the number of the first of
-    them.
 
     Arguments:
         layers: The number of layers.
         cells: The number of cells a layer.
         fill: The median of what fills empty cells, over the threshold, in ]0, 1/2].
-        noise: The width of the noise, over the threshold, in [0, 1/2].
-        cut: Deposits below it, in MeV, are none.
+        width: The width of the noise, over the threshold, in [0, 1/2].
+        least: Smaller deposits, in MeV, are none.
         relative: Whether a layer is divided by its own energy, not by the largest deposit in the
             training showers.
         standardised: Whether the numbers are brought to mean 0 and variance 1, for all cells alike.
@@ -101,38 +106,37 @@ class FilledLayers(nn.Module):
         cells: int,
         *,
         fill: float = FILL,
-        noise: float = FILL,
-        cut: float = 0.0,
+        width: float = FILL,
+        least: float = 0.0,
         relative: bool = False,
         standardised: bool = True,
     ) -> None:
         super().__init__()
-        self.cells, self.fill, self.noise, self.cut = cells, fill, noise, cut
+        self.cells, self.fill, self.width, self.least = cells, fill, width, least
         self.relative, self.standardised = relative, standardised
         self.register_buffer("threshold", torch.ones((), dtype=torch.float64))
         self.register_buffer("largest", torch.ones(layers, dtype=torch.float64))
         self.standardisation = Standardisation(1)
 
-    def fit(
-        self, deposits: Float[Tensor, "showers layers cells"], random: torch.Generator
-    ) -> "FilledLayers":
-        """Take threshold, norms and moments from training showers.
+    def noise(self) -> Mapping[str, Noise]:
+        """The fillings, and the noise on all cells."""
+        shape = len(self.largest), self.cells
+        return {"filling": Noise("normal", shape), "smear": Noise("uniform", shape)}
 
-        Arguments:
-            deposits: The deposits of all layers, in MeV.
-            random: Where the random numbers of the fillings come from.
+    def fit(self, x: Float[Tensor, "showers layers cells"], condition: Condition) -> "FilledLayers":
+        """Take threshold, norms and moments.
 
         Raises:
             ShowerValueError: No cell has a deposit.
         """
-        seen = deposits[(deposits > 0) & (deposits >= self.cut)]
-        if not len(seen):
+        deposits, random = x, fitting_generator(x)
+        self.threshold.fill_(max(condition.readout_threshold, self.least) * (1 - _ROUNDING))
+        if not (deposits >= self.threshold).any():
             msg = (
                 f"none of the {len(deposits)} training showers has a deposit of at least "
-                f"{self.cut:g} MeV: give brighter ones"
+                f"{self.least:g} MeV: give brighter ones"
             )
             raise ShowerValueError(msg)
-        self.threshold.copy_(seen.min().double() * (1 - _ROUNDING))
         norms = (
             self._own_norms(self.energies(deposits))
             if self.relative
@@ -142,7 +146,7 @@ class FilledLayers(nn.Module):
         if self.standardised:
             some = deposits[:: -(-len(deposits) // _ENOUGH)]
             parts = (some[start : start + _AT_A_TIME] for start in range(0, len(some), _AT_A_TIME))
-            self.standardisation.fit_parts(
+            self.standardisation.adapt_parts(
                 self._random_logits(part, random).reshape(-1, 1) for part in parts
             )
         return self
@@ -159,7 +163,7 @@ class FilledLayers(nn.Module):
         return energies.double() + self.cells * self.fill * self.threshold
 
     def _scales(
-        self, energies: Float[Tensor, "showers layers"], first: int
+        self, energies: Float[Tensor, "showers layers"], first: int = 0
     ) -> tuple[Float[Tensor, "showers layers 1"], Float[Tensor, "layers 1"]]:
         """The norm N of each layer of each shower, and the floor delta of each layer."""
         largest = self.largest[first : first + energies.shape[1]]
@@ -175,17 +179,17 @@ class FilledLayers(nn.Module):
         normals, uniforms = deposits.new_empty(2, *deposits.shape, dtype=torch.float64)
         normals.normal_(generator=random)
         uniforms.uniform_(generator=random)
-        return self._logits(deposits, normals, uniforms, 0)
+        return self._logits(deposits, normals, uniforms)
 
     def _logits(
         self,
         deposits: Float[Tensor, "showers layers cells"],
         normals: Float[Tensor, "showers layers cells"],
         uniforms: Float[Tensor, "showers layers cells"],
-        first: int,
+        first: int = 0,
     ) -> Float[Tensor, "showers layers cells"]:
         norms, floor = self._scales(self.energies(deposits), first)
-        width = self.noise * self.threshold
+        width = self.width * self.threshold
         filling = (
             self.fill * self.threshold * (_DECADES * _LN_10 * normals.double()).exp()
         ).clamp_max(self.threshold - width)
@@ -194,45 +198,39 @@ class FilledLayers(nn.Module):
             (1 - ((y / norms).clamp(0, 1) + floor).log() / floor.log()).clamp(0, 1), _ALPHA
         )
 
-    def forward(
+    def encode(
         self,
-        deposits: Float[Tensor, "showers layers cells"],
-        normals: Float[Tensor, "showers layers cells"],
-        uniforms: Float[Tensor, "showers layers cells"],
-        first: int = 0,
+        x: Float[Tensor, "showers layers cells"],
+        condition: Condition,
+        noise: Numbers = NO_NOISE,
     ) -> Float[Tensor, "showers layers cells"]:
-        """The numbers v, in single precision.
+        """The numbers v, in single precision."""
+        del condition
+        return self.encode_some(x, noise, 0)
 
-        Arguments:
-            deposits: The deposits, in MeV.
-            normals: Standard normal numbers, for the fillings.
-            uniforms: Uniform numbers in [0, 1], for the noise.
-            first: The number of the first layer.
+    def encode_some(
+        self, x: Float[Tensor, "showers some cells"], noise: Numbers, first: int
+    ) -> Float[Tensor, "showers some cells"]:
+        """The numbers of some layers in a row, the first of which has this number; the random
+        numbers are those of these layers.
         """
-        values: Tensor = self.standardisation(
-            self._logits(deposits, normals, uniforms, first).reshape(-1, 1)
-        )
-        return values.reshape(deposits.shape)
+        logits = self._logits(x, noise["filling"], noise["smear"], first)
+        values: Tensor = self.standardisation(logits.reshape(-1, 1))
+        return values.reshape(x.shape)
 
-    def inverse(
+    def decode(
         self,
-        values: Float[Tensor, "showers layers cells"],
-        energies: Float[Tensor, "showers layers"],
-        first: int = 0,
+        z: Float[Tensor, "showers layers cells"],
+        condition: Condition,
+        noise: Numbers = NO_NOISE,
     ) -> Float[Tensor, "showers layers cells"]:
-        """The deposits, in MeV, in the precision of the values.
-
-        Arguments:
-            values: Any numbers.
-            energies: The energy of each layer, in MeV.
-            first: The number of the first layer.
-        """
-        norms, floor = self._scales(energies, first)
-        places = inverse_logit(self.standardisation.inverse(values.reshape(-1, 1)), _ALPHA).reshape(
-            values.shape
-        )
+        """The deposits, in MeV, in the precision of the numbers."""
+        del noise
+        energies = condition.layer_energies
+        norms, floor = self._scales(energies)
+        logits = self.standardisation.inverse(z.reshape(-1, 1))
+        places = inverse_logit(logits, _ALPHA).reshape(z.shape)
         y = (((1 - places) * floor.log()).exp() - floor) * norms
-        seen = (y - self.noise * self.threshold / 2).clamp_min(self.threshold)
-        return renormalised(torch.where(y >= self.threshold, seen, y), energies, self.threshold).to(
-            values.dtype
-        )
+        seen = (y - self.width * self.threshold / 2).clamp_min(self.threshold)
+        x = torch.where(y >= self.threshold, seen, y)
+        return renormalised(x, energies, self.threshold).to(z.dtype)

@@ -27,18 +27,20 @@ __all__ = ["EMPTY", "REACH", "Gaussianised"]
 
 import math
 import warnings
+from collections.abc import Mapping
 
 import torch
-from jaxtyping import Bool, Float, Int
-from torch import Tensor, nn
+from jaxtyping import Bool, Float
+from torch import Tensor
 
-from caloforge import streams
 from caloforge.errors import RepresentationWarning
 from caloforge.geometry import Calorimeter
+from caloforge.learn.conditions import Condition
+from caloforge.learn.noise import Noise, Numbers
 from caloforge.learn.quantiles import QuantileTables
+from caloforge.learn.representations.representation import NO_NOISE, Representation
 from caloforge.learn.representations.standardised import shower_sums
 from caloforge.learn.symmetry import Orbits
-from caloforge.showers import Showers
 from caloforge.units import GeV, keV
 
 EMPTY = 1 * keV
@@ -52,7 +54,7 @@ _FEWEST_EMPTY = 10
 _NEWTON_STEPS = 30
 
 
-class Gaussianised(nn.Module):
+class Gaussianised(Representation[Tensor]):
     """Cells, leakage and halo fraction as standard normal numbers at every incident energy; see the
     head of the module.
 
@@ -86,15 +88,20 @@ class Gaussianised(nn.Module):
         """Numbers a shower: one a cell, then leakage and halo fraction."""
         return self.n_cells + 2
 
-    def fit(self, showers: Showers) -> "Gaussianised":
-        """Fit means, widths, probabilities and tables on training showers."""
-        brightest = self.orbits.orbit[showers.deposits.mean(dim=0).argmax()]
+    def noise(self) -> Mapping[str, Noise]:
+        """What stands for empty cells."""
+        return {"empty": Noise("uniform", (self.dim,))}
+
+    def fit(self, x: Float[Tensor, "showers cells"], condition: Condition) -> "Gaussianised":
+        """Fit means, widths, probabilities and tables."""
+        brightest = self.orbits.orbit[x.mean(dim=0).argmax()]
         self.core.copy_(self.orbits.orbit == brightest)
-        logs = showers.energies.double().log()
+        incident = condition.particles.energies
+        logs = incident.double().log()
         self.centre_scale.copy_(torch.stack([logs.mean(), logs.std().clamp_min(0.1)]))
-        features, empty = self._features(showers)
-        basis = self._basis(showers.energies)[:, None].expand(-1, self.dim, -1)
-        self.quantiles.fit_nodes(self._scaled(showers.energies))
+        features, empty = self._features(x, incident)
+        basis = self._basis(incident)[:, None].expand(-1, self.dim, -1)
+        self.quantiles.fit_nodes(self._scaled(incident))
         for g in range(len(self.mean)):
             columns = self.group == g
             self._fit_group(
@@ -119,9 +126,9 @@ class Gaussianised(nn.Module):
         self.log_width[g] = _log_width(basis, residual)
         self.quantiles.fit_group(g, basis[:, 1], residual * (-basis @ self.log_width[g]).exp())
 
-    def scaled_energy(self, energies: Float[Tensor, " showers"]) -> Float[Tensor, " showers"]:
+    def scaled_energy(self, condition: Condition) -> Float[Tensor, " showers"]:
         """The scaled log energy q, of order 1, float32."""
-        return self._scaled(energies).float()
+        return self._scaled(condition.particles.energies).float()
 
     def _scaled(self, energies: Float[Tensor, " showers"]) -> Float[Tensor, " showers"]:
         return (energies.double().log() - self.centre_scale[0]) / self.centre_scale[1]
@@ -131,11 +138,11 @@ class Gaussianised(nn.Module):
         return torch.stack([torch.ones_like(q), q, q * q], dim=-1)
 
     def _features(
-        self, showers: Showers
+        self, x: Float[Tensor, "showers cells"], incident: Float[Tensor, " showers"]
     ) -> tuple[Float[Tensor, "showers dim"], Bool[Tensor, "showers dim"]]:
-        total, deposits = shower_sums(showers), showers.deposits.double()
+        total, deposits = shower_sums(x), x.double()
         halo = (deposits * ~self.core).sum(dim=1).clamp_min(EMPTY) / total
-        leakage = (1 - total / showers.energies).clamp_min(_LEAST_LEAKAGE)
+        leakage = (1 - total / incident).clamp_min(_LEAST_LEAKAGE)
         logs = deposits.clamp_min(EMPTY).log()
         logs = torch.where(self.core, logs - logs[:, self.core].mean(dim=1, keepdim=True), logs)
         empty = (deposits < EMPTY) & ~self.core
@@ -154,40 +161,35 @@ class Gaussianised(nn.Module):
         )
         return mean[:, self.group], log_width.exp()[:, self.group], logit.sigmoid()[:, self.group]
 
-    def forward(
-        self, showers: Showers, key: Int[Tensor, " showers"]
+    def encode(
+        self, x: Float[Tensor, "showers cells"], condition: Condition, noise: Numbers = NO_NOISE
     ) -> Float[Tensor, "showers dim"]:
-        """Standard normal numbers of showers.
-
-        Arguments:
-            showers: The showers, each with some energy.
-            key: A key of `caloforge.streams` a shower, for the numbers that stand for empty cells.
+        """Standard normal numbers of showers, each with some energy.
 
         Raises:
             ShowerValueError: A shower has no energy.
         """
-        features, empty = self._features(showers)
-        mean, width, p = self._trends(showers.energies)
-        y = self.quantiles(
-            (features - mean) / width, self._scaled(showers.energies)[:, None], self.group
-        )
+        incident = condition.particles.energies
+        features, empty = self._features(x, incident)
+        mean, width, p = self._trends(incident)
+        y = self.quantiles((features - mean) / width, self._scaled(incident)[:, None], self.group)
         y = _ndtri(p + (1 - p) * torch.special.ndtr(y))
-        y = torch.where(empty & (p > 0), _ndtri(p * streams.uniforms(key, self.dim)), y)
+        y = torch.where(empty & (p > 0), _ndtri(p * noise["empty"]), y)
         return _within_reach(y, "showers").float()
 
-    def inverse(
-        self, values: Float[Tensor, "showers dim"], energies: Float[Tensor, " showers"]
+    def decode(
+        self, z: Float[Tensor, "showers dim"], condition: Condition, noise: Numbers = NO_NOISE
     ) -> Float[Tensor, "showers cells"]:
-        """Deposits, in MeV, from any finite numbers; each shower's sum is below its incident
-        energy.
-        """
-        y = _within_reach(values.double(), "refined showers")
+        """Deposits, in MeV; each shower's sum is below its incident energy."""
+        del noise
+        energies = condition.particles.energies
+        y = _within_reach(z.double(), "refined showers")
         mean, width, p = self._trends(energies)
         cdf = torch.special.ndtr(y)
-        z = self.quantiles.inverse(
+        normal = self.quantiles.inverse(
             _ndtri((cdf - p).clamp_min(0) / (1 - p)), self._scaled(energies)[:, None], self.group
         )
-        return self._deposits(z * width + mean, cdf < p, energies.double()).float()
+        return self._deposits(normal * width + mean, cdf < p, energies.double()).float()
 
     def _deposits(
         self,

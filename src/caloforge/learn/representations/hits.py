@@ -29,13 +29,21 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int64
-from torch import Tensor, nn
+from torch import Tensor
 
+from caloforge.learn.conditions import Condition
+from caloforge.learn.noise import Numbers
 from caloforge.learn.quantiles import QuantileTables
+from caloforge.learn.representations.representation import (
+    NO_NOISE,
+    Representation,
+    fitting_generator,
+)
 
 _NODES = 20
 _KNOTS = 33
 _LEAST_SHARE = 1e-6
+_ROUNDING = 1e-6
 _RIDGE = 1e-12
 _SEEN = 0.05, 1.0
 """Hits and cells that each orbit is taken to have seen beforehand, near each node."""
@@ -58,7 +66,7 @@ class Hits:
     energies: Float[Tensor, "showers layers"]
 
 
-class HitPattern(nn.Module):
+class HitPattern(Representation[Hits]):
     """The map between deposits and `Hits`.
 
     Arguments:
@@ -85,20 +93,20 @@ class HitPattern(nn.Module):
         self.shares = QuantileTables(orbits, _NODES, _KNOTS)
         self.numbers = QuantileTables(layers, _NODES, _KNOTS)
 
-    def fit(
-        self, deposits: Float[Tensor, "showers layers cells"], random: torch.Generator
-    ) -> "HitPattern":
-        """Take threshold, trends and tables from training showers; the random numbers are those of
-        the whole numbers.
-        """
-        self.threshold.copy_(deposits[deposits > 0].min())
-        energies, numbers = deposits.double().sum(dim=2), (deposits > 0).sum(dim=2)
+    def fit(self, x: Float[Tensor, "showers layers cells"], condition: Condition) -> "HitPattern":
+        """Take threshold, trends and tables."""
+        self.threshold.fill_(condition.readout_threshold * (1 - _ROUNDING))
+        energies, numbers, random = (
+            x.double().sum(dim=2),
+            (x > 0).sum(dim=2),
+            fitting_generator(x),
+        )
         q = self._condition(energies)
         for tables in (self.shares, self.numbers):
             tables.spread_nodes(q[numbers > 0])
         for layer in range(len(self.trend)):
             lit = numbers[:, layer] > 0
-            self._fit_layer(layer, deposits[lit, layer].double(), q[lit, layer], random)
+            self._fit_layer(layer, x[lit, layer].double(), q[lit, layer], random)
         return self
 
     def _fit_layer(
@@ -147,16 +155,26 @@ class HitPattern(nn.Module):
     ) -> Float[Tensor, "*shape"]:
         return (numbers + 1 - u).log() - (_basis(q) * trend).sum(dim=-1)
 
-    def forward(self, deposits: Float[Tensor, "showers layers cells"]) -> Hits:
-        """The hits of showers; deposits below the threshold are none."""
-        hit = deposits >= self.threshold
-        energies, numbers = (deposits * hit).double().sum(dim=2), hit.sum(dim=2).double()
+    def encode(
+        self,
+        x: Float[Tensor, "showers layers cells"],
+        condition: Condition,
+        noise: Numbers = NO_NOISE,
+    ) -> Hits:
+        """The hits of showers."""
+        del condition, noise
+        return self.hits(x)
+
+    def hits(self, x: Float[Tensor, "showers layers cells"]) -> Hits:
+        """The hits of deposits in MeV; those below the threshold are none."""
+        hit = x >= self.threshold
+        energies, numbers = (x * hit).double().sum(dim=2), hit.sum(dim=2).double()
         shower, layer, cell = (hit & (numbers > 1)[:, :, None]).nonzero(as_tuple=True)
         feature, q = (
-            self._share_feature(deposits, hit)[shower, layer, cell],
+            self._share_feature(x, hit)[shower, layer, cell],
             self._condition(energies)[shower, layer],
         )
-        scores = torch.zeros_like(deposits, dtype=torch.float32)
+        scores = torch.zeros_like(x, dtype=torch.float32)
         scores[shower, layer, cell] = self.shares(feature, q, self.orbit[layer, cell]).float()
         return Hits(hit, scores, numbers.float(), energies)
 
@@ -198,7 +216,16 @@ class HitPattern(nn.Module):
         occupancy = self.shares.between(self.occupancy, q)
         return torch.logit(occupancy, eps=_LEAST_SHARE).float()[:, self.orbit]
 
-    def inverse(
+    def decode(
+        self, z: Hits, condition: Condition, noise: Numbers = NO_NOISE
+    ) -> Float[Tensor, "showers layers cells"]:
+        """Deposits, in MeV, in single precision: of the hits alone, whose shares follow from the
+        scores.
+        """
+        del noise
+        return self.deposits(z.hit, z.scores, condition.layer_energies)
+
+    def placed(
         self,
         priority: Float[Tensor, "showers layers cells"],
         scores: Float[Tensor, "showers layers cells"],

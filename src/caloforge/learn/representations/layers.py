@@ -35,14 +35,23 @@ From these follow :math:`\sum_l E_l = f E u_0` and the share :math:`p_l` of each
 :math:`S = \min_k\, (f E u_0 + k c) / P_k`: the total energy is conserved here, too.
 """
 
-__all__ = ["EnergyFeatures", "LayerEnergies", "LayerRatios", "SoftRatios", "layer_energies_of"]
+__all__ = ["LayerEnergies", "LayerRatios", "SoftRatios", "layer_energies_of"]
+
+from collections.abc import Mapping
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from caloforge.errors import ShowerValueError
-from caloforge.learn.representations.transforms import Standardisation, inverse_logit, logit
+from caloforge.learn.conditions import Condition
+from caloforge.learn.noise import Noise, Numbers, by_generator
+from caloforge.learn.representations.representation import (
+    NO_NOISE,
+    Representation,
+    fitting_generator,
+)
+from caloforge.learn.transforms import Standardisation, inverse_logit, logit
 from caloforge.observables import energy_ratios
 from caloforge.units import keV
 
@@ -72,7 +81,7 @@ def layer_energies_of(
     return torch.cat([left[:, :-1] * shares, left[:, -1:]], dim=1)
 
 
-class LayerRatios(nn.Module):
+class LayerRatios(Representation[Tensor]):
     """The energies of the layers as standardised logits of their ratios (systems table D3).
 
     Arguments:
@@ -85,13 +94,9 @@ class LayerRatios(nn.Module):
         self.scale = scale
         self.standardisation = Standardisation(n_layers)
 
-    def fit(
-        self, energies: Float[Tensor, "showers layers"], incident: Float[Tensor, " showers"]
-    ) -> "LayerRatios":
-        """Take the moments from training showers: the energies of their layers and their incident
-        energies, in MeV.
-        """
-        self.standardisation.fit(self._logits(energies, incident))
+    def fit(self, x: Float[Tensor, "showers layers"], condition: Condition) -> "LayerRatios":
+        """Take the moments."""
+        self.standardisation.adapt(self._logits(x, condition.incident_energies))
         return self
 
     def _logits(
@@ -99,23 +104,24 @@ class LayerRatios(nn.Module):
     ) -> Float[Tensor, "showers layers"]:
         return logit(energy_ratios(energies, incident, self.scale).clamp(0, 1), _ALPHA)
 
-    def forward(
-        self, energies: Float[Tensor, "showers layers"], incident: Float[Tensor, " showers"]
+    def encode(
+        self, x: Float[Tensor, "showers layers"], condition: Condition, noise: Numbers = NO_NOISE
     ) -> Float[Tensor, "showers layers"]:
         """Standardised logits."""
-        values: Tensor = self.standardisation(self._logits(energies, incident))
+        del noise
+        values: Tensor = self.standardisation(self._logits(x, condition.incident_energies))
         return values
 
-    def inverse(
-        self, values: Float[Tensor, "showers layers"], incident: Float[Tensor, " showers"]
+    def decode(
+        self, z: Float[Tensor, "showers layers"], condition: Condition, noise: Numbers = NO_NOISE
     ) -> Float[Tensor, "showers layers"]:
         """The energies of the layers, in MeV, in double precision."""
-        return layer_energies_of(
-            inverse_logit(self.standardisation.inverse(values), _ALPHA), incident, self.scale
-        )
+        del noise
+        ratios = inverse_logit(self.standardisation.inverse(z), _ALPHA)
+        return layer_energies_of(ratios, condition.incident_energies, self.scale)
 
 
-class SoftRatios(nn.Module):
+class SoftRatios(Representation[Tensor]):
     """The energies of the layers as standardised logits of their ratios, softened where a layer is
     faint or has none.
 
@@ -134,26 +140,21 @@ class SoftRatios(nn.Module):
         self.register_buffer("softening", torch.tensor(softening or 1.0, dtype=torch.float64))
         self.standardisation = Standardisation(n_layers)
 
-    def fit(
-        self,
-        energies: Float[Tensor, "showers layers"],
-        incident: Float[Tensor, " showers"],
-        normals: Float[Tensor, "showers layers"],
-    ) -> "SoftRatios":
-        """Take the energy c if it was not given, and the moments, from training showers.
+    def noise(self) -> Mapping[str, Noise]:
+        """What stands in layers without energy."""
+        return {"empty": Noise("normal", (len(self.standardisation.mean),))}
 
-        Arguments:
-            energies: The energies of their layers, in MeV.
-            incident: Their incident energies, in MeV.
-            normals: Standard normal numbers, for what stands in layers without energy.
+    def fit(self, x: Float[Tensor, "showers layers"], condition: Condition) -> "SoftRatios":
+        """Take the energy c if it was not given, and the moments.
 
         Raises:
             ShowerValueError: No layer has energy.
         """
-        lit = _lit(energies)
+        lit = _lit(x)
         if self._given is None:
             self.softening.copy_(lit.kthvalue(1 + int(_FAINT * len(lit))).values)
-        self.standardisation.fit(self._logits(energies, incident, normals))
+        empty = by_generator(self.noise(), len(x), fitting_generator(x))["empty"]
+        self.standardisation.adapt(self._logits(x, condition.incident_energies, empty))
         return self
 
     def _logits(
@@ -169,22 +170,22 @@ class SoftRatios(nn.Module):
         total = (energies.sum(dim=1) / (self.scale * incident)).clamp(0, 1)
         return torch.cat([logit(total, _ALPHA)[:, None], (soft[:, :-1] / after).log()], dim=1)
 
-    def forward(
-        self,
-        energies: Float[Tensor, "showers layers"],
-        incident: Float[Tensor, " showers"],
-        normals: Float[Tensor, "showers layers"],
+    def encode(
+        self, x: Float[Tensor, "showers layers"], condition: Condition, noise: Numbers = NO_NOISE
     ) -> Float[Tensor, "showers layers"]:
-        """Standardised logits; the arguments are those of `fit`."""
-        values: Tensor = self.standardisation(self._logits(energies, incident, normals))
+        """Standardised logits."""
+        logits = self._logits(x, condition.incident_energies, noise["empty"])
+        values: Tensor = self.standardisation(logits)
         return values
 
-    def inverse(
-        self, values: Float[Tensor, "showers layers"], incident: Float[Tensor, " showers"]
+    def decode(
+        self, z: Float[Tensor, "showers layers"], condition: Condition, noise: Numbers = NO_NOISE
     ) -> Float[Tensor, "showers layers"]:
         """The energies of the layers, in MeV, in double precision."""
-        logits = self.standardisation.inverse(values).double()
-        total = inverse_logit(logits[:, :1], _ALPHA) * self.scale * incident.double()[:, None]
+        del noise
+        logits = self.standardisation.inverse(z).double()
+        incident = condition.incident_energies
+        total = inverse_logit(logits[:, :1], _ALPHA) * self.scale * incident[:, None]
         here, after = logits[:, 1:].sigmoid(), (-logits[:, 1:]).sigmoid()
         ones = torch.ones_like(total)
         shares = torch.cat([ones, after.cumprod(1)], dim=1) * torch.cat([here, ones], dim=1)
@@ -203,12 +204,12 @@ def _lit(energies: Float[Tensor, "showers layers"]) -> Float[Tensor, " lit"]:
     return lit
 
 
-class LayerEnergies(nn.Module):
+class LayerEnergies(Representation[Tensor]):
     """The energies of the layers as logits of what they are of the largest (systems tables L6, L7).
 
     Arguments:
         n_layers: The number of layers.
-        noise: The mean m of the noise, in MeV, below the energy of the faintest layer.
+        floor: The mean m of the noise, in MeV, below the energy of the faintest layer.
         scale: The energy E_max, in MeV; None for the largest of the training showers.
         standardised: Whether the logits are brought to mean 0 and variance 1, layer by layer.
     """
@@ -220,87 +221,58 @@ class LayerEnergies(nn.Module):
         self,
         n_layers: int,
         *,
-        noise: float = 1 * keV,
+        floor: float = 1 * keV,
         scale: float | None = None,
         standardised: bool = True,
     ) -> None:
         super().__init__()
-        self.noise, self.standardised = noise, standardised
+        self.floor, self.standardised = floor, standardised
         self._given = scale
         self.register_buffer("scale", torch.tensor(scale or 1.0, dtype=torch.float64))
         self.register_buffer("threshold", torch.zeros((), dtype=torch.float64))
         self.standardisation = Standardisation(n_layers)
 
-    def fit(
-        self, energies: Float[Tensor, "showers layers"], normals: Float[Tensor, "showers layers"]
-    ) -> "LayerEnergies":
-        """Take the scale if it was not given, the energy of the faintest layer and the moments from
-        training showers.
+    def noise(self) -> Mapping[str, Noise]:
+        """The noise n."""
+        return {"smear": Noise("normal", (len(self.standardisation.mean),))}
 
-        Arguments:
-            energies: The energy of each layer, in MeV.
-            normals: Standard normal numbers, for the noise in the moments.
+    def fit(self, x: Float[Tensor, "showers layers"], condition: Condition) -> "LayerEnergies":
+        """Take the scale if it was not given, the energy of the faintest layer and the moments.
 
         Raises:
             ShowerValueError: No layer has energy.
         """
-        lit = _lit(energies)
+        del condition
+        lit = _lit(x)
         self.threshold.copy_(lit.min().double() * (1 - _ROUNDING))
         if self._given is None:
             self.scale.copy_(lit.max())
         if self.standardised:
-            self.standardisation.fit(self._logits(energies, normals))
+            smear = by_generator(self.noise(), len(x), fitting_generator(x))["smear"]
+            self.standardisation.adapt(self._logits(x, smear))
         return self
 
     def _logits(
         self, energies: Float[Tensor, "showers layers"], normals: Float[Tensor, "showers layers"]
     ) -> Float[Tensor, "showers layers"]:
-        noisy = energies.double() + self.noise * (1 + _SPREAD * normals.double())
+        noisy = energies.double() + self.floor * (1 + _SPREAD * normals.double())
         return logit((noisy / self.scale).clamp(0, 1), _ALPHA)
 
-    def forward(
-        self, energies: Float[Tensor, "showers layers"], normals: Float[Tensor, "showers layers"]
+    def encode(
+        self, x: Float[Tensor, "showers layers"], condition: Condition, noise: Numbers = NO_NOISE
     ) -> Float[Tensor, "showers layers"]:
-        """The logits, in single precision.
-
-        Arguments:
-            energies: The energy of each layer, in MeV.
-            normals: Standard normal numbers, for the noise.
-        """
-        values: Tensor = self.standardisation(self._logits(energies, normals))
+        """The logits, in single precision."""
+        del condition
+        values: Tensor = self.standardisation(self._logits(x, noise["smear"]))
         return values
 
-    def inverse(self, values: Float[Tensor, "showers layers"]) -> Float[Tensor, "showers layers"]:
+    def decode(
+        self, z: Float[Tensor, "showers layers"], condition: Condition, noise: Numbers = NO_NOISE
+    ) -> Float[Tensor, "showers layers"]:
         """The energies of the layers, in MeV, in double precision: 0 or not below the faintest of
         the training showers.
         """
-        noisy = inverse_logit(self.standardisation.inverse(values), _ALPHA) * self.scale
-        energies = noisy - self.noise
+        del condition, noise
+        noisy = inverse_logit(self.standardisation.inverse(z), _ALPHA) * self.scale
+        energies = noisy - self.floor
         return torch.where(energies >= self.threshold / 2, energies.clamp_min(self.threshold), 0.0)
-
-
-class EnergyFeatures(nn.Module):
-    """Logs of energies, of mean 0 and variance 1 in the training showers, as conditions.
-
-    Arguments:
-        n: How many energies a shower.
-        least: What is added under the log, in MeV.
-    """
-
-    def __init__(self, n: int, least: float = 1 * keV) -> None:
-        super().__init__()
-        self.least = least
-        self.standardisation = Standardisation(n)
-
-    def fit(self, energies: Float[Tensor, "showers n"]) -> "EnergyFeatures":
-        """Take the moments from training showers: energies in MeV."""
-        self.standardisation.fit(self._logs(energies))
-        return self
-
-    def _logs(self, energies: Float[Tensor, "showers n"]) -> Float[Tensor, "showers n"]:
-        return (energies.double() + self.least).log()
-
-    def forward(self, energies: Float[Tensor, "showers n"]) -> Float[Tensor, "showers n"]:
-        """The features of energies, in MeV, in single precision."""
-        features: Tensor = self.standardisation(self._logs(energies))
-        return features

@@ -36,7 +36,7 @@ _ROUNDING = 1e-4
 
 
 class SpectrumMap(nn.Module):
-    """The map f, the identity until it is fitted, when its first place is infinite.
+    """The map f, the identity until it is matched, when its first place is infinite.
 
     Arguments:
         nodes: The number of bins.
@@ -52,7 +52,9 @@ class SpectrumMap(nn.Module):
         self.register_buffer("places", torch.full((nodes + 1,), math.inf, dtype=torch.float64))
         self.register_buffer("coefficients", torch.zeros(4, nodes + 1, dtype=torch.float64))
 
-    def fit(self, generated: Float[Tensor, "..."], training: Float[Tensor, "..."]) -> "SpectrumMap":
+    def match(
+        self, generated: Float[Tensor, "..."], training: Float[Tensor, "..."]
+    ) -> "SpectrumMap":
         """Take the map from showers generated at the conditions of training showers, and from
         these.
 

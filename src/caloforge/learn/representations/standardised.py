@@ -9,30 +9,32 @@ __all__ = ["StandardisedShape", "StandardisedSum", "shower_sums"]
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from caloforge.errors import ShowerValueError
-from caloforge.showers import Showers
+from caloforge.learn.conditions import Condition
+from caloforge.learn.noise import Numbers
+from caloforge.learn.representations.representation import NO_NOISE, Representation
 
 
-def shower_sums(showers: Showers) -> Float[Tensor, " showers"]:
+def shower_sums(deposits: Float[Tensor, "showers cells"]) -> Float[Tensor, " showers"]:
     """The sum of the deposits of each shower, in MeV, in double precision.
 
     Raises:
         ShowerValueError: A shower has no energy.
     """
-    total = showers.deposits.double().sum(dim=1)
+    total = deposits.double().sum(dim=1)
     if not (total > 0).all():
         dark = (~(total > 0)).nonzero()[:, 0]
         msg = (
-            f"{len(dark)} of {len(showers)} showers have no energy in any cell, the first at "
+            f"{len(dark)} of {len(deposits)} showers have no energy in any cell, the first at "
             f"index {int(dark[0])}: remove them"
         )
         raise ShowerValueError(msg)
     return total
 
 
-class StandardisedShape(nn.Module):
+class StandardisedShape(Representation[Tensor]):
     """Each cell's share of the shower's energy, standardised (systems table S19).
 
     Arguments:
@@ -47,30 +49,38 @@ class StandardisedShape(nn.Module):
         self.register_buffer("mean", torch.zeros(n_cells, dtype=torch.float64))
         self.register_buffer("width", torch.ones(n_cells, dtype=torch.float64))
 
-    def fit(self, showers: Showers) -> "StandardisedShape":
-        """Take mean and standard deviation of each cell from training showers."""
-        share = showers.deposits.double() / shower_sums(showers)[:, None]
+    def fit(self, x: Float[Tensor, "showers cells"], condition: Condition) -> "StandardisedShape":
+        """Take mean and standard deviation of each cell."""
+        del condition
+        share = x.double() / shower_sums(x)[:, None]
         self.mean.copy_(share.mean(dim=0))
         self.width.copy_(share.std(dim=0))
         return self
 
-    def forward(self, showers: Showers) -> Float[Tensor, "showers cells"]:
+    def encode(
+        self, x: Float[Tensor, "showers cells"], condition: Condition, noise: Numbers = NO_NOISE
+    ) -> Float[Tensor, "showers cells"]:
         """Standardise."""
-        share = showers.deposits.double() / shower_sums(showers)[:, None]
+        del condition, noise
+        share = x.double() / shower_sums(x)[:, None]
         return ((share - self.mean) / self.width).float()
 
-    def inverse(
-        self, values: Float[Tensor, "showers cells"], total: Float[Tensor, " showers"]
+    def decode(
+        self, z: Float[Tensor, "showers cells"], condition: Condition, noise: Numbers = NO_NOISE
     ) -> Float[Tensor, "showers cells"]:
-        """Deposits, in MeV, that add up to ``total``; negative shares become 0 before scaling (as
-        the published code does).
+        """Deposits, in MeV, with the energy of all layers of the condition; negative shares become
+        0 before scaling (as the published code does).
         """
-        share = (values.double() * self.width + self.mean).clamp_min(0)
-        return (share / share.sum(dim=1, keepdim=True) * total[:, None]).float()
+        del noise
+        share = (z.double() * self.width + self.mean).clamp_min(0)
+        total = condition.layer_energies.sum(dim=1, keepdim=True)
+        return (share / share.sum(dim=1, keepdim=True) * total).float()
 
 
-class StandardisedSum(nn.Module):
-    """The response, sum of the deposits over incident energy, standardised (systems table S17)."""
+class StandardisedSum(Representation[Tensor]):
+    """The response, sum of the deposits over incident energy, standardised (systems table S17);
+    what is represented is the sum.
+    """
 
     mean: Tensor
     width: Tensor
@@ -80,19 +90,23 @@ class StandardisedSum(nn.Module):
         self.register_buffer("mean", torch.zeros((), dtype=torch.float64))
         self.register_buffer("width", torch.ones((), dtype=torch.float64))
 
-    def fit(self, showers: Showers) -> "StandardisedSum":
-        """Take mean and standard deviation from training showers."""
-        response = shower_sums(showers) / showers.energies
+    def fit(self, x: Float[Tensor, " showers"], condition: Condition) -> "StandardisedSum":
+        """Take mean and standard deviation."""
+        response = x / condition.particles.energies
         self.mean.copy_(response.mean())
         self.width.copy_(response.std())
         return self
 
-    def forward(self, showers: Showers) -> Float[Tensor, " showers"]:
+    def encode(
+        self, x: Float[Tensor, " showers"], condition: Condition, noise: Numbers = NO_NOISE
+    ) -> Float[Tensor, " showers"]:
         """Standardise."""
-        return ((shower_sums(showers) / showers.energies - self.mean) / self.width).float()
+        del noise
+        return ((x / condition.particles.energies - self.mean) / self.width).float()
 
-    def inverse(
-        self, values: Float[Tensor, " showers"], energies: Float[Tensor, " showers"]
+    def decode(
+        self, z: Float[Tensor, " showers"], condition: Condition, noise: Numbers = NO_NOISE
     ) -> Float[Tensor, " showers"]:
         """The sum of the deposits, in MeV; a response below 0 becomes 0."""
-        return (values.double() * self.width + self.mean).clamp_min(0) * energies
+        del noise
+        return (z.double() * self.width + self.mean).clamp_min(0) * condition.particles.energies

@@ -12,10 +12,13 @@ from caloforge import streams
 from caloforge.errors import ModelError, RepresentationWarning
 from caloforge.geometry import Calorimeter
 from caloforge.learn import training
+from caloforge.learn.conditions import Condition
+from caloforge.learn.noise import by_address
 from caloforge.learn.representations.voxels import layer_sums
+from caloforge.models.layer_groups import LayerGroupStage
+from caloforge.models.stages import Stage
 from caloforge.observables import layer_energies
 from caloforge.showers import Showers
-from caloforge.systems.causal import CausalStage
 from tests.catalogue import name_of
 from tests.models.stages import (
     CALORIMETERS,
@@ -41,18 +44,28 @@ def shaken(network: torch.nn.Module) -> None:
         torch.nn.init.normal_(parameter, std=0.05)
 
 
-def fitted(name: str, calorimeter: Calorimeter = CYLINDER) -> tuple[CausalStage, Showers]:
+def fitted(name: str, calorimeter: Calorimeter = CYLINDER) -> tuple[LayerGroupStage, Showers]:
     """A stage, its flows as they are drawn."""
     stage, showers = CAUSAL[name].build(calorimeter), showers_of(calorimeter)
     shaken(stage.flows)
-    stage.fit(showers)
+    stage.prepare(showers)
     return stage.eval(), showers
 
 
-def sampled(stage: CausalStage, showers: Showers, seed: int = 0) -> Tensor:
-    keys = streams.keys(seed, torch.arange(len(showers)), 65)
+def sampled(stage: LayerGroupStage, showers: Showers, seed: int = 0) -> Tensor:
     with torch.no_grad():
-        return stage.sample(showers.energies.double(), layer_energies(showers), keys)
+        return stage.sample(
+            Condition.of(showers), noise_of(stage, torch.arange(len(showers)), seed)
+        )
+
+
+def wide_noise(stage: Stage, index: Tensor) -> dict[str, Tensor]:
+    """Numbers twice as wide as normal ones, so that some showers deposit too much."""
+    return {name: 2 * numbers for name, numbers in noise_of(stage, index).items()}
+
+
+def noise_of(stage: Stage, index: Tensor, seed: int = 0) -> dict[str, Tensor]:
+    return by_address(stage.noise(), streams.keys(seed, index, 65))
 
 
 @over_shapes
@@ -73,17 +86,15 @@ def test_a_shape_depends_on_its_key_its_energies_and_nothing_else(name: str) -> 
     stage, showers = fitted(name)
     whole = sampled(stage, showers)
     order = torch.randperm(len(showers))
-    energies, keys = layer_energies(showers)[order], streams.keys(0, order, 65)
     with torch.no_grad():
-        assert torch.equal(
-            stage.sample(showers.energies.double()[order], energies, keys), whole[order]
-        )
+        turned_round = stage.sample(Condition.of(showers)[order], noise_of(stage, order))
+    assert torch.equal(turned_round, whole[order])
     assert not torch.equal(sampled(stage, showers, seed=1), whole)
 
 
 @over_shapes
 def test_the_losses_are_the_negative_log_likelihood(name: str) -> None:
-    """Slab by slab: their sum is that of the showers, by the same random numbers where all slabs
+    """Slab by group: their sum is that of the showers, by the same random numbers where all groups
     are seen at once.
     """
     stage, showers = fitted(name)
@@ -115,20 +126,20 @@ def test_each_flow_gets_a_gradient_from_its_loss(name: str) -> None:
 
 
 @over_shapes
-def test_a_slab_does_not_see_what_comes_after_it(name: str) -> None:
-    """With other noise for the last slab, the numbers of all others stay as they are."""
+def test_a_group_does_not_see_what_comes_after_it(name: str) -> None:
+    """With other noise for the last group, the numbers of all others stay as they are."""
     stage, showers = fitted(name)
-    told = stage.told(showers.energies, layer_energies(showers))
-    numbers = stage.numbers(showers, training.generator(1, 2, 3), 0, stage.slabs)
+    context = stage.context(Condition.of(showers))
+    numbers = stage.numbers(showers, training.generator(1, 2, 3), 0, stage.groups)
     changed = numbers.clone()
     changed[:, -1] += 1
-    for slab in range(stage.slabs):
-        one, other = (stage._window(n, told, slab) for n in (numbers, changed))
+    for group in range(stage.groups):
+        one, other = (stage._window(n, context, group) for n in (numbers, changed))
         assert torch.equal(one.former, other.former)
-        assert one.former.shape[1] == stage.order.seen(slab)
+        assert one.former.shape[1] == stage.order.seen(group)
 
 
-def test_a_window_holds_the_slabs_before_the_nearest_last() -> None:
+def test_a_window_holds_the_groups_before_the_nearest_last() -> None:
     stage, showers = fitted("convolutional-shared")
     numbers, window = stage.examples(0, showers[:5], training.generator(1, 2, 3))
     numbers, former = numbers.unflatten(0, (5, 6)), window.former.unflatten(0, (5, 6))
@@ -151,7 +162,7 @@ def test_flows_of_their_own_train_apart_and_a_shared_one_does_not() -> None:
         ("shape-0", False),
         ("student-0", False),
     ]
-    assert [p.name for p in phases["masked-slabs"]] == [
+    assert [p.name for p in phases["masked-groups"]] == [
         "shape-0",
         "shape-1",
         "student-0",
@@ -172,11 +183,11 @@ def test_a_student_comes_nearer_to_its_teacher_and_is_what_samples() -> None:
     assert phase.players[0].loss(999).item() < 0.7 * before
 
 
-def test_slabs_that_do_not_divide_the_layers_are_refused() -> None:
+def test_groups_that_do_not_divide_the_layers_are_refused() -> None:
     with pytest.raises(
-        ModelError, match="slabs of 4 layers do not divide 6 layers: give one of 1, 2, 3, 6"
+        ModelError, match="groups of 4 layers do not divide 6 layers: give one of 1, 2, 3, 6"
     ):
-        replace(LAYER_BY_LAYER, slab=4).build(CYLINDER)
+        replace(LAYER_BY_LAYER, layer_group=4).build(CYLINDER)
 
 
 def test_a_convolutional_flow_that_sees_no_layer_has_no_embedding() -> None:
@@ -192,13 +203,14 @@ def test_energies_of_layers_by_a_flow(recipe: object, calorimeter: Calorimeter) 
     """
     stage, showers = recipe.build(calorimeter), showers_of(calorimeter)
     shaken(stage)
-    stage.fit(showers)
-    keys, incident = streams.keys(0, torch.arange(len(showers)), 64), showers.energies.double()
+    stage.prepare(showers)
+    noise = wide_noise(stage, torch.arange(len(showers)))
+    condition, incident = Condition(showers.particles), showers.energies.double()
     with pytest.warns(
         RepresentationWarning,
         match=f"of {len(showers)} showers deposit a larger part of their energy",
     ):
-        energies = stage.sample(incident, keys)
+        energies = stage.sample(condition, noise)
     assert energies.dtype == torch.float64
     assert energies.isfinite().all()
     assert (
@@ -207,14 +219,15 @@ def test_energies_of_layers_by_a_flow(recipe: object, calorimeter: Calorimeter) 
     assert (energies.sum(dim=1) <= stage.most * incident * (1 + 1e-9)).all()
     order = torch.randperm(len(showers))
     with pytest.warns(RepresentationWarning):
-        assert torch.equal(stage.sample(incident[order], keys[order]), energies[order])
+        again = stage.sample(condition[order], wide_noise(stage, order))
+    assert torch.equal(again, energies[order])
 
 
 @over_energies
 def test_the_loss_of_the_energies_is_the_negative_log_likelihood(recipe: object) -> None:
     stage, showers = recipe.build(CYLINDER), showers_of(CYLINDER)
     shaken(stage)
-    stage.fit(showers)
+    stage.prepare(showers)
     loss, density = (
         stage.loss(showers, training.generator(1, 0, 0)),
         stage.log_likelihood(showers, training.generator(1, 0, 0)),

@@ -1,18 +1,15 @@
-r"""Invertible maps of numbers: CaloDREAM's preprocessing (arXiv:2405.09629, section 2), one law
-each.
+r"""Invertible maps of numbers: CaloDREAM's preprocessing (arXiv:2405.09629, section 2).
 
 .. math:: \mathrm{logit}_\alpha(x) = \ln\frac{y}{1 - y}, \quad y = \alpha + (1 - 2 \alpha)\, x \in
           [\alpha, 1 - \alpha]
           \quad (3)
 
 for :math:`x \in [0, 1]`; `Standardisation` is :math:`(x - \mu) / \sigma`, number by number, with
-the moments of the training sample; `LogEnergy` is :math:`(\ln E - \ln E_-) / (\ln E_+ - \ln E_-)`,
-with :math:`[E_-, E_+]` the range of the training sample.
+the moments of the training sample.
 """
 
-__all__ = ["LogEnergy", "Standardisation", "inverse_logit", "logit"]
+__all__ = ["Standardisation", "inverse_logit", "logit"]
 
-import math
 from collections.abc import Iterable
 
 import torch
@@ -54,7 +51,7 @@ class Standardisation(nn.Module):
         self.register_buffer("mean", torch.zeros(n, dtype=torch.float64))
         self.register_buffer("width", torch.ones(n, dtype=torch.float64))
 
-    def fit(
+    def adapt(
         self, x: Float[Tensor, "sample n"], images: Int64[Tensor, "group n"] | None = None
     ) -> "Standardisation":
         """Take the moments of a sample; a number that never changes keeps the width 1.
@@ -65,13 +62,13 @@ class Standardisation(nn.Module):
                 of the sample, the same for numbers that a permutation carries into each other. None
                 for the sample alone.
         """
-        return self.fit_parts([x], images)
+        return self.adapt_parts([x], images)
 
-    def fit_parts(
+    def adapt_parts(
         self, parts: Iterable[Float[Tensor, "_ n"]], images: Int64[Tensor, "group n"] | None = None
     ) -> "Standardisation":
-        """Take the moments of a sample that comes in parts, as `fit` does: in double precision only
-        a part at a time.
+        """Take the moments of a sample that comes in parts, as `adapt` does: in double precision
+        only a part at a time.
         """
         mean, variance = _moments(parts)
         if images is not None:
@@ -107,33 +104,3 @@ def _moments(
         )
         mean, seen = mean.to(own) + step * (len(x) / total), total
     return mean, squares / (seen - 1)
-
-
-class LogEnergy(nn.Module):
-    """The log of the incident energy, scaled to the unit interval over the range of the training
-    sample.
-    """
-
-    ends: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("ends", torch.tensor([0.0, 1.0], dtype=torch.float64))
-
-    def fit(self, energies: Float[Tensor, " showers"]) -> "LogEnergy":
-        """Take the range of incident energies, in MeV; that of a single energy becomes a tenth of a
-        decade.
-        """
-        low, high = (math.log(float(end)) for end in (energies.min(), energies.max()))
-        self.ends.copy_(
-            torch.tensor([low, max(high, low + math.log(10) / 10)], dtype=torch.float64)
-        )
-        return self
-
-    def forward(self, energies: Float[Tensor, " showers"]) -> Float[Tensor, "showers 1"]:
-        """Scale energies, in MeV, to single precision; energies out of the range lie out of the
-        interval.
-        """
-        low, high = self.ends
-        scaled: Tensor = (energies.double().log() - low) / (high - low)
-        return scaled[:, None].float()

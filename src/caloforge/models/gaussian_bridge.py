@@ -1,0 +1,190 @@
+"""A bridge by flow matching between Gaussianised showers of two simulators.
+
+Partners in training are showers whose incident energies are neighbours: the two simulations know
+nothing else of each other.
+"""
+
+__all__ = ["EnergyPartners", "GaussianBridge", "GaussianBridgeRecipe", "Side"]
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple, cast
+
+import torch
+from jaxtyping import Float
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from torch import Tensor, nn
+
+from caloforge import streams
+from caloforge.learn import training
+from caloforge.learn.conditions import Condition
+from caloforge.learn.noise import Noise, Numbers, by_address
+from caloforge.learn.processes import SOLVERS, FlowBridge, Steps, Trigonometric
+from caloforge.learn.representations import Gaussianised
+from caloforge.models.bridge import Bridge
+from caloforge.models.card import Card
+from caloforge.models.model import Plan
+from caloforge.models.recipes import Recipe, recipe_of
+from caloforge.models.training_data import TrainingShowers
+from caloforge.showers import Showers
+from caloforge.streams import Stream
+
+_VALIDATION_BATCHES = 8
+
+_TRAINING_STREAMS = Stream.FAST_EMPTY_CELLS, Stream.FULL_EMPTY_CELLS
+"""The streams of what stands for empty cells in training, fast and full."""
+
+
+@dataclass(frozen=True)
+class GaussianBridgeRecipe(Recipe):
+    """Settings of a `GaussianBridge`.
+
+    Arguments:
+        validation: Training showers held out to watch the loss.
+        neighbours: Partners differ by at most so many ranks in incident energy.
+        batch_size: Pairs a step.
+        steps: Steps of the optimiser.
+        learning_rate: Its peak learning rate.
+        weight_decay: Its decoupled weight decay.
+        average: Decay of the moving average of the weights.
+        refresh: Steps between new random numbers for empty cells.
+        solver: The method that integrates the flow.
+        solver_steps: How many steps it takes, unless asked otherwise.
+    """
+
+    validation: int
+    neighbours: PositiveInt
+    batch_size: PositiveInt
+    steps: PositiveInt
+    learning_rate: PositiveFloat
+    weight_decay: NonNegativeFloat
+    average: float
+    refresh: PositiveInt
+    solver: Literal["euler", "midpoint", "heun", "rk4"]
+    solver_steps: PositiveInt
+
+
+class GaussianBridge(Bridge):
+    """Carries `Gaussianised` showers along the trigonometric path; a subclass makes the network.
+
+    Arguments:
+        card: What the model is.
+    """
+
+    network: nn.Module
+    streams = {"empty": Stream.EMPTY_CELLS}  # noqa: RUF012 never changed
+
+    def __init__(self, card: Card) -> None:
+        super().__init__(card)
+        recipe = cast("GaussianBridgeRecipe", recipe_of(card))
+        self.default_steps, self.solver = recipe.solver_steps, SOLVERS[recipe.solver]
+        self.process = FlowBridge(Trigonometric())
+        self.fast, self.full = Gaussianised(self.calorimeter), Gaussianised(self.calorimeter)
+
+    @classmethod
+    def plan(cls, recipe: GaussianBridgeRecipe, card: Card, data: TrainingShowers) -> Plan:
+        """One phase."""
+        model = cls.new(card, recipe.seed).to(data.full.energies.device)
+        taught, held = data.split(recipe.validation, recipe.seed)
+        model.fast.fit(taught.fast.deposits, Condition(taught.fast.particles))
+        model.full.fit(taught.full.deposits, Condition(taught.full.particles))
+        batches, validation = (
+            model._partners(recipe, side) for side in (taught.by_energy(), held.by_energy())
+        )
+        phase = training.minimise(
+            "bridge",
+            model.network,
+            batches,
+            steps=recipe.steps,
+            adam=training.Adam(recipe.learning_rate, recipe.weight_decay),
+            schedule=training.WarmCosine(),
+            average=recipe.average,
+            validation=validation.mean,
+        )
+        return Plan(model, [phase], {"network": model.network})
+
+    def _partners(self, recipe: GaussianBridgeRecipe, data: TrainingShowers) -> "EnergyPartners":
+        sides = Side(self.fast, data.fast), Side(self.full, data.full)
+        return EnergyPartners(self.process, self.network, sides, recipe)
+
+    def noise(self) -> Mapping[str, Noise]:
+        """What stands for empty cells."""
+        return self.full.noise()
+
+    def transport(
+        self, showers: Showers, noise: Numbers, *, steps: int, reverse: bool
+    ) -> Float[Tensor, "showers cells"]:
+        """By the flow."""
+        source, target = (self.full, self.fast) if reverse else (self.fast, self.full)
+        condition = Condition(showers.particles)
+        start = source.encode(showers.deposits, condition, noise)
+        process = replace(self.process, sampler=Steps(self.solver, steps, reverse=reverse))
+        end = process.sample(self.network, start, self.full.scaled_energy(condition))
+        return target.decode(end, condition)
+
+
+class Side(NamedTuple):
+    """Showers of one simulator, in the order of their incident energy."""
+
+    representation: Gaussianised
+    showers: Showers
+
+
+class EnergyPartners:
+    """The loss of a training step, a function of its number alone.
+
+    Arguments:
+        process: The flow.
+        network: Its network.
+        sides: Fast showers, and full ones.
+        recipe: The settings.
+    """
+
+    def __init__(
+        self,
+        process: FlowBridge,
+        network: nn.Module,
+        sides: tuple[Side, Side],
+        recipe: GaussianBridgeRecipe,
+    ) -> None:
+        self.process, self.network, self.sides, self.recipe = process, network, sides, recipe
+        full = sides[1]
+        self.condition = full.representation.scaled_energy(Condition(full.showers.particles))
+        self._block = -1
+
+    def _ends(self, step: int) -> tuple[Tensor, Tensor]:
+        """All showers as the flow sees them, with random numbers that a few steps share."""
+        block = step // self.recipe.refresh
+        if block != self._block:
+            self._block = block
+            fast, full = (self._end(side, block) for side in range(2))
+            self._cached = fast, full
+        return self._cached
+
+    def _end(self, number: int, block: int) -> Float[Tensor, "showers dim"]:
+        representation, showers = self.sides[number]
+        index = torch.arange(len(showers), device=showers.energies.device) + (block << 32)
+        noise = by_address(
+            representation.noise(), streams.keys(self.recipe.seed, index, _TRAINING_STREAMS[number])
+        )
+        return representation.encode(showers.deposits, Condition(showers.particles), noise)
+
+    def _partners(self, chosen: Tensor, random: torch.Generator) -> Tensor:
+        reach, fast, full = self.recipe.neighbours, *(len(side.showers) for side in self.sides)
+        rank = chosen * fast // full
+        away = torch.randint(-reach, reach + 1, rank.shape, generator=random, device=rank.device)
+        return (rank + away).clamp(0, fast - 1)
+
+    def __call__(self, step: int) -> Float[Tensor, ""]:
+        """The loss of a step."""
+        fast, full = self._ends(step)
+        random = training.generator(self.recipe.seed, 0, step, full.device)
+        size = (self.recipe.batch_size,)
+        chosen = torch.randint(len(full), size, generator=random, device=full.device)
+        ends = (fast[self._partners(chosen, random)], full[chosen])
+        return self.process.loss(self.network, ends, self.condition[chosen], random)
+
+    @torch.no_grad()
+    def mean(self) -> float:
+        """The loss over a few fixed batches of these showers."""
+        return sum(self(step).item() for step in range(_VALIDATION_BATCHES)) / _VALIDATION_BATCHES

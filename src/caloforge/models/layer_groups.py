@@ -1,0 +1,389 @@
+r"""A shape made layer group after layer group by normalizing flows.
+
+The layers are taken in *groups* of as many neighbouring layers each. With :math:`x_s` what stands
+for the cells of group :math:`s`, :math:`E` the incident energy and :math:`E_s` those of the layers
+of the group, the distribution of a shower is
+
+.. math:: p(x \mid E_1, \dots, E_L, E) = \prod_s p_s(x_s \mid x_{s-1}, \dots, x_{s-k}, E_s, E),
+
+each factor a `Bijection` fitted by maximum likelihood. A flow that groups *share* is conditioned
+on where the group lies as well, sees zeros before the first one, and learns from all at once; flows
+of their own are trained independently. In the end the spectrum of the cells may be mapped onto that
+of the training showers (`SpectrumMap`).
+"""
+
+__all__ = [
+    "FilledRecipe",
+    "GroupOrder",
+    "LayerGroupStage",
+    "NumbersRecipe",
+    "ScoredRecipe",
+    "Window",
+]
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Annotated, Literal, NamedTuple, cast
+
+import torch
+from jaxtyping import Float, Int64
+from pydantic import AliasChoices, Field, NonNegativeFloat
+from torch import Tensor, nn
+from torch.nn import functional
+
+from caloforge import streams
+from caloforge.errors import ModelError
+from caloforge.geometry import Calorimeter
+from caloforge.learn import training
+from caloforge.learn.conditions import Condition, IncidentFeatures, LayerFeatures
+from caloforge.learn.networks.embedding import sinusoids
+from caloforge.learn.noise import Noise, Numbers, by_address, by_generator
+from caloforge.learn.processes import Bijection, NormalizingFlow
+from caloforge.learn.representations import FILL, CellScores, FilledLayers, SpectrumMap
+from caloforge.learn.symmetry import Orbits
+from caloforge.models.stages import Lessons, Schedule, ShapeStage
+from caloforge.showers import Showers, spans
+from caloforge.streams import Stream
+
+_PLACE, _PLACES = 8, 100.0
+"""Numbers that say where its group lies to a shared flow, and how many places they distinguish."""
+
+_SPECTRUM, _AT_A_TIME = 5000, 256
+"""Showers from which the map of the spectrum is fitted, and how many are made at a time."""
+
+_SPECTRUM_SEED = 0
+
+
+Part = Annotated[float, Field(gt=0, le=0.5)]
+Layers = Float[Tensor, "showers layers cells"]
+Some = Float[Tensor, "showers some cells"]
+
+
+@dataclass(frozen=True)
+class FilledRecipe:
+    """Cells as `FilledLayers`.
+
+    Arguments:
+        relative: Whether a layer is divided by its own energy, not by the largest deposit in the
+            training showers.
+        standardised: Whether the numbers are brought to mean 0 and variance 1.
+        fill: The median of what fills empty cells, over the threshold.
+        noise: The width of the noise, over the threshold.
+        min_deposit: Smaller deposits, in MeV, are none.
+    """
+
+    kind: Literal["filled"]
+    relative: bool = False
+    standardised: bool = False
+    fill: Part = FILL
+    noise: Part = FILL
+    min_deposit: Annotated[
+        NonNegativeFloat, Field(validation_alias=AliasChoices("min_deposit", "cut"))
+    ] = 0.0
+
+    def build(self, orbit: Int64[Tensor, "layers cells"]) -> FilledLayers:
+        """The representation of layers with such cells."""
+        layers, cells = orbit.shape
+        return FilledLayers(
+            layers,
+            cells,
+            fill=self.fill,
+            width=self.noise,
+            least=self.min_deposit,
+            relative=self.relative,
+            standardised=self.standardised,
+        )
+
+    @staticmethod
+    def seen(
+        representation: nn.Module, deposits: Layers, random: torch.Generator, some: slice
+    ) -> Some:
+        """What stands for the cells of some layers."""
+        part, filled = deposits[:, some], cast("FilledLayers", representation)
+        noise = {
+            name: replace(one, shape=tuple(part.shape[1:])).draw(len(part), random)
+            for name, one in filled.noise().items()
+        }
+        return filled.encode_some(part, noise, some.start)
+
+
+@dataclass(frozen=True)
+class ScoredRecipe:
+    """Cells as `CellScores`."""
+
+    kind: Literal["scored"]
+
+    def build(self, orbit: Int64[Tensor, "layers cells"]) -> CellScores:
+        """The representation of layers with such cells."""
+        return CellScores(orbit)
+
+    @staticmethod
+    def seen(
+        representation: nn.Module, deposits: Layers, random: torch.Generator, some: slice
+    ) -> Some:
+        """What stands for the cells of some layers."""
+        scores = cast("CellScores", representation)
+        noise = by_generator(scores.noise(), len(deposits), random)
+        return scores.scores_of(deposits, noise["empty"])[:, some]
+
+
+NumbersRecipe = Annotated[FilledRecipe | ScoredRecipe, Field(discriminator="kind")]
+
+
+@dataclass(frozen=True)
+class GroupOrder:
+    """How the layer groups hang together.
+
+    Arguments:
+        layer_group: Layers in a group, a divisor of their number.
+        former: Groups before it that a group sees, k.
+        shared: Whether all groups share one flow.
+    """
+
+    layer_group: int
+    former: int
+    shared: bool
+
+    @property
+    def context(self) -> int:
+        """Numbers in the condition of a flow beside the former groups: the incident energy, those
+        of its layers, its place.
+        """
+        return 1 + self.layer_group + (_PLACE if self.shared else 0)
+
+    def seen(self, group: int) -> int:
+        """Groups that the flow of a group sees."""
+        return self.former if self.shared else min(group, self.former)
+
+
+class Window(NamedTuple):
+    """What the flow of a group sees.
+
+    Arguments:
+        former: What stands for the cells of the groups before, the nearest last, with shape
+            (showers, groups, numbers).
+        context: The rest of its condition, with shape (showers, context).
+    """
+
+    former: Tensor
+    context: Tensor
+
+
+class LayerGroupStage(ShapeStage):
+    """Layer group after layer group, each by a flow.
+
+    Arguments:
+        calorimeter: Where the cells are.
+        order: How the groups hang together.
+        numbers: What stands for the cells.
+        schedule: The training of a flow.
+        mapped: Whether the spectrum of the cells is mapped onto that of the training showers.
+        flow: Makes a flow, given how many former groups it sees.
+
+    Raises:
+        ModelError: The groups do not divide the layers.
+    """
+
+    grid: Tensor
+
+    def __init__(
+        self,
+        calorimeter: Calorimeter,
+        order: GroupOrder,
+        numbers: FilledRecipe | ScoredRecipe,
+        schedule: Schedule,
+        flow: Callable[[int], nn.Module],
+        *,
+        mapped: bool,
+    ) -> None:
+        super().__init__(calorimeter)
+        grid = calorimeter.image()
+        layers = len(grid)
+        _require_division(layers, order.layer_group)
+        self.order, self.schedule, self.process = order, schedule, NormalizingFlow()
+        self.groups = layers // order.layer_group
+        self.register_buffer("grid", grid, persistent=False)
+        self.cell_numbers = numbers
+        self.representation = numbers.build(
+            Orbits(calorimeter.symmetries).orbit[grid.reshape(layers, -1)]
+        )
+        self.incident, self.energies = IncidentFeatures(), LayerFeatures(layers)
+        self.spectrum = SpectrumMap() if mapped else None
+        self.flows = nn.ModuleList(
+            [flow(order.seen(group)) for group in range(1 if order.shared else self.groups)]
+        )
+
+    @abstractmethod
+    def point(self, numbers: Float[Tensor, "showers numbers"]) -> Tensor:
+        """The numbers of a group, in the shape that a flow takes."""
+
+    @abstractmethod
+    def condition(self, window: Window) -> Tensor:
+        """A window, in the shape that a flow takes."""
+
+    @abstractmethod
+    def samplers(self) -> Sequence[Bijection]:
+        """What samples, as fast as can be: one for each flow."""
+
+    @property
+    def cells(self) -> int:
+        """Cells in a group."""
+        return self.order.layer_group * self.grid[0].numel()
+
+    def number(self, group: int) -> int:
+        """The number of the flow of a group."""
+        return 0 if self.order.shared else group
+
+    def flow(self, group: int) -> Bijection:
+        """The flow of a group."""
+        return cast("Bijection", self.flows[self.number(group)])
+
+    def prepare(self, showers: Showers) -> None:
+        """Take the state of the representation, and moments."""
+        condition = Condition.to_fit(showers)
+        self.representation.fit(self._layers(showers), condition)
+        self.incident.adapt(condition)
+        self.energies.adapt(condition)
+
+    def _layers(self, showers: Showers) -> Float[Tensor, "showers layers cells"]:
+        return showers.deposits[:, self.grid.flatten()].reshape(len(showers), len(self.grid), -1)
+
+    def numbers(
+        self, showers: Showers, random: torch.Generator, first: int, last: int
+    ) -> Float[Tensor, "showers groups numbers"]:
+        """What stands for the cells of the groups from the first to before the last."""
+        layers = slice(first * self.order.layer_group, last * self.order.layer_group)
+        numbers = self.cell_numbers.seen(self.representation, self._layers(showers), random, layers)
+        return numbers.reshape(len(showers), last - first, -1)
+
+    def context(self, condition: Condition) -> Float[Tensor, "showers groups context"]:
+        """The condition of the flow of each group but for the former groups."""
+        own = self.energies(condition).reshape(len(condition), self.groups, -1)
+        parts = [self.incident(condition)[:, None].expand(-1, self.groups, -1), own]
+        if self.order.shared:
+            place = torch.arange(self.groups, device=own.device) * (_PLACES / self.groups)
+            parts.append(sinusoids(place.to(own), _PLACE, _PLACES).expand(len(own), -1, -1))
+        return torch.cat(parts, dim=2)
+
+    def phases(
+        self, taught: Showers, held: Showers, seed: int, first: int
+    ) -> Sequence[training.Objective]:
+        """One a flow, independent of each other."""
+        return self._phases(
+            "shape", self.schedule, self.flows, self.loss, (taught, held), (seed, first)
+        )
+
+    @staticmethod
+    def _phases(
+        name: str,
+        schedule: Schedule,
+        networks: Iterable[nn.Module],
+        loss: Callable[[int, Showers, torch.Generator], Tensor],
+        samples: tuple[Showers, Showers],
+        seed: tuple[int, int],
+    ) -> list[training.Objective]:
+        phases = []
+        for number, network in enumerate(networks):
+            lessons, exam = (Lessons(showers, seed[0], seed[1] + number) for showers in samples)
+            phases.append(
+                schedule.phase(f"{name}-{number}", network, partial(loss, number), lessons, exam)
+            )
+        return [replace(phase, independent=True) for phase in phases] if len(phases) > 1 else phases
+
+    def loss(self, number: int, showers: Showers, random: torch.Generator) -> Float[Tensor, ""]:
+        """The negative log likelihood of what a flow makes, a mean over cells."""
+        numbers, window = self.examples(number, showers, random)
+        flow, condition = cast("Bijection", self.flows[number]), self.condition(window)
+        return self.process.loss(flow, self.point(numbers), condition, random)
+
+    def examples(
+        self, number: int, showers: Showers, random: torch.Generator
+    ) -> tuple[Float[Tensor, "windows numbers"], Window]:
+        """The numbers of the groups that a flow makes, and what it sees: all groups of all showers,
+        or its own.
+        """
+        context = self.context(Condition.of(showers))
+        if not self.order.shared:
+            numbers = self.numbers(showers, random, number - self.order.seen(number), number + 1)
+            return numbers[:, -1], Window(numbers[:, :-1], context[:, number])
+        numbers = self.numbers(showers, random, 0, self.groups)
+        windows = [self._window(numbers, context, group) for group in range(self.groups)]
+        former, context = (
+            torch.stack(parts, dim=1).flatten(0, 1) for parts in zip(*windows, strict=True)
+        )
+        return numbers.flatten(0, 1), Window(former, context)
+
+    def log_likelihood(
+        self, showers: Showers, random: torch.Generator
+    ) -> Float[Tensor, " showers"]:
+        """The log density of what stands for the cells of showers, in nats."""
+        numbers = self.numbers(showers, random, 0, self.groups)
+        context = self.context(Condition.of(showers))
+        total = context.new_zeros(len(showers))
+        for group in range(self.groups):
+            condition = self.condition(self._window(numbers, context, group))
+            total = total + self.process.log_likelihood(
+                self.flow(group), self.point(numbers[:, group]), condition
+            )
+        return total
+
+    def _window(
+        self,
+        numbers: Float[Tensor, "showers groups numbers"],
+        context: Float[Tensor, "showers groups context"],
+        group: int,
+    ) -> Window:
+        """What the flow of a group sees; zeros stand for groups before the first."""
+        former = numbers[:, max(0, group - self.order.former) : group]
+        missing = self.order.seen(group) - former.shape[1]
+        return Window(functional.pad(former, (0, 0, missing, 0)), context[:, group])
+
+    def noise(self) -> Mapping[str, Noise]:
+        """The starts of the flows, each group's from a key of its own."""
+        return {"start": Noise("normal", (self.groups, self.cells), branches=True)}
+
+    def sample(self, condition: Condition, noise: Numbers) -> Float[Tensor, "showers cells"]:
+        """Group after group."""
+        context, samplers = self.context(condition), self.samplers()
+        numbers = context.new_empty(len(context), self.groups, self.cells)
+        for group in range(self.groups):
+            start, window = (
+                self.point(noise["start"][:, group]),
+                self._window(numbers, context, group),
+            )
+            made = self.process.sample(samplers[self.number(group)], start, self.condition(window))
+            numbers[:, group] = made.flatten(1)
+        layers = self.representation.decode(
+            numbers.reshape(len(context), len(self.grid), -1), condition
+        )
+        layers = layers if self.spectrum is None else self.spectrum.corrected(layers)
+        return torch.empty_like(layers.flatten(1)).index_copy_(
+            1, self.grid.flatten(), layers.flatten(1)
+        )
+
+    @torch.no_grad()
+    def finish(self, showers: Showers) -> None:
+        """Match the spectrum of showers made at the energies of training showers to theirs."""
+        if self.spectrum is None:
+            return
+        some = showers[:_SPECTRUM]
+        index = torch.arange(len(some), device=some.energies.device)
+        keys, condition = streams.keys(_SPECTRUM_SEED, index, Stream.SPECTRUM), Condition.of(some)
+        spectrum, self.spectrum = self.spectrum, None
+        made = torch.cat(
+            [
+                self.sample(condition[part], by_address(self.noise(), keys[part]))
+                for part in spans(len(some), _AT_A_TIME)
+            ]
+        )
+        seen = torch.where(some.deposits >= 0.999 * made[made > 0].min(), some.deposits, 0.0)
+        self.spectrum = spectrum.match(made, seen)
+
+
+def _require_division(layers: int, group: int) -> None:
+    if layers % group:
+        divisors = ", ".join(str(d) for d in range(1, layers + 1) if layers % d == 0)
+        msg = f"groups of {group} layers do not divide {layers} layers: give one of {divisors}"
+        raise ModelError(msg)

@@ -1,0 +1,105 @@
+"""CaloFlow: showers by masked autoregressive flows and their students.
+
+- `RatiosStage`: flow 1 of CaloFlow (arXiv:2106.05285), the energies of the layers, in a
+  representation near CaloDREAM's (`SoftRatios`).
+- `MaskedShapeStage`: with one group of all layers flow 2 of CaloFlow; with a group a layer, one
+  former group and a flow that all share, inductive CaloFlow (arXiv:2305.11934). A student, which
+  samples in one pass, learns from the flow by probability density distillation (CaloFlow II,
+  arXiv:2110.11377).
+"""
+
+__all__ = ["MaskedShapeRecipe", "MaskedShapeStage", "RatiosRecipe", "RatiosStage"]
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated
+
+from pydantic import AliasChoices, Field, NonNegativeInt, PositiveFloat, PositiveInt
+
+from caloforge.geometry import Calorimeter
+from caloforge.learn.networks import MaskedFlow
+from caloforge.learn.representations import SoftRatios
+from caloforge.models import STAGES, StageRecipe
+from caloforge.models.group_flows import MaskedGroups
+from caloforge.models.layer_groups import GroupOrder, NumbersRecipe
+from caloforge.models.masked_energies import (
+    MaskedEnergiesRecipe,
+    MaskedEnergiesStage,
+    MaskedSizes,
+    masked_flow,
+)
+from caloforge.models.stages import Schedule
+
+
+@dataclass(frozen=True, kw_only=True)
+class RatiosRecipe(MaskedEnergiesRecipe):
+    """Settings of a `RatiosStage`, with those of `MaskedEnergiesRecipe`.
+
+    Arguments:
+        scale: The scale f of the total energy: no shower deposits more than f times its incident
+            energy.
+        softening: The energy of a faint layer, in MeV; None to take it from the training showers.
+    """
+
+    scale: PositiveFloat
+    softening: PositiveFloat | None = None
+
+
+@STAGES.register("masked-ratios", RatiosRecipe)
+class RatiosStage(MaskedEnergiesStage):
+    """The standardised logits of the softened ratios of the layers' energies."""
+
+    def __init__(self, calorimeter: Calorimeter, recipe: RatiosRecipe) -> None:
+        ratios = SoftRatios(calorimeter.n_layers, recipe.scale, recipe.softening)
+        super().__init__(calorimeter, recipe, ratios)
+
+
+@dataclass(frozen=True)
+class MaskedShapeRecipe(StageRecipe):
+    """Settings of a `MaskedShapeStage`.
+
+    Arguments:
+        layer_group: Layers in a group, a divisor of their number.
+        former: Groups before it that a group sees, k.
+        shared: Whether all groups share one flow.
+        numbers: What stands for the cells.
+        network: The sizes of a flow.
+        schedule: The training of a flow.
+        student: The training of its student, or None.
+        mapped: Whether the spectrum of the cells is mapped onto that of the training showers.
+    """
+
+    layer_group: Annotated[PositiveInt, Field(validation_alias=AliasChoices("layer_group", "slab"))]
+    former: NonNegativeInt
+    shared: bool
+    numbers: NumbersRecipe
+    network: MaskedSizes
+    schedule: Schedule
+    student: Schedule | None = None
+    mapped: bool = False
+
+    @property
+    def order(self) -> GroupOrder:
+        """How the groups hang together."""
+        return GroupOrder(self.layer_group, self.former, self.shared)
+
+
+@STAGES.register("masked", MaskedShapeRecipe)
+class MaskedShapeStage(MaskedGroups):
+    """Layer group after layer group, by masked autoregressive flows or by their students."""
+
+    def __init__(self, calorimeter: Calorimeter, recipe: MaskedShapeRecipe) -> None:
+        super().__init__(
+            calorimeter,
+            recipe.order,
+            recipe.numbers,
+            (recipe.schedule, recipe.student),
+            partial(_flow, calorimeter, recipe),
+            mapped=recipe.mapped,
+        )
+
+
+def _flow(calorimeter: Calorimeter, recipe: MaskedShapeRecipe, former: int) -> MaskedFlow:
+    """A flow that sees so many former groups."""
+    cells = recipe.layer_group * calorimeter.image()[0].numel()
+    return masked_flow(cells, former * cells + recipe.order.context, recipe.network)

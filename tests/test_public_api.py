@@ -172,7 +172,7 @@ PUBLIC: dict[str, list[str]] = {
     "caloforge.learn.networks.convolutional_flow": ["ConvolutionalFlow"],
     "caloforge.learn.networks.dihedral": ["DihedralLinear", "DihedralNetwork"],
     "caloforge.learn.networks.embedding": ["sinusoids"],
-    "caloforge.learn.networks.hits": ["HitAutoencoder"],
+    "caloforge.learn.networks.hit_network": ["HitAutoencoder"],
     "caloforge.learn.networks.invertible": [
         "ActNorm",
         "FixedConvolution",
@@ -183,7 +183,7 @@ PUBLIC: dict[str, list[str]] = {
     ],
     "caloforge.learn.networks.masked": ["MaskedFlow", "MaskedNetwork", "OnePass"],
     "caloforge.learn.networks.spline": ["RationalQuadraticSpline"],
-    "caloforge.learn.networks.squirels": ["SquirelsEnergyNetwork", "SquirelsShapeNetwork"],
+    "caloforge.learn.networks.squirels_networks": ["SquirelsEnergyNetwork", "SquirelsShapeNetwork"],
     "caloforge.learn.networks.transfusion": ["DecoderState", "Transfusion"],
     "caloforge.learn.networks.unet": ["Convolution", "UNet", "UNetDesign", "group_norm"],
     "caloforge.learn.networks.vision": [
@@ -305,10 +305,10 @@ PUBLIC: dict[str, list[str]] = {
         "renormalised",
         "shower_sums",
     ],
-    "caloforge.learn.representations.cells": ["CellScores"],
+    "caloforge.learn.representations.cell_scores": ["CellScores"],
     "caloforge.learn.representations.filled": ["FILL", "FilledLayers", "renormalised"],
     "caloforge.learn.representations.gaussianised": ["EMPTY", "Gaussianised", "REACH"],
-    "caloforge.learn.representations.hits": ["HitPattern", "Hits"],
+    "caloforge.learn.representations.hit_pattern": ["HitPattern", "Hits"],
     "caloforge.learn.representations.layers": [
         "LayerEnergies",
         "LayerRatios",

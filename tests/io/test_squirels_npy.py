@@ -85,7 +85,7 @@ def test_batches_join_to_the_whole(size: int, tmp_path: Path) -> None:
 def test_energies_are_had_without_the_deposits(
     rows: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("caloforge.io.squirels._ROWS", rows)
+    monkeypatch.setattr("caloforge.io.squirels_npy._ROWS", rows)
     values = table()
     values[0, 0] = np.nan
     file = SquirelsFile(save(tmp_path / "a.npy", values))

@@ -35,7 +35,7 @@ from caloforge.simulators import (
     write_gflash,
 )
 from caloforge.simulators.gflash import profiles, tuning
-from caloforge.simulators.gflash.profiles import Binning, binned, cut
+from caloforge.simulators.gflash.shower_profiles import Binning, binned, cut
 
 DETECTOR = Detector(
     "pads",

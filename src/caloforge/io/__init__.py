@@ -34,7 +34,7 @@ from caloforge.io.calochallenge import CaloChallengeFile, CaloChallengeWriter
 from caloforge.io.input import ShowerFile
 from caloforge.io.output import NewFile
 from caloforge.io.sparse import HitFile, HitWriter, is_sparse
-from caloforge.io.squirels import SquirelsFile, require_writable_crystals, write_squirels
+from caloforge.io.squirels_npy import SquirelsFile, require_writable_crystals, write_squirels
 from caloforge.particles import Particles
 from caloforge.showers import ShowerSource, spans
 

@@ -16,7 +16,7 @@ __all__ = ["Squirels", "SquirelsRecipe"]
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import ClassVar, cast
 
 import torch
 from jaxtyping import Float
@@ -67,7 +67,10 @@ class SquirelsRecipe(Recipe):
 class Squirels(Bridge):
     """Both bridges, in both directions; the arguments are those of `Bridge`."""
 
-    streams = {"energy": Stream.SUM_BRIDGE, "shape": Stream.SHAPE_BRIDGE}  # noqa: RUF012 never changed
+    streams: ClassVar[Mapping[str, int]] = {
+        "energy": Stream.SUM_BRIDGE,
+        "shape": Stream.SHAPE_BRIDGE,
+    }
 
     def __init__(self, card: Card) -> None:
         super().__init__(card)

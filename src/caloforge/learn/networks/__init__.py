@@ -23,10 +23,10 @@ from caloforge.learn.networks.autoencoder import ConvolutionalAutoencoder
 from caloforge.learn.networks.convolutional_flow import ConvolutionalFlow
 from caloforge.learn.networks.dihedral import DihedralLinear, DihedralNetwork
 from caloforge.learn.networks.embedding import sinusoids
-from caloforge.learn.networks.hits import HitAutoencoder
+from caloforge.learn.networks.hit_network import HitAutoencoder
 from caloforge.learn.networks.masked import MaskedFlow, OnePass
 from caloforge.learn.networks.spline import RationalQuadraticSpline
-from caloforge.learn.networks.squirels import SquirelsEnergyNetwork, SquirelsShapeNetwork
+from caloforge.learn.networks.squirels_networks import SquirelsEnergyNetwork, SquirelsShapeNetwork
 from caloforge.learn.networks.transfusion import Transfusion
 from caloforge.learn.networks.unet import UNet, UNetDesign, group_norm
 from caloforge.learn.networks.vision import VisionTransformer

@@ -30,10 +30,10 @@ __all__ = [
     "shower_sums",
 ]
 
-from caloforge.learn.representations.cells import CellScores
+from caloforge.learn.representations.cell_scores import CellScores
 from caloforge.learn.representations.filled import FILL, FilledLayers, renormalised
 from caloforge.learn.representations.gaussianised import EMPTY, REACH, Gaussianised
-from caloforge.learn.representations.hits import HitPattern, Hits
+from caloforge.learn.representations.hit_pattern import HitPattern, Hits
 from caloforge.learn.representations.layers import (
     LayerEnergies,
     LayerRatios,

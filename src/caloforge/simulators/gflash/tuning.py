@@ -40,7 +40,7 @@ from caloforge.errors import TrainingError
 from caloforge.particles import Particles
 from caloforge.showers import ShowerSource
 from caloforge.simulators.gflash.parametrisation import Tuning
-from caloforge.simulators.gflash.profiles import Binning, Profiles, Slices, binned, cut
+from caloforge.simulators.gflash.shower_profiles import Binning, Profiles, Slices, binned, cut
 from caloforge.simulators.gflash.simulator import GFlash
 
 RESPONSE = "response"

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from caloforge.learn.conditions import Condition
 from caloforge.learn.noise import Noise, Numbers
-from caloforge.learn.representations.hits import HitPattern
+from caloforge.learn.representations.hit_pattern import HitPattern
 from caloforge.learn.representations.representation import NO_NOISE, Representation
 
 _LEAST = 1e-12

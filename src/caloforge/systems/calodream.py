@@ -10,14 +10,7 @@
 A shape may end with a bespoke solver (section 3.4, `caloforge.models.fast_samplers`).
 """
 
-__all__ = [
-    "LatentRecipe",
-    "LatentStage",
-    "TransfusionRecipe",
-    "TransfusionStage",
-    "VisionRecipe",
-    "VisionStage",
-]
+__all__ = ["LatentStage", "TransfusionStage", "VisionStage"]
 
 from dataclasses import asdict, dataclass
 

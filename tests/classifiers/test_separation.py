@@ -18,7 +18,6 @@ from caloforge.classifiers import (
     Dense,
     EveryCell,
     Keep,
-    Plateau,
     RandomSplit,
     ResNet3d,
     RingConvolutional,
@@ -30,6 +29,7 @@ from caloforge.classifiers import (
 )
 from caloforge.errors import GeometryError, GeometryMismatchError, ShowerValueError, TrainingError
 from caloforge.geometry import calochallenge_2, pbwo4_crystals
+from caloforge.learn.training import CONSTANT, Adam, Plateau
 from caloforge.particles import Particles
 from caloforge.showers import Showers
 from tests.catalogue import CALORIMETERS, CYLINDERS, GRIDS, name_of
@@ -44,6 +44,7 @@ def quick(classifier: Classifier, epochs: int = 15, **changes: object) -> Classi
 
 
 OURS = quick(DEFAULT_CLASSIFIERS[0])
+UNDECAYED = Adam(2e-3)
 ALONE = quick(DEFAULT_CLASSIFIERS[0], 3)
 SMALL = {
     type(a): a
@@ -144,7 +145,7 @@ def test_the_tails_are_the_showers_that_fit_least() -> None:
 
 
 def test_after_calibration_the_curve_is_the_diagonal() -> None:
-    one = quick(CLASSIFIERS["calochallenge"][1], 5, batch_size=128, learning_rate=2e-3)
+    one = quick(CLASSIFIERS["calochallenge"][1], 5, batch_size=128, adam=Adam(2e-3))
     found = separate_features(gaussians(2000), gaussians(2000, 1.0, seed=1), one)
     enough = found.after.count > 100
     assert enough.sum() >= 4
@@ -355,7 +356,7 @@ def test_too_little_is_refused() -> None:
         {"keep": Keep.LEAST_LOSS},
         {"calibration": Calibration.ISOTONIC},
         {"patience": 3},
-        {"plateau": Plateau(0.5, 3)},
+        {"schedule": Plateau(0.5, 3)},
     ],
     ids=str,
 )
@@ -389,10 +390,9 @@ def test_the_epoch_of_the_least_loss_is_kept() -> None:
     x, y = gaussians(100), gaussians(100, 1.0, seed=1)
     options = {
         "patience": None,
-        "weight_decay": 0.0,
+        "adam": Adam(1e-2),
         "calibration": Calibration.NONE,
         "batch_size": 20,
-        "learning_rate": 1e-2,
     }
     least, last = (
         separate_features(x, y, quick(OURS, 60, keep=k, **options), trainings=2)
@@ -406,13 +406,13 @@ def test_patience_ends_a_training() -> None:
     x, y = gaussians(100), gaussians(100, 1.0, seed=1)
     ended = [
         separate_features(
-            x, y, quick(OURS, n, patience=2, keep=Keep.LAST, weight_decay=0.0), trainings=1
+            x, y, quick(OURS, n, patience=2, keep=Keep.LAST, adam=UNDECAYED), trainings=1
         )
         for n in (80, 90)
     ]
     assert ended[0].areas == ended[1].areas
     endless = separate_features(
-        x, y, quick(OURS, 80, patience=None, keep=Keep.LAST, weight_decay=0.0), trainings=1
+        x, y, quick(OURS, 80, patience=None, keep=Keep.LAST, adam=UNDECAYED), trainings=1
     )
     assert endless.areas != ended[0].areas
 
@@ -426,17 +426,17 @@ def test_a_plateau_lowers_the_learning_rate() -> None:
         "split": RandomSplit(0.6, 0.2),
         "keep": Keep.LAST,
         "patience": None,
-        "weight_decay": 0.0,
+        "adam": UNDECAYED,
     }
     found = {
         (plateau, epochs): separate_features(
-            x, y, quick(OURS, epochs, **options, plateau=plateau), trainings=1
+            x, y, quick(OURS, epochs, **options, schedule=plateau), trainings=1
         ).jsd.value
-        for plateau in (None, Plateau(1e-9, 0))
+        for plateau in (CONSTANT, Plateau(1e-9, 0))
         for epochs in (60, 70)
     }
     assert found[Plateau(1e-9, 0), 60] == pytest.approx(found[Plateau(1e-9, 0), 70], abs=1e-6)
-    assert found[None, 60] != pytest.approx(found[None, 70], abs=1e-4)
+    assert found[CONSTANT, 60] != pytest.approx(found[CONSTANT, 70], abs=1e-4)
 
 
 def test_the_inputs_of_our_low_level_classifier_see_cells_total_and_energy() -> None:

@@ -23,8 +23,6 @@ __all__ = [
     "Keep",
     "LayerWise",
     "NormalisedVoxels",
-    "Optimiser",
-    "Plateau",
     "RandomSplit",
     "Repeated",
     "ResNet3d",
@@ -75,8 +73,6 @@ from caloforge.classifiers.inputs import (
 from caloforge.classifiers.protocol import (
     CrossValidation,
     Keep,
-    Optimiser,
-    Plateau,
     RandomSplit,
     Scaling,
     Split,

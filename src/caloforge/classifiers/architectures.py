@@ -1,9 +1,10 @@
 r"""The networks of the classifiers: from the inputs of a shower to the logit s of "this is the full
 simulation".
 
-The head of a network sees either a list of F features or, for convolutions, a list whose first
-entry is the incident energy and whose others are an image of :math:`L \times A \times R` cells:
-layers, :math:`\alpha` (or y), :math:`r` (or x), the last fastest.
+A network sees either a list of F features or, for convolutions, a list whose first entry is the
+incident energy and whose others are an image of :math:`L \times A \times R` cells: layers,
+:math:`\alpha` (or y), :math:`r` (or x), the last fastest. An `Architecture` gives the sizes; the
+networks are those of `caloforge.learn.networks`.
 
 - `Dense`: layers of given widths. The CaloChallenge's (arXiv:2410.21611) has :math:`3 \times 2048`,
   that of CaloDREAM (arXiv:2405.09629, table 3) :math:`3 \times 512`, that of L2LFlows
@@ -19,11 +20,12 @@ __all__ = ["Architecture", "Convolutional", "Dense", "Image", "ResNet3d", "RingC
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
-import torch
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
 from caloforge.errors import GeometryError
+from caloforge.learn.networks.dense import dense
+from caloforge.learn.networks.pooled import PooledNetwork, pooled, ring_pooled
+from caloforge.learn.networks.resnet import ResidualNetwork
 
 Image = tuple[int, int, int]
 """The numbers of layers, of bins in alpha (or y) and of bins in r (or x)."""
@@ -63,17 +65,13 @@ class Dense(Architecture):
 
     def build(self, n_features: int, image: Image | None) -> nn.Module:
         """See `Architecture.build`; the image's shape is not used."""
-        layers: list[nn.Module] = []
-        for width in self.widths:
-            layers += [nn.Linear(n_features, width), self.activation(), nn.Dropout(self.dropout)]
-            n_features = width
-        return nn.Sequential(*layers, nn.Linear(n_features, 1), nn.Flatten(0))
+        widths = (n_features, *self.widths, 1)
+        return nn.Sequential(*dense(widths, self.activation, self.dropout), nn.Flatten(0))
 
 
 @dataclass(frozen=True)
 class ResNet3d(Architecture):
-    """A residual network in three dimensions; the incident energy, batch-normalised, joins before
-    the last layer.
+    """A residual network in three dimensions; the incident energy joins before the last layer.
 
     Arguments:
         planes: The numbers of channels of the four stages; each but the first halves the image.
@@ -85,13 +83,12 @@ class ResNet3d(Architecture):
 
     def build(self, n_features: int, image: Image | None) -> nn.Module:
         """See `Architecture.build`."""
-        return _ResNet(_required(image, "a ResNet"), self.planes, self.blocks)
+        return ResidualNetwork(_required(image, "a ResNet"), self.planes, self.blocks)
 
 
 @dataclass(frozen=True)
 class Convolutional(Architecture):
-    """Four convolutions, each with max-pooling by 2, then four linear layers; 30 x 30 x 30 cells
-    come down to 2 x 2 x 2.
+    """Convolutions with max-pooling, then four linear layers.
 
     Arguments:
         channels: The number of channels.
@@ -102,20 +99,14 @@ class Convolutional(Architecture):
     widths: tuple[int, int, int] = (128, 64, 32)
 
     def build(self, n_features: int, image: Image | None) -> nn.Module:
-        """See `Architecture.build`; where a length is odd, pooling rounds up."""
+        """See `Architecture.build`."""
         shape = _required(image, "a convolutional network")
-        layers: list[nn.Module] = []
-        for k in range(4):
-            size, padding = (5, 3) if k == 0 else (3, 1)
-            convolution = nn.Conv3d(self.channels if k else 1, self.channels, size, padding=padding)
-            layers += [convolution, nn.LeakyReLU(), nn.MaxPool3d(2, ceil_mode=True)]
-        return _WithEnergy(nn.Sequential(*layers, nn.Flatten()), shape, self.widths)
+        return PooledNetwork(pooled(self.channels), shape, self.widths)
 
 
 @dataclass(frozen=True)
 class RingConvolutional(Architecture):
-    """Four convolutions that close the ring in alpha, two max-poolings, then four linear layers; 45
-    x 50 x 18 cells to 3 x 2 x 2.
+    """Convolutions that close the ring in alpha, with max-pooling, then four linear layers.
 
     Arguments:
         channels: The number of channels.
@@ -126,17 +117,9 @@ class RingConvolutional(Architecture):
     widths: tuple[int, int, int] = (128, 64, 32)
 
     def build(self, n_features: int, image: Image | None) -> nn.Module:
-        """See `Architecture.build`; where a length cannot be divided, pooling rounds up."""
+        """See `Architecture.build`."""
         shape = _required(image, "a convolutional network")
-        layers: list[nn.Module] = [_AlphaLast()]
-        for k, (size, pool) in enumerate(((5, None), (3, (5, 3, 5)), (5, (3, 3, 5)), (3, None))):
-            reach = size // 2
-            convolution = nn.Conv3d(
-                self.channels if k else 1, self.channels, size, padding=(reach, reach, 0)
-            )
-            layers += [_Ring(reach), convolution, nn.LeakyReLU()]
-            layers += [nn.MaxPool3d(pool, ceil_mode=True)] if pool else []
-        return _WithEnergy(nn.Sequential(*layers, nn.Flatten()), shape, self.widths)
+        return PooledNetwork(ring_pooled(self.channels), shape, self.widths)
 
 
 def _required(image: Image | None, what: str) -> Image:
@@ -147,89 +130,3 @@ def _required(image: Image | None, what: str) -> Image:
         )
         raise GeometryError(msg)
     return image
-
-
-class _AlphaLast(nn.Module):
-    """From (layer, alpha, r) to (layer, r, alpha)."""
-
-    def forward(self, x: Float[Tensor, "n 1 l a r"]) -> Float[Tensor, "n 1 l r a"]:
-        return x.transpose(-1, -2)
-
-
-class _Ring(nn.Module):
-    """Repeats the last axis at both ends, as a ring continues."""
-
-    def __init__(self, reach: int) -> None:
-        super().__init__()
-        self.reach = reach
-
-    def forward(self, x: Float[Tensor, "... a"]) -> Float[Tensor, "... b"]:
-        n = x.shape[-1]
-        return x[..., torch.arange(-self.reach, n + self.reach, device=x.device) % n]
-
-
-class _WithEnergy(nn.Module):
-    """What convolutions see of the image, and the energy, through linear layers."""
-
-    def __init__(self, convolutions: nn.Module, image: Image, widths: tuple[int, ...]) -> None:
-        super().__init__()
-        self.convolutions, self.image = convolutions, image
-        with torch.no_grad():
-            n = convolutions(torch.zeros(1, 1, *image)).shape[1] + 1
-        layers: list[nn.Module] = []
-        for width in (*widths, 1):
-            layers += [nn.Linear(n, width), nn.LeakyReLU()]
-            n = width
-        self.linears = nn.Sequential(*layers)
-
-    def forward(self, x: Float[Tensor, "n features"]) -> Float[Tensor, " n"]:
-        seen = self.convolutions(x[:, 1:].reshape(-1, 1, *self.image))
-        logits: Tensor = self.linears(torch.cat([seen, x[:, :1]], dim=1))
-        return logits[:, 0]
-
-
-class _ResNet(nn.Module):
-    def __init__(self, image: Image, planes: tuple[int, ...], blocks: tuple[int, ...]) -> None:
-        super().__init__()
-        self.image = image
-        stages: list[nn.Module] = []
-        inner = planes[0]
-        for stage, (outer, number) in enumerate(zip(planes, blocks, strict=True)):
-            for k in range(number):
-                stages.append(_Block(inner, outer, stride=2 if stage and not k else 1))
-                inner = outer
-        stem = [
-            nn.Conv3d(1, planes[0], 7, stride=2, padding=3, bias=False),
-            nn.BatchNorm3d(planes[0]),
-            nn.ReLU(),
-        ]
-        pool = nn.MaxPool3d(3, stride=2, padding=1)
-        self.trunk = nn.Sequential(*stem, pool, *stages, nn.AdaptiveAvgPool3d(1), nn.Flatten())
-        self.energy = nn.BatchNorm1d(1)
-        self.last = nn.Linear(inner + 1, 1)
-        for module in self.modules():
-            if isinstance(module, nn.Conv3d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-
-    def forward(self, x: Float[Tensor, "n features"]) -> Float[Tensor, " n"]:
-        seen = self.trunk(x[:, 1:].reshape(-1, 1, *self.image))
-        logits: Tensor = self.last(torch.cat([seen, self.energy(x[:, :1])], dim=1))
-        return logits[:, 0]
-
-
-class _Block(nn.Module):
-    """Two convolutions beside a short cut."""
-
-    def __init__(self, inner: int, outer: int, stride: int) -> None:
-        super().__init__()
-        first = nn.Conv3d(inner, outer, 3, stride=stride, padding=1, bias=False)
-        second = nn.Conv3d(outer, outer, 3, padding=1, bias=False)
-        self.body = nn.Sequential(
-            first, nn.BatchNorm3d(outer), nn.ReLU(), second, nn.BatchNorm3d(outer)
-        )
-        alike = stride == 1 and inner == outer
-        narrow = nn.Conv3d(inner, outer, 1, stride=stride, bias=False)
-        self.short_cut = nn.Identity() if alike else nn.Sequential(narrow, nn.BatchNorm3d(outer))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.relu(self.body(x) + self.short_cut(x))

@@ -59,14 +59,13 @@ from caloforge.classifiers.inputs import (
 from caloforge.classifiers.protocol import (
     CrossValidation,
     Keep,
-    Optimiser,
-    Plateau,
     RandomSplit,
     Scaling,
     Training,
 )
 from caloforge.errors import GeometryError
 from caloforge.geometry import Calorimeter
+from caloforge.learn.training import Adam, Plateau
 from caloforge.units import MeV, keV
 
 FOLDS = 5
@@ -113,9 +112,7 @@ fraction.
 
 _OURS = Training(
     split=CrossValidation(FOLDS),
-    optimiser=Optimiser.ADAMW,
-    learning_rate=2e-3,
-    weight_decay=1.0,
+    adam=Adam(2e-3, weight_decay=1.0),
     batch_size=128,
     epochs=60,
     keep=Keep.LEAST_LOSS,
@@ -127,7 +124,7 @@ _SMALL = Dense((128, 128), dropout=0.5, activation=nn.SiLU)
 
 _CHALLENGE = Training(
     split=RandomSplit(fit=0.6, select=0.2),
-    learning_rate=2e-4,
+    adam=Adam(2e-4),
     batch_size=1000,
     epochs=50,
     keep=Keep.BEST_ACCURACY,
@@ -137,18 +134,18 @@ _WIDE = Dense((2048, 2048, 2048))
 
 _DREAM = Training(
     split=RandomSplit(fit=0.7, select=0.1),
-    learning_rate=2e-4,
+    adam=Adam(2e-4),
     batch_size=1000,
     epochs=200,
     keep=Keep.BEST_ACCURACY,
     calibration=Calibration.ISOTONIC,
-    plateau=Plateau(factor=0.05, patience=20),
+    schedule=Plateau(factor=0.05, patience=20),
 )
 _MIDDLE = Dense((512, 512, 512))
 
 _FLOWS_HIGH = Training(
     split=RandomSplit(fit=0.8, select=0.0),
-    learning_rate=1e-4,
+    adam=Adam(1e-4),
     batch_size=256,
     epochs=30,
     keep=Keep.LAST,
@@ -157,7 +154,7 @@ _FLOWS_HIGH = Training(
 )
 _FLOWS_LOW = Training(
     split=RandomSplit(fit=0.6, select=0.2),
-    learning_rate=1e-3,
+    adam=Adam(1e-3),
     batch_size=512,
     epochs=30,
     keep=Keep.LEAST_LOSS,

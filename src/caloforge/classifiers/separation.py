@@ -30,7 +30,8 @@ from caloforge.classifiers.calibration import (
     roc,
 )
 from caloforge.classifiers.classifier import FOLDS, Classifier
-from caloforge.classifiers.protocol import Examples, random_numbers, trained
+from caloforge.classifiers.fitting import Examples, fitted
+from caloforge.classifiers.protocol import random_numbers
 from caloforge.classifiers.results import (
     FALSE_POSITIVE,
     Repeated,
@@ -304,12 +305,12 @@ def _trial(
     to_fit, to_select, to_score = (
         torch.from_numpy(rows).to(device) for rows in (fit, select, score)
     )
-    logits = trained(
+    logits = fitted(
+        classifier.title,
         classifier.architecture,
         classifier.training,
         examples,
-        to_fit,
-        to_select,
+        (to_fit, to_select),
         seed=seed,
         turn=turn,
     )

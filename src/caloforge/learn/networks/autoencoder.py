@@ -41,6 +41,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from caloforge.errors import GeometryError, ModelError
+from caloforge.learn.networks.circular import wrapped
+from caloforge.learn.networks.dense import dense
 
 Triple = tuple[int, int, int]
 
@@ -135,18 +137,6 @@ def _copies(levels: list[_Level]) -> int:
     return max(0, n - circle)
 
 
-def _wrap(
-    x: Float[Tensor, "batch channels layers alpha r"], start: int, stop: int
-) -> Float[Tensor, "batch channels layers wrapped r"]:
-    """Positions start to stop of the circle alpha, at most one turn before it and one after."""
-    n = x.shape[3]
-    return (
-        x
-        if (start, stop) == (0, n)
-        else torch.cat([x[:, :, :, n + start :], x, x[:, :, :, : stop - n]], dim=3)
-    )
-
-
 class _Coordinates(nn.Module):
     """Appends layer and r, each from 0 to 1, to the channels of a field."""
 
@@ -179,8 +169,9 @@ class _Convolution(nn.Module):
     ) -> Float[Tensor, "batch after layers2 alpha2 r2"]:
         level = self.level
         n, k, s, p = level.fine[1], level.kernel[1], level.stride[1], level.pad[1]
-        wrapped = _wrap(self.coordinates(x), -p, max(n, n - s + k - p))
-        return self.convolution(wrapped)  # type: ignore[no-any-return]
+        stop = max(n, n - s + k - p)
+        closed: Tensor = self.convolution(wrapped(self.coordinates(x), -p, stop, dim=3))
+        return closed
 
 
 class _Transposed(nn.Module):
@@ -203,7 +194,7 @@ class _Transposed(nn.Module):
         self, x: Float[Tensor, "batch before layers alpha r"]
     ) -> Float[Tensor, "batch after layers2 alpha2 r2"]:
         level, (start, stop) = self.level, self.level.span
-        wide: Tensor = self.convolution(_wrap(self.coordinates(x), start, stop))
+        wide: Tensor = self.convolution(wrapped(self.coordinates(x), start, stop, dim=3))
         return wide.narrow(3, level.pad[1] - start * level.stride[1], level.fine[1])
 
 
@@ -271,9 +262,7 @@ class ConvolutionalAutoencoder(nn.Module):
         self._copies = _copies(levels)
         layers, alpha, r = levels[-1].coarse
         self._latent_shape = (latent, layers, alpha + self._copies, r)
-        self.embedding = nn.Sequential(
-            nn.Linear(condition, embedding), nn.SiLU(), nn.Linear(embedding, embedding)
-        )
+        self.embedding = dense((condition, embedding, embedding), nn.SiLU)
         down, up = list(pairwise([1, *widths])), list(pairwise([latent, *widths[::-1]]))
         self.mixing_down = nn.ModuleList(
             [
@@ -323,7 +312,8 @@ class ConvolutionalAutoencoder(nn.Module):
         for mixing, coarsen in zip(self.mixing_down, self.coarsen, strict=True):
             x = coarsen(mixing(x, embedded))
         moments: Tensor = self.moments(x)
-        mean, log_variance = _wrap(moments, 0, moments.shape[3] + self._copies).chunk(2, dim=1)
+        stop = moments.shape[3] + self._copies
+        mean, log_variance = wrapped(moments, 0, stop, dim=3).chunk(2, dim=1)
         return mean, log_variance
 
     def decode(

@@ -15,16 +15,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from caloforge.learn.networks.dense import dense
 from caloforge.learn.networks.embedding import sinusoids
 
 _TIME = 128
-
-
-def _dense(*widths: int) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for before, after in pairwise(widths):
-        layers += [nn.Linear(before, after), nn.LeakyReLU()]
-    return nn.Sequential(*layers[:-1])
 
 
 def _convolutions(*channels: int) -> nn.Sequential:
@@ -46,10 +40,10 @@ class SquirelsEnergyNetwork(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.point = _dense(1, 256, 256, 256)
-        self.step = _dense(_TIME, 256, 256, 256)
-        self.energy = _dense(1, 256, 256, 256)
-        self.decoder = _dense(3 * 256 + 1, 256, 256, 1)
+        self.point = dense((1, 256, 256, 256))
+        self.step = dense((_TIME, 256, 256, 256))
+        self.energy = dense((1, 256, 256, 256))
+        self.decoder = dense((3 * 256 + 1, 256, 256, 1))
 
     def forward(
         self,
@@ -80,7 +74,7 @@ class SquirelsShapeNetwork(nn.Module):
         super().__init__()
         self.image = image
         self.encoder = _convolutions(1, 32, 32, 32, 32)
-        self.step = _dense(_TIME, 256, 256, 32)
+        self.step = dense((_TIME, 256, 256, 32))
         self.decoder = _convolutions(32 + 32 + 3 + 1, 32, 32, 32, 1)
 
     def forward(

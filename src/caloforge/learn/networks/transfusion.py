@@ -35,6 +35,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from caloforge.errors import ModelError
+from caloforge.learn.networks.dense import dense
 from caloforge.learn.networks.embedding import sinusoids
 
 
@@ -99,14 +100,13 @@ class _Attention(nn.Module):
         return self.out(x.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
 
 
-def _feed_forward(dim: int, width: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(dim, width), nn.ReLU(), nn.Linear(width, dim))
-
-
 class _EncoderBlock(nn.Module):
     def __init__(self, dim: int, heads: int, width: int) -> None:
         super().__init__()
-        self.attention, self.feed_forward = _Attention(dim, heads), _feed_forward(dim, width)
+        self.attention, self.feed_forward = (
+            _Attention(dim, heads),
+            dense((dim, width, dim), nn.ReLU),
+        )
         self.norms = nn.ModuleList([nn.LayerNorm(dim) for _ in range(2)])
 
     def forward(self, x: Float[Tensor, "batch 1 dim"]) -> Float[Tensor, "batch 1 dim"]:
@@ -120,7 +120,7 @@ class _DecoderBlock(nn.Module):
         self.attention, self.cross, self.feed_forward = (
             _Attention(dim, heads),
             _Attention(dim, heads),
-            _feed_forward(dim, width),
+            dense((dim, width, dim), nn.ReLU),
         )
         self.norms = nn.ModuleList([nn.LayerNorm(dim) for _ in range(3)])
 

@@ -27,10 +27,11 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import leaky_relu, pad
+from torch.nn.functional import leaky_relu
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from caloforge.errors import ModelError
+from caloforge.learn.networks.circular import wrapped
 
 Pair = tuple[int, int]
 
@@ -110,7 +111,7 @@ class Convolution(nn.Conv2d):
         Arguments:
             x: The images.
         """
-        return super().forward(pad(x, (0, 0, 1, 1), mode="circular") if self.cyclic else x)
+        return super().forward(wrapped(x, -1, x.shape[2] + 1, dim=2) if self.cyclic else x)
 
 
 class UNet(nn.Module):

@@ -36,6 +36,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from caloforge.errors import ModelError
+from caloforge.learn.networks.dense import dense
 from caloforge.learn.networks.embedding import sinusoids
 
 FASTEST = 100.0
@@ -205,7 +206,7 @@ class ModulatedTransformer(nn.Module):
 
 def embedder(inputs: int, dim: int) -> nn.Sequential:
     """A small dense network that embeds a condition."""
-    return nn.Sequential(nn.Linear(inputs, dim), nn.SiLU(), nn.Linear(dim, dim))
+    return dense((inputs, dim, dim), nn.SiLU)
 
 
 def initialise(network: nn.Module) -> None:

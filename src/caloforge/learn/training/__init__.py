@@ -5,6 +5,7 @@ in order. A run that was interrupted resumes to the same bits.
 """
 
 __all__ = [
+    "CONSTANT",
     "Adam",
     "Constant",
     "Execution",
@@ -29,4 +30,4 @@ from caloforge.learn.training.loop import Progress, Report, run
 from caloforge.learn.training.moves import Execution
 from caloforge.learn.training.objectives import Adam, Objective, Player, Selection, minimise
 from caloforge.learn.training.randomness import generator, isolated
-from caloforge.learn.training.schedules import Constant, Plateau, Schedule, WarmCosine
+from caloforge.learn.training.schedules import CONSTANT, Constant, Plateau, Schedule, WarmCosine

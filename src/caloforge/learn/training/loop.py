@@ -195,19 +195,21 @@ class _Run:
         Raises:
             TrainingError: A loss or a gradient is not finite.
         """
-        losses = []
         try:
-            for mover in self.movers:
-                moves = mover.player.moves
-                with self._alone(mover):
-                    losses.append(sum(map(mover.move, self._numbers(moves))) / moves)
+            losses = [self._moves(mover) for mover in self.movers]
         except FloatingPointError as error:
             raise TrainingError(self._lost(str(error))) from error
         self.step += 1
         return losses
 
-    def _numbers(self, moves: int) -> range:
-        return range(self.step * moves, (self.step + 1) * moves)
+    def _moves(self, mover: Mover) -> float:
+        """The moves of one player in a step; their mean loss."""
+        if len(self.movers) == 1 and mover.player.moves == 1:
+            return mover.move(self.step)
+        moves = mover.player.moves
+        with self._alone(mover):
+            losses = [mover.move(self.step * moves + k) for k in range(moves)]
+        return sum(losses) / moves
 
     @contextmanager
     def _alone(self, mover: Mover) -> Iterator[None]:

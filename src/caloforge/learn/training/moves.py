@@ -4,7 +4,7 @@ __all__ = ["Execution", "Mover"]
 
 import math
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -111,17 +111,23 @@ class Mover:
 
     def _gradient(self, number: int) -> Tensor:
         """Add up the gradients of a move, a mean over its batches; the mean loss."""
-        batches = self.processes.batches(number, self.execution.accumulate)
-        total = torch.zeros((), device=self.device)
-        for batch in batches:
-            if self.stream is not None:
-                reseed(address(*self.stream, batch), self.device)
-            last = batch == batches[-1]
-            with nullcontext() if last else self.processes.unsynchronised(self.loss):
-                loss = self.loss(batch) / len(batches)
-                loss.backward()  # type: ignore[no-untyped-call]
-            total = total + loss.detach()
-        return total
+        *before, last = self.processes.batches(number, self.execution.accumulate)
+        losses = []
+        for batch in before:
+            with self.processes.unsynchronised(self.loss):
+                losses.append(self._add(batch))
+        losses.append(self._add(last))
+        return torch.stack(losses).sum() if before else losses[0]
+
+    def _add(self, batch: int) -> Tensor:
+        """Add the gradient of a batch, and give its loss, both over the number of batches."""
+        if self.stream is not None:
+            reseed(address(*self.stream, batch), self.device)
+        loss = self.loss(batch)
+        if self.execution.accumulate > 1:
+            loss = loss / self.execution.accumulate
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss.detach()
 
     def validated(self, loss: float) -> None:
         """Let the learning rate follow the validation loss."""

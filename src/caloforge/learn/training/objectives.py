@@ -22,12 +22,10 @@ import torch
 from torch import Tensor, nn
 
 from caloforge.errors import TrainingError
-from caloforge.learn.training.schedules import Constant, Schedule
+from caloforge.learn.training.schedules import CONSTANT, Schedule
 
 Loss = Callable[[int], Tensor]
 """The loss of a batch, a scalar, by the number of the batch."""
-
-CONSTANT = Constant()
 
 
 @dataclass(frozen=True)

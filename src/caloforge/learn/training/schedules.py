@@ -8,7 +8,7 @@ steps and :math:`w` the share of the warm-up, `WarmCosine` has
 `Plateau` lowers the rate where the validation loss no longer falls.
 """
 
-__all__ = ["Constant", "Plateau", "Schedule", "WarmCosine"]
+__all__ = ["CONSTANT", "Constant", "Plateau", "Schedule", "WarmCosine"]
 
 import math
 from abc import ABC, abstractmethod
@@ -38,6 +38,9 @@ class Constant(Schedule):
     def scheduler(self, optimiser: Optimizer, steps: int) -> None:
         """None."""
         del optimiser, steps
+
+
+CONSTANT = Constant()
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
-"""Fill the README with what the package does here and now: `make readme`.
+"""Fill README and docs/results.md with what the package does here and now: `make readme`.
 
-The demo is run, and its output and one of its figures are taken over; the table of results is made
-from the cards of the models.
+Runs the demo and takes over its output and one of its figures; makes the table of results from the
+cards of the models.
 """
 
 import re
@@ -16,6 +16,7 @@ from caloforge import zoo
 from caloforge.cli._models import makes_from_particles
 
 ROOT = Path(__file__).parent.parent
+README, RESULTS = ROOT / "README.md", ROOT / "docs" / "results.md"
 IMAGES = ROOT / "docs" / "images"
 FIGURE = "shower.png"
 WIDTH = 100
@@ -73,16 +74,16 @@ def results() -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def filled(readme: str, section: str, text: str) -> str:
-    """The README with the text of one section replaced."""
+def filled(page: str, section: str, text: str) -> str:
+    """The page with the text of one section replaced."""
     pattern = rf"(<!-- {section}:begin -->\n).*?(<!-- {section}:end -->)"
-    return re.sub(pattern, lambda match: f"{match[1]}{text}\n{match[2]}", readme, flags=re.DOTALL)
+    return re.sub(pattern, lambda match: f"{match[1]}{text}\n{match[2]}", page, flags=re.DOTALL)
 
 
 def main() -> None:
-    """Rewrite the README."""
-    path = ROOT / "README.md"
-    path.write_text(filled(filled(path.read_text(), "demo", demo()), "results", results()))
+    """Rewrite both pages."""
+    for path, section, text in ((README, "demo", demo()), (RESULTS, "results", results())):
+        path.write_text(filled(path.read_text(), section, text))
 
 
 if __name__ == "__main__":

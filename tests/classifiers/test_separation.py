@@ -28,7 +28,7 @@ from caloforge.classifiers import (
     separate_features,
 )
 from caloforge.errors import GeometryError, GeometryMismatchError, ShowerValueError, TrainingError
-from caloforge.geometry import calochallenge_2, pbwo4_crystals
+from caloforge.geometry import calochallenge_1_photons, calochallenge_2, pbwo4_crystals
 from caloforge.learn.training import CONSTANT, Adam, Plateau
 from caloforge.particles import Particles
 from caloforge.showers import Showers
@@ -309,6 +309,11 @@ def test_images_need_layers_cut_alike() -> None:
         "high-level",
         "low-level",
     ]
+
+
+def test_depths_in_mm_need_layers_of_known_thickness() -> None:
+    assert classifiers_for("l2lflows", calochallenge_1_photons()) == ()
+    assert len(classifiers_for("calochallenge", calochallenge_1_photons())) == 3
 
 
 def test_the_names_of_a_preset_are_unique() -> None:

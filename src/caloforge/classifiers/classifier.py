@@ -265,7 +265,7 @@ def classifiers_for(
 
 def _sees(classifier: Classifier, calorimeter: Calorimeter) -> bool:
     try:
-        classifier.inputs.image(calorimeter)
+        classifier.inputs.require(calorimeter)
     except GeometryError:
         return False
     return True

@@ -81,6 +81,14 @@ class Inputs(ABC):
         """
         return None
 
+    def require(self, calorimeter: Calorimeter) -> None:
+        """Check that showers of a calorimeter have these inputs.
+
+        Raises:
+            GeometryError: The inputs are images, or depths in mm, and this calorimeter has none.
+        """
+        self.image(calorimeter)
+
     def above(self, threshold: float) -> "Inputs":
         """The same inputs with another threshold."""
         return replace(self, threshold=threshold)
@@ -121,6 +129,10 @@ class LayerWise(Inputs):
 @dataclass(frozen=True)
 class ShowerLevel(Inputs):
     """The nine observables of L2LFlows; see `caloforge.observables.shower_level_features`."""
+
+    def require(self, calorimeter: Calorimeter) -> None:
+        """Check that the depth of each layer is known."""
+        _ = calorimeter.known_thicknesses
 
     def __call__(self, showers: Showers) -> Float[Tensor, "showers features"]:
         """The observables, with shape (N, 9)."""

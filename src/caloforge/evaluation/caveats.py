@@ -85,8 +85,8 @@ def _sizes_differ(evaluation: Evaluation, preset: Preset) -> list[str]:
     return [
         f"There are {min(sizes):,.0f} showers in the smallest sample; the published results are "
         f"of some {preset.showers:,}. "
-        "FPD and separation powers of equal laws grow as 1/N: compare what exceeds the floor, as "
-        "the ranks do, not the values."
+        "FPD and separation powers of equal distributions scale as 1/N: compare what exceeds the "
+        "floor, as the ranks do, not the values."
     ]
 
 

@@ -32,7 +32,7 @@ class Aim(Enum):
 
 
 class Depends(Enum):
-    """What, besides the laws of the two samples, a value depends on."""
+    """What, besides the distributions of the two samples, a value depends on."""
 
     NOTHING = auto()
     SHOWERS = auto()
@@ -78,7 +78,7 @@ class Quantity:
         published_factor: What published numbers are multiplied by to be shown.
         own_factor: What ours are multiplied by to be shown.
         aim: What makes a value good.
-        depends: What a value depends on besides the laws.
+        depends: What a value depends on besides the distributions.
         find: What a candidate, given by its name, scored; None where this is not known.
     """
 

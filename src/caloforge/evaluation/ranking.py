@@ -9,11 +9,11 @@ the published results is their row GEANT4, that of ours the expectation between 
 full simulation of our size. The rank is that which the value would have if it joined the table, 1
 for the best.
 
-A published *floor* is that of some 100,000 showers. Separation powers and FPD of equal laws fall as
-:math:`1/N`, so that those of few showers are far larger, and only what exceeds the floor can be
-compared; neighbours and classifiers depend on the number of showers, too, and in no simple way: few
-showers teach a classifier little, and its AUC comes out too good. KPD has the same expectation at
-any size.
+A published *floor* is that of some 100,000 showers. Separation powers and FPD of equal
+distributions fall as :math:`1/N`, so that those of few showers are far larger, and only what
+exceeds the floor can be compared. Neighbours and classifiers depend on the number of showers, too:
+from few showers a classifier learns little, and its AUC comes out too good. KPD has the same
+expectation at any size.
 """
 
 __all__ = ["Ranking", "RankingRow", "published_rows", "ranking"]

@@ -1,44 +1,16 @@
 r"""Statistical amplification: do many generated showers know more than the few real ones that the
-generator was trained on?
+generator was trained on? (Butter et al., arXiv:2008.06545.)
 
-The question and the method are those of Butter et al., 'GANplifying event samples' (SciPost Phys.
-10 (2021) 139, arXiv:2008.06545), for one observable. A large sample of the full simulation,
-*independent* of the training sample, stands for the truth: T showers cut into q bins of equal
-content, with contents :math:`t_j` (1/q each, but for ties). A sample of n showers with contents
-:math:`m_j` is away from it by
+T independent showers of the full simulation lie in q bins with contents :math:`t_j`, n showers of a
+sample have the contents :math:`m_j`. With
 
 .. math:: D = \sum_j \frac{(m_j - t_j)^2}{t_j} - \frac{q - 1}{T}, \qquad
-          \mathrm E\,D = \Delta + \frac1n \sum_j \frac{g_j (1 - g_j)}{t_j}, \quad
-          \Delta = \sum_j \frac{(g_j - p_j)^2}{t_j},
+          D(n) = D(M) + \frac{1}{M - 1} \Big(\frac Mn - 1\Big) \sum_j \frac{m_j (1 - m_j)}{t_j} ,
 
-for a law with contents :math:`g_j` where the truth has :math:`p_j`: of :math:`m_j` and of
-:math:`t_j` one expects the variances :math:`g_j (1 - g_j) / n` and :math:`p_j (1 - p_j) / T`, and
-the last, :math:`(q - 1) / T` in the sum, is subtracted. (With equal bins D is q times the sum of
-squares of the paper.) For real showers :math:`\Delta = 0` and :math:`\mathrm E\,D = (q - 1) / n`.
-So a sample at D is worth
-
-.. math:: N_\mathrm{eq} = \frac{q - 1}{D}
-
-real showers, and the *amplification factor* is :math:`N_\mathrm{eq} / N_\mathrm{train}`. Of M
-generated showers, the mean of D over all subsamples of n is, without drawing any,
-
-.. math:: D(n) = D(M) + \frac{1}{M - 1} \Big(\frac Mn - 1\Big) \sum_j \frac{m_j (1 - m_j)}{t_j} ,
-
-which falls to an unbiased estimate of :math:`\Delta` for :math:`n \to \infty`: the generator's own
-error, which no number of generated showers mends. There the factor has its *plateau*.
-
-Errors are standard deviations over replicas of both samples, drawn from the contents :math:`t_j`
-and :math:`t_j + s (m_j - t_j)`, where :math:`s^2` is the share of D(M) that is not noise: drawn
-from :math:`m_j` themselves they would count the noise twice. Weights enter by the effective sizes
-:math:`(\sum w)^2 / \sum w^2`.
-
-What the number does not mean: it holds for this observable in these bins, not for tails within a
-bin, nor for correlations. A factor above 1 is no information out of nothing: smoothness and
-symmetries put into the generator stand in for data. It says nothing about a generator's systematic
-error where the training sample, too, is wrong. One D of n real showers scatters by
-:math:`\sqrt{2 / (q - 1)}`, a third for q = 20, and so does the factor of a single training. And
-samples that share their incident energies are no independent samples: a part of the noise is
-missing in D then, and the factor is too large.
+a sample is worth :math:`N_\mathrm{eq} = (q - 1) / D` real showers; the *amplification factor* is
+:math:`N_\mathrm{eq} / N_\mathrm{train}`, its *plateau* that of :math:`n \to \infty`. Errors are
+standard deviations over replicas drawn from :math:`t_j` and :math:`t_j + s (m_j - t_j)`, where
+:math:`s^2` is the share of D(M) that is not noise. Derivation and limits: docs/theory/distances.md.
 """
 
 __all__ = ["Amplification", "amplification"]
@@ -312,7 +284,7 @@ def _curve(
 def _drawn(
     rng: np.random.Generator, contents: Float[np.ndarray, " bins"], sample: _Binned, replicas: int
 ) -> Float[np.ndarray, "replicas bins"]:
-    """Contents of samples of the same effective size, drawn from a law with these."""
+    """Contents of samples of the same effective size, drawn from a distribution with these."""
     n = max(1, round(sample.effective))
     counts: np.ndarray = rng.multinomial(n, contents / contents.sum(), size=replicas)
     return counts / n

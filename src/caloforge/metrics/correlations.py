@@ -10,7 +10,7 @@ weights :math:`w_i`, the matrix of Pearson's coefficients is
 with weighted means :math:`\bar v`. A layer that does not vary, an empty one for instance, has no
 correlation: its coefficients are set to 0, and to 1 with itself. Two samples are
 :math:`\frac{2}{L (L - 1)} \sum_{l<m} |C_{lm} - C'_{lm}|` apart, the mean difference over the pairs
-of L layers. For equal laws it falls as the root of the inverse sample size: order 1/2.
+of L layers. For equal distributions it falls as the root of the inverse sample size: order 1/2.
 """
 
 __all__ = ["correlation_distance", "layer_correlation"]

@@ -1,31 +1,16 @@
 r"""Statistics between two samples on one line: distances and tests of their distributions.
 
-Two laws on a line have distribution functions F and G and, in bins b, shares :math:`f_b` and
-:math:`g_b`, each summing to 1.
+Distribution functions are F and G, shares in bins b are :math:`f_b` and :math:`g_b`:
 
-- *Wasserstein distance* of order 1 (earth mover's distance),
+- Wasserstein distance of order 1, :math:`W = \int |F(x) - G(x)| \, dx`; *standardised*, divided by
+  the standard deviation of the full simulation; order 1/2;
+- separation power :math:`S = \frac12 \sum_b (f_b - g_b)^2 / (f_b + g_b)`, in [0, 1]; order 1, floor
+  :math:`\frac{B - 1}{4}(1/N + 1/M)` for B populated bins;
+- Kolmogorov-Smirnov test of :math:`\max |F - G|`, and :math:`\chi^2` test of
+  :math:`\sum_b (f_b - g_b)^2 / (\sigma^2_{f_b} + \sigma^2_{g_b})` over bins joined until each holds
+  ten showers: for independent showers of one value each.
 
-  .. math:: W = \int |F(x) - G(x)| \, dx ,
-
-  in the unit of the line: the shift that would turn one sample into the other. *Standardised*, it
-  is divided by the standard deviation of the full simulation. `batched_wasserstein` is the protocol
-  of arXiv:2405.20407, figure 9: mean and spread of the standardised distance over disjoint batches.
-- *Separation power* (triangular discrimination), between 0 and 1 for disjoint laws,
-
-  .. math:: S = \frac12 \sum_b \frac{(f_b - g_b)^2}{f_b + g_b} ,
-
-  as the CaloChallenge defines it (arXiv:2410.21611). For equal laws its expectation is
-  :math:`\frac{B - 1}{4}(1/N + 1/M)` where the B bins are well populated: the floor; `Score.excess`
-  subtracts it.
-- *Kolmogorov-Smirnov* and :math:`\chi^2` tests: the probability that two samples of one law differ
-  at least so much. The first is that of :math:`\max |F - G|`, for weighted samples with their
-  effective sizes; the second that of
-  :math:`\sum_b (f_b - g_b)^2 / (\sigma^2_{f_b} + \sigma^2_{g_b})` over neighbouring bins joined
-  until each holds ten showers of both samples together. Both hold for independent showers with one
-  value each: where the samples share their incident energies, p-values of energy-like observables
-  are too large, and cells of one shower or profiles have none.
-
-Errors and floors come from `caloforge.metrics.resampling`; W has order 1/2, S order 1.
+Errors and floors come from `caloforge.metrics.resampling`.
 """
 
 __all__ = [

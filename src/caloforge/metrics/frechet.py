@@ -1,26 +1,15 @@
-r"""The Fréchet physics distance (FPD): how far two samples are in the means and covariances of
-their features.
+r"""The Fréchet physics distance (FPD) of two samples, from means and covariances of their features.
 
-The features x of a shower, for the CaloChallenge its high-level ones, are divided by the largest
-:math:`|x|` in the full simulation (by 1 where that is 0). With mean :math:`\mu` and covariance C of
-each sample, all showers counted with their weights,
+Features are divided by their largest absolute value in the full simulation (by 1 where that is 0).
+With weighted means :math:`\mu` and covariances C (Kansal et al., arXiv:2211.10295, eq. 2),
 
 .. math:: d^2 = |\mu - \mu'|^2 + \mathrm{tr}\,C + \mathrm{tr}\,C' - 2\,\mathrm{tr}\,(C^{1/2} C'
-          C^{1/2})^{1/2} ,
+          C^{1/2})^{1/2} .
 
-the squared Wasserstein distance of order 2 between Gaussians of these moments (Kansal et al.,
-arXiv:2211.10295, eq. 2). With any factors :math:`C = L L^T`, :math:`C' = L' L'^T` the last trace is
-the sum of the singular values of :math:`L^T L'`, which needs no inverse and no root of a product:
-constant features and samples with fewer showers than features are as good as others.
-
-*The published protocol* (jetnet 0.2.5) draws batches of m showers with replacement, m from 10,000
-to 50,000 in the challenge, and extrapolates the distance linearly in 1/m to infinite m. There the
-moments of a batch are those of the sample it is drawn from, so the limit is the distance above of
-the two samples as they are; `frechet_distance` takes it at once and without the noise of the
-batches, `extrapolated_frechet_distance` draws the batches of the protocol one by one. Neither
-removes the noise of a finite sample: equal laws are a distance of order (1/N + 1/M) apart, which is
-the floor. The replicas of the bootstrap carry that noise twice and lie above the value; only their
-spread is used.
+With :math:`C = L L^T`, :math:`C' = L' L'^T` the last trace is the sum of the singular values of
+:math:`L^T L'`: no inverse and no root of a product. `extrapolated_frechet_distance` is the
+published protocol (jetnet 0.2.5), `frechet_distance` its limit, without the noise of batches. Order
+1; replicas carry the noise of the samples twice, so only their spread is used.
 """
 
 __all__ = ["extrapolated_frechet_distance", "frechet_distance", "normalised"]

@@ -1,36 +1,16 @@
-r"""The kernel physics distance (KPD): the squared maximum mean discrepancy of two samples for a
-polynomial kernel.
+r"""The kernel physics distance (KPD): the squared maximum mean discrepancy of two samples.
 
-On the F features of a shower, scaled as in `caloforge.metrics.frechet`, the kernel and the
-discrepancy of two laws P and Q are
-
-.. math:: k(x, y) = (x \cdot y / F + 1)^4 , \qquad
-          \mathrm{MMD}^2 = E\,k(x, x') + E\,k(y, y') - 2\,E\,k(x, y) ,
-
-x, x' from P and y, y' from Q, all independent: it sees all moments up to the fourth (Kansal et al.,
-arXiv:2211.10295, eq. 4).
-
-*The published protocol* (jetnet 0.2.5) draws 10 batches of m showers with replacement from each
-sample, m = 10,000 in the challenge, takes the unbiased estimate over the pairs of different rows of
-each batch, and reports the median of the batches and half of the width between their 16.275 % and
-83.725 % quantiles as error. A batch that draws shower i :math:`a_i` times from one sample and
-shower j :math:`b_j` times from the other has, with the kernel matrices K of the samples,
+On F features, scaled as in `caloforge.metrics.frechet` (Kansal et al., arXiv:2211.10295, eq. 4),
+:math:`k(x, y) = (x \cdot y / F + 1)^4`. The published protocol (jetnet 0.2.5) draws 10 batches of m
+showers with replacement, and takes the median of
 
 .. math:: \frac{a^T K_{xx} a - \sum_i a_i K_{ii}}{m (m - 1)} + \frac{b^T K_{yy} b - \sum_j b_j
           K_{jj}}{m (m - 1)}
           - \frac{2 a^T K_{xy} b}{m^2} ,
 
-so that each matrix is computed once, in blocks, for all batches. Value and error are those of the
-protocol to rounding; the same seed draws the same batches. Showers with weights are drawn with
-probabilities in proportion to them.
-
-*Floor.* A batch's expectation is the discrepancy :math:`V = (p - q)^T K (p - q)` of the samples
-themselves, p and q the shares of their showers: not 0 for equal laws, but of order
-:math:`1/N + 1/M`. The batches add noise that depends on m alone. For halves of the full simulation,
-V is scaled to the sizes of the samples, while the noise, the protocol's median less V, is taken as
-it is: the floor is the mean of their sum over the cuts, its error their standard deviations in
-quadrature. The protocol's error is that of the batches only: for samples of fewer than m showers
-the statistical error of the samples is larger.
+where a batch holds shower i :math:`a_i` times and shower j :math:`b_j` times. So each matrix K is
+computed once, in blocks, for all batches. The *floor* is that of halves of the full simulation:
+their discrepancy :math:`(p - q)^T K (p - q)` scaled to the sizes, plus the noise of the batches.
 """
 
 __all__ = ["kernel_distance"]

@@ -1,25 +1,14 @@
 r"""Samples as masses on a line: what distances between distributions are taken of.
 
-A *line* is an increasing list of positions :math:`x_p` that two samples have in common; a sample
-puts mass on each. For T sets of weights of its showers at once (`caloforge.metrics.resampling`),
-with :math:`c_{ip} \ge 0` what shower i puts on position p,
+Of positions :math:`x_p` that two samples have in common, shower i puts :math:`c_{ip} \ge 0` on
+position p. For T sets of weights at once :math:`m_{tp} = \sum_i w_{ti} c_{ip}`: the cells of one
+shower stay together in every resampling.
 
-.. math:: m_{tp} = \sum_i w_{ti} c_{ip} ,
-
-so that the cells of one shower stay together in every resampling, and nothing needs sorting again.
-
-- One value a shower: the shower puts 1 on its value. There is one position for each distinct value
-  if there are at most `MOST_POSITIONS` of them; else neighbours in rank are lumped, and the
-  positions are the ends of the lumps, at random: the distribution functions are exact there, and
-  the integral of their difference is unbiased.
-- One value a cell: energies are counted in 16 bits (`encode`), while showers are read. Sign and
-  range of exponents aside such a code is a float with 10 bits of mantissa: from :math:`2^{-20}` MeV
-  (1 eV) up, each energy is rounded to the nearest of 1024 steps an octave, a relative change of at
-  most :math:`2^{-11}` (0.05 %); less than 1 eV counts as 0. A distance moves by at most 0.05 % of
-  the two mean energies, or by :math:`4 \times 10^{-4}` decades, and by much less where both samples
-  are smooth, since both are rounded alike.
-- An energy at each position: the positions are given and the energies are the masses, of both
-  samples.
+- One value a shower puts 1 on its value. More than `MOST_POSITIONS` distinct values are lumped with
+  neighbours in rank, at random ends: the integral of F - G stays unbiased.
+- One value a cell is counted in 16 bits (`encode`), a float of 10 bits of mantissa: from 1 eV up
+  1024 steps an octave, a relative change of at most 0.05 %; less than 1 eV counts as 0.
+- An energy at each position: the energies are the masses.
 """
 
 __all__ = [

@@ -1,55 +1,16 @@
-r"""Precision, recall, density and coverage: do two samples of showers lie in the same places of the
-space of all voxels?
+r"""Precision, recall, density and coverage: do two samples lie in the same places of the space of
+all voxels?
 
-Each of N showers :math:`x_i` of the full simulation has a ball that reaches to, but does not
-include, its k-th nearest neighbour in its own sample, and each of M showers :math:`y_j` of the
-candidate likewise. With :math:`b_{ij} = 1` where :math:`y_j` is in the ball of :math:`x_i`, and
-weights :math:`\sum_i w_i = \sum_j v_j = 1` of the showers,
+A ball around each of N showers :math:`x_i`, and of M showers :math:`y_j` of the candidate, reaches
+to but does not include its k-th nearest neighbour in its own sample. With :math:`b_{ij} = 1` where
+:math:`y_j` is in the ball of :math:`x_i`, and weights that sum to 1 (arXiv:1904.06991;
+arXiv:2002.09797, eqs. 1-4): precision :math:`\sum_j v_j \max_i b_{ij}`; recall, the reverse;
+density :math:`\frac{N}{k} \sum_{ij} w_i v_j b_{ij}`; coverage :math:`\sum_i w_i \max_j b_{ij}`.
+What a perfect candidate has, and all errors, follow from the full simulation: see
+docs/theory/distances.md.
 
-* precision :math:`\sum_j v_j \max_i b_{ij}`: the share of the candidate that lies in a ball of the
-  full simulation;
-* recall, the other way round: the share of the full simulation that lies in a ball of the
-  candidate;
-* density :math:`\frac{N}{k} \sum_{ij} w_i v_j b_{ij}`: how many balls of the full simulation hold a
-  shower of the candidate, over k;
-* coverage :math:`\sum_i w_i \max_j b_{ij}`: the share of balls of the full simulation with a shower
-  of the candidate in them
-
-(Kynkäänniemi et al., arXiv:1904.06991; Naeem et al., arXiv:2002.09797, eqs. 1-4). The radii count
-showers, without weights.
-
-*What to expect.* All four depend on the sizes of the samples and on the law, none is best at 1, and
-a candidate may lie on either side of what a second sample of the full simulation would give. That
-is known from the full simulation alone:
-
-* precision: leave :math:`x_l` out and ask whether it is in a ball of the others. Without it the
-  ball of :math:`x_i` reaches to the (k+1)-th neighbour if :math:`x_l` is among the first k, and
-  else does not hold it: so :math:`x_l` lies in a ball if it is among the k nearest neighbours of
-  any other shower. The share of such showers is the expected precision, without bias;
-* recall: the same among M + 1 showers of the full simulation, or all N where there are not so many;
-* density: 1, as a ball holds k of its own sample; with weights the sum above over the neighbours
-  left out one by one;
-* coverage: of the N - 1 + M other showers the k nearest to :math:`x_i` are with equal probability
-  any k, so a ball is empty with probability
-  :math:`\prod_{l=0}^{k-1} \frac{N - 1 - l}{N + M - 1 - l}`, whatever the law. A ball of radius 0,
-  around a shower with k copies, is empty always.
-
-*Errors.* Showers cannot be drawn twice without making balls of radius 0, so halves are drawn
-instead. A number is to first order a mean over showers, and the means over random halves scatter as
-much as those over new samples of the whole size: the error is the standard deviation over the cuts
-of the number for a half of each sample. The error of the expected number is how far a perfect
-candidate would scatter about it: in each cut the number for the two halves of the full simulation
-(one of them made smaller, to the ratio N : M), less what these let expect, scaled to the sizes of
-the samples with order 1/2 as in `caloforge.metrics.resampling`. Of larger samples 1,500 random
-showers are cut, and the errors scaled from them. Balls in a half are larger than in the whole, so
-errors are right to some tens of percent, not better. No share p is given an error below that of
-independent showers, :math:`\sqrt{p (1 - p) / n}` with the effective number n of the showers it is a
-share of: where few are missed, no cut may have seen one.
-
-*Exact.* Squared distances are taken in blocks, :math:`|x|^2 + |y|^2 - 2 x \cdot y` about the mean
-of the full simulation, in single precision. All that decides is taken anew from the differences:
-the nearest neighbours, and the pairs whose distance is as close to a radius as rounding could
-matter.
+Squared distances are taken in blocks, :math:`|x|^2 + |y|^2 - 2 x \cdot y`, in single precision; all
+that decides is computed anew from the differences.
 """
 
 __all__ = ["Neighbours", "Share", "log_voxels", "neighbours"]
@@ -101,8 +62,8 @@ class Share:
     Arguments:
         value: The number for all showers of both samples.
         error: Its standard deviation.
-        expected: The mean of this number for a candidate of the law of the full simulation and of
-            the candidate's size.
+        expected: The mean of this number for a candidate of the distribution of the full simulation
+            and of the candidate's size.
         expected_error: How far *one* such number would scatter about that.
     """
 

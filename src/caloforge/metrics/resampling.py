@@ -1,31 +1,16 @@
 r"""Resampling by whole showers: the one source of the errors and floors of all statistics.
 
-A statistic T compares a sample of N showers of the full simulation, shower i counted with weight
-:math:`w_i \ge 0`, with one of M showers of a candidate, weights :math:`v_j`. Weights are 1 unless
-the samples carry some; a sample's *effective size* is
+Sample 1 is the full simulation, N showers of weights :math:`w_i \ge 0`; the candidate has M of
+weights :math:`v_j`. The effective size is :math:`N_\mathrm{eff} = (\sum_i w_i)^2 / \sum_i w_i^2`.
+The *error* of a statistic is its standard deviation over bootstrap replicas of both samples, which
+draw the same rows where incident energies are shared. Its *floor* comes from random splits of the
+full simulation in halves of h1 and h2: a statistic of *order* p falls as :math:`(1/N + 1/M)^p` for
+equal distributions, so that of the halves is multiplied by
 
-.. math:: N_\mathrm{eff} = \frac{(\sum_i w_i)^2}{\sum_i w_i^2} \le N .
+.. math:: s^p, \quad s = \frac{1/N_\mathrm{eff} + 1/M_\mathrm{eff}}{1/h_1 + 1/h_2} .
 
-*Error.* Both samples are drawn anew by showers, with replacement, the cells of one shower staying
-together; shower i is then counted :math:`n_i w_i` times. The error is the standard deviation of T
-over these replicas. Where shower i of both samples has the same incident energy the two belong
-together, and both samples draw the same rows.
-
-*Floor.* Two samples of the same law differ, too: no candidate can be told from the full simulation
-below that. Only one sample of the full simulation is at hand, so it is cut at random into two
-halves of h = floor(N/2) showers, many times. A statistic of *order* p (1/2 for a distance between
-distribution functions, whose difference has variance :math:`F(1-F)(1/N + 1/M)`; 1 for a squared
-distance) is expected to scale as :math:`(1/N + 1/M)^p`, so that of the halves times
-
-.. math:: s^p, \quad s = \frac{1/N_\mathrm{eff} + 1/M_\mathrm{eff}}{1/h_1 + 1/h_2} \qquad
-          (= 1/2 \text{ for } M = N)
-
-is that of two independent samples of these sizes. The floor is the mean over the cuts, its error
-the standard deviation of *one* cut: how far the statistic of a perfect candidate would scatter
-about the floor. Where the samples share their incident energies a perfect candidate would share
-them, too, and so the halves do: showers are put in pairs of neighbouring energy, and each pair is
-split at random. Neighbours differ a little in energy: where showers are so few that this difference
-exceeds the resolution, such a floor is too high.
+The floor is the mean over the splits, its error the standard deviation of *one* split. Where
+energies are shared, pairs of neighbours in energy are split. Derivation: docs/theory/distances.md.
 """
 
 __all__ = ["LEAST_FULL", "Resampling", "Trials", "effective_size", "resampling"]
@@ -135,8 +120,8 @@ class Resampling:
                 (T, M), with shape (T).
             within: The same statistic for two sets of weights of the full simulation, (T, N) each,
                 with shape (T).
-            order: The power of the inverse sample size with which the statistic of equal laws
-                falls: 1/2 or 1.
+            order: The power of the inverse sample size with which the statistic of equal
+                distributions falls: 1/2 or 1.
         """
         value = float(between(self.full, self.candidate)[0])
         return Trials(
@@ -150,8 +135,8 @@ class Resampling:
             statistic: From T rows of each of two samples to T numbers, with shape (T).
             full: What each row of `full_rows` gives, with shape (1 + R + 2 C, ...).
             candidate: What each row of `candidate_rows` gives, with shape (1 + R, ...).
-            order: The power of the inverse sample size with which the statistic of equal laws
-                falls: 1/2 or 1.
+            order: The power of the inverse sample size with which the statistic of equal
+                distributions falls: 1/2 or 1.
         """
         n = len(candidate)
         samples, (first, second) = statistic(full[:n], candidate), np.split(full[n:], 2)

@@ -14,7 +14,7 @@ SIGMAS = 3.0
 @dataclass(frozen=True)
 class Score:
     """How far a candidate is from the full simulation, by one statistic that is 0 or least for
-    equal laws.
+    equal distributions.
 
     Arguments:
         value: The statistic between the two samples.

@@ -8,7 +8,7 @@ __all__ = ["EnergyPartners", "GaussianBridge", "GaussianBridgeRecipe", "Side"]
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple, cast
+from typing import ClassVar, Literal, NamedTuple, cast
 
 import torch
 from jaxtyping import Float
@@ -72,7 +72,7 @@ class GaussianBridge(Bridge):
     """
 
     network: nn.Module
-    streams = {"empty": Stream.EMPTY_CELLS}  # noqa: RUF012 never changed
+    streams: ClassVar[Mapping[str, int]] = {"empty": Stream.EMPTY_CELLS}
 
     def __init__(self, card: Card) -> None:
         super().__init__(card)

@@ -7,7 +7,7 @@ __all__ = ["TwoBridges", "TwoBridgesRecipe"]
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import ClassVar, cast
 
 import torch
 from jaxtyping import Float
@@ -60,7 +60,7 @@ class TwoBridges(Bridge):
 
     energy: BothWays
     shape: BothWays
-    streams = {  # noqa: RUF012 never changed
+    streams: ClassVar[Mapping[str, int]] = {
         "energy": Stream.SUM_BRIDGE,
         "shape": Stream.SHAPE_BRIDGE,
     }

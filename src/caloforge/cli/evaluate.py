@@ -128,6 +128,9 @@ class Questions:
             help="Energies left out of the training: does a candidate interpolate?",
         ),
     ] = None
+    table: Annotated[bool, typer.Option("--table", help="Print every distance, not a summary.")] = (
+        False
+    )
 
     def benchmark(self) -> "Preset | None":
         """The preset of that name."""
@@ -168,9 +171,6 @@ def evaluate(
     ] = None,
     calorimeter: CalorimeterOption = None,
     threads: Threads = None,
-    table: Annotated[
-        bool, typer.Option("--table", help="Print every distance, not a summary.")
-    ] = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Say how far samples are from the full simulation, with uncertainties and with the floor, the
@@ -214,7 +214,7 @@ def evaluate(
             progress=progress,
         )
         page = report.write(evaluation, out, overwrite=overwrite)
-    tell(evaluation, table=table)
+    tell(evaluation, table=questions.table)
     say(f"\n{page}: the whole report, with figures")
 
 

@@ -153,6 +153,7 @@ PUBLIC: dict[str, list[str]] = {
         "ConvolutionalFlow",
         "DihedralLinear",
         "DihedralNetwork",
+        "HeadSizes",
         "HitAutoencoder",
         "MaskedFlow",
         "OnePass",
@@ -186,7 +187,7 @@ PUBLIC: dict[str, list[str]] = {
     "caloforge.learn.networks.resnet": ["ResidualBlock", "ResidualNetwork"],
     "caloforge.learn.networks.spline": ["RationalQuadraticSpline"],
     "caloforge.learn.networks.squirels_networks": ["SquirelsEnergyNetwork", "SquirelsShapeNetwork"],
-    "caloforge.learn.networks.transfusion": ["DecoderState", "Transfusion"],
+    "caloforge.learn.networks.transfusion": ["DecoderState", "HeadSizes", "Transfusion"],
     "caloforge.learn.networks.unet": ["Convolution", "UNet", "UNetDesign", "group_norm"],
     "caloforge.learn.networks.vision": [
         "FASTEST",

@@ -10,7 +10,7 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from caloforge.learn.networks import Transfusion
+from caloforge.learn.networks import HeadSizes, Transfusion
 from caloforge.learn.processes import (
     RK4,
     SOLVERS,
@@ -113,14 +113,11 @@ def draw(batch: int) -> tuple[Tensor, Tensor]:
 
 def small(length: int = 6) -> Transfusion:
     sizes = {
-        "encoder_blocks": 1,
-        "decoder_blocks": 2,
+        "blocks": (1, 2),
         "feed_forward": 16,
-        "head_width": 32,
-        "head_layers": 4,
-        "time_dim": 8,
+        "head": HeadSizes(width=32, layers=4, time_dim=8, time_scale=0.3),
     }
-    return Transfusion(length, dim=8, heads=2, time_scale=0.3, **sizes)
+    return Transfusion(length, dim=8, heads=2, **sizes)
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda p: type(p).__name__)

@@ -1,20 +1,16 @@
 """Transfusion: published size, causality, the incremental pass beside the parallel one."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
 
 from caloforge.errors import ModelError
-from caloforge.learn.networks import Transfusion
+from caloforge.learn.networks import HeadSizes, Transfusion
 
-SMALL = {
-    "encoder_blocks": 2,
-    "decoder_blocks": 2,
-    "feed_forward": 24,
-    "head_width": 24,
-    "head_layers": 4,
-    "time_dim": 8,
-}
+SMALL = {"blocks": (2, 2), "feed_forward": 24}
+HEAD = HeadSizes(width=24, layers=4, time_dim=8, time_scale=1.0)
 SHAPES = {
     "one-hot": (9, 16, 1),
     "sinusoids": (9, 8, 1),
@@ -25,9 +21,7 @@ SHAPES = {
 
 def network(name: str) -> Transfusion:
     length, dim, condition = SHAPES[name]
-    return Transfusion(
-        length, dim=dim, heads=2, condition=condition, time_scale=1.0, **SMALL
-    ).double()
+    return Transfusion(length, dim=dim, heads=2, condition=condition, head=HEAD, **SMALL).double()
 
 
 def sequence(name: str, batch: int = 4) -> tuple[Tensor, Tensor]:
@@ -244,11 +238,11 @@ def test_mixed_precision_follows_full_precision() -> None:
     [
         {"dim": 10, "heads": 4},
         {"dim": 9, "heads": 3},
-        {"time_dim": 7},
-        {"head_layers": 1},
+        {"head": HeadSizes(time_dim=7)},
+        {"head": HeadSizes(layers=1)},
         {"condition": 64},
     ],
 )
-def test_sizes_that_do_not_fit_are_refused(sizes: dict[str, int]) -> None:
+def test_sizes_that_do_not_fit_are_refused(sizes: dict[str, Any]) -> None:
     with pytest.raises(ModelError, match="a Transfusion needs"):
         Transfusion(5, **sizes)

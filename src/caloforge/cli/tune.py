@@ -90,12 +90,8 @@ def gflash(
         tables = [_table(f"{to.name}, fitted", fitted.before, fitted.after)]
         if check is not None:
             told("checking")
-            other = open_showers(check)
-            tables.append(
-                _table(
-                    check.name, departures(simulator, other), departures(fitted.simulator, other)
-                )
-            )
+            sides = (departures(one, open_showers(check)) for one in (simulator, fitted.simulator))
+            tables.append(_table(check.name, *sides))
     write_gflash(output, fitted.simulator, of, origin=_origin(to, fitted), overwrite=overwrite)
     for table in tables:
         say(table)

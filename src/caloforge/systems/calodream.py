@@ -17,7 +17,12 @@ from dataclasses import asdict, dataclass
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 
 from caloforge.geometry import Calorimeter
-from caloforge.learn.networks import ConvolutionalAutoencoder, Transfusion, VisionTransformer
+from caloforge.learn.networks import (
+    ConvolutionalAutoencoder,
+    HeadSizes,
+    Transfusion,
+    VisionTransformer,
+)
 from caloforge.models import STAGES
 from caloforge.models.layer_flow import LayerFlowRecipe, LayerFlowStage
 from caloforge.models.share_flow import (
@@ -58,10 +63,15 @@ class TransfusionStage(LayerFlowStage):
     """The energies of the layers, one after another."""
 
     def __init__(self, calorimeter: Calorimeter, recipe: TransfusionRecipe) -> None:
-        same = ("dim", "heads", "feed_forward", "head_width", "head_layers", "time_scale")
-        sizes = {name: value for name, value in asdict(recipe).items() if name in same}
-        blocks = {"encoder_blocks": recipe.blocks, "decoder_blocks": recipe.blocks}
-        super().__init__(calorimeter, recipe, Transfusion(calorimeter.n_layers, **sizes, **blocks))
+        network = Transfusion(
+            calorimeter.n_layers,
+            dim=recipe.dim,
+            heads=recipe.heads,
+            blocks=(recipe.blocks, recipe.blocks),
+            feed_forward=recipe.feed_forward,
+            head=HeadSizes(recipe.head_width, recipe.head_layers, time_scale=recipe.time_scale),
+        )
+        super().__init__(calorimeter, recipe, network)
 
 
 VisionRecipe = ShareFlowRecipe

@@ -5,6 +5,7 @@ __all__ = [
     "ConvolutionalFlow",
     "DihedralLinear",
     "DihedralNetwork",
+    "HeadSizes",
     "HitAutoencoder",
     "MaskedFlow",
     "OnePass",
@@ -27,6 +28,6 @@ from caloforge.learn.networks.hit_network import HitAutoencoder
 from caloforge.learn.networks.masked import MaskedFlow, OnePass
 from caloforge.learn.networks.spline import RationalQuadraticSpline
 from caloforge.learn.networks.squirels_networks import SquirelsEnergyNetwork, SquirelsShapeNetwork
-from caloforge.learn.networks.transfusion import Transfusion
+from caloforge.learn.networks.transfusion import HeadSizes, Transfusion
 from caloforge.learn.networks.unet import UNet, UNetDesign, group_norm
 from caloforge.learn.networks.vision import VisionTransformer

@@ -22,7 +22,7 @@ by number, `begin` and `advance` keep the keys and values of the positions passe
 position costs one token.
 """
 
-__all__ = ["DecoderState", "Transfusion"]
+__all__ = ["DecoderState", "HeadSizes", "Transfusion"]
 
 import math
 from collections.abc import Callable
@@ -196,6 +196,23 @@ class _Head(nn.Module):
         return velocity
 
 
+@dataclass(frozen=True)
+class HeadSizes:
+    """The sizes of the dense flow network that all numbers share.
+
+    Arguments:
+        width: Its width.
+        layers: Its layers, at least 2.
+        time_dim: The even number of Fourier features of the time.
+        time_scale: Standard deviation of their frequencies, in periods a unit of time.
+    """
+
+    width: int = 512
+    layers: int = 8
+    time_dim: int = 64
+    time_scale: float = 30.0
+
+
 class Transfusion(nn.Module):
     """The network; with a length of 45 and all else by default the published one, of 2,384,705
     parameters.
@@ -204,13 +221,9 @@ class Transfusion(nn.Module):
         length: Numbers in the sequence, L.
         dim: Width of the embeddings, an even multiple of ``heads``.
         heads: Heads of the attention.
-        encoder_blocks: Blocks of the encoder.
-        decoder_blocks: Blocks of the decoder.
+        blocks: Blocks of the encoder, and of the decoder.
         feed_forward: Width of the blocks' dense part.
-        head_width: Width of the shared dense network.
-        head_layers: Its layers, at least 2.
-        time_dim: The even number of Fourier features of the time.
-        time_scale: Standard deviation of their frequencies, in periods a unit of time.
+        head: The sizes of the dense network that all numbers share.
         condition: Numbers in the condition, fewer than ``dim``.
 
     Raises:
@@ -225,30 +238,26 @@ class Transfusion(nn.Module):
         *,
         dim: int = 64,
         heads: int = 4,
-        encoder_blocks: int = 4,
-        decoder_blocks: int = 4,
+        blocks: tuple[int, int] = (4, 4),
         feed_forward: int = 512,
-        head_width: int = 512,
-        head_layers: int = 8,
-        time_dim: int = 64,
-        time_scale: float = 30.0,
+        head: HeadSizes = HeadSizes(),
         condition: int = 1,
     ) -> None:
         super().__init__()
-        _check_sizes(dim, heads, head_layers, time_dim, condition)
+        _check_sizes(dim, heads, head.layers, head.time_dim, condition)
         self.length, self.dim, self.heads = length, dim, heads
         self.register_buffer("positions", _position_codes(length, dim - 1), persistent=False)
         self.encoder = nn.ModuleList(
-            [_EncoderBlock(dim, heads, feed_forward) for _ in range(encoder_blocks)]
+            [_EncoderBlock(dim, heads, feed_forward) for _ in range(blocks[0])]
         )
         self.decoder = nn.ModuleList(
-            [_DecoderBlock(dim, heads, feed_forward) for _ in range(decoder_blocks)]
+            [_DecoderBlock(dim, heads, feed_forward) for _ in range(blocks[1])]
         )
         self.norms = nn.ModuleList([nn.LayerNorm(dim) for _ in range(2)])
         for parameter in self.parameters():
             if parameter.ndim > 1:
                 nn.init.xavier_uniform_(parameter)
-        self.head = _Head(dim, head_width, head_layers, time_dim, time_scale)
+        self.head = _Head(dim, head.width, head.layers, head.time_dim, head.time_scale)
 
     def forward(
         self,

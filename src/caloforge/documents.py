@@ -7,7 +7,7 @@ beyond `MOST_DEPTH`, aliases that unfold to more than `MOST_VALUES` values, keys
 numbers that are not finite. No message quotes more than `MOST_QUOTED` characters of a value.
 """
 
-__all__ = ["checked", "near", "quoted", "read_json", "read_yaml"]
+__all__ = ["checked", "complaint", "near", "quoted", "read_json", "read_yaml", "yaml_value"]
 
 import json
 import math
@@ -92,6 +92,15 @@ def read_json(path: Path, what: str, refusal: _Refusal) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         _refuse(refusal, f"{what}: not JSON ({_first(error)}): write the file again")
     return _tree(values, what, refusal)
+
+
+def yaml_value(text: str, what: str, refusal: _Refusal) -> Any:
+    """The value that a short text means in YAML, such as ``[3, 4]``; as `read_yaml`."""
+    try:
+        return _Loader(text, what, refusal).get_single_data()
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        where = _where(error) if isinstance(error, yaml.YAMLError) else type(error).__name__
+        _refuse(refusal, f"{what}: {quoted(text)} is no value in YAML ({where})")
 
 
 def _text(path: Path, what: str, refusal: _Refusal) -> str:
@@ -205,16 +214,21 @@ def checked(kind: type[Kind], values: Mapping[str, Any], what: str, refusal: _Re
     try:
         record: Kind = adapter.validate_python(values)
     except ValidationError as error:
-        complaint = _complaint(error.errors()[0], values, adapter.json_schema())
-        _refuse(refusal, f"{what}: {complaint}")
+        _refuse(refusal, f"{what}: {complaint(error, values, adapter.json_schema)}")
     return record
 
 
-def _complaint(error: ErrorDetails, values: Any, schema: Mapping[str, Any]) -> str:
-    """What is wrong with which key, as the file writes it.
+def complaint(failed: ValidationError, values: Any, schema: Callable[[], Any]) -> str:
+    """What is wrong first, with which key, as the file writes it.
 
     The tag of a union, which pydantic puts among the keys, is left out.
+
+    Arguments:
+        failed: What pydantic says.
+        values: The values.
+        schema: Makes the JSON schema of what was expected, for the near one of an unknown key.
     """
+    error = failed.errors()[0]
     keys, known = [], values
     for part in error["loc"]:
         if isinstance(known, dict) and part not in known and part in known.values():
@@ -222,7 +236,9 @@ def _complaint(error: ErrorDetails, values: Any, schema: Mapping[str, Any]) -> s
         keys.append(str(part))
         known = known.get(part) if isinstance(known, dict) else None
     if error["type"] in _UNKNOWN:
-        return f"unknown key '{'.'.join(keys)}'{near(keys[-1], _names(schema))}"
+        return f"unknown key '{'.'.join(keys)}'{near(keys[-1], _names(schema()))}"
+    if error["type"] == "union_tag_invalid":
+        keys.append(error["ctx"]["discriminator"].strip("'"))
     return f"{'.'.join(keys)}: {_SAY.get(error['type'], _as_pydantic)(error)}"
 
 
@@ -246,8 +262,7 @@ _UNKNOWN = {"extra_forbidden", "unexpected_keyword_argument"}
 _SAY: Mapping[str, Callable[[ErrorDetails], str]] = {
     "missing": lambda error: "is missing",
     "union_tag_invalid": lambda error: (
-        f"{error['ctx']['discriminator']} is {quoted(error['ctx']['tag'])}, "
-        f"expected one of {error['ctx']['expected_tags']}"
+        f"{quoted(error['ctx']['tag'])} is unknown, expected {error['ctx']['expected_tags']}"
     ),
 }
 

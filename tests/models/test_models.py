@@ -232,7 +232,7 @@ def test_recipe_files(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"recipe .*mine\.yaml"):
         load_recipe(str(path))
     path.write_text("- 1\n")
-    with pytest.raises(RecipeError, match="expected keys and values, found list"):
+    with pytest.raises(RecipeError, match="expected keys and values, found a list"):
         load_recipe(str(path))
     path.write_text("a: [\n")
     with pytest.raises(RecipeError, match="not YAML"):

@@ -4,10 +4,11 @@ __all__ = ["Card"]
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from caloforge.documents import checked, read_json
 from caloforge.errors import ModelError
 from caloforge.io import NewFile
 from caloforge.particles import ELECTRON
@@ -55,20 +56,14 @@ class Card:
             ModelError: There is no card, or it is not one.
         """
         path = directory / _CARD
-        try:
-            values = json.loads(path.read_text())
-            values["energy_range"] = tuple(values["energy_range"])
-            return Card(**values)
-        except FileNotFoundError as error:
+        if not path.exists():
             msg = (
                 f"{directory}: no model here ({_CARD} is missing); expected a directory made by "
                 "'caloforge train'"
             )
-            raise ModelError(msg) from error
-        except (ValueError, TypeError, KeyError) as error:
-            names = ", ".join(f.name for f in fields(Card))
-            msg = f"{path}: not a model card ({error}); expected JSON with {names}"
-            raise ModelError(msg) from error
+            raise ModelError(msg)
+        what = f"{path}: not a model card"
+        return checked(Card, read_json(path, what, ModelError), what, ModelError)
 
     def write(self, directory: Path) -> None:
         """Write it; a directory with a card is complete."""

@@ -5,16 +5,15 @@ Each key is checked, and unknown ones are refused. The card of a model keeps its
 
 __all__ = ["Recipe", "load_recipe", "recipe_names", "recipe_of"]
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
-import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError
-from pydantic_core import ErrorDetails
 
+from caloforge.documents import complaint, near, read_yaml, yaml_value
 from caloforge.errors import ModelError, RecipeError
 from caloforge.models.card import Card
 from caloforge.models.registry import SYSTEMS
@@ -67,7 +66,7 @@ def load_recipe(name: str, overrides: Mapping[str, str] | None = None) -> Recipe
     try:
         return _checked(values)
     except ValidationError as error:
-        msg = f"recipe {name}: {_complaint(error.errors()[0], values)}"
+        msg = f"recipe {name}: {complaint(error, values, _schema(system))}"
         raise RecipeError(msg) from error
 
 
@@ -80,12 +79,14 @@ def recipe_of(card: Card) -> Recipe:
     try:
         return _checked(card.recipe)
     except ValidationError as error:
-        where = ".".join(str(part) for part in error.errors()[0]["loc"])
-        msg = (
-            f"the recipe of the card is not one of this version: {where}: "
-            f"{error.errors()[0]['msg'].lower()}"
-        )
+        found = complaint(error, card.recipe, _schema(str(card.recipe["system"])))
+        msg = f"the recipe of the card is not one of this version: {found}"
         raise ModelError(msg) from error
+
+
+def _schema(system: str) -> Callable[[], Any]:
+    kind: type[Any] = SYSTEMS[system].recipe
+    return lambda: TypeAdapter(kind).json_schema()
 
 
 def _checked(values: Mapping[str, Any]) -> Recipe:
@@ -95,21 +96,11 @@ def _checked(values: Mapping[str, Any]) -> Recipe:
 
 def _read(name: str) -> dict[str, Any]:
     path = Path(name) if name.endswith((".yaml", ".yml")) else _recipes() / f"{name}.yaml"
-    try:
-        values = yaml.safe_load(path.read_text())
-    except OSError as error:
-        msg = (
-            f"no recipe '{name}': expected one of {', '.join(recipe_names())}, or the path of a "
-            ".yaml file"
-        )
-        raise RecipeError(msg) from error
-    except yaml.YAMLError as error:
-        msg = f"recipe {name}: not YAML ({' '.join(str(error).split())})"
-        raise RecipeError(msg) from error
-    if not isinstance(values, dict):
-        msg = f"recipe {name}: expected keys and values, found {type(values).__name__}"
+    if not path.exists():
+        known = ", ".join(recipe_names())
+        msg = f"no recipe '{name}': expected one of {known}, or the path of a .yaml file"
         raise RecipeError(msg)
-    return values
+    return read_yaml(path, f"recipe {name}", RecipeError)
 
 
 def _override(values: dict[str, Any], key: str, text: str, name: str) -> None:
@@ -117,23 +108,7 @@ def _override(values: dict[str, Any], key: str, text: str, name: str) -> None:
     for group in groups:
         values = values.get(group, {}) if isinstance(values, dict) else {}
     if not isinstance(values, dict) or last not in values:
-        msg = f"recipe {name} has no key '{key}'"
+        known = values if isinstance(values, dict) else {}
+        msg = f"recipe {name} has no key '{key}'{near(last, known)}"
         raise RecipeError(msg)
-    values[last] = yaml.safe_load(text)
-
-
-def _complaint(error: ErrorDetails, values: Any) -> str:
-    """What is wrong with which key, as the file writes it: the kind of a group is no part of its
-    key.
-    """
-    keys = []
-    for part in error["loc"]:
-        if isinstance(values, dict) and part in values.values() and part not in values:
-            continue
-        keys.append(str(part))
-        values = values.get(part) if isinstance(values, dict) else None
-    given = error["input"]
-    if error["type"] == "union_tag_invalid":
-        keys.append(error["ctx"]["discriminator"].strip("'"))
-        given = error["ctx"]["tag"]
-    return f"{'.'.join(keys)}: {error['msg'].lower()} (found {given!r})"
+    values[last] = yaml_value(text, f"recipe {name}, key '{key}'", RecipeError)

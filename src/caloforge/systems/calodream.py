@@ -63,21 +63,14 @@ class TransfusionStage(LayerFlowStage):
     """The energies of the layers, one after another."""
 
     def __init__(self, calorimeter: Calorimeter, recipe: TransfusionRecipe) -> None:
-        network = Transfusion(
-            calorimeter.n_layers,
-            dim=recipe.dim,
-            heads=recipe.heads,
-            blocks=(recipe.blocks, recipe.blocks),
-            feed_forward=recipe.feed_forward,
-            head=HeadSizes(recipe.head_width, recipe.head_layers, time_scale=recipe.time_scale),
-        )
+        head = HeadSizes(recipe.head_width, recipe.head_layers, time_scale=recipe.time_scale)
+        blocks = (recipe.blocks, recipe.blocks)
+        sizes = {name: getattr(recipe, name) for name in ("dim", "heads", "feed_forward")}
+        network = Transfusion(calorimeter.n_layers, **sizes, blocks=blocks, head=head)
         super().__init__(calorimeter, recipe, network)
 
 
-VisionRecipe = ShareFlowRecipe
-
-
-@STAGES.register("vision", VisionRecipe)
+@STAGES.register("vision", ShareFlowRecipe)
 class VisionStage(ShareFlowStage):
     """The shares of all cells, by a vision transformer."""
 
@@ -90,8 +83,7 @@ class VisionStage(ShareFlowStage):
 
 @dataclass(frozen=True)
 class LatentRecipe(ShareFlowRecipe):
-    """Settings of a `LatentStage`, with those of `ShareFlowRecipe`; the patch is one of the latent
-    field.
+    """Settings of a `LatentStage`, with those of `ShareFlowRecipe` (a patch of the latent field).
 
     Arguments:
         channels: Channels of the autoencoder's levels, the latent field's last.
@@ -116,9 +108,8 @@ class LatentStage(LatentShares):
 
     def __init__(self, calorimeter: Calorimeter, recipe: LatentRecipe) -> None:
         shape, condition = image_shape(calorimeter), calorimeter.n_layers + 1
-        levels = {
-            name: getattr(recipe, name) for name in ("channels", "kernels", "strides", "pads")
-        }
+        names = ("channels", "kernels", "strides", "pads")
+        levels = {name: getattr(recipe, name) for name in names}
         autoencoder = ConvolutionalAutoencoder(shape, condition=condition, **levels)
         channels, layers, alpha, r = autoencoder.latent_shape
         sizes = {"channels": channels, **asdict(recipe.network), "condition": condition}

@@ -10,11 +10,12 @@ from caloforge.models.fast_samplers import BespokeRecipe, StudentRecipe
 from caloforge.models.flow_stage import FlowRecipe, TransformerSizes
 from caloforge.models.layer_groups import FilledRecipe, ScoredRecipe
 from caloforge.models.masked_energies import MaskedSizes
+from caloforge.models.share_flow import ShareFlowRecipe
 from caloforge.models.stages import Schedule
 from caloforge.models.surrogate import SurrogateRecipe
 from caloforge.particles import Particles
 from caloforge.showers import Showers
-from caloforge.systems.calodream import LatentRecipe, TransfusionRecipe, VisionRecipe
+from caloforge.systems.calodream import LatentRecipe, TransfusionRecipe
 from caloforge.systems.caloflow import MaskedShapeRecipe, RatiosRecipe
 from caloforge.systems.hit_autoencoder import HitAutoencoderRecipe
 from caloforge.systems.l2lflows import ConvolutionalRecipe, EnergiesRecipe
@@ -25,7 +26,7 @@ CYLINDER = CylinderGrid(
 GRID = RegularGrid("small-grid", (4, 2, 6), (1.0, 2.0, 3.0), order="xzy")
 CALORIMETERS = [CYLINDER, GRID]
 
-ShapeRecipe = VisionRecipe | LatentRecipe | HitAutoencoderRecipe
+ShapeRecipe = ShareFlowRecipe | LatentRecipe | HitAutoencoderRecipe
 
 SCHEDULE = Schedule(epochs=0.5, batch_size=20, learning_rate=1e-3)
 
@@ -50,7 +51,7 @@ FLOW = FlowRecipe(
     scale=1 / 0.35, path="linear", solver="midpoint", solver_steps=2, schedule=SCHEDULE
 )
 
-VISION = VisionRecipe(
+VISION = ShareFlowRecipe(
     stage="vision",
     min_share=1e-7,
     patch=(3, 2, 1),

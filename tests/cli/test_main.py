@@ -8,8 +8,11 @@ import time
 from pathlib import Path
 
 import pytest
+from typer.core import TyperGroup
+from typer.main import get_command
 
 from caloforge import __version__
+from caloforge.cli import app
 from tests.cli.samples import Caloforge
 
 COMMANDS = [
@@ -118,3 +121,13 @@ def test_threads_are_those_asked_for(
     asked.clear()
     assert caloforge(*like, tmp_path / "b.h5").code == 0
     assert 3 not in asked
+
+
+def test_paragraphs_of_help_are_broken_by_the_terminal_alone() -> None:
+    group = get_command(app)
+    assert isinstance(group, TyperGroup)
+    commands = [group, *group.commands.values()]
+    commands += [c for g in group.commands.values() for c in getattr(g, "commands", {}).values()]
+    texts = [paragraph for c in commands for paragraph in (c.help or "").split("\n\n")]
+    assert len(texts) > len(commands)
+    assert [text for text in texts if "\n" in text and "\b" not in text] == []

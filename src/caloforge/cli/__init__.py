@@ -8,7 +8,8 @@ keyboard. An output appears whole or not at all.
 __all__ = ["app", "main"]
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from inspect import getdoc
 from typing import Annotated, Any
 
 import typer
@@ -62,6 +63,23 @@ for command in (train, generate, refine, evaluate, bench, show, convert, models,
     app.command()(command)
 
 
+def _flow(group: typer.Typer) -> None:
+    """Let the paragraphs of all help texts flow: the terminal breaks their lines, not the source."""
+    for command in group.registered_commands:
+        command.help = _flowing(command.callback)
+    for member in group.registered_groups:
+        if member.typer_instance is not None:
+            _flow(member.typer_instance)
+    if group.registered_callback is not None:
+        group.registered_callback.help = _flowing(group.registered_callback.callback)
+
+
+def _flowing(command: Callable[..., Any] | None) -> str:
+    """The text of a docstring, each paragraph in one line but for those that begin with a \\b."""
+    paragraphs = (getdoc(command) or "").split("\n\n")
+    return "\n\n".join(p if "\b" in p else " ".join(p.split()) for p in paragraphs)
+
+
 def _print_version(wanted: bool) -> bool:
     if wanted:
         typer.echo(f"caloforge {__version__}")
@@ -82,6 +100,9 @@ def about(
     [bold]caloforge refine --help[/bold].
     """
     del version
+
+
+_flow(app)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -64,7 +64,7 @@ for command in (train, generate, refine, evaluate, bench, show, convert, models,
 
 
 def _flow(group: typer.Typer) -> None:
-    """Let the paragraphs of all help texts flow: the terminal breaks their lines, not the source."""
+    """Let the paragraphs of help texts flow: the terminal breaks their lines, not the source."""
     for command in group.registered_commands:
         command.help = _flowing(command.callback)
     for member in group.registered_groups:

@@ -74,7 +74,15 @@ PUBLIC: dict[str, list[str]] = {
         "load_detector",
         "write_detector",
     ],
-    "caloforge.documents": ["checked", "near", "quoted", "read_json", "read_yaml"],
+    "caloforge.documents": [
+        "checked",
+        "complaint",
+        "near",
+        "quoted",
+        "read_json",
+        "read_yaml",
+        "yaml_value",
+    ],
     "caloforge.errors": [
         "CaloforgeError",
         "EnergyRangeError",

@@ -21,8 +21,8 @@ from caloforge.simulators import pbwo4_gflash
 
 Job = Callable[[Path, bool], object]
 
-GUN = Gun(1500, Uniform(20_000.0, 80_000.0), seed=3)
-KILLS = 8
+GUN = Gun(600, Uniform(20_000.0, 80_000.0), seed=3)
+KILLS = 4
 
 
 def simulated(path: Path, resume: bool) -> object:
@@ -36,7 +36,7 @@ def refined(path: Path, resume: bool) -> object:
 
 def generated(path: Path, resume: bool) -> object:
     surrogate = zoo.load_surrogate("calodream-ds2-laptop")
-    return produce(GUN[:160], surrogate, path, seed=1, batch_size=11, resume=resume)
+    return produce(GUN[:60], surrogate, path, seed=1, batch_size=11, resume=resume)
 
 
 def converted(path: Path, resume: bool) -> object:

@@ -307,7 +307,8 @@ def test_an_interrupted_copy_goes_on(tmp_path: Path, suffix: str, eager: None) -
     copy(open_showers(fast), whole)
     with pytest.raises(KeyboardInterrupt):
         copy(open_showers(fast), parts, batch_size=30, progress=Interrupting(100))
-    assert copy(open_showers(fast), parts, resume=True).resumed == 120
+    resumed = copy(open_showers(fast), parts, resume=True).resumed
+    assert resumed == (120 if suffix == ".h5" else 0)
     assert checksum(whole) == checksum(parts)
     assert torch.equal(open_showers(whole)[:].deposits, open_showers(fast)[:].deposits)
 

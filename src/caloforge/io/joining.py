@@ -38,15 +38,14 @@ class Joined:
     def __init__(self, paths: Sequence[Path]) -> None:
         self._paths = tuple(paths)
         self._spans: list[range] = []
-        self.calorimeter: Calorimeter = self._read(paths[0], lambda file: file.calorimeter)
+        found = [self._read(path, lambda file: (file.calorimeter, len(file))) for path in paths]
+        self.calorimeter: Calorimeter = found[0][0]
         """Where the cells are."""
         stop = 0
-        for path in self._paths:
-            start, stop = stop, stop + self._read(path, len)
+        for path, (calorimeter, length) in zip(self._paths, found, strict=True):
+            self.calorimeter.require(calorimeter, f"file {path}")
+            start, stop = stop, stop + length
             self._spans.append(range(start, stop))
-            self.calorimeter.require(
-                self._read(path, lambda file: file.calorimeter), f"file {path}"
-            )
 
     @property
     def particles(self) -> Particles:

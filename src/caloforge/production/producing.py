@@ -162,8 +162,8 @@ def copy(
 ) -> Produced:
     """Write showers to a file as they are, like `produce`: from one format to another.
 
-    Sparse showers are written to HDF5 without a journal, as quickly as they are read: an
-    interrupted copy of them begins anew.
+    What is written as quickly as it is read, sparse showers and the .npy of SQuIRELS, has no
+    journal: an interrupted copy of it begins anew.
 
     Arguments:
         source: The showers.
@@ -178,10 +178,13 @@ def copy(
         CaloforgeError: As for `produce`, or what the source holds is not physical.
     """
     require_format(path, source.calorimeter, source.particles, source.weights)
-    if isinstance(source, HitSource) and Path(path).suffix.lower() in _HDF5:
-        convert(source, path, batch_size=batch_size, overwrite=overwrite, progress=progress)
-        return Produced(Path(path), len(source), 0, 0.0)
     attributes, job = attributes_of(source, None, 0), job_of(source, None, 0)
+    if isinstance(source, HitSource) or Path(path).suffix.lower() not in _HDF5:
+        with Journal(Path(path), job, resume=resume, overwrite=overwrite) as journal:
+            if not journal.is_complete:
+                convert(source, journal.unfinished, batch_size=batch_size, progress=progress)
+            journal.place()
+        return Produced(Path(path), len(source), 0, 0.0)
     made = partial(_copied, source, batch_size, progress)
     plan = _Plan(source.calorimeter, attributes, job, len(source), made)
     resumed = _write(plan, Path(path), resume=resume, overwrite=overwrite, progress=progress)

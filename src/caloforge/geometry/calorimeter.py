@@ -71,6 +71,12 @@ class Calorimeter(ABC):
     def thicknesses(self) -> tuple[float | None, ...]:
         """The depth of each layer, in mm, front to back; None where it is unknown."""
 
+    @cached_property
+    def common_division(self) -> Division | None:
+        """How all layers are divided; None where they are not divided alike."""
+        distinct = set(self.divisions)
+        return distinct.pop() if len(distinct) == 1 else None
+
     @property
     def n_layers(self) -> int:
         """Number of layers in depth."""
@@ -101,6 +107,14 @@ class Calorimeter(ABC):
         sizes = torch.tensor([math.prod(division.number) for division in self.divisions])
         return self.to_flat(torch.repeat_interleave(torch.arange(self.n_layers), sizes))
 
+    @cached_property
+    def place_of_cell(self) -> Tensor:
+        """The place of each cell in its divided layer, ``slow * n_fast + fast``, with shape
+        (cells).
+        """
+        places = [torch.arange(math.prod(division.number)) for division in self.divisions]
+        return self.to_flat(torch.cat(places))
+
     def by_layer(self, values: Tensor) -> Tensor:
         """Values of cells, the last axis, in the order of `layer_order` instead of the flat one."""
         return values if self._ordered else values[..., self.layer_order.to(values.device)]
@@ -109,10 +123,10 @@ class Calorimeter(ABC):
         """The inverse of `by_layer`."""
         if self._ordered:
             return values
-        return values[..., self._place_of_cell.to(values.device)]
+        return values.index_select(-1, self._rank_of_cell.to(values.device))
 
     @cached_property
-    def _place_of_cell(self) -> Tensor:
+    def _rank_of_cell(self) -> Tensor:
         return self.layer_order.argsort()
 
     @cached_property

@@ -73,7 +73,7 @@ class RegularGrid(Calorimeter, kind="regular-grid"):
     def _key(self) -> tuple[Any, ...]:
         return self.shape, self.cell_size, self.order
 
-    @property
+    @cached_property
     def divisions(self) -> tuple[Boxes, ...]:
         """Equal boxes in each layer."""
         return (Boxes(self.shape[:2], self.cell_size[:2]),) * self.shape[2]

@@ -83,7 +83,8 @@ def _over_boxes(
     quadrant = torch.einsum("ns,sl,nsxy->nlxy", energies, layers, shares)
     i_x, i_y = (torch.arange(n, device=core.device) for n in boxes.number)
     (j_x, times_x), (j_y, times_y) = _folded(i_x, len(i_x)), _folded(i_y, len(i_y))
-    whole = quadrant[:, :, j_x[None, :], j_y[:, None]] * (times_y[:, None] * times_x)
+    places = (j_x * quadrant.shape[3] + j_y[:, None]).flatten()
+    whole = quadrant.flatten(2).index_select(2, places) * (times_y[:, None] * times_x).flatten()
     return whole.flatten(1)
 
 

@@ -175,18 +175,10 @@ def scatter(
     Returns:
         The deposits, in MeV.
     """
-    boxes = _equal_boxes(cells)
-    if boxes is not None:
+    boxes = cells.common_division
+    if isinstance(boxes, Boxes):
         return _onto_grid(cells, boxes, walk, steps, radial, impact, address)
     return _one_by_one(cells, walk, steps, radial, impact, address)
-
-
-def _equal_boxes(cells: Calorimeter) -> Boxes | None:
-    """What all layers are divided into, if these are the same boxes."""
-    match tuple(set(cells.divisions)):
-        case (Boxes() as boxes,):
-            return boxes
-    return None
 
 
 def _onto_grid(
@@ -220,15 +212,9 @@ def _onto_grid(
     )
     rest = rest - _place_near(padded.view(-1), segments, candidates, law, (x, y), address)
     _toss(padded.view(-1), segments, rest, (x, y), address)
-    i_x, i_y, i_z = (i.to(impact.device) for i in _position(cells, n_x))
-    inner = (i_z * (n_x + 2) + i_x + 1) * (n_y + 2) + i_y + 1
+    place, i_z = cells.place_of_cell.to(impact.device), cells.layer_of_cell.to(impact.device)
+    inner = (i_z * (n_x + 2) + place % n_x + 1) * (n_y + 2) + place // n_x + 1
     return padded.index_select(1, inner).double() * QUANTUM
-
-
-def _position(cells: Calorimeter, n_x: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Where each cell lies among equal boxes."""
-    place = torch.arange(cells.n_cells // cells.n_layers).repeat(cells.n_layers)
-    return cells.to_flat(place % n_x), cells.to_flat(place // n_x), cells.layer_of_cell
 
 
 def _one_by_one(

@@ -1,5 +1,6 @@
 """A detector is one description: what is written is read back, and cells and matter agree."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -150,6 +151,8 @@ RINGS = _with(cells={"n_r": 3, "width": 10, "n_alpha": 4})
     ("values", "expected"),
     [
         ({**VALUES, "colour": "red"}, "colour"),
+        ({**VALUES, "treshold": 1}, "did you mean 'threshold'?"),
+        ({**VALUES, "distance": math.nan}, "distance is nan, expected a finite number"),
         ({"name": "d"}, "layers"),
         ({**VALUES, "layers": []}, "no layers"),
         ({**VALUES, "face": [60, -60]}, "face"),

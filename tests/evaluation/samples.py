@@ -33,7 +33,7 @@ def toy(
     """
     calorimeter = calorimeter or pbwo4_crystals()
     generator = torch.Generator().manual_seed(seed)
-    radius = calorimeter.centres[:, :2].norm(dim=1).float()
+    radius = calorimeter.transverse.norm(dim=1).float()
     share = torch.exp(-0.5 * (radius / width) ** 2) + 1e-7
     noise = torch.exp(0.05 * torch.randn(len(energy), calorimeter.n_cells, generator=generator))
     noise = noise * (torch.rand(len(energy), calorimeter.n_cells, generator=generator) < 0.9)

@@ -16,7 +16,7 @@ from caloforge.evaluation import Evaluation, evaluate
 from caloforge.evaluation.findings import Example
 from caloforge.geometry import CylinderGrid, CylinderLayer
 from caloforge.observables import ENERGY_SUM, LAYER_ENERGY, N_HITS, SPECTRUM
-from caloforge.report import require_free, write
+from caloforge.report import remarks, require_free, write
 from caloforge.report.display import MOST_CELLS, payload, place, scene
 from caloforge.report.drawing import INK, Group, over, symmetric_about_one
 from caloforge.report.figures import drawings
@@ -313,19 +313,26 @@ def test_a_series_shows_every_label_and_the_worst_as_a_histogram() -> None:
     assert [t.get_text() for t in named.get_xticklabels()] == ["0", "1", "12"]
 
 
+def test_unknown_thicknesses_are_why_depth_is_absent(evaluation: Evaluation) -> None:
+    assert not {"centre_z", "width_z"} & {o.name for o in evaluation.observables}
+    said = [remark for remark in remarks(evaluation) if "in depth are not compared" in remark]
+    assert len(said) == 1
+    assert "3 layers of calorimeter 'toy-3' is unknown" in said[0]
+    assert not any("in depth" in remark for remark in remarks(compared(20)))
+
+
 def test_the_display_holds_the_examples_as_they_are(evaluation: Evaluation) -> None:
     shown = scene(evaluation, "a title")
-    centres = LAYERED.centres.numpy()
+    transverse = LAYERED.transverse.numpy()
     for sample, showers in zip(evaluation.samples, shown.showers, strict=True):
         for example, shower in zip((*sample.examples, *sample.outliers), showers, strict=True):
             assert shower.row == example.row
             np.testing.assert_allclose(shower.deposits, example.deposits, rtol=1e-3)
             np.testing.assert_allclose(
-                [shown.centres[1][c] for c in shower.cells], centres[example.cells, 0], rtol=1e-3
+                [shown.centres[1][c] for c in shower.cells], transverse[example.cells, 0], rtol=1e-3
             )
-            np.testing.assert_allclose(
-                [shown.centres[0][c] for c in shower.cells], centres[example.cells, 2], rtol=1e-3
-            )
+            layers = LAYERED.layer_of_cell[example.cells]
+            np.testing.assert_array_equal([shown.centres[0][c] for c in shower.cells], layers)
 
 
 def test_of_a_huge_shower_the_brightest_cells_are_shown(evaluation: Evaluation) -> None:

@@ -19,7 +19,7 @@ from caloforge.detector import (
     Slab,
     load_detector,
 )
-from caloforge.detector.description import Cells
+from caloforge.detector.readout import Readout
 from caloforge.errors import (
     EnergyRangeError,
     Geant4Error,
@@ -109,7 +109,7 @@ def test_a_muon_is_seen_in_the_cell_that_it_meets(name: str, cells: tuple[int, .
     assert near[hit].double().mean() > 0.85
 
 
-def block(material: str, cells: Cells) -> Detector:
+def block(material: str, cells: Readout) -> Detector:
     return Detector(
         "block", (Layers(2, (Slab(material, 100.0, Role.ACTIVE),), cells),), (2000.0, 2000.0)
     )

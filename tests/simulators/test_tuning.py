@@ -34,7 +34,7 @@ from caloforge.simulators import (
     pbwo4_gflash,
     write_gflash,
 )
-from caloforge.simulators.gflash import profiles, tuning
+from caloforge.simulators.gflash import shower_profiles, tuning
 from caloforge.simulators.gflash.shower_profiles import Binning, binned, cut
 
 DETECTOR = Detector(
@@ -153,7 +153,7 @@ def test_a_fit_is_the_same_every_time_and_from_a_file_in_batches(
     assert first == again
     with CaloChallengeWriter(tmp_path / "full.h5", full.calorimeter) as writer:
         writer.append(full)
-    monkeypatch.setattr(profiles, "_BATCH", 33)
+    monkeypatch.setattr(shower_profiles, "_BATCH", 33)
     from_file = fit_tuning(
         START, open_showers(tmp_path / "full.h5"), constants=names, slices=2
     ).constants
@@ -389,8 +389,8 @@ BAD = {
     "format: caloforge-gflash": ("format: other", "no key 'format: caloforge-gflash'"),
     "version: 1": ("version: 2", "version 2 of the format, expected 1"),
     "response: 0.987654321": ("response: much", "response is 'much', expected a finite number"),
-    "origin: {}": ("orgin: {}", "key 'orgin' is missing or unknown"),
-    "  core_1: ": ("  core_9: ", "no constant 'core_9'"),
+    "origin: {}": ("orgin: {}", "key 'orgin' is .*unknown.*did you mean 'origin'"),
+    "  core_1: ": ("  core_9: ", "no constant 'core_9'.*did you mean 'core_"),
     "  tail_4: ": ("  tail_5: .nan\n  tail_4: ", "tail_5 is nan, expected a finite number"),
     "name: pbwo4-10x10": ("nam: pbwo4-10x10", "its detector: "),
     "G4_PbWO4": ("G4_WPbO4", "G4_WPbO4|not all of G4_PbWO4"),
@@ -417,5 +417,5 @@ def test_a_bad_file_is_one_clear_line(
 
 
 def test_an_absent_file_is_one_clear_line(tmp_path: Path) -> None:
-    with pytest.raises(FileFormatError, match=r"none\.yaml: cannot be read"):
+    with pytest.raises(FileFormatError, match=r"none\.yaml cannot be read"):
         load_gflash(tmp_path / "none.yaml")

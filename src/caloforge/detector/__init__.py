@@ -15,17 +15,8 @@ __all__ = [
     "write_detector",
 ]
 
-from caloforge.detector.description import (
-    Boxes,
-    Detector,
-    EqualRings,
-    Layers,
-    Mixture,
-    Repeated,
-    Rings,
-    Role,
-    Slab,
-    detector_names,
-    load_detector,
-    write_detector,
-)
+from caloforge.detector.description import Detector
+from caloforge.detector.detector_files import detector_names, load_detector, write_detector
+from caloforge.detector.readout import EqualRings
+from caloforge.detector.slabs import Layers, Mixture, Repeated, Role, Slab
+from caloforge.geometry import Boxes, Rings

@@ -19,33 +19,20 @@ Both the `Calorimeter` of the showers and the geometry that Geant4 builds come f
 description.
 """
 
-__all__ = [
-    "Boxes",
-    "Detector",
-    "EqualRings",
-    "Layers",
-    "Mixture",
-    "Repeated",
-    "Rings",
-    "Role",
-    "Slab",
-    "detector_names",
-    "load_detector",
-    "write_detector",
-]
+__all__ = ["Detector"]
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from enum import Enum
-from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
-from caloforge.errors import GeometryError, OutputExistsError
+from caloforge.detector.slabs import DECIMALS, Layers, Mixture, Role, Slab
+from caloforge.documents import complaint
+from caloforge.errors import GeometryError
 from caloforge.geometry import (
+    Boxes,
     Calorimeter,
     CylinderGrid,
     CylinderLayer,
@@ -56,301 +43,10 @@ from caloforge.geometry import (
 )
 from caloforge.units import MeV
 
-_SYMBOLS = frozenset(
-    (  # noqa: SIM905 (a hundred lines otherwise)
-        "H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As "
-        "Se Br Kr Rb Sr Y Zr "
-        "Nb Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb "
-        "Lu Hf Ta W Re Os Ir "
-        "Pt Au Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U Np Pu Am Cm Bk Cf"
-    ).split()
-)
-"""The elements that Geant4's NIST tables hold."""
-
 _NIST = "G4_"
-_ROUNDED = 9
-"""Sums of thicknesses are rounded to so many decimals of a mm: 1.4 + 0.3 + 1.4 + 0.3 shall
-be 3.4.
-"""
-
-_CLOSED = with_config(ConfigDict(extra="forbid"))
 
 
-class Role(str, Enum):
-    """What a slab is for."""
-
-    ABSORBER = "absorber"
-    ACTIVE = "active"
-    PASSIVE = "passive"
-
-
-@_CLOSED
-@dataclass(frozen=True)
-class Mixture:
-    """A material of one's own: its density and its elements, by mass or by atoms.
-
-    Arguments:
-        density: The density, in g/cm^3.
-        mass_fractions: The share of each element in the mass, by chemical symbol; they are scaled
-            to sum 1.
-        atoms: The number of atoms of each element, by chemical symbol.
-
-    Raises:
-        GeometryError: A number is not positive, an element is unknown, or not exactly one of the
-            two is given.
-    """
-
-    density: float
-    mass_fractions: Mapping[str, float] | None = None
-    atoms: Mapping[str, int] | None = None
-
-    def __post_init__(self) -> None:
-        if not 0 < self.density < math.inf:
-            msg = f"mixture: density is {self.density} g/cm^3, expected a positive number"
-            raise GeometryError(msg)
-        if (self.mass_fractions is None) == (self.atoms is None):
-            msg = "mixture: expected either mass_fractions or atoms, to say what it is made of"
-            raise GeometryError(msg)
-        if not self.elements or not all(0 < share < math.inf for share in self.elements.values()):
-            msg = (
-                f"mixture: its elements are {dict(self.elements)}, expected one or more with a "
-                "positive share each"
-            )
-            raise GeometryError(msg)
-        unknown = [symbol for symbol in self.elements if symbol not in _SYMBOLS]
-        if unknown:
-            msg = f"mixture: no element '{unknown[0]}', expected a chemical symbol from H to Cf"
-            raise GeometryError(msg)
-
-    @property
-    def elements(self) -> Mapping[str, float]:
-        """The share of each element, in whichever way it was given."""
-        return self.atoms or self.mass_fractions or {}
-
-
-@_CLOSED
-@dataclass(frozen=True)
-class Slab:
-    """A slab of one material.
-
-    Arguments:
-        material: A material of the NIST tables by Geant4's name, such as ``G4_W``, or one of the
-            detector's mixtures.
-        thickness: Its depth, in mm, positive.
-        role: What it is for.
-
-    Raises:
-        GeometryError: The thickness is not positive.
-    """
-
-    material: str
-    thickness: float
-    role: Role = Role.PASSIVE
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "role", Role(self.role))
-        if not 0 < self.thickness < math.inf:
-            msg = (
-                f"slab of {self.material}: thickness is {self.thickness} mm, expected a positive "
-                "number"
-            )
-            raise GeometryError(msg)
-
-
-@_CLOSED
-@dataclass(frozen=True)
-class Repeated:
-    """Slabs that come several times, one group behind the other.
-
-    Arguments:
-        times: How often, at least 1.
-        slabs: The slabs, front to back.
-
-    Raises:
-        GeometryError: The number is less than 1.
-    """
-
-    times: int
-    slabs: tuple[Slab, ...]
-
-    def __post_init__(self) -> None:
-        if self.times < 1:
-            msg = f"repeated slabs: times is {self.times}, expected at least 1"
-            raise GeometryError(msg)
-
-
-@_CLOSED
-@dataclass(frozen=True)
-class Boxes:
-    """Cells side by side, centred on the beam.
-
-    Arguments:
-        number: How many along x and y, each at least 1.
-        size: Their sizes along x and y, in mm, positive.
-
-    Raises:
-        GeometryError: A number is not positive.
-    """
-
-    number: tuple[int, int]
-    size: tuple[float, float]
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "number", tuple(self.number))
-        object.__setattr__(self, "size", tuple(float(width) for width in self.size))
-        if (
-            len(self.number) != 2
-            or len(self.size) != 2
-            or min(self.number) < 1
-            or not all(0 < d < math.inf for d in self.size)
-        ):
-            msg = (
-                f"boxes: {self.number} of {self.size} mm, expected two whole numbers of at least "
-                "1 and two positive lengths"
-            )
-            raise GeometryError(msg)
-
-    @property
-    def cuts(self) -> tuple[int, int]:
-        """How many cells there are along x and y."""
-        return self.number
-
-    @property
-    def extent(self) -> tuple[float, float]:
-        """The area of all cells along x and y, in mm."""
-        return self.number[0] * self.size[0], self.number[1] * self.size[1]
-
-
-@_CLOSED
-@dataclass(frozen=True)
-class Rings:
-    r"""Bins in :math:`r` and :math:`\alpha` around the beam.
-
-    Arguments:
-        r_edges: The edges in :math:`r`, in mm, increasing from at least 0.
-        n_alpha: The number of equal bins in :math:`\alpha \in [-\pi, \pi)`.
-
-    Raises:
-        GeometryError: An edge or the number is impossible.
-    """
-
-    r_edges: tuple[float, ...]
-    n_alpha: int
-
-    def __post_init__(self) -> None:
-        object.__setattr__(
-            self, "r_edges", CylinderLayer(tuple(self.r_edges), self.n_alpha).r_edges
-        )
-
-    @property
-    def cuts(self) -> tuple[int, int]:
-        """How many cells there are along r and alpha."""
-        return len(self.r_edges) - 1, self.n_alpha
-
-    @property
-    def extent(self) -> tuple[float, float]:
-        """The size of the square around all cells, in mm."""
-        return 2 * self.r_edges[-1], 2 * self.r_edges[-1]
-
-
-@_CLOSED
-@dataclass(frozen=True)
-class EqualRings:
-    r"""As `Rings`, of equal width.
-
-    Arguments:
-        n_r: The number of bins in :math:`r`, from 0 on, at least 1.
-        width: Their width, in mm, positive.
-        n_alpha: The number of equal bins in :math:`\alpha \in [-\pi, \pi)`.
-
-    Raises:
-        GeometryError: A number is impossible.
-    """
-
-    n_r: int
-    width: float
-    n_alpha: int
-
-    def __post_init__(self) -> None:
-        Rings(self.r_edges, self.n_alpha)
-
-    @property
-    def r_edges(self) -> tuple[float, ...]:
-        """The edges, in mm."""
-        return tuple(self.width * i for i in range(self.n_r + 1))
-
-    @property
-    def cuts(self) -> tuple[int, int]:
-        """How many cells there are along r and alpha."""
-        return len(self.r_edges) - 1, self.n_alpha
-
-    @property
-    def extent(self) -> tuple[float, float]:
-        """The size of the square around all cells, in mm."""
-        return 2 * self.r_edges[-1], 2 * self.r_edges[-1]
-
-
-Cells = Boxes | Rings | EqualRings
-
-
-@_CLOSED
-@dataclass(frozen=True)
-class Layers:
-    """Equal readout layers, one behind the other.
-
-    Arguments:
-        number: How many, at least 1.
-        slabs: The slabs of one layer, front to back; those of a `Repeated` are written out.
-        cells: How the active slabs are read.
-
-    Raises:
-        GeometryError: The number is less than 1, or there is no active slab.
-    """
-
-    number: int
-    slabs: tuple[Slab | Repeated, ...]
-    cells: Cells
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "slabs", tuple(_written_out(self.slabs)))
-        if self.number < 1:
-            msg = f"layers: their number is {self.number}, expected at least 1"
-            raise GeometryError(msg)
-        if not any(slab.role is Role.ACTIVE for slab in self.each_slab):
-            found = (
-                ", ".join(f"{slab.material} ({slab.role.value})" for slab in self.each_slab)
-                or "none"
-            )
-            msg = f"layers: their slabs are {found}, expected at least one active slab to be read"
-            raise GeometryError(msg)
-
-    @property
-    def each_slab(self) -> tuple[Slab, ...]:
-        """The slabs of one layer, front to back."""
-        return tuple(_written_out(self.slabs))
-
-    @property
-    def thickness(self) -> float:
-        """The depth of one layer, in mm."""
-        return round(sum(slab.thickness for slab in self.each_slab), _ROUNDED)
-
-    @property
-    def active_thickness(self) -> float:
-        """The depth of the active slabs of one layer, in mm."""
-        return round(
-            sum(slab.thickness for slab in self.each_slab if slab.role is Role.ACTIVE), _ROUNDED
-        )
-
-
-def _written_out(slabs: Iterable[Slab | Repeated]) -> Iterator[Slab]:
-    for slab in slabs:
-        if isinstance(slab, Repeated):
-            yield from slab.slabs * slab.times
-        else:
-            yield slab
-
-
-@_CLOSED
+@with_config(ConfigDict(extra="forbid"))
 @dataclass(frozen=True)
 class Detector:
     """Matter and its readout.
@@ -482,7 +178,7 @@ class Detector:
     @property
     def depth(self) -> float:
         """The depth of all slabs, in mm."""
-        return round(sum(layers.number * layers.thickness for layers in self.layers), _ROUNDED)
+        return round(sum(layers.number * layers.thickness for layers in self.layers), DECIMALS)
 
     @property
     def n_layers(self) -> int:
@@ -515,7 +211,7 @@ class Detector:
             return LayeredGrid(
                 self.name, tuple(GridLayer(cells.number, cells.size, t) for cells, t in boxes)
             )
-        cells, mean = boxes[0][0], round(self.depth / len(boxes), _ROUNDED)
+        cells, mean = boxes[0][0], round(self.depth / len(boxes), DECIMALS)
         return RegularGrid(self.name, (*cells.number, len(boxes)), (*cells.size, mean), self.order)
 
     def describe(self) -> dict[str, Any]:
@@ -538,12 +234,11 @@ class Detector:
             GeometryError: A key is unknown or missing, a value has the wrong type, or the detector
                 is impossible.
         """
+        adapter = TypeAdapter(Detector)
         try:
-            detector: Detector = TypeAdapter(Detector).validate_python(description)
+            detector: Detector = adapter.validate_python(description)
         except ValidationError as error:
-            first = error.errors()[0]
-            keys = ".".join(str(part) for part in first["loc"])
-            msg = f"{source}: {keys}: {first['msg'].lower()} (found {first['input']!r})"
+            msg = f"{source}: {complaint(error, description, adapter.json_schema)}"
             raise GeometryError(msg) from error
         except GeometryError as error:
             msg = f"{source}: {error}"
@@ -557,53 +252,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _plain(part) for key, part in value.items() if part is not None}
     return [_plain(part) for part in value] if isinstance(value, tuple) else value
-
-
-def detector_names() -> tuple[str, ...]:
-    """The names of the detectors that come with the package."""
-    return tuple(sorted(path.stem for path in _detectors().glob("*.yaml")))
-
-
-def _detectors() -> Path:
-    return Path(__file__).parent / "detectors"
-
-
-def load_detector(name: str) -> Detector:
-    """Read a detector.
-
-    Arguments:
-        name: The name of a detector of the package, or the path of a YAML file.
-
-    Raises:
-        GeometryError: There is no such detector, it has an unknown key, lacks one, or is
-            impossible.
-    """
-    path = Path(name) if name.endswith((".yaml", ".yml")) else _detectors() / f"{name}.yaml"
-    try:
-        values = yaml.safe_load(path.read_text())
-    except OSError as error:
-        msg = (
-            f"no detector '{name}': expected one of {', '.join(detector_names())}, or the path of "
-            "a .yaml file"
-        )
-        raise GeometryError(msg) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        msg = f"detector {name}: not YAML ({' '.join(str(error).split())})"
-        raise GeometryError(msg) from error
-    if not isinstance(values, dict):
-        msg = f"detector {name}: expected keys and values, found {type(values).__name__}"
-        raise GeometryError(msg)
-    return Detector.from_description(values, f"detector {name}")
-
-
-def write_detector(path: Path | str, detector: Detector, *, overwrite: bool = False) -> None:
-    """Write a detector as YAML, to be changed and read again by `load_detector`.
-
-    Raises:
-        OutputExistsError: The path exists and may not be overwritten.
-    """
-    path = Path(path)
-    if path.exists() and not overwrite:
-        msg = f"{path}: exists already: choose another path, or ask for it to be overwritten"
-        raise OutputExistsError(msg)
-    path.write_text(yaml.safe_dump(detector.describe(), sort_keys=False))

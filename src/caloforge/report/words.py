@@ -18,6 +18,7 @@ from caloforge.evaluation.findings import (
     shares_energies,
 )
 from caloforge.evaluation.significance import CLOSE, Significance, significance
+from caloforge.geometry import Calorimeter
 from caloforge.particles import name_of
 from caloforge.report.tables import number
 from caloforge.units import format_energy
@@ -143,7 +144,23 @@ def remarks(evaluation: Evaluation) -> list[str]:
         for c in evaluation.candidates
         for reason in _reasons(evaluation, c)
     ]
-    return notes + caveats(evaluation)
+    return notes + _absent(evaluation.full.calorimeter) + caveats(evaluation)
+
+
+def _absent(calorimeter: Calorimeter) -> list[str]:
+    """Why observables of the depth in mm are not among those compared."""
+    if calorimeter.has_depth or calorimeter.n_layers == 1:
+        return []
+    unknown = [
+        k
+        for k, thickness in zip(calorimeter.layer_ids, calorimeter.thicknesses, strict=True)
+        if thickness is None
+    ]
+    which = f"layer {unknown[0]}" if len(unknown) == 1 else f"{len(unknown)} layers"
+    return [
+        f"Centre and width in depth are not compared: the thickness of {which} of calorimeter "
+        f"'{calorimeter.name}' is unknown. Depths are counted in layers."
+    ]
 
 
 def _keeps_energies(evaluation: Evaluation, candidate: Sample) -> bool:

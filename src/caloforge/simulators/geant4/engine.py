@@ -225,7 +225,9 @@ class Geant4:
     @cached_property
     def _flat(self) -> np.ndarray:
         """The flat index of each of the scorer's cells; -1 where there is none."""
-        each = [layers.cells.cuts for layers in self.detector.layers for _ in range(layers.number)]
+        each = [
+            layers.cells.number for layers in self.detector.layers for _ in range(layers.number)
+        ]
         fast, middle = (max(numbers) for numbers in zip(*each, strict=True))
         flat = torch.full((len(each), middle, fast), -1)
         start = 0

@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from caloforge.detector import Detector
+from caloforge.documents import near, read_yaml
 from caloforge.errors import FileFormatError, GeometryError, GeometryMismatchError
 from caloforge.io.output import NewFile
 from caloforge.simulators.gflash.parametrisation import Tuning
@@ -125,21 +126,8 @@ def load_gflash(path: Path | str) -> GFlash:
 
 def _read(path: Path) -> dict[str, Any]:
     """The contents, with all keys there."""
-    try:
-        values = yaml.safe_load(path.read_text())
-    except OSError as error:
-        msg = (
-            f"{path}: cannot be read ({error.strerror}), expected a file that 'caloforge tune "
-            "gflash' has written"
-        )
-        raise FileFormatError(msg) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        msg = (
-            f"{path}: not YAML ({' '.join(str(error).split())}), expected a file that 'caloforge "
-            "tune gflash' has written"
-        )
-        raise FileFormatError(msg) from error
-    if not isinstance(values, dict) or values.get("format") != FORMAT:
+    values = read_yaml(path, str(path), FileFormatError)
+    if values.get("format") != FORMAT:
         msg = (
             f"{path}: no key 'format: {FORMAT}', expected a file that 'caloforge tune gflash' has "
             "written"
@@ -152,8 +140,11 @@ def _read(path: Path) -> dict[str, Any]:
         )
         raise FileFormatError(msg)
     if set(values) != set(_KEYS):
-        odd = sorted(map(str, set(values) ^ set(_KEYS)))
-        msg = f"{path}: key '{odd[0]}' is missing or unknown, expected {', '.join(_KEYS)}"
+        odd = sorted(map(str, set(values) - set(_KEYS))) or sorted(set(_KEYS) - set(values))
+        msg = (
+            f"{path}: key '{odd[0]}' is missing or unknown, expected {', '.join(_KEYS)}"
+            f"{'' if odd[0] in _KEYS else near(odd[0], _KEYS)}"
+        )
         raise FileFormatError(msg)
     return values
 
@@ -165,7 +156,7 @@ def _numbers(values: Any) -> dict[str, float]:
         raise FileFormatError(msg)
     for name, value in values.items():
         if name not in (*_NAMES, "response"):
-            msg = f"no constant '{name}', expected some of {', '.join(_NAMES)}"
+            msg = f"no constant '{name}', expected some of {', '.join(_NAMES)}{near(name, _NAMES)}"
             raise FileFormatError(msg)
         if (
             isinstance(value, bool)

@@ -1,0 +1,54 @@
+"""Detectors as YAML: those of the package and those of one's own."""
+
+__all__ = ["detector_names", "load_detector", "write_detector"]
+
+from pathlib import Path
+
+import yaml
+
+from caloforge.detector.description import Detector
+from caloforge.documents import read_yaml
+from caloforge.errors import GeometryError, OutputExistsError
+
+
+def detector_names() -> tuple[str, ...]:
+    """The names of the detectors that come with the package."""
+    return tuple(sorted(path.stem for path in _detectors().glob("*.yaml")))
+
+
+def _detectors() -> Path:
+    return Path(__file__).parent / "detectors"
+
+
+def load_detector(name: str) -> Detector:
+    """Read a detector.
+
+    Arguments:
+        name: The name of a detector of the package, or the path of a YAML file.
+
+    Raises:
+        GeometryError: There is no such detector, it has an unknown key, lacks one, or is
+            impossible.
+    """
+    path = Path(name) if name.endswith((".yaml", ".yml")) else _detectors() / f"{name}.yaml"
+    if not path.exists():
+        msg = (
+            f"no detector '{name}': expected one of {', '.join(detector_names())}, or the path of "
+            "a .yaml file"
+        )
+        raise GeometryError(msg)
+    what = f"detector {name}"
+    return Detector.from_description(read_yaml(path, what, GeometryError), what)
+
+
+def write_detector(path: Path | str, detector: Detector, *, overwrite: bool = False) -> None:
+    """Write a detector as YAML, to be changed and read again by `load_detector`.
+
+    Raises:
+        OutputExistsError: The path exists and may not be overwritten.
+    """
+    path = Path(path)
+    if path.exists() and not overwrite:
+        msg = f"{path}: exists already: choose another path, or ask for it to be overwritten"
+        raise OutputExistsError(msg)
+    path.write_text(yaml.safe_dump(detector.describe(), sort_keys=False))

@@ -1,0 +1,197 @@
+r"""The matter of a detector: mixtures, slabs, and equal layers of slabs with their readout.
+
+A `Slab` is an absorber, active (the energy in it is read), or passive. What is deposited in the
+active slabs of a layer belongs to the cell before which it lies: a box (`Boxes`), or a bin in
+:math:`r` and :math:`\alpha` around the beam (`Rings`, `EqualRings`).
+"""
+
+__all__ = ["DECIMALS", "Layers", "Mixture", "Repeated", "Role", "Slab"]
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from pydantic import ConfigDict, with_config
+
+from caloforge.detector.readout import Readout
+from caloforge.errors import GeometryError
+
+_SYMBOLS = frozenset(
+    (  # noqa: SIM905 (a hundred lines otherwise)
+        "H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As "
+        "Se Br Kr Rb Sr Y Zr "
+        "Nb Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb "
+        "Lu Hf Ta W Re Os Ir "
+        "Pt Au Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U Np Pu Am Cm Bk Cf"
+    ).split()
+)
+"""The elements that Geant4's NIST tables hold."""
+
+
+DECIMALS = 9
+"""Sums of thicknesses are rounded to so many decimals of a mm: 1.4 + 0.3 + 1.4 + 0.3 shall
+be 3.4.
+"""
+
+_CLOSED = with_config(ConfigDict(extra="forbid"))
+
+
+class Role(str, Enum):
+    """What a slab is for."""
+
+    ABSORBER = "absorber"
+    ACTIVE = "active"
+    PASSIVE = "passive"
+
+
+@_CLOSED
+@dataclass(frozen=True)
+class Mixture:
+    """A material of one's own: its density and its elements, by mass or by atoms.
+
+    Arguments:
+        density: The density, in g/cm^3.
+        mass_fractions: The share of each element in the mass, by chemical symbol; they are scaled
+            to sum 1.
+        atoms: The number of atoms of each element, by chemical symbol.
+
+    Raises:
+        GeometryError: A number is not positive, an element is unknown, or not exactly one of the
+            two is given.
+    """
+
+    density: float
+    mass_fractions: Mapping[str, float] | None = None
+    atoms: Mapping[str, int] | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.density < math.inf:
+            msg = f"mixture: density is {self.density} g/cm^3, expected a positive number"
+            raise GeometryError(msg)
+        if (self.mass_fractions is None) == (self.atoms is None):
+            msg = "mixture: expected either mass_fractions or atoms, to say what it is made of"
+            raise GeometryError(msg)
+        if not self.elements or not all(0 < share < math.inf for share in self.elements.values()):
+            msg = (
+                f"mixture: its elements are {dict(self.elements)}, expected one or more with a "
+                "positive share each"
+            )
+            raise GeometryError(msg)
+        unknown = [symbol for symbol in self.elements if symbol not in _SYMBOLS]
+        if unknown:
+            msg = f"mixture: no element '{unknown[0]}', expected a chemical symbol from H to Cf"
+            raise GeometryError(msg)
+
+    @property
+    def elements(self) -> Mapping[str, float]:
+        """The share of each element, in whichever way it was given."""
+        return self.atoms or self.mass_fractions or {}
+
+
+@_CLOSED
+@dataclass(frozen=True)
+class Slab:
+    """A slab of one material.
+
+    Arguments:
+        material: A material of the NIST tables by Geant4's name, such as ``G4_W``, or one of the
+            detector's mixtures.
+        thickness: Its depth, in mm, positive.
+        role: What it is for.
+
+    Raises:
+        GeometryError: The thickness is not positive.
+    """
+
+    material: str
+    thickness: float
+    role: Role = Role.PASSIVE
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "role", Role(self.role))
+        if not 0 < self.thickness < math.inf:
+            msg = (
+                f"slab of {self.material}: thickness is {self.thickness} mm, expected a positive "
+                "number"
+            )
+            raise GeometryError(msg)
+
+
+@_CLOSED
+@dataclass(frozen=True)
+class Repeated:
+    """Slabs that come several times, one group behind the other.
+
+    Arguments:
+        times: How often, at least 1.
+        slabs: The slabs, front to back.
+
+    Raises:
+        GeometryError: The number is less than 1.
+    """
+
+    times: int
+    slabs: tuple[Slab, ...]
+
+    def __post_init__(self) -> None:
+        if self.times < 1:
+            msg = f"repeated slabs: times is {self.times}, expected at least 1"
+            raise GeometryError(msg)
+
+
+@_CLOSED
+@dataclass(frozen=True)
+class Layers:
+    """Equal readout layers, one behind the other.
+
+    Arguments:
+        number: How many, at least 1.
+        slabs: The slabs of one layer, front to back; those of a `Repeated` are written out.
+        cells: How the active slabs are read.
+
+    Raises:
+        GeometryError: The number is less than 1, or there is no active slab.
+    """
+
+    number: int
+    slabs: tuple[Slab | Repeated, ...]
+    cells: Readout
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "slabs", tuple(_written_out(self.slabs)))
+        if self.number < 1:
+            msg = f"layers: their number is {self.number}, expected at least 1"
+            raise GeometryError(msg)
+        if not any(slab.role is Role.ACTIVE for slab in self.each_slab):
+            found = (
+                ", ".join(f"{slab.material} ({slab.role.value})" for slab in self.each_slab)
+                or "none"
+            )
+            msg = f"layers: their slabs are {found}, expected at least one active slab to be read"
+            raise GeometryError(msg)
+
+    @property
+    def each_slab(self) -> tuple[Slab, ...]:
+        """The slabs of one layer, front to back."""
+        return tuple(_written_out(self.slabs))
+
+    @property
+    def thickness(self) -> float:
+        """The depth of one layer, in mm."""
+        return round(sum(slab.thickness for slab in self.each_slab), DECIMALS)
+
+    @property
+    def active_thickness(self) -> float:
+        """The depth of the active slabs of one layer, in mm."""
+        return round(
+            sum(slab.thickness for slab in self.each_slab if slab.role is Role.ACTIVE), DECIMALS
+        )
+
+
+def _written_out(slabs: Iterable[Slab | Repeated]) -> Iterator[Slab]:
+    for slab in slabs:
+        if isinstance(slab, Repeated):
+            yield from slab.slabs * slab.times
+        else:
+            yield slab

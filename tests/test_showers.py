@@ -201,7 +201,7 @@ def towards(particles: Particles) -> Tensor:
 
 
 def reach(calorimeter: Calorimeter) -> Tensor:
-    return calorimeter.n_cells * calorimeter.centres[:, :2].norm(dim=1).max()
+    return calorimeter.n_cells * calorimeter.transverse.norm(dim=1).max()
 
 
 def centre(showers: Showers) -> tuple[Tensor, Tensor]:
@@ -216,6 +216,6 @@ def centre(showers: Showers) -> tuple[Tensor, Tensor]:
 def calorimeter_xy(calorimeter: Calorimeter) -> Tensor:
     """The centres, on the axis for whole rings, whose centre of energy is there."""
     if not isinstance(calorimeter, CylinderGrid):
-        return calorimeter.centres[:, :2]
+        return calorimeter.transverse
     whole = torch.tensor([layer.n_alpha == 1 for layer in calorimeter.cylinder_layers])
-    return calorimeter.centres[:, :2] * ~whole[calorimeter.layer_of_cell, None]
+    return calorimeter.transverse * ~whole[calorimeter.layer_of_cell, None]

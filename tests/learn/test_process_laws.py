@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from caloforge.learn.networks import MaskedFlow, Transfusion
+from caloforge.learn.networks import HeadSizes, MaskedFlow, Transfusion
 from caloforge.learn.processes import (
     RK4,
     AutoregressiveFlow,
@@ -43,13 +43,9 @@ def transfusion() -> nn.Module:
         DIM,
         dim=8,
         heads=2,
-        encoder_blocks=1,
-        decoder_blocks=1,
+        blocks=(1, 1),
         feed_forward=8,
-        head_width=8,
-        head_layers=2,
-        time_dim=4,
-        time_scale=0.3,
+        head=HeadSizes(width=8, layers=2, time_dim=4, time_scale=0.3),
     )
 
 

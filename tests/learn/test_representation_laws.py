@@ -124,7 +124,7 @@ def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
 
 
 def test_the_catalogue_is_complete() -> None:
-    public = {getattr(representations, name) for name in representations.__all__}
+    public = [getattr(representations, name) for name in representations.__all__]
     kinds = {kind for kind in public if isinstance(kind, type) and issubclass(kind, Representation)}
     assert {kind.__name__ for kind in kinds} - {"Representation"} == set(CATALOGUE)
 

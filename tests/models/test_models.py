@@ -134,8 +134,8 @@ def test_energies_outside_the_range_warn_or_are_refused(trained: tuple[str, Path
     energies[2] = 2e5
     low = Showers(showers.deposits, Particles(energies), showers.calorimeter)
     message = (
-        r"1 of 4 incident energies lie outside .* 10 GeV to 100 GeV; the first at index 2 \(200 "
-        r"GeV\)"
+        r"1 of 4 incident energies lie outside .* 10 GeV to 100 GeV; "
+        r"the first that of shower 2 \(200 GeV\)"
     )
     with pytest.warns(EnergyRangeWarning, match=message):
         trained[2].refine(low, seed=0)

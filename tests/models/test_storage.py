@@ -4,14 +4,18 @@ matrices in half precision, and nothing else changes.
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from caloforge import streams, zoo
+from caloforge.errors import ModelError
+from caloforge.io.input import checksum
 from caloforge.learn.conditions import Condition
 from caloforge.models import Bridge, FullShowers, Model, Surrogate, load, load_recipe, train
 from caloforge.particles import Particles
@@ -129,3 +133,30 @@ def sampled(model: Model, noise: dict[str, Tensor]) -> Tensor:
         showers = zoo.bundled_showers("pbwo4-gflash")[:16]
         return model.transport(showers, noise, steps=model.default_steps, reverse=False)
     return stage_of(model).sample(Condition.of(showers_of(CYLINDER)[:16]), noise)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_neither_saved_nor_loaded(
+    bad: float, tmp_path: Path
+) -> None:
+    model = zoo.load("squirels-fast")
+    name, weights = next(iter(model.named_parameters()))
+    with torch.no_grad():
+        weights.view(-1)[0] = bad
+    message = f"1 of {weights.numel()} numbers of tensor '{name}' are not finite"
+    with pytest.raises(ModelError, match=f"is not saved: {message}"):
+        model.save(tmp_path)
+    path = tmp_path / "weights.safetensors"
+    save_file(model.state_dict(), path)
+    model.card = replace(model.card, sha256=checksum(path))
+    with pytest.raises(ModelError, match=rf"weights\.safetensors: {message}"):
+        model.load_weights(tmp_path)
+
+
+def test_a_weight_beyond_half_precision_is_kept(tmp_path: Path) -> None:
+    model = zoo.load("squirels-fast")
+    name = next(name for name, weights in model.named_parameters() if weights.ndim > 1)
+    with torch.no_grad():
+        model.get_parameter(name).view(-1)[0] = 1e6
+    model.save(tmp_path)
+    assert float(load(tmp_path).get_parameter(name).view(-1)[0]) == 1e6

@@ -216,8 +216,8 @@ def test_read_again_it_gives_the_same_bits(trained: Trained) -> None:
 
 def test_energies_outside_the_range_warn_or_are_refused(trained: Trained) -> None:
     message = (
-        r"2 of 6 incident energies lie outside the range of model .*; the first at index 4 \(500 "
-        r"GeV\)"
+        r"2 of 6 incident energies lie outside the range of model .*; "
+        r"the first that of shower 4 \(500 GeV\)"
     )
     beyond = Particles(torch.tensor([2e3, 3e3, 4e3, 5e3, 5e5, 5e5]))
     with pytest.warns(EnergyRangeWarning, match=message):
@@ -230,7 +230,7 @@ def test_energies_outside_the_range_warn_or_are_refused(trained: Trained) -> Non
 def test_other_particles_are_refused(trained: Trained) -> None:
     model, energies = trained[1], particles(4).energies
     with pytest.raises(
-        ShowerValueError, match=r"particles have PDG number 22, model .* was trained on 11"
+        ShowerValueError, match=r"model .* particles have PDG number 22, .* expected e- \(11\)"
     ):
         model.simulate(Particles(energies, pdg=22), seed=0)
     with pytest.raises(ShowerValueError, match="particles enter at an angle"):
@@ -354,7 +354,7 @@ def test_a_card_of_another_version_is_an_error(trained: Trained, tmp_path: Path)
     (tmp_path / "card.json").write_text(json.dumps(card))
     with pytest.raises(
         ModelError,
-        match=r"the recipe of the card is not one of this version: shape: .*'unheard-of'",
+        match=r"the recipe of the card is not one of this version: shape.stage: 'unheard-of'",
     ):
         load(tmp_path)
 

@@ -90,7 +90,7 @@ def test_a_muon_is_seen_in_the_cell_that_it_meets(name: str, cells: tuple[int, .
     calorimeter = detector.calorimeter
     impact = calorimeter.centres[list(cells), :2].float()
     showers = Geant4(detector, "em-standard").simulate(
-        beam(len(cells), 100_000.0, MUON), seed=1, impact=impact
+        replace(beam(len(cells), 100_000.0, MUON), place=impact), seed=1
     )
     first = calorimeter.layer_of_cell == 0
     assert calorimeter.layer_of_cell[list(cells)].eq(0).all()
@@ -159,7 +159,7 @@ def test_a_cylinder_is_hollow_and_closed() -> None:
     detector = Detector("round", (layers,), (400.0, 200.0), inner_radius=100.0)
     impact = torch.tensor([[0.0, 0.0], [50.5, 0.0], [0.0, 70.5], [-80.0, 30.0]])
     showers = Geant4(detector, "em-standard").simulate(
-        beam(4, 100_000.0, MUON), seed=1, impact=impact
+        replace(beam(4, 100_000.0, MUON), place=impact), seed=1
     )
     profile = showers.deposits.reshape(4, 20, 100)
     assert (profile.sum(2) > 0).all()
@@ -184,7 +184,7 @@ def test_a_particle_at_an_angle_walks_aside() -> None:
         torch.full((3,), 100_000.0), MUON, slope.atan(), torch.tensor([0.0, 0.0, torch.pi])
     )
     showers = Geant4(detector, "em-standard").simulate(
-        particles, seed=1, impact=torch.tensor([[5.0, 0.0]]).expand(3, 2)
+        replace(particles, place=torch.tensor([[5.0, 0.0]]).expand(3, 2)), seed=1
     )
     x = showers.deposits.reshape(3, 10, 20).argmax(2)[:, [0, 9]] * 10 - 95.0
     walked = torch.tensor([[5.0, 5.0], [7.5, 52.5], [2.5, -42.5]])

@@ -87,10 +87,11 @@ class Bridge(Model):
             GeometryMismatchError: The showers are of another calorimeter.
             EnergyRangeError: An energy is outside the range, and ``strict``.
             ModelError: The number of steps is not one that the model can take.
-            ShowerValueError: A shower has no energy.
+            ShowerValueError: A shower has no energy, or its particle is another than those of the
+                training: another species, at an angle, or off centre.
         """
         self.calorimeter.require(showers.calorimeter, "a sample to refine")
-        self._check_energies(showers.energies, strict=strict)
+        self.require(showers.particles, first_index, strict=strict)
         steps = self._checked_steps(steps)
         starts = range(first_index, first_index + len(showers), _AT_A_TIME)
         parts = []

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -24,6 +25,7 @@ from caloforge.io.input import checksum
 from caloforge.learn.training import Objective, isolated
 from caloforge.models.card import Card
 from caloforge.models.training_data import FullShowers, TrainingShowers
+from caloforge.particles import Particles
 from caloforge.simulators.protocols import Validity
 from caloforge.units import format_energy
 
@@ -75,10 +77,26 @@ class Model(nn.Module, ABC):
 
     @property
     def validity(self) -> Validity:
-        """The energies and the species of the training showers, along the axis."""
-        return Validity(*self.energy_range, () if self.card.pdg is None else (self.card.pdg,), 0.0)
+        """The energies and the species of the training showers, along the axis at the centre."""
+        species = () if self.card.pdg is None else (self.card.pdg,)
+        return Validity(*self.energy_range, species, 0.0, 0.0)
 
-    def _check_energies(self, energies: Tensor, *, strict: bool) -> None:
+    def require(self, particles: Particles, first_index: int, *, strict: bool) -> None:
+        """Check that the model was made for particles; see `validity`.
+
+        Arguments:
+            particles: The particles.
+            first_index: The number, in the run, of the first of them.
+            strict: Raise, instead of warn, for energies outside the range.
+
+        Raises:
+            ShowerValueError: One is of another species, at an angle, or off centre.
+            EnergyRangeError: An energy is outside the range, and ``strict``.
+        """
+        self.validity.require(particles, f"model '{self.card.name}'", first_index=first_index)
+        self._check_energies(particles.energies, first_index, strict=strict)
+
+    def _check_energies(self, energies: Tensor, first_index: int, *, strict: bool) -> None:
         low, high = self.energy_range
         outside = (energies < low) | (energies > high)
         if not outside.any():
@@ -87,12 +105,13 @@ class Model(nn.Module, ABC):
         msg = (
             f"{int(outside.sum())} of {len(energies)} incident energies lie outside the range of "
             f"model '{self.card.name}', "
-            f"{format_energy(low)} to {format_energy(high)}; the first at index {first} "
+            f"{format_energy(low)} to {format_energy(high)}; the first that of shower "
+            f"{first_index + first} "
             f"({format_energy(float(energies[first]))})"
         )
         if strict:
             raise EnergyRangeError(msg)
-        warnings.warn(msg, EnergyRangeWarning, stacklevel=3)
+        warnings.warn(msg, EnergyRangeWarning, stacklevel=4)
 
     def save(self, directory: Path) -> Card:
         """Write card and weights; the card goes last, so that a directory with a card is complete.
@@ -106,6 +125,7 @@ class Model(nn.Module, ABC):
             The card, with the checksum of the weights.
         """
         weights = {name for name, parameter in self.named_parameters() if parameter.ndim > 1}
+        self._require_finite(self.state_dict(), f"model '{self.card.name}' is not saved")
         with NewFile(directory / _WEIGHTS, overwrite=True) as partial:
             save_file(
                 {k: _stored(v, halve=k in weights) for k, v in self.state_dict().items()}, partial
@@ -129,13 +149,37 @@ class Model(nn.Module, ABC):
                     "another model"
                 )
                 raise ModelError(msg)
-            self.load_state_dict(load_file(path))
+            tensors = load_file(path)
+            self._require_finite(tensors, str(path))
+            self._require_types(tensors, path)
+            self.load_state_dict(tensors)
         except (OSError, SafetensorError, RuntimeError) as error:
             msg = (
                 f"{path}: not the weights of model '{self.card.name}' "
                 f"({str(error).splitlines()[0]})"
             )
             raise ModelError(msg) from error
+
+    def _require_types(self, tensors: Mapping[str, Tensor], path: Path) -> None:
+        """Numbers stay numbers of their kind: only floating-point ones are stored in half."""
+        for name, own in self.state_dict().items():
+            stored = tensors[name].dtype if name in tensors else own.dtype
+            halved = own.dtype == torch.float32 and stored == torch.float16
+            if stored != own.dtype and not halved:
+                msg = f"{path}: tensor '{name}' is {stored}, expected {own.dtype}: train it again"
+                raise ModelError(msg)
+
+    def _require_finite(self, tensors: Mapping[str, Tensor], what: str) -> None:
+        """Weights are finite; in tables an infinity may stand for a value that never occurs."""
+        weights = {name for name, _ in self.named_parameters()}
+        for name, tensor in tensors.items():
+            bad = ~tensor.isfinite() if name in weights else tensor.isnan()
+            if bad.any():
+                msg = (
+                    f"{what}: {int(bad.sum())} of {bad.numel()} numbers of tensor '{name}' are not "
+                    "finite: train on more showers, or with a lower learning rate"
+                )
+                raise ModelError(msg)
 
 
 @dataclass(frozen=True)
@@ -158,5 +202,7 @@ class Plan:
 
 
 def _stored(tensor: Tensor, *, halve: bool) -> Tensor:
+    """The tensor as it is stored: in half precision, unless that has no such numbers."""
     tensor = tensor.detach().cpu().contiguous()
-    return tensor.half() if halve else tensor
+    fits = halve and bool((tensor.abs() <= torch.finfo(torch.float16).max).all())
+    return tensor.half() if fits else tensor

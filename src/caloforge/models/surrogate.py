@@ -14,7 +14,6 @@ from pydantic_core import CoreSchema, core_schema
 from torch import Tensor
 
 from caloforge import streams
-from caloforge.errors import ShowerValueError
 from caloforge.learn import training
 from caloforge.learn.conditions import Condition
 from caloforge.learn.noise import by_address
@@ -121,11 +120,10 @@ class Surrogate(Model):
 
         Raises:
             EnergyRangeError: An energy is outside the range, and ``strict``.
-            ShowerValueError: The particles enter at an angle, or are of another species than those
-                of the training.
+            ShowerValueError: A particle is another than those of the training: another species, at
+                an angle, or off centre.
         """
-        self._require(particles)
-        self._check_energies(particles.energies, strict=strict)
+        self.require(particles, first_index, strict=strict)
         parts = []
         for span in spans(len(particles), _AT_A_TIME):
             some = particles[span]
@@ -133,21 +131,6 @@ class Surrogate(Model):
             progress(len(some))
         empty = particles.energies.new_zeros(0, self.calorimeter.n_cells, dtype=torch.float32)
         return Showers(torch.cat([empty, *parts]), particles, self.calorimeter)
-
-    def _require(self, particles: Particles) -> None:
-        other = set(particles.species) - {self.card.pdg}
-        if other and self.card.pdg is not None:
-            msg = (
-                f"particles have PDG number {min(other)}, model '{self.card.name}' was trained "
-                f"on {self.card.pdg}"
-            )
-            raise ShowerValueError(msg)
-        if particles.theta is not None and bool((particles.theta != 0).any()):
-            msg = (
-                f"particles enter at an angle, model '{self.card.name}' knows showers along the "
-                "axis alone: leave theta out"
-            )
-            raise ShowerValueError(msg)
 
     @torch.inference_mode()
     def _simulate_some(self, particles: Particles, seed: int, first_index: int) -> Tensor:

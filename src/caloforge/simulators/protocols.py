@@ -12,14 +12,16 @@ a learned model warns or raises (`EnergyRangeWarning`), since there its showers 
 __all__ = ["Progress", "Refiner", "Simulator", "Validity", "silent"]
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import torch
+from torch import Tensor
 from typing_extensions import Protocol, runtime_checkable
 
 from caloforge.errors import ShowerValueError
 from caloforge.geometry import Calorimeter
-from caloforge.particles import Particles
+from caloforge.particles import Particles, name_of
 from caloforge.showers import Showers
 
 Progress = Callable[[int], None]
@@ -40,12 +42,14 @@ class Validity:
         highest: The highest incident energy, in MeV.
         species: The PDG numbers; empty for any.
         largest_angle: The largest polar angle :math:`\theta`, in radians.
+        largest_offset: The largest distance of the place from the centre, in mm.
     """
 
     lowest: float = 0.0
     highest: float = math.inf
     species: tuple[int, ...] = ()
     largest_angle: float = math.pi
+    largest_offset: float = math.inf
 
     def __and__(self, other: "Validity") -> "Validity":
         """What both are made for.
@@ -63,7 +67,56 @@ class Validity:
             min(self.highest, other.highest),
             species,
             min(self.largest_angle, other.largest_angle),
+            min(self.largest_offset, other.largest_offset),
         )
+
+    def require(self, particles: Particles, maker: str, *, first_index: int = 0) -> None:
+        """Check species, direction and place; who makes showers checks the energies itself.
+
+        Arguments:
+            particles: The particles; those of unknown species pass.
+            maker: What is to make their showers, for the message.
+            first_index: The number, in the run, of the first particle.
+
+        Raises:
+            ShowerValueError: A particle is another than the showers are made for.
+        """
+        for bad, found, expected in self._departures(particles):
+            if bad.any():
+                first = int(bad.nonzero()[0, 0])
+                msg = (
+                    f"{maker}: {int(bad.sum())} of {len(bad)} particles {found(first)}, the first "
+                    f"that of shower {first_index + first}; expected {expected}"
+                )
+                raise ShowerValueError(msg)
+
+    def _departures(
+        self, particles: Particles
+    ) -> Iterator[tuple[Tensor, Callable[[int], str], str]]:
+        """Which particles depart in which respect, how to say it of one of them, and of all."""
+        pdg, theta, place = particles.pdg, particles.theta, particles.place
+        if self.species and pdg is not None:
+            each = torch.as_tensor(pdg).expand(len(particles))
+            known = " or ".join(f"{name_of(one)} ({one})" for one in self.species)
+            yield (
+                ~torch.isin(each, torch.tensor(self.species, device=each.device)),
+                lambda first: f"have PDG number {int(each[first])}",
+                known,
+            )
+        if theta is not None:
+            angles = theta
+            yield (
+                angles.abs() > self.largest_angle,
+                lambda first: f"enter at an angle of theta = {float(angles[first]):g}",
+                f"at most {self.largest_angle:g} rad to the axis",
+            )
+        if place is not None:
+            offset = place.norm(dim=1)
+            yield (
+                offset > self.largest_offset,
+                lambda first: f"enter {float(offset[first]):g} mm off the centre",
+                f"at most {self.largest_offset:g} mm",
+            )
 
 
 @runtime_checkable

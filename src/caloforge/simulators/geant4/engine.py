@@ -108,17 +108,14 @@ class Geant4:
         *,
         seed: int,
         first_index: int = 0,
-        impact: Tensor | None = None,
         progress: Progress = silent,
     ) -> Showers:
         """Simulate one shower a particle.
 
         Arguments:
-            particles: The particles, at angles if they have them.
+            particles: The particles, at angles and off centre if they say so.
             seed: The seed of the run.
             first_index: The number, in the run, of the first shower.
-            impact: Where each particle meets the front face, (x, y) in mm, with shape (N, 2); None
-                for x = y = 0.
             progress: Given 1 after each shower.
 
         Returns:
@@ -138,7 +135,6 @@ class Geant4:
                 particles,
                 seed=seed,
                 first_index=first_index,
-                impact=impact,
                 size=size,
                 progress=progress,
             )
@@ -155,7 +151,6 @@ class Geant4:
         *,
         seed: int,
         first_index: int = 0,
-        impact: Tensor | None = None,
         size: int = _AT_A_TIME,
         progress: Progress = silent,
     ) -> Iterator[TimedShowers]:
@@ -164,7 +159,7 @@ class Geant4:
 
         If a worker dies, the showers that are finished are given before the error is raised.
         """
-        finished = self.each(particles, seed=seed, first_index=first_index, impact=impact)
+        finished = self.each(particles, seed=seed, first_index=first_index)
         for span in spans(len(particles), size):
             made: list[Finished] = []
             try:
@@ -177,17 +172,15 @@ class Geant4:
                 raise
             yield self.gather(made, particles[span])
 
-    def each(
-        self, particles: Particles, *, seed: int, first_index: int = 0, impact: Tensor | None = None
-    ) -> Iterator[Finished]:
+    def each(self, particles: Particles, *, seed: int, first_index: int = 0) -> Iterator[Finished]:
         """Simulate as `simulate` does, and give each shower as soon as it and those before it are
         finished.
         """
         self._require(particles)
-        impact = torch.zeros(len(particles), 2) if impact is None else impact
-        self._require_impact(particles, impact)
+        place = torch.zeros(len(particles), 2) if particles.place is None else particles.place
+        self._require_place(particles, place)
         job = self._job(self._species(particles))
-        tasks = _tasks(particles, impact, seed, first_index)
+        tasks = _tasks(particles, place, seed, first_index)
         return (
             self._finished(done)
             for done in simulate(job, tasks, first_index, len(particles), self.workers)
@@ -293,24 +286,18 @@ class Geant4:
             )
             raise EnergyRangeError(msg)
 
-    def _require_impact(self, particles: Particles, impact: Tensor) -> None:
+    def _require_place(self, particles: Particles, place: Tensor) -> None:
         n = len(particles)
-        if tuple(impact.shape) != (n, 2):
-            msg = (
-                f"impact has shape {tuple(impact.shape)}, expected ({n}, 2): x and y of each "
-                "particle, in mm"
-            )
-            raise ShowerValueError(msg)
         theta = torch.zeros(n) if particles.theta is None else particles.theta
         aside = self.detector.distance * theta.double().tan().abs()
         bad = (
-            ~self._on_face(impact)
-            | ~(self._cosine(particles, impact) > 0)
+            ~self._on_face(place)
+            | ~(self._cosine(particles, place) > 0)
             | (aside > self.detector.distance)
         )
         if bad.any():
             first = int(bad.nonzero()[0, 0])
-            x, y, t = float(impact[first, 0]), float(impact[first, 1]), float(theta[first])
+            x, y, t = float(place[first, 0]), float(place[first, 1]), float(theta[first])
             width, length = (2 * half for half in self._half)
             reach = "45 degrees" if self.detector.distance else "90 degrees"
             msg = (
@@ -330,11 +317,11 @@ class Geant4:
         )
         return across, length / 2
 
-    def _on_face(self, impact: Float[Tensor, "showers 2"]) -> Bool[Tensor, " showers"]:
-        return (impact.abs() <= torch.tensor(self._half)).all(1)
+    def _on_face(self, place: Float[Tensor, "showers 2"]) -> Bool[Tensor, " showers"]:
+        return (place.abs() <= torch.tensor(self._half)).all(1)
 
     def _cosine(
-        self, particles: Particles, impact: Float[Tensor, "showers 2"]
+        self, particles: Particles, place: Float[Tensor, "showers 2"]
     ) -> Float[Tensor, " showers"]:
         """The cosine of the angle to the front face's normal."""
         n, radius = len(particles), self.detector.inner_radius
@@ -344,15 +331,15 @@ class Geant4:
         )
         if radius is None:
             return theta.cos()
-        sine = impact[:, 0].double() / radius
+        sine = place[:, 0].double() / radius
         return theta.sin() * phi.cos() * sine + theta.cos() * (1 - sine**2).clamp(min=0).sqrt()
 
 
 def _tasks(
-    particles: Particles, impact: Float[Tensor, "showers 2"], seed: int, first_index: int
+    particles: Particles, place: Float[Tensor, "showers 2"], seed: int, first_index: int
 ) -> Iterator[Task]:
     for span in spans(len(particles), _AT_A_TIME):
-        some, places = particles[span], impact[span].double().tolist()
+        some, places = particles[span], place[span].double().tolist()
         energies = some.energies.double().tolist()
         theta, phi = (
             [0.0] * len(some) if a is None else a.double().tolist() for a in (some.theta, some.phi)

@@ -37,7 +37,7 @@ from torch import Tensor
 from caloforge import streams
 from caloforge.detector import Detector, load_detector
 from caloforge.detector.materials import SCATTERING_ENERGY, Material
-from caloforge.errors import EnergyRangeError, GeometryError, ShowerValueError
+from caloforge.errors import EnergyRangeError, GeometryError
 from caloforge.geometry import Calorimeter
 from caloforge.particles import ELECTRON, Particles
 from caloforge.showers import Showers, spans
@@ -160,7 +160,7 @@ class GFlash:
     @property
     def validity(self) -> Validity:
         """Electrons and positrons along the axis, in the range of Geant4's GFlash."""
-        return Validity(_LEAST_ENERGY, _LARGEST_ENERGY, (-ELECTRON, ELECTRON), 0.0)
+        return Validity(_LEAST_ENERGY, _LARGEST_ENERGY, (-ELECTRON, ELECTRON), 0.0, 0.0)
 
     def simulate(
         self,
@@ -184,9 +184,9 @@ class GFlash:
 
         Raises:
             EnergyRangeError: An energy is out of range.
-            ShowerValueError: The particles are of another species, or come at an angle.
+            ShowerValueError: Particles are of another species, at an angle, or off centre.
         """
-        self.require(particles)
+        self.require(particles, first_index)
         deposits = self._deposits(particles.energies, seed, first_index, progress)
         return Showers(deposits, particles, self.calorimeter, threshold=self.threshold or None)
 
@@ -210,7 +210,7 @@ class GFlash:
 
         Raises:
             EnergyRangeError: An energy is out of range.
-            ShowerValueError: The particles are of another species, or come at an angle.
+            ShowerValueError: Particles are of another species, at an angle, or off centre.
         """
         self.require(particles)
         points, weights = np.polynomial.hermite_e.hermegauss(nodes)
@@ -248,32 +248,20 @@ class GFlash:
             )
         return deposits * self.response
 
-    def require(self, particles: Particles) -> None:
+    def require(self, particles: Particles, first_index: int = 0) -> None:
         """Check that the particles are such as can be simulated.
 
         Raises:
             EnergyRangeError: An energy is out of range.
-            ShowerValueError: The particles are of another species, or come at an angle.
+            ShowerValueError: Particles are of another species, at an angle, or off centre.
         """
-        other = set(particles.species) - {ELECTRON, -ELECTRON}
-        if other:
-            msg = (
-                f"GFlash: particles have PDG number {min(other)}, expected electrons (11) or "
-                "positrons (-11)"
-            )
-            raise ShowerValueError(msg)
-        if particles.theta is not None and particles.theta.any():
-            msg = (
-                "GFlash: particles come at an angle, expected all of them along the beam (theta = "
-                "0)"
-            )
-            raise ShowerValueError(msg)
+        self.validity.require(particles, "GFlash", first_index=first_index)
         outside = (particles.energies < _LEAST_ENERGY) | (particles.energies > _LARGEST_ENERGY)
         if outside.any():
             first = int(outside.nonzero()[0, 0])
             msg = (
                 f"GFlash: {int(outside.sum())} of {len(outside)} incident energies are out of "
-                f"range, the first at index {first} "
+                f"range, the first that of shower {first_index + first} "
                 f"({format_energy(float(particles.energies[first]))}); expected "
                 f"{format_energy(_LEAST_ENERGY)} "
                 f"to {format_energy(_LARGEST_ENERGY)}"

@@ -1,4 +1,4 @@
-"""Distillation: lessons are the teacher's solution, and a student of one or two steps is closer
+"""Distillation: batches are the teacher's solution, and a student of one or two steps is closer
 than Euler's method.
 """
 
@@ -51,10 +51,10 @@ def wasserstein(x: Tensor, y: Tensor) -> float:
 @pytest.mark.parametrize("steps", [1, 2])
 def test_lessons_are_the_teachers_solution(steps: int) -> None:
     x = torch.randn(5, 2, dtype=torch.float64)
-    lessons = Distillation(steps).lessons(FLOW.velocity, x, solver=HEUN, steps=6 // steps)
-    assert lessons.shape == (5, steps + 1, 2)
-    assert torch.equal(lessons[:, 0], x)
-    assert torch.equal(lessons[:, -1], integrate(FLOW.velocity, x, solver=HEUN, steps=6))
+    batches = Distillation(steps).batches(FLOW.velocity, x, solver=HEUN, steps=6 // steps)
+    assert batches.shape == (5, steps + 1, 2)
+    assert torch.equal(batches[:, 0], x)
+    assert torch.equal(batches[:, -1], integrate(FLOW.velocity, x, solver=HEUN, steps=6))
 
 
 @pytest.mark.parametrize("steps", [1, 2])
@@ -70,13 +70,13 @@ def test_a_student_without_error_has_no_loss_and_reaches_the_teachers_end() -> N
     turn = torch.tensor([[0.0, -math.pi], [math.pi, 0.0]], dtype=torch.float64)
     x = torch.randn(4, 3, 2, dtype=torch.float64)
     distillation = Distillation(2)
-    lessons = distillation.lessons(lambda x, t: x @ turn, x, solver=RK4, steps=100)
+    batches = distillation.batches(lambda x, t: x @ turn, x, solver=RK4, steps=100)
     mean = 2 * (torch.linalg.matrix_exp(turn / 2) - torch.eye(2))
 
     def student(x: Tensor, time: Tensor, condition: Tensor) -> Tensor:
         return x @ mean
 
-    assert distillation.loss(student, lessons, x).item() < 1e-12
+    assert distillation.loss(student, batches, x).item() < 1e-12
     torch.testing.assert_close(
         distillation.sampler(lambda x, t: x @ mean.to(x), x), -x, atol=1e-6, rtol=0
     )
@@ -87,13 +87,13 @@ def test_a_second_step_learns_to_mend_the_first() -> None:
     gradient of the first.
     """
     x = torch.zeros(3, 1)
-    lessons = torch.stack([x, x + 1, x + 3], dim=1)
+    batches = torch.stack([x, x + 1, x + 3], dim=1)
     overshoot = torch.tensor(4.0, requires_grad=True)
 
     def student(x: Tensor, time: Tensor, condition: Tensor) -> Tensor:
         return torch.where(time[:, None] == 0, overshoot, 0 * overshoot).expand_as(x)
 
-    loss = Distillation(2).loss(student, lessons, x)
+    loss = Distillation(2).loss(student, batches, x)
     assert loss.item() == pytest.approx((2.0**2 + 2.0**2) / 2)
     assert torch.autograd.grad(loss, overshoot)[0].item() == pytest.approx(2.0)
 
@@ -105,12 +105,12 @@ def test_a_student_comes_ten_times_closer_than_euler(steps: int) -> None:
     """
     distillation, student = Distillation(steps), Student()
     x = torch.randn(4096, 2, dtype=torch.float64)
-    lessons = distillation.lessons(FLOW.velocity, x, solver=RK4, steps=16 // steps).float()
+    batches = distillation.batches(FLOW.velocity, x, solver=RK4, steps=16 // steps).float()
     optimiser = torch.optim.Adam(student.parameters(), lr=1e-2)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, 300)
     for _ in range(300):
         chosen = torch.randint(len(x), (256,))
-        loss = distillation.loss(student, lessons[chosen], lessons[chosen, 0])
+        loss = distillation.loss(student, batches[chosen], batches[chosen, 0])
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

@@ -29,7 +29,7 @@ from caloforge.models import (
     recipe_of,
     train,
 )
-from caloforge.models.stages import Lessons, Schedule
+from caloforge.models.stages import Batches, Schedule
 from caloforge.particles import Particles
 from caloforge.showers import Showers
 from tests.models.stages import CYLINDER, showers_of
@@ -65,7 +65,7 @@ class ToyStage(EnergyStage):
     def phases(
         self, taught: Showers, held: Showers, seed: int, first: int
     ) -> Sequence[training.Objective]:
-        batches, validation = Lessons(taught, seed, first), Lessons(held, seed, first)
+        batches, validation = Batches(taught, seed, first), Batches(held, seed, first)
         return [self.schedule.phase("toy", self.network, self.loss, batches, validation)]
 
     def noise(self) -> Mapping[str, Noise]:

@@ -1,4 +1,4 @@
-"""The stages of surrogates: fields and cells, what a shape keeps of the energies, lessons, solvers
+"""The stages of surrogates: fields and cells, what a shape keeps of the energies, batches, solvers
 made for a flow.
 """
 
@@ -18,7 +18,7 @@ from caloforge.learn.noise import by_address
 from caloforge.learn.processes import MIDPOINT, Steps
 from caloforge.learn.representations.voxels import layer_sums
 from caloforge.models.flow_stage import FlowStage
-from caloforge.models.stages import Lessons, Schedule, Stage, turned
+from caloforge.models.stages import Batches, Schedule, Stage, turned
 from caloforge.observables import layer_energies
 from caloforge.showers import Showers
 from tests.catalogue import CALORIMETERS as CATALOGUE
@@ -234,15 +234,15 @@ def test_a_calorimeter_that_is_no_image_is_refused(name: str) -> None:
 @over_calorimeters
 def test_a_lesson_is_a_function_of_seed_phase_and_step(calorimeter: Calorimeter) -> None:
     showers = showers_of(calorimeter)
-    lesson, random = Lessons(showers, 5, 2).draw(11, 30)
-    again, same = Lessons(showers, 5, 2).draw(11, 30)
+    lesson, random = Batches(showers, 5, 2).draw(11, 30)
+    again, same = Batches(showers, 5, 2).draw(11, 30)
     assert len(lesson) == 30
     assert torch.equal(lesson.deposits, again.deposits)
     assert torch.equal(lesson.energies, again.energies)
     assert torch.equal(torch.rand(3, generator=random), torch.rand(3, generator=same))
     for seed, phase, step in ((6, 2, 11), (5, 3, 11), (5, 2, 12)):
         assert not torch.equal(
-            Lessons(showers, seed, phase).draw(step, 30)[0].energies, lesson.energies
+            Batches(showers, seed, phase).draw(step, 30)[0].energies, lesson.energies
         )
 
 
@@ -278,7 +278,7 @@ def test_a_schedule_is_counted_in_showers() -> None:
         return torch.rand((), generator=random)
 
     phase = schedule.phase(
-        "lines", network, loss, Lessons(showers, 1, 0), Lessons(showers[:40], 1, 0)
+        "lines", network, loss, Batches(showers, 1, 0), Batches(showers[:40], 1, 0)
     )
     [player] = phase.players
     assert (phase.steps, player.adam.learning_rate, player.adam.weight_decay) == (12, 0.1, 0.2)

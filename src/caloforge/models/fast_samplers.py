@@ -239,12 +239,12 @@ class _StudentErrors(_Examples):
     """The error of the student in a step."""
 
     @cached_property
-    def lessons(self) -> tuple[Tensor, Tensor]:
+    def batches(self) -> tuple[Tensor, Tensor]:
         """Where the student has to stop on each trajectory, and the conditions."""
         process, found = self.process, []
         for start, condition in self.starts():
             with torch.no_grad():
-                stops = process.lessons(
+                stops = process.batches(
                     self.stage.velocity(condition),
                     start,
                     solver=RK4,
@@ -260,6 +260,6 @@ class _StudentErrors(_Examples):
         return Distillation(self.recipe.evaluations)
 
     def __call__(self, step: int) -> Float[Tensor, ""]:
-        stops, conditions = self.lessons
+        stops, conditions = self.batches
         rows = self.rows(step, len(stops))
         return self.process.loss(self.pupil, stops[rows], conditions[rows])

@@ -40,7 +40,7 @@ from caloforge.models.fast_samplers import (
     solver_phase,
     student_phase,
 )
-from caloforge.models.stages import Lessons, Schedule, ShapeStage
+from caloforge.models.stages import Batches, Schedule, ShapeStage
 from caloforge.showers import Showers
 
 Solver = Literal["euler", "midpoint", "heun", "rk4"]
@@ -211,8 +211,8 @@ class FlowStage(ShapeStage):
         """The network's phase, then those of the solver and of the student if there are to be any;
         the arguments are those of `phases`.
         """
-        lessons, exam = Lessons(taught, seed, first), Lessons(held, seed, first)
-        phases = [self.flow.schedule.phase("shape", self.network, self.loss, lessons, exam)]
+        batches, held_out = Batches(taught, seed, first), Batches(held, seed, first)
+        phases = [self.flow.schedule.phase("shape", self.network, self.loss, batches, held_out)]
         features = self.features(Condition.of(taught))
         if self.bespoke is not None and self.flow.bespoke is not None:
             phases.append(

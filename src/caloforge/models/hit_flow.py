@@ -17,7 +17,7 @@ from caloforge.learn.processes import Hurdle, HurdleNoise
 from caloforge.learn.representations import HitPattern, Hits
 from caloforge.learn.symmetry import Orbits
 from caloforge.models.flow_stage import FlowRecipe, FlowStage
-from caloforge.models.stages import Lessons, Schedule
+from caloforge.models.stages import Batches, Schedule
 from caloforge.showers import Showers
 
 _SMALLEST = 1e-6
@@ -74,9 +74,9 @@ class HitFlowStage(FlowStage):
         self, taught: Showers, held: Showers, seed: int, first: int
     ) -> Sequence[training.Objective]:
         """The autoencoder's, then those of the flow."""
-        lessons, exam = Lessons(taught, seed, first), Lessons(held, seed, first)
+        batches, held_out = Batches(taught, seed, first), Batches(held, seed, first)
         code = self.code_schedule.phase(
-            "autoencoder", self.autoencoder, self.code_loss, lessons, exam
+            "autoencoder", self.autoencoder, self.code_loss, batches, held_out
         )
         return [code, *self.flow_phases(taught, held, seed, first + 1)]
 

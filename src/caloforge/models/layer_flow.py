@@ -18,7 +18,7 @@ from caloforge.learn.noise import Noise, Numbers
 from caloforge.learn.processes import PATHS, SOLVERS, AutoregressiveFlow
 from caloforge.learn.representations import LayerRatios
 from caloforge.models.flow_stage import PathName, Solver
-from caloforge.models.stages import EnergyStage, Lessons, Schedule, StageRecipe
+from caloforge.models.stages import Batches, EnergyStage, Schedule, StageRecipe
 from caloforge.showers import Showers
 
 
@@ -78,8 +78,8 @@ class LayerFlowStage(EnergyStage):
         self, taught: Showers, held: Showers, seed: int, first: int
     ) -> Sequence[training.Objective]:
         """One phase."""
-        lessons, exam = Lessons(taught, seed, first), Lessons(held, seed, first)
-        return [self.schedule.phase("layer energies", self.network, self.loss, lessons, exam)]
+        batches, held_out = Batches(taught, seed, first), Batches(held, seed, first)
+        return [self.schedule.phase("layer energies", self.network, self.loss, batches, held_out)]
 
     def loss(self, showers: Showers, random: torch.Generator) -> Float[Tensor, ""]:
         """The flow matching loss of all layers."""

@@ -43,7 +43,7 @@ from caloforge.learn.noise import Noise, Numbers, by_address, by_generator
 from caloforge.learn.processes import Bijection, NormalizingFlow
 from caloforge.learn.representations import FILL, CellScores, FilledLayers, SpectrumMap
 from caloforge.learn.symmetry import Orbits
-from caloforge.models.stages import Lessons, Schedule, ShapeStage
+from caloforge.models.stages import Batches, Schedule, ShapeStage
 from caloforge.showers import Showers, spans
 from caloforge.streams import Stream
 
@@ -286,9 +286,11 @@ class LayerGroupStage(ShapeStage):
     ) -> list[training.Objective]:
         phases = []
         for number, network in enumerate(networks):
-            lessons, exam = (Lessons(showers, seed[0], seed[1] + number) for showers in samples)
+            batches, held_out = (Batches(showers, seed[0], seed[1] + number) for showers in samples)
             phases.append(
-                schedule.phase(f"{name}-{number}", network, partial(loss, number), lessons, exam)
+                schedule.phase(
+                    f"{name}-{number}", network, partial(loss, number), batches, held_out
+                )
             )
         return [replace(phase, independent=True) for phase in phases] if len(phases) > 1 else phases
 

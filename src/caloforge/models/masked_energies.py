@@ -25,7 +25,7 @@ from caloforge.learn.networks import MaskedFlow
 from caloforge.learn.noise import Noise, Numbers, by_generator
 from caloforge.learn.processes import NormalizingFlow
 from caloforge.learn.representations import Representation
-from caloforge.models.stages import EnergyStage, Lessons, Schedule, StageRecipe
+from caloforge.models.stages import Batches, EnergyStage, Schedule, StageRecipe
 from caloforge.showers import Showers
 
 _ATTEMPTS = 10
@@ -126,8 +126,8 @@ class MaskedEnergiesStage(EnergyStage):
         self, taught: Showers, held: Showers, seed: int, first: int
     ) -> Sequence[training.Objective]:
         """One phase."""
-        lessons, exam = Lessons(taught, seed, first), Lessons(held, seed, first)
-        return [self.schedule.phase("layer energies", self.network, self.loss, lessons, exam)]
+        batches, held_out = Batches(taught, seed, first), Batches(held, seed, first)
+        return [self.schedule.phase("layer energies", self.network, self.loss, batches, held_out)]
 
     def loss(self, showers: Showers, random: torch.Generator) -> Float[Tensor, ""]:
         """The negative log likelihood per layer."""

@@ -19,7 +19,7 @@ from caloforge.learn.noise import Numbers
 from caloforge.learn.processes import Variational
 from caloforge.learn.representations import LayerShares
 from caloforge.models.flow_stage import FlowRecipe, FlowStage, TransformerSizes
-from caloforge.models.stages import Lessons, Schedule, StageRecipe
+from caloforge.models.stages import Batches, Schedule, StageRecipe
 from caloforge.showers import Showers
 
 Triple = tuple[int, int, int]
@@ -126,9 +126,9 @@ class LatentShares(ShareFlowStage):
         self, taught: Showers, held: Showers, seed: int, first: int
     ) -> Sequence[training.Objective]:
         """The autoencoder's, then those of the flow."""
-        lessons, exam = Lessons(taught, seed, first), Lessons(held, seed, first)
+        batches, held_out = Batches(taught, seed, first), Batches(held, seed, first)
         code = self.code_schedule.phase(
-            "autoencoder", self.autoencoder, self.code_loss, lessons, exam
+            "autoencoder", self.autoencoder, self.code_loss, batches, held_out
         )
         return [code, *self.flow_phases(taught, held, seed, first + 1)]
 

@@ -13,7 +13,7 @@ networks, which the phases that it names train. Its random numbers are drawn out
 (`caloforge.learn.noise`), so that it makes the same shower wherever it runs.
 """
 
-__all__ = ["EnergyStage", "Lessons", "Schedule", "ShapeStage", "Stage", "StageRecipe"]
+__all__ = ["Batches", "EnergyStage", "Schedule", "ShapeStage", "Stage", "StageRecipe"]
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -32,7 +32,7 @@ from caloforge.learn.noise import Noise, Numbers
 from caloforge.models.registry import STAGES
 from caloforge.showers import Showers
 
-_EXAM_BATCHES = 4
+_VALIDATION_BATCHES = 4
 
 
 @dataclass(frozen=True)
@@ -56,29 +56,32 @@ class Schedule:
     clip: PositiveFloat = 1.0
 
     def phase(
-        self, name: str, network: nn.Module, loss: "Loss", lessons: "Lessons", exam: "Lessons"
+        self, name: str, network: nn.Module, loss: "Loss", batches: "Batches", held_out: "Batches"
     ) -> training.Objective:
-        """The objective of so many epochs of the lessons; its validation is the loss on a few fixed
-        batches of the exam.
+        """The objective of so many epochs of the batches; its validation is the loss on a few fixed
+        batches of the held-out validation set.
         """
 
         @torch.no_grad()
-        def examine() -> float:
+        def validate() -> float:
             return (
-                sum(loss(*exam.draw(step, self.batch_size)).item() for step in range(_EXAM_BATCHES))
-                / _EXAM_BATCHES
+                sum(
+                    loss(*held_out.draw(step, self.batch_size)).item()
+                    for step in range(_VALIDATION_BATCHES)
+                )
+                / _VALIDATION_BATCHES
             )
 
         return training.minimise(
             name,
             network,
-            lambda step: loss(*lessons.draw(step, self.batch_size)),
-            steps=max(1, round(self.epochs * len(lessons.showers) / self.batch_size)),
+            lambda step: loss(*batches.draw(step, self.batch_size)),
+            steps=max(1, round(self.epochs * len(batches.showers) / self.batch_size)),
             adam=training.Adam(self.learning_rate, self.weight_decay),
             schedule=training.WarmCosine(),
             average=self.average,
             clip=self.clip,
-            validation=examine,
+            validation=validate,
         )
 
 
@@ -87,7 +90,7 @@ Loss = Callable[[Showers, torch.Generator], Float[Tensor, ""]]
 
 
 @dataclass(frozen=True)
-class Lessons:
+class Batches:
     """Batches of showers, each turned at random by a symmetry of the calorimeter: a function of the
     step alone.
 

@@ -46,7 +46,7 @@ class Distillation:
         """What samples the student: a step, an evaluation."""
         return Steps(EULER, self.steps)
 
-    def lessons(
+    def batches(
         self, velocity: Velocity, x: Float[Tensor, "batch ..."], *, solver: RungeKutta, steps: int
     ) -> Float[Tensor, "batch stops *shape"]:
         """The teacher's solution where the student stops, from time 0 to 1.
@@ -67,19 +67,19 @@ class Distillation:
     def loss(
         self,
         student: Network,
-        lessons: Float[Tensor, "batch stops *shape"],
+        batches: Float[Tensor, "batch stops *shape"],
         condition: Float[Tensor, "batch ..."],
     ) -> Float[Tensor, ""]:
         """The mean squared error of the mean velocities.
 
         Arguments:
             student: The network in training, a function of x, time, condition.
-            lessons: What the teacher made of each start point.
+            batches: What the teacher made of each start point.
             condition: The condition of each point.
         """
-        x, losses = lessons[:, 0], []
+        x, losses = batches[:, 0], []
         for k in range(self.steps):
             velocity = student(x, x.new_full((len(x),), k / self.steps), condition)
-            losses.append((velocity - self.steps * (lessons[:, k + 1] - x)).square().mean())
+            losses.append((velocity - self.steps * (batches[:, k + 1] - x)).square().mean())
             x = x + velocity.detach() / self.steps
         return torch.stack(losses).mean()

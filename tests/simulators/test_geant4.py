@@ -271,25 +271,27 @@ def test_no_particles_make_no_showers(actor: None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("particles", "impact", "error", "expected"),
+    ("particles", "error", "expected"),
     [
-        (beam(2, pdg=PION), None, Geant4Error, "electromagnetic alone"),
-        (Particles(torch.tensor([50.0, 2e8])), None, EnergyRangeError, "index 1"),
-        (beam(2), torch.zeros(3, 2), ShowerValueError, "shape"),
-        (beam(2), torch.tensor([[0.0, 0.0], [0.0, 151.0]]), ShowerValueError, "index 1"),
+        (beam(2, pdg=PION), Geant4Error, "electromagnetic alone"),
+        (Particles(torch.tensor([50.0, 2e8])), EnergyRangeError, "index 1"),
         (
-            Particles(torch.ones(1), ELECTRON, torch.tensor([1.0]), torch.tensor([0.0])),
-            None,
+            replace(beam(2), place=torch.tensor([[0.0, 0.0], [0.0, 151.0]])),
+            ShowerValueError,
+            "index 1",
+        ),
+        (
+            Particles(torch.full((1,), 1e3), ELECTRON, torch.tensor([1.0]), torch.tensor([0.0])),
             ShowerValueError,
             "45 degrees",
         ),
     ],
 )
 def test_what_cannot_be_is_said_before_a_worker_starts(
-    particles: Particles, impact: Tensor | None, error: type[Exception], expected: str
+    particles: Particles, error: type[Exception], expected: str
 ) -> None:
     with pytest.raises(error, match=expected):
-        SIMULATOR.simulate(particles, seed=1, impact=impact)
+        SIMULATOR.simulate(particles, seed=1)
 
 
 @pytest.mark.parametrize(

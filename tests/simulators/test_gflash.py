@@ -345,13 +345,13 @@ def test_deposits_are_single_precision_and_not_negative() -> None:
         (
             Particles(torch.tensor([5e4, 50.0])),
             EnergyRangeError,
-            r"1 of 2 incident energies .* index 1 \(50 MeV\); expected 100 MeV to 10 TeV",
+            r"1 of 2 incident energies .* shower 1 \(50 MeV\); expected 100 MeV to 10 TeV",
         ),
         (Particles(torch.tensor([2e7])), EnergyRangeError, "20 TeV"),
         (
             Particles(torch.tensor([5e4]), pdg=22),
             ShowerValueError,
-            "PDG number 22, expected electrons",
+            "PDG number 22, .*expected e",
         ),
         (
             Particles(torch.tensor([5e4]), theta=torch.tensor([0.1])),

@@ -126,7 +126,8 @@ def load_gflash(path: Path | str) -> GFlash:
 
 def _read(path: Path) -> dict[str, Any]:
     """The contents, with all keys there."""
-    values = read_yaml(path, str(path), FileFormatError)
+    what = f"{path}: expected a file that 'caloforge tune gflash' has written"
+    values = read_yaml(path, what, FileFormatError)
     if values.get("format") != FORMAT:
         msg = (
             f"{path}: no key 'format: {FORMAT}', expected a file that 'caloforge tune gflash' has "

@@ -49,7 +49,7 @@ class PooledNetwork(nn.Module):
     they found and the number. A leaky ReLU follows the last layer too.
 
     Arguments:
-        convolutions: From images, with shape (N, 1, *image), to numbers, with shape (N, M).
+        convolutions: From images, with shape ``(N, 1, *image)``, to numbers, with shape (N, M).
         image: The shape of the image.
         widths: The widths of the hidden layers of the dense network.
     """

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 import caloforge
+from caloforge.geometry import Calorimeter
 
 ROOT = Path(caloforge.__file__).parent
 
@@ -40,7 +41,7 @@ FLOORS = (
 )
 """The rooms from the ground up: imports run downward alone."""
 
-GRIDS = {"RegularGrid", "CylinderGrid", "LayeredGrid", "CellTable"}
+GEOMETRIES = {"Calorimeter", *(kind.__name__ for kind in Calorimeter.kinds.values())}
 MOST_COLUMNS, MOST_LINES, MOST_ARGUMENTS = 100, 60, 9
 
 
@@ -116,11 +117,24 @@ def rooms_without_a_floor() -> list[str]:
 def geometry_checks() -> list[str]:
     """Questions after the class of a calorimeter outside ``geometry``."""
     return [
-        where(path, call)
-        for path, call in calls("isinstance")
-        if "geometry" not in path.relative_to(ROOT).parts[0]
-        and {n.id for n in ast.walk(call) if isinstance(n, ast.Name)} & GRIDS
+        where(path, node)
+        for path, tree in trees().items()
+        if path.relative_to(ROOT).parts[0] != "geometry"
+        for node in ast.walk(tree)
+        if asks_for_geometry(node)
     ]
+
+
+def asks_for_geometry(node: ast.AST) -> bool:
+    """Whether a piece of code asks for the class of a calorimeter, as a check or as a case."""
+    match node:
+        case ast.Call(func=ast.Name("isinstance" | "issubclass"), args=[_, classes]):
+            named = classes
+        case ast.MatchClass(cls=classes):
+            named = classes
+        case _:
+            return False
+    return any(isinstance(n, ast.Name) and n.id in GEOMETRIES for n in ast.walk(named))
 
 
 def training_loops() -> list[str]:

@@ -2,12 +2,10 @@
 
 import ast
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 import torch
 
-import caloforge
 from caloforge.errors import GeometryError
 from caloforge.geometry import (
     Boxes,
@@ -21,36 +19,16 @@ from caloforge.geometry import (
     Rings,
     pbwo4_crystals,
 )
+from tests import house
 from tests.catalogue import CALORIMETERS, name_of
 
 every_calorimeter = pytest.mark.parametrize("calorimeter", CALORIMETERS, ids=name_of)
 SMALL = [c for c in CALORIMETERS if c.n_cells < 700]
 every_small = pytest.mark.parametrize("calorimeter", SMALL, ids=name_of)
 
-CLASSES = {"Calorimeter", *(kind.__name__ for kind in Calorimeter.kinds.values())}
-SOURCE = Path(caloforge.__file__).parent
-
 
 def test_nothing_outside_geometry_asks_for_the_class_of_a_calorimeter() -> None:
-    asked = [
-        f"{path.relative_to(SOURCE)}:{node.lineno}"
-        for path in SOURCE.rglob("*.py")
-        if SOURCE / "geometry" not in path.parents
-        for node in ast.walk(ast.parse(path.read_text()))
-        if _asks_for_class(node)
-    ]
-    assert asked == []
-
-
-def _asks_for_class(node: ast.AST) -> bool:
-    match node:
-        case ast.Call(func=ast.Name("isinstance" | "issubclass"), args=[_, classes]):
-            named = classes
-        case ast.MatchClass(cls=classes):
-            named = classes
-        case _:
-            return False
-    return any(isinstance(n, ast.Name) and n.id in CLASSES for n in ast.walk(named))
+    assert house.geometry_checks() == []
 
 
 @pytest.mark.parametrize(
@@ -64,7 +42,7 @@ def _asks_for_class(node: ast.AST) -> bool:
     ],
 )
 def test_asking_for_a_class_is_found(code: str, asks: bool) -> None:
-    assert any(_asks_for_class(node) for node in ast.walk(ast.parse(code))) == asks
+    assert any(house.asks_for_geometry(node) for node in ast.walk(ast.parse(code))) == asks
 
 
 @every_calorimeter

@@ -3,7 +3,6 @@
 import ast
 import math
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 import torch
@@ -12,8 +11,8 @@ from hypothesis import strategies as st
 from scipy import stats
 from torch import Tensor
 
-from caloforge import streams
 from caloforge.streams import Stream, keys, normals, uniforms, words
+from tests import house
 
 WORD = 1 << 64
 GAMMA = 0x9E3779B97F4A7C15
@@ -205,15 +204,11 @@ def _deviation(values: Tensor, mean: float, variance: float) -> float:
     return float((values.mean() - mean) / math.sqrt(variance / values.numel()))
 
 
-PACKAGE = Path(streams.__file__).parent
-
-
 def calls_of_keys() -> Iterator[tuple[str, ast.expr]]:
     """The place and the purpose of every draw by address in the package."""
-    for path in sorted(PACKAGE.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and ast.unparse(node.func) == "streams.keys":
-                yield f"{path.relative_to(PACKAGE)}:{node.lineno}", node.args[2]
+    for path, call in house.calls("keys"):
+        if ast.unparse(call.func) == "streams.keys":
+            yield house.where(path, call), call.args[2]
 
 
 def test_every_purpose_has_a_number_of_its_own() -> None:

@@ -1,6 +1,8 @@
 """Simulators and refiners: one signature, and a shower that depends on nothing but its address."""
 
 import inspect
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -127,3 +129,17 @@ def test_two_ranges_have_in_common_what_is_in_both() -> None:
     assert one & Validity() == one
     with pytest.raises(ShowerValueError, match="no species"):
         one & Validity(species=(211,))
+
+
+SIMULATES = """
+import sys, torch
+from caloforge.particles import Particles
+from caloforge.simulators import pbwo4_gflash
+pbwo4_gflash().simulate(Particles(torch.full((1,), 5e4)), seed=1)
+sys.exit("particle" in sys.modules)
+"""
+
+
+def test_particles_that_fit_cost_no_table_of_all_species() -> None:
+    """Names are for messages: the table takes half a second to read."""
+    subprocess.run([sys.executable, "-c", SIMULATES], check=True)

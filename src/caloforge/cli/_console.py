@@ -3,7 +3,6 @@ and errors on standard error.
 """
 
 __all__ = [
-    "Watched",
     "bar",
     "fail",
     "phases",
@@ -11,7 +10,6 @@ __all__ = [
     "steps",
     "tell",
     "told_warnings",
-    "tracked",
 ]
 
 import warnings
@@ -36,12 +34,7 @@ from rich.text import Text
 from caloforge.errors import EnergyRangeWarning, RepresentationWarning
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from caloforge.geometry import Calorimeter
     from caloforge.learn.training import Report
-    from caloforge.particles import Particles
-    from caloforge.showers import Showers, ShowerSource
 
 WARNINGS_OF_A_KIND = 3
 """After so many warnings of one kind, the others are counted only."""
@@ -95,50 +88,6 @@ def told_warnings() -> Iterator[None]:
                     _line("warning", f"{count - WARNINGS_OF_A_KIND} more of this kind ({kind})")
 
 
-class Watched:
-    """A source of showers that tells how many it has given in batches.
-
-    Arguments:
-        source: The showers.
-        advance: Told the number of each batch when it has been used.
-    """
-
-    def __init__(self, source: "ShowerSource", advance: Callable[[int], None]) -> None:
-        self._source, self._advance = source, advance
-
-    @property
-    def calorimeter(self) -> "Calorimeter":
-        """Where the cells are."""
-        return self._source.calorimeter
-
-    @property
-    def particles(self) -> "Particles":
-        """The incident particles of all showers."""
-        return self._source.particles
-
-    @property
-    def energies(self) -> "Tensor":
-        """The incident energies of all showers, in MeV."""
-        return self._source.energies
-
-    @property
-    def weights(self) -> "Tensor | None":
-        """The weights of all showers."""
-        return self._source.weights
-
-    def __len__(self) -> int:
-        return len(self._source)
-
-    def __getitem__(self, index: slice) -> "Showers":
-        return self._source[index]
-
-    def batches(self, size: int) -> "Iterator[Showers]":
-        """The showers in order, ``size`` at a time."""
-        for batch in self._source.batches(size):
-            yield batch
-            self._advance(len(batch))
-
-
 @contextmanager
 def bar(title: str, total: int, unit: str = "showers") -> Iterator[Callable[[float], None]]:
     """A progress bar on standard error, where a person watches; gives the function that advances
@@ -156,13 +105,6 @@ def bar(title: str, total: int, unit: str = "showers") -> Iterator[Callable[[flo
         *columns, console=console, disable=not console.is_terminal, transient=True
     ) as progress:
         yield partial(progress.advance, progress.add_task(title, total=total))
-
-
-@contextmanager
-def tracked(title: str, source: "ShowerSource") -> Iterator[Watched]:
-    """The same source, with a progress bar where a person watches."""
-    with bar(title, len(source)) as advance:
-        yield Watched(source, advance)
 
 
 @contextmanager

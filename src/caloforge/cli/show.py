@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from caloforge.cli._console import say, tracked
+from caloforge.cli._console import bar, say
 from caloforge.cli._options import (
     BatchSize,
     CalorimeterOption,
@@ -86,14 +86,14 @@ def _measured(showers: "ShowerSource", batch_size: int) -> "Tensor":
     from caloforge.showers import spans
 
     measured = torch.empty(4, len(showers), dtype=torch.float64)
-    with tracked("reading", showers) as watched:
-        for span, batch in zip(
-            spans(len(showers), batch_size), watched.batches(batch_size), strict=True
-        ):
+    with bar("reading", len(showers)) as advance:
+        for span in spans(len(showers), batch_size):
+            batch = showers[span]
             for row, values in enumerate(
                 (batch.energies, response(batch), n_hits(batch), max_energy(batch))
             ):
                 measured[row, span] = values.double()
+            advance(len(batch))
     return measured
 
 

@@ -14,6 +14,7 @@ __all__ = [
     "ShowerFile",
     "SquirelsFile",
     "convert",
+    "is_hdf5",
     "open_showers",
     "read_binning",
     "require_format",
@@ -53,7 +54,7 @@ def open_showers(path: Path | str, calorimeter: Calorimeter | None = None) -> Sh
         FileFormatError: The suffix is another, or the file is not what its reader expects.
         GeometryMismatchError: The file is of another calorimeter than the one given.
     """
-    if _format(path) == _HDF5:
+    if is_hdf5(path):
         kind = HitFile if is_sparse(path) else CaloChallengeFile
         return kind(path, calorimeter)
     file = SquirelsFile(path)
@@ -92,7 +93,7 @@ def convert(
         GeometryMismatchError: The format cannot hold showers of that calorimeter.
         ShowerValueError: A value is not physical, or the batch size is less than 1.
     """
-    if _format(path) == _NPY:
+    if not is_hdf5(path):
         write_squirels(path, source, batch_size=batch_size, overwrite=overwrite, progress=progress)
         return
     file = source if isinstance(source, ShowerFile) else None
@@ -125,15 +126,19 @@ def require_format(
         OutputError: The format cannot hold the weights or the particles.
         GeometryMismatchError: The format cannot hold showers of that calorimeter.
     """
-    if _format(path) == _NPY:
+    if not is_hdf5(path):
         require_writable_crystals(path, calorimeter, particles, weights)
 
 
-def _format(path: Path | str) -> tuple[str, ...]:
+def is_hdf5(path: Path | str) -> bool:
+    """Whether the suffix of a path says HDF5, and not the .npy of the SQuIRELS release.
+
+    Raises:
+        FileFormatError: The suffix is another.
+    """
     suffix = Path(path).suffix.lower()
-    for suffixes in (_HDF5, _NPY):
-        if suffix in suffixes:
-            return suffixes
+    if suffix in _HDF5 + _NPY:
+        return suffix in _HDF5
     msg = (
         f"{path}: suffix '{suffix}', expected one of {', '.join(_HDF5 + _NPY)}: rename the file "
         "or choose another format"

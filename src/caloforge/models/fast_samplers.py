@@ -110,15 +110,7 @@ def solver_phase(
         seed: The seed of the training, and the number of the phase.
     """
     errors = _LocalErrors if recipe.local else _GlobalErrors
-    return training.minimise(
-        "bespoke solver",
-        solver,
-        errors(stage, solver, recipe, conditions, seed),
-        steps=recipe.steps,
-        adam=training.Adam(recipe.learning_rate),
-        schedule=training.WarmCosine(),
-        average=0.99,
-    )
+    return _phase("bespoke solver", solver, errors(stage, solver, recipe, conditions, seed), recipe)
 
 
 def student_phase(
@@ -138,16 +130,23 @@ def student_phase(
         conditions: Conditions to draw from.
         seed: The seed of the training, and the number of the phase.
     """
-    objective = training.minimise(
-        "student",
-        student,
-        _StudentErrors(stage, student, recipe, conditions, seed),
+    errors = _StudentErrors(stage, student, recipe, conditions, seed)
+    objective = _phase("student", student, errors, recipe)
+    return replace(objective, start=lambda: student.load_state_dict(stage.network.state_dict()))
+
+
+def _phase(
+    name: str, network: nn.Module, loss: training.Loss, recipe: BespokeRecipe | StudentRecipe
+) -> training.Objective:
+    return training.minimise(
+        name,
+        network,
+        loss,
         steps=recipe.steps,
         adam=training.Adam(recipe.learning_rate),
         schedule=training.WarmCosine(),
         average=0.99,
     )
-    return replace(objective, start=lambda: student.load_state_dict(stage.network.state_dict()))
 
 
 @dataclass(frozen=True)

@@ -97,13 +97,12 @@ class Model(nn.Module, ABC):
         self._check_energies(particles.energies, first_index, strict=strict)
 
     def _check_energies(self, energies: Tensor, first_index: int, *, strict: bool) -> None:
-        low, high = self.energy_range
-        outside = (energies < low) | (energies > high)
-        if not outside.any():
+        outside = self.validity.outside(energies)
+        if outside is None:
             return
-        first = int(outside.nonzero()[0, 0])
+        (number, first), (low, high) = outside, self.energy_range
         msg = (
-            f"{int(outside.sum())} of {len(energies)} incident energies lie outside the range of "
+            f"{number} of {len(energies)} incident energies lie outside the range of "
             f"model '{self.card.name}', "
             f"{format_energy(low)} to {format_energy(high)}; the first that of shower "
             f"{first_index + first} "

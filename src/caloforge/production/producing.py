@@ -23,7 +23,7 @@ from caloforge.errors import EnergyRangeError
 from caloforge.geometry import Calorimeter
 from caloforge.gun import ParticleSource
 from caloforge.hits import HitSource
-from caloforge.io import CaloChallengeWriter, ShowerFile, convert, require_format
+from caloforge.io import CaloChallengeWriter, ShowerFile, convert, is_hdf5, require_format
 from caloforge.io.calochallenge import rows_of_block
 from caloforge.io.joining import Joined, join_files
 from caloforge.particles import Particles
@@ -41,7 +41,6 @@ Made = tuple[Showers, Mapping[str, Tensor]]
 _AT_A_TIME = 100_000
 """So many particles' energies are compared with a range at a time."""
 
-_HDF5 = (".h5", ".hdf5")
 _FLOAT = 4
 
 
@@ -179,7 +178,7 @@ def copy(
     """
     require_format(path, source.calorimeter, source.particles, source.weights)
     attributes, job = attributes_of(source, None, 0), job_of(source, None, 0)
-    if isinstance(source, HitSource) or Path(path).suffix.lower() not in _HDF5:
+    if isinstance(source, HitSource) or not is_hdf5(path):
         with Journal(Path(path), job, resume=resume, overwrite=overwrite) as journal:
             if not journal.is_complete:
                 convert(source, journal.unfinished, batch_size=batch_size, progress=progress)
@@ -228,7 +227,7 @@ def _join(journal: Journal, opener: Callable[[Path], CaloChallengeWriter]) -> No
         with opener(empty):
             pass
         journal.keep(empty, 0)
-    if journal.unfinished.suffix.lower() in _HDF5:
+    if is_hdf5(journal.unfinished):
         join_files(journal.shards, journal.unfinished)
     else:
         convert(Joined(journal.shards), journal.unfinished)
@@ -287,12 +286,12 @@ def _require_in_range(source: Any, maker: Simulator | Refiner) -> None:
     particles = source if isinstance(maker, Simulator) else source.particles
     for span in spans(len(source), _AT_A_TIME):
         energies = particles[span].energies
-        outside = (energies < validity.lowest) | (energies > validity.highest)
-        if outside.any():
-            first = int(outside.nonzero()[0, 0])
+        outside = validity.outside(energies)
+        if outside is not None:
+            number, first = outside
             low, high = format_energy(validity.lowest), format_energy(validity.highest)
             msg = (
-                f"{int(outside.sum())} of {len(source)} incident energies lie outside the range of "
+                f"{number} of {len(source)} incident energies lie outside the range of "
                 f"'{title_of(maker)}', {low} to {high}; the first at index {span.start + first} "
                 f"({format_energy(float(energies[first]))})"
             )

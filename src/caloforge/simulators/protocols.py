@@ -70,6 +70,13 @@ class Validity:
             min(self.largest_offset, other.largest_offset),
         )
 
+    def outside(self, energies: Tensor) -> tuple[int, int] | None:
+        """How many incident energies, in MeV, are out of range, and the row of the first; None if
+        there are none.
+        """
+        bad = (energies < self.lowest) | (energies > self.highest)
+        return (int(bad.sum()), int(bad.nonzero()[0, 0])) if bad.any() else None
+
     def require(self, particles: Particles, maker: str, *, first_index: int = 0) -> None:
         """Check species, direction and place; who makes showers checks the energies itself.
 
@@ -86,36 +93,38 @@ class Validity:
                 first = int(bad.nonzero()[0, 0])
                 msg = (
                     f"{maker}: {int(bad.sum())} of {len(bad)} particles {found(first)}, the first "
-                    f"that of shower {first_index + first}; expected {expected}"
+                    f"that of shower {first_index + first}; expected {expected()}"
                 )
                 raise ShowerValueError(msg)
 
     def _departures(
         self, particles: Particles
-    ) -> Iterator[tuple[Tensor, Callable[[int], str], str]]:
-        """Which particles depart in which respect, how to say it of one of them, and of all."""
-        pdg, theta, place = particles.pdg, particles.theta, particles.place
-        if self.species and pdg is not None:
-            each = torch.as_tensor(pdg).expand(len(particles))
-            known = " or ".join(f"{name_of(one)} ({one})" for one in self.species)
+    ) -> Iterator[tuple[Tensor, Callable[[int], str], Callable[[], str]]]:
+        """Which particles depart in which respect, what one of them is, and what is expected.
+
+        Words are made for an error alone: names of species take the table of all particles.
+        """
+        theta, place = particles.theta, particles.place
+        if self.species and not set(particles.species) <= set(self.species):
+            each = torch.as_tensor(particles.pdg).expand(len(particles))
             yield (
                 ~torch.isin(each, torch.tensor(self.species, device=each.device)),
                 lambda first: f"have PDG number {int(each[first])}",
-                known,
+                lambda: " or ".join(f"{name_of(one)} ({one})" for one in self.species),
             )
         if theta is not None:
             angles = theta
             yield (
                 angles.abs() > self.largest_angle,
                 lambda first: f"enter at an angle of theta = {float(angles[first]):g}",
-                f"at most {self.largest_angle:g} rad to the axis",
+                lambda: f"at most {self.largest_angle:g} rad to the axis",
             )
         if place is not None:
             offset = place.norm(dim=1)
             yield (
                 offset > self.largest_offset,
                 lambda first: f"enter {float(offset[first]):g} mm off the centre",
-                f"at most {self.largest_offset:g} mm",
+                lambda: f"at most {self.largest_offset:g} mm",
             )
 
 

@@ -9,6 +9,7 @@ __all__ = [
     "Adam",
     "Constant",
     "Execution",
+    "Loss",
     "Objective",
     "Plateau",
     "Player",
@@ -28,6 +29,6 @@ __all__ = [
 from caloforge.learn.training.devices import Processes, process_group
 from caloforge.learn.training.loop import Progress, Report, run
 from caloforge.learn.training.moves import Execution
-from caloforge.learn.training.objectives import Adam, Objective, Player, Selection, minimise
+from caloforge.learn.training.objectives import Adam, Loss, Objective, Player, Selection, minimise
 from caloforge.learn.training.randomness import generator, isolated
 from caloforge.learn.training.schedules import CONSTANT, Constant, Plateau, Schedule, WarmCosine

@@ -274,11 +274,11 @@ class Geant4:
                 "as FTFP_BERT"
             )
             raise Geant4Error(msg)
-        outside = (particles.energies < _LEAST_ENERGY) | (particles.energies > _LARGEST_ENERGY)
-        if outside.any():
-            first = int(outside.nonzero()[0, 0])
+        outside = self.validity.outside(particles.energies)
+        if outside is not None:
+            number, first = outside
             msg = (
-                f"Geant4: {int(outside.sum())} of {len(outside)} incident energies are out of "
+                f"Geant4: {number} of {len(particles)} incident energies are out of "
                 f"range, the first at index {first} "
                 f"({format_energy(float(particles.energies[first]))}); expected "
                 f"{format_energy(_LEAST_ENERGY)} "

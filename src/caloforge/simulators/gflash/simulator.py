@@ -256,11 +256,11 @@ class GFlash:
             ShowerValueError: Particles are of another species, at an angle, or off centre.
         """
         self.validity.require(particles, "GFlash", first_index=first_index)
-        outside = (particles.energies < _LEAST_ENERGY) | (particles.energies > _LARGEST_ENERGY)
-        if outside.any():
-            first = int(outside.nonzero()[0, 0])
+        outside = self.validity.outside(particles.energies)
+        if outside is not None:
+            number, first = outside
             msg = (
-                f"GFlash: {int(outside.sum())} of {len(outside)} incident energies are out of "
+                f"GFlash: {number} of {len(particles)} incident energies are out of "
                 f"range, the first that of shower {first_index + first} "
                 f"({format_energy(float(particles.energies[first]))}); expected "
                 f"{format_energy(_LEAST_ENERGY)} "

@@ -141,7 +141,7 @@ def measured_neighbours(n: int, calorimeter: str) -> None:
         for k in range(2)
     ]
     start = time.perf_counter()
-    neighbours(voxels[0], voxels[1], resampling(np.ones(n), np.ones(n), replicas=20, cuts=20))
+    neighbours(voxels[0], voxels[1], resampling(np.ones(n), np.ones(n), replicas=20, splits=20))
     print(
         f"neighbours of {n:,} x {n:,} x {voxels[0].shape[1]:,}: {time.perf_counter() - start:.1f} "
         f"s, peak {peak()}"

@@ -30,7 +30,7 @@ from caloforge.learn.conditions import Condition
 from caloforge.learn.noise import by_address
 from caloforge.learn.processes import EULER, MIDPOINT, RK4, BespokeSolver, Sampler, Steps
 from caloforge.models import Surrogate
-from caloforge.models.fast_samplers import BespokeRecipe, solver_phase
+from caloforge.models.fast_samplers import BespokeRecipe, solver_objective
 from caloforge.models.flow_stage import FlowStage
 from caloforge.showers import Showers
 
@@ -73,9 +73,9 @@ def bespoke(
     with torch.no_grad():
         noise = by_address(model.energy.noise(), torch.arange(len(condition)))
         conditions = stage.features(condition.given(model.energy.sample(condition, noise)))
-    phases = [solver_phase(stage, solver, recipe, conditions, (SEED, evaluations))]
+    objectives = [solver_objective(stage, solver, recipe, conditions, (SEED, evaluations))]
     training.run(
-        phases,
+        objectives,
         {"solver": solver},
         folder / f"{'local' if local else 'global'}-{evaluations}",
         checkpoint_every=10_000,

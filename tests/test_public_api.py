@@ -271,7 +271,12 @@ PUBLIC: dict[str, list[str]] = {
         "random_signs",
         "standard_normal",
     ],
-    "caloforge.learn.processes.hurdle": ["Hurdle", "HurdleAutoencoder", "HurdleNoise", "Laws"],
+    "caloforge.learn.processes.hurdle": [
+        "CellDensities",
+        "Hurdle",
+        "HurdleAutoencoder",
+        "HurdleNoise",
+    ],
     "caloforge.learn.processes.normalizing": ["Bijection", "NormalizingFlow"],
     "caloforge.learn.processes.process": ["Process"],
     "caloforge.learn.processes.schroedinger": ["Displacement", "SchroedingerBridge"],

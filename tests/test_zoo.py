@@ -82,7 +82,7 @@ def test_the_default_model_makes_geant4_of_gflash(name: str) -> None:
 
 def test_a_classifier_cannot_tell_them_apart() -> None:
     evaluation = compared(
-        "pbwo4-geant4", Settings(trainings=2, replicas=2, cuts=2, neighbour_showers=0)
+        "pbwo4-geant4", Settings(trainings=2, replicas=2, splits=2, neighbour_showers=0)
     )
     for separation in evaluation.classifiers["refined"].values():
         assert separation.auc.value < 0.6
@@ -92,7 +92,7 @@ def test_a_classifier_cannot_tell_them_apart() -> None:
 def test_the_surrogate_makes_geant4_of_particles(name: str) -> None:
     full = zoo.bundled_showers("par04-geant4")[:]
     made = zoo.load_surrogate(name).simulate(full.particles, seed=13)
-    settings = Settings(neighbour_showers=0, replicas=2, cuts=2, trainings=2)
+    settings = Settings(neighbour_showers=0, replicas=2, splits=2, trainings=2)
     evaluation = evaluate(full, {"made": made}, full_name="Geant4", settings=settings)
     for observable in ("response", "u_ratios"):
         assert evaluation.comparisons["made"][observable].distance.ratio_to_floor < FLOORS, (

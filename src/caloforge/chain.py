@@ -146,12 +146,12 @@ class Chain:
             first_index: The number, in the run, of the first shower.
             progress: Given the number of showers just finished by the last member.
         """
-        told = [silent] * len(self.refiners) + [progress]
+        progresses = [silent] * len(self.refiners) + [progress]
         showers = self.simulator.simulate(
-            particles, seed=seed, first_index=first_index, progress=told[0]
+            particles, seed=seed, first_index=first_index, progress=progresses[0]
         )
         seeds = self.seeds(seed)[1:]
-        for refiner, own, tell in zip(self.refiners, seeds, told[1:], strict=True):
+        for refiner, own, tell in zip(self.refiners, seeds, progresses[1:], strict=True):
             showers = refiner.refine(showers, seed=own, first_index=first_index, progress=tell)
         return showers
 

@@ -10,14 +10,14 @@ Each configuration is measured in a process of its own, in which the number of t
 anything is computed; so no configuration profits from the memory or the warm caches of another. In
 it the chain is built, run on one batch as a warm-up and on another to learn how long it takes, and
 then timed several times: a repeat runs as many batches as take half a second (or as are asked for),
-and gives for each stage the time over the number of showers. What is told of the R repeats is the
+and gives for each stage the time over the number of showers. What is given of the R repeats is the
 best, the median, and as spread the distance between the quartiles. The best says what the machine
 can do, the spread how quiet it was.
 
 The largest memory is that of the whole process, libraries included (Linux's ``VmHWM``), since one
 stage's memory is not its own; on an accelerator it is what was allocated there. A batch of more
 than 1000 is tried only if the memory suffices by a straight line through a hundredth and a tenth of
-it; configurations left out are told with the reason.
+it; configurations left out are listed with the reason.
 """
 
 __all__ = [

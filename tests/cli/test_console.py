@@ -4,7 +4,7 @@ import warnings
 
 import pytest
 
-from caloforge.cli._console import fail, say, told_warnings
+from caloforge.cli._console import fail, say, warnings_as_lines
 from caloforge.errors import EnergyRangeWarning
 
 
@@ -16,13 +16,13 @@ def test_an_error_is_one_line_whatever_its_words(capsys: pytest.CaptureFixture[s
 
 
 def test_a_warning_is_one_line_whatever_its_words(capsys: pytest.CaptureFixture[str]) -> None:
-    with told_warnings():
+    with warnings_as_lines():
         warnings.warn("first line\n  second line", EnergyRangeWarning, stacklevel=1)
     assert capsys.readouterr().err == "caloforge: warning: first line second line\n"
 
 
 def test_warnings_are_told_as_before_afterwards() -> None:
-    with told_warnings():
+    with warnings_as_lines():
         pass
     with pytest.warns(EnergyRangeWarning):
         warnings.warn("as before", EnergyRangeWarning, stacklevel=1)

@@ -13,7 +13,7 @@ from caloforge.particles import Particles
 from caloforge.showers import Showers, ShowerSource
 from caloforge.units import GeV
 
-QUICK = Settings(replicas=5, cuts=10, classifiers=(), neighbour_showers=0)
+QUICK = Settings(replicas=5, splits=10, classifiers=(), neighbour_showers=0)
 
 
 def energies(n: int, low: float = 10 * GeV, high: float = 100 * GeV, seed: int = 0) -> torch.Tensor:
@@ -122,5 +122,5 @@ def complete(observables: tuple[Observable, ...] | None = None) -> Evaluation:
         observables=observables,
         training=toy(energies(60, seed=5), seed=6, calorimeter=calorimeter),
         times={"Full": 180.0, "fast": 0.25},
-        settings=Settings(replicas=4, cuts=4, trainings=2, classifiers=DEFAULT_CLASSIFIERS[:1]),
+        settings=Settings(replicas=4, splits=4, trainings=2, classifiers=DEFAULT_CLASSIFIERS[:1]),
     )

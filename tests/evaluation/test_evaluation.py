@@ -66,7 +66,7 @@ def test_distances_are_those_of_the_metrics() -> None:
     full, candidate = toy(energy), toy(energy, width=30.0, seed=2)
     result = evaluate(full, {"wide": candidate}, settings=QUICK).comparisons["wide"]
     drawn = resampling(
-        np.ones(80), np.ones(80), energies=energy.double().numpy(), replicas=5, cuts=10
+        np.ones(80), np.ones(80), energies=energy.double().numpy(), replicas=5, splits=10
     )
     hits = [N_HITS.function(s).numpy() for s in (full, candidate)]
     expected = compare_points(*hits, drawn, equal_bins(hits[0])).comparison
@@ -440,7 +440,8 @@ def test_the_seed_decides() -> None:
     energy = energies(40)
     samples = toy(energy), {"a": toy(energy, seed=2)}
     settings = [
-        Settings(seed=s, replicas=4, cuts=4, classifiers=(), neighbour_showers=0) for s in (1, 1, 2)
+        Settings(seed=s, replicas=4, splits=4, classifiers=(), neighbour_showers=0)
+        for s in (1, 1, 2)
     ]
     results = [evaluate(*samples, settings=one).comparisons for one in settings]
     assert results[0] == results[1]

@@ -49,7 +49,7 @@ def wasserstein(x: Tensor, y: Tensor) -> float:
 
 
 @pytest.mark.parametrize("steps", [1, 2])
-def test_lessons_are_the_teachers_solution(steps: int) -> None:
+def test_the_targets_are_the_teachers_solution(steps: int) -> None:
     x = torch.randn(5, 2, dtype=torch.float64)
     batches = Distillation(steps).batches(FLOW.velocity, x, solver=HEUN, steps=6 // steps)
     assert batches.shape == (5, steps + 1, 2)

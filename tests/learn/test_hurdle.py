@@ -8,7 +8,7 @@ from torch.distributions import Bernoulli, Normal, kl_divergence
 from caloforge.errors import ModelError
 from caloforge.learn.networks import HitAutoencoder
 from caloforge.learn.processes import Hurdle, HurdleAutoencoder
-from caloforge.learn.processes.hurdle import Laws
+from caloforge.learn.processes.hurdle import CellDensities
 
 LAYERS, CELLS = 6, 4
 
@@ -16,7 +16,7 @@ LAYERS, CELLS = 6, 4
 def network(code: int = 3) -> HitAutoencoder:
     torch.manual_seed(3)
     made = HitAutoencoder(
-        LAYERS, CELLS, slab=2, code=code, dim=12, heads=2, hidden=16, blocks=1, condition=5
+        LAYERS, CELLS, layer_group=2, code=code, dim=12, heads=2, hidden=16, blocks=1, condition=5
     )
     for parameter in made.parameters():
         nn.init.normal_(parameter, std=0.1)
@@ -67,7 +67,7 @@ def test_the_true_law_surprises_least() -> None:
             torch.full_like(hit, v)
             for v in (torch.logit(torch.tensor(p)), mean, torch.tensor(width).log())
         )
-        return float(Hurdle.surprise(Laws(*values), hit, numbers).mean())
+        return float(Hurdle.surprise(CellDensities(*values), hit, numbers).mean())
 
     least = surprise(0.3, 1.0, 2.0)
     assert all(
@@ -91,7 +91,7 @@ def test_without_knowing_the_number_cells_are_hit_as_their_logits_say() -> None:
 
 def test_a_new_decoder_knows_what_it_was_told_and_no_more() -> None:
     autoencoder = HitAutoencoder(
-        LAYERS, CELLS, slab=3, code=2, dim=12, heads=2, hidden=16, blocks=2, condition=5
+        LAYERS, CELLS, layer_group=3, code=2, dim=12, heads=2, hidden=16, blocks=2, condition=5
     )
     laws = autoencoder.decode(torch.randn(4, 2, 2), torch.randn(4, 5))
     assert all(torch.equal(law, torch.zeros(4, LAYERS, CELLS)) for law in laws)
@@ -109,9 +109,9 @@ def test_every_parameter_learns() -> None:
 
 
 def test_cells_stay_where_they_are() -> None:
-    """A decoder whose end is the identity gives each slab's numbers to its own layers, in order."""
+    """A decoder with an identity at its end gives each group its layers, in order."""
     autoencoder = HitAutoencoder(
-        4, 2, slab=2, code=1, dim=12, heads=2, hidden=8, blocks=0, condition=1
+        4, 2, layer_group=2, code=1, dim=12, heads=2, hidden=8, blocks=0, condition=1
     )
     nn.init.zeros_(autoencoder.decoder.embedding.weight)
     with torch.no_grad():
@@ -132,8 +132,10 @@ def test_a_shower_does_not_depend_on_its_batch() -> None:
     assert all(torch.equal(a[16:32], b) for a, b in zip(whole, part, strict=True))
 
 
-def test_slabs_divide_the_layers() -> None:
+def test_groups_divide_the_layers() -> None:
     with pytest.raises(
-        ModelError, match="slabs of 4 layers do not divide 6 layers: give one of 1, 2, 3, 6"
+        ModelError, match="groups of 4 layers do not divide 6 layers: give one of 1, 2, 3, 6"
     ):
-        HitAutoencoder(6, CELLS, slab=4, code=1, dim=12, heads=2, hidden=8, blocks=1, condition=1)
+        HitAutoencoder(
+            6, CELLS, layer_group=4, code=1, dim=12, heads=2, hidden=8, blocks=1, condition=1
+        )

@@ -7,7 +7,7 @@ from caloforge.metrics import Resampling, resampling
 
 def drawn(full: np.ndarray, candidate: np.ndarray, **options: int) -> Resampling:
     return resampling(
-        np.ones(len(full)), np.ones(len(candidate)), **{"replicas": 10, "cuts": 20, **options}
+        np.ones(len(full)), np.ones(len(candidate)), **{"replicas": 10, "splits": 20, **options}
     )
 
 

@@ -82,7 +82,7 @@ def test_lumping_positions_changes_errors_and_floors_little_and_the_value_not_at
 def test_a_profile_is_scipys_with_the_energies_as_weights() -> None:
     rng = np.random.default_rng(3)
     a, b, x = rng.random((50, 10)), rng.random((40, 10)) ** 2, np.arange(10) * 30.0
-    pair = drawn(50, 40, replicas=2, cuts=2)
+    pair = drawn(50, 40, replicas=2, splits=2)
     line = of_profiles(x, a, b, pair.full_rows, pair.candidate_rows)
     result = compare_lines(line, pair, each_position(x)).comparison
     assert result.distance.value == pytest.approx(
@@ -148,7 +148,7 @@ def test_the_tests_are_scipys() -> None:
 def test_probabilities_of_equal_laws_are_uniform(test: str) -> None:
     rng = np.random.default_rng(6)
     found = [
-        getattr(compared(rng.normal(size=400), rng.normal(size=300), replicas=2, cuts=2), test)
+        getattr(compared(rng.normal(size=400), rng.normal(size=300), replicas=2, splits=2), test)
         for _ in range(200)
     ]
     assert stats.kstest(found, "uniform").pvalue > 0.01
@@ -206,7 +206,7 @@ def test_the_floor_scatters_as_the_distance_of_two_independent_samples() -> None
     independent = np.std(
         [wasserstein(rng.normal(size=500), rng.normal(size=500)) for _ in range(300)]
     )
-    assert compared(sample, sample, replicas=2, cuts=200).distance.floor_error == pytest.approx(
+    assert compared(sample, sample, replicas=2, splits=200).distance.floor_error == pytest.approx(
         independent, rel=0.25
     )
 
@@ -214,7 +214,7 @@ def test_the_floor_scatters_as_the_distance_of_two_independent_samples() -> None
 def test_the_error_of_a_clear_shift_is_that_of_the_difference_of_means() -> None:
     rng = np.random.default_rng(7)
     result = compared(
-        rng.normal(size=800), 100 + 2 * rng.normal(size=400), replicas=400, cuts=2
+        rng.normal(size=800), 100 + 2 * rng.normal(size=400), replicas=400, splits=2
     ).distance
     assert result.value == pytest.approx(100, abs=0.5)
     assert result.error == pytest.approx(math.sqrt(1 / 800 + 4 / 400), rel=0.15)

@@ -102,7 +102,7 @@ def test_rows_may_come_in_any_order_and_in_any_blocks(monkeypatch: pytest.Monkey
 def test_weights_of_two_are_rows_twice() -> None:
     full, candidate = odd_pair()
     counts = np.random.default_rng(6).integers(0, 3, size=len(full))
-    weighted = resampling(counts.astype(float), np.ones(len(candidate)), replicas=2, cuts=2)
+    weighted = resampling(counts.astype(float), np.ones(len(candidate)), replicas=2, splits=2)
     full[np.abs(full).argmax(axis=0), np.arange(6)] = full[counts > 0][0]
     twice = np.repeat(full, counts, axis=0)
     full[counts == 0] = 0

@@ -94,7 +94,7 @@ def test_weights_are_chances_to_be_drawn() -> None:
     full, candidate = odd_pair()
     weights = np.where(np.arange(len(full)) < 100, 3.0, 0.0)
     full[100:] = full[:100].max(axis=0)
-    weighted = resampling(weights, np.ones(len(candidate)), replicas=2, cuts=5)
+    weighted = resampling(weights, np.ones(len(candidate)), replicas=2, splits=5)
     alone = slow(full[:100], candidate, 500)
     score = kernel_distance(full, candidate, weighted, batch_size=500)
     assert score.value == pytest.approx(

@@ -94,7 +94,7 @@ def test_given_bins_are_counted_exactly() -> None:
 def test_the_spectrum_is_scipys_to_the_stated_precision() -> None:
     rng = np.random.default_rng(2)
     a, b = shower_like(rng, 200), 1.3 * shower_like(rng, 150)
-    pair = resampling(np.ones(200), np.ones(150), replicas=2, cuts=2)
+    pair = resampling(np.ones(200), np.ones(150), replicas=2, splits=2)
     counts = [CellCounts(rows) for rows in (pair.full_rows, pair.candidate_rows)]
     for count, cells in zip(counts, (a, b), strict=True):
         count.add(cells)

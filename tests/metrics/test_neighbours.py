@@ -95,20 +95,20 @@ def test_weights_are_in_the_means() -> None:
     full, candidate = normal(7, 150), 1.1 * normal(8, 120)
     rng = np.random.default_rng(9)
     w, v = rng.random(150), rng.random(120)
-    weighted = neighbours(full, candidate, resampling(w, v, replicas=2, cuts=5), 4)
+    weighted = neighbours(full, candidate, resampling(w, v, replicas=2, splits=5), 4)
     assert values(weighted) == pytest.approx(slow(full, candidate, 4, w, v), rel=1e-9)
 
 
 def test_showers_without_weight_are_not_there() -> None:
     full, candidate = normal(10, 150), normal(11, 120)
     w, v = np.where(np.arange(150) < 90, 2.0, 0), np.where(np.arange(120) < 80, 1.0, 0)
-    weighted = neighbours(full, candidate, resampling(w, v, replicas=2, cuts=5))
+    weighted = neighbours(full, candidate, resampling(w, v, replicas=2, splits=5))
     assert values(weighted) == pytest.approx(slow(full[:90], candidate[:80], 5), rel=1e-12)
 
 
 @pytest.mark.parametrize(("n", "m"), [(150, 150), (200, 80), (90, 200)])
 def test_what_is_expected_is_what_second_samples_give(n: int, m: int) -> None:
-    runs = [of(normal(1000 + i, n), normal(5000 + i, m), cuts=10) for i in range(40)]
+    runs = [of(normal(1000 + i, n), normal(5000 + i, m), splits=10) for i in range(40)]
     for number, name in enumerate(NAMES):
         if name == "recall" and m > n:
             continue
@@ -126,7 +126,7 @@ def test_the_error_is_the_scatter_of_new_samples(
     spread: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "SPREAD", spread)
-    runs = [of(normal(2000 + i, 160), 1.3 * normal(7000 + i, 200), cuts=10) for i in range(40)]
+    runs = [of(normal(2000 + i, 160), 1.3 * normal(7000 + i, 200), splits=10) for i in range(40)]
     for number, name in enumerate(NAMES):
         found = [shares(run)[number] for run in runs]
         assert (

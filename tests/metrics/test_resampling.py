@@ -11,7 +11,7 @@ from caloforge.metrics.resampling import Trials, effective_size
 
 
 def test_replicas_draw_as_many_showers_and_halves_share_none() -> None:
-    drawn = resampling(np.ones(101), np.ones(60), replicas=5, cuts=7)
+    drawn = resampling(np.ones(101), np.ones(60), replicas=5, splits=7)
     assert drawn.replicas[0].shape == (5, 101)
     assert drawn.replicas[1].shape == (5, 60)
     assert (drawn.replicas[0].sum(axis=1) == 101).all()
@@ -44,7 +44,7 @@ def test_the_scale_is_that_of_the_sizes(n: int, m: int) -> None:
 
 
 def test_the_first_resamplings_are_the_first() -> None:
-    drawn = resampling(np.ones(20), np.ones(30), replicas=5, cuts=7)
+    drawn = resampling(np.ones(20), np.ones(30), replicas=5, splits=7)
     few = drawn.first(3)
     assert (few.full == drawn.full).all()
     assert (few.replicas[1] == drawn.replicas[1][:3]).all()
@@ -55,7 +55,7 @@ def test_the_first_resamplings_are_the_first() -> None:
 
 def test_weights_are_in_every_resampling_and_in_the_effective_size() -> None:
     weights = np.random.default_rng(1).random(30)
-    drawn = resampling(weights, np.ones(30), replicas=3, cuts=3)
+    drawn = resampling(weights, np.ones(30), replicas=3, splits=3)
     assert (drawn.full[0] == weights).all()
     assert np.allclose(drawn.replicas[0] % weights, 0, atol=1e-9) or np.allclose(
         drawn.replicas[0] / weights, np.round(drawn.replicas[0] / weights)
@@ -75,7 +75,7 @@ def test_the_seed_alone_decides_and_no_global_state_is_touched() -> None:
 def test_the_mean_of_weights_has_the_error_of_a_mean() -> None:
     rng = np.random.default_rng(2)
     values = rng.normal(size=500)
-    drawn = resampling(np.ones(500), np.ones(500), replicas=400, cuts=400)
+    drawn = resampling(np.ones(500), np.ones(500), replicas=400, splits=400)
 
     def difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return (a @ values) / a.sum(1) - (b @ values) / b.sum(1)

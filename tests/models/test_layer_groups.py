@@ -150,19 +150,21 @@ def test_a_window_holds_the_groups_before_the_nearest_last() -> None:
 
 
 def test_flows_of_their_own_train_apart_and_a_shared_one_does_not() -> None:
-    phases = {
-        name: fitted(name)[0].phases(showers_of(CYLINDER), showers_of(CYLINDER, 40), 1, 1)
+    objectives = {
+        name: fitted(name)[0].objectives(showers_of(CYLINDER), showers_of(CYLINDER, 40), 1, 1)
         for name in CAUSAL
     }
-    assert [(p.name, p.independent) for p in phases["convolutional"]] == [
+    assert [(p.name, p.independent) for p in objectives["convolutional"]] == [
         (f"shape-{k}", True) for k in range(6)
     ]
-    assert [(p.name, p.independent) for p in phases["convolutional-shared"]] == [("shape-0", False)]
-    assert [(p.name, p.independent) for p in phases["masked"]] == [
+    assert [(p.name, p.independent) for p in objectives["convolutional-shared"]] == [
+        ("shape-0", False)
+    ]
+    assert [(p.name, p.independent) for p in objectives["masked"]] == [
         ("shape-0", False),
         ("student-0", False),
     ]
-    assert [p.name for p in phases["masked-groups"]] == [
+    assert [p.name for p in objectives["masked-groups"]] == [
         "shape-0",
         "shape-1",
         "student-0",
@@ -173,14 +175,14 @@ def test_flows_of_their_own_train_apart_and_a_shared_one_does_not() -> None:
 def test_a_student_comes_nearer_to_its_teacher_and_is_what_samples() -> None:
     stage, showers = fitted("masked")
     assert list(stage.samplers()) == list(stage.students)
-    *_, phase = stage.phases(showers, showers[:40], 1, 1)
-    before = phase.players[0].loss(999).item()
-    optimiser = torch.optim.Adam(phase.players[0].network.parameters(), lr=0.01)
+    *_, objective = stage.objectives(showers, showers[:40], 1, 1)
+    before = objective.players[0].loss(999).item()
+    optimiser = torch.optim.Adam(objective.players[0].network.parameters(), lr=0.01)
     for step in range(60):
         optimiser.zero_grad()
-        phase.players[0].loss(step).backward()
+        objective.players[0].loss(step).backward()
         optimiser.step()
-    assert phase.players[0].loss(999).item() < 0.7 * before
+    assert objective.players[0].loss(999).item() < 0.7 * before
 
 
 def test_groups_that_do_not_divide_the_layers_are_refused() -> None:

@@ -62,11 +62,11 @@ class ToyStage(EnergyStage):
         logs = self.network(self.log_energy(condition))
         return (logs - condition.layer_energies.float().log1p()).square().mean()
 
-    def phases(
-        self, taught: Showers, held: Showers, seed: int, first: int
+    def objectives(
+        self, train: Showers, validation: Showers, seed: int, first: int
     ) -> Sequence[training.Objective]:
-        batches, validation = Batches(taught, seed, first), Batches(held, seed, first)
-        return [self.schedule.phase("toy", self.network, self.loss, batches, validation)]
+        batches, held_out = Batches(train, seed, first), Batches(validation, seed, first)
+        return [self.schedule.objective("toy", self.network, self.loss, batches, held_out)]
 
     def noise(self) -> Mapping[str, Noise]:
         return {"smear": Noise("normal", (self.calorimeter.n_layers,))}

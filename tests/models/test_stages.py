@@ -169,7 +169,7 @@ def test_the_energies_of_the_layers() -> None:
 @pytest.mark.parametrize("local", SOLVERS)
 @over_shapes
 def test_a_solver_is_made_for_the_flow(name: str, local: str) -> None:
-    """Its phase lowers its error, leaves the network as it is, and what it learned is
+    """Its objective lowers its error, leaves the network as it is, and what it learned is
     what samples.
     """
     stage, showers = fitted(name, CYLINDER, bespoke=replace(SOLVERS[local], steps=40))
@@ -182,14 +182,14 @@ def test_a_solver_is_made_for_the_flow(name: str, local: str) -> None:
         {key: value for key, value in stage.state_dict().items() if not key.startswith("bespoke.")}
     )
     torch.testing.assert_close(sampled(plain, showers), euler, rtol=1e-3, atol=1e-2)
-    _, phase = stage.flow_phases(showers, showers[:40], 1, 3)
-    optimiser = torch.optim.Adam(phase.players[0].network.parameters(), lr=0.01)
-    errors = [phase.players[0].loss(7).item()]
-    for step in range(phase.steps):
+    _, objective = stage.flow_objectives(showers, showers[:40], 1, 3)
+    optimiser = torch.optim.Adam(objective.players[0].network.parameters(), lr=0.01)
+    errors = [objective.players[0].loss(7).item()]
+    for step in range(objective.steps):
         optimiser.zero_grad()
-        phase.players[0].loss(step).backward()
+        objective.players[0].loss(step).backward()
         optimiser.step()
-    errors.append(phase.players[0].loss(7).item())
+    errors.append(objective.players[0].loss(7).item())
     assert errors[1] < 0.9 * errors[0]
     assert stage.sampler is stage.bespoke
     assert not torch.equal(sampled(stage, showers), euler)
@@ -201,10 +201,10 @@ def test_a_solver_is_made_for_the_flow(name: str, local: str) -> None:
 @over_shapes
 def test_without_a_solver_of_its_own_there_is_no_phase_for_it(name: str) -> None:
     stage, showers = fitted(name, CYLINDER)
-    names = [phase.name for phase in stage.phases(showers, showers[:40], 1, 1)]
+    names = [objective.name for objective in stage.objectives(showers, showers[:40], 1, 1)]
     assert names[-1] == "shape"
     bespoke, _ = fitted(name, CYLINDER, bespoke=SOLVERS["local"])
-    assert [phase.name for phase in bespoke.phases(showers, showers[:40], 1, 1)] == [
+    assert [objective.name for objective in bespoke.objectives(showers, showers[:40], 1, 1)] == [
         *names,
         "bespoke solver",
     ]
@@ -218,7 +218,7 @@ def test_a_patch_that_does_not_divide_is_refused() -> None:
         replace(VISION, patch=(4, 2, 1)).build(CYLINDER)
     with pytest.raises(CaloforgeError, match=r"patch .* does not divide shape"):
         replace(SHAPES["latent"], patch=(1, 1, 2)).build(CYLINDER)
-    with pytest.raises(CaloforgeError, match="slab"):
+    with pytest.raises(CaloforgeError, match="groups of 4 layers"):
         replace(SHAPES["hit-autoencoder"], layer_group=4).build(CYLINDER)
 
 
@@ -232,17 +232,17 @@ def test_a_calorimeter_that_is_no_image_is_refused(name: str) -> None:
 
 
 @over_calorimeters
-def test_a_lesson_is_a_function_of_seed_phase_and_step(calorimeter: Calorimeter) -> None:
+def test_a_batch_is_a_function_of_seed_objective_and_step(calorimeter: Calorimeter) -> None:
     showers = showers_of(calorimeter)
-    lesson, random = Batches(showers, 5, 2).draw(11, 30)
+    batch, random = Batches(showers, 5, 2).draw(11, 30)
     again, same = Batches(showers, 5, 2).draw(11, 30)
-    assert len(lesson) == 30
-    assert torch.equal(lesson.deposits, again.deposits)
-    assert torch.equal(lesson.energies, again.energies)
+    assert len(batch) == 30
+    assert torch.equal(batch.deposits, again.deposits)
+    assert torch.equal(batch.energies, again.energies)
     assert torch.equal(torch.rand(3, generator=random), torch.rand(3, generator=same))
-    for seed, phase, step in ((6, 2, 11), (5, 3, 11), (5, 2, 12)):
+    for seed, objective, step in ((6, 2, 11), (5, 3, 11), (5, 2, 12)):
         assert not torch.equal(
-            Batches(showers, seed, phase).draw(step, 30)[0].energies, lesson.energies
+            Batches(showers, seed, objective).draw(step, 30)[0].energies, batch.energies
         )
 
 
@@ -277,13 +277,13 @@ def test_a_schedule_is_counted_in_showers() -> None:
         seen.append(len(batch))
         return torch.rand((), generator=random)
 
-    phase = schedule.phase(
+    objective = schedule.objective(
         "lines", network, loss, Batches(showers, 1, 0), Batches(showers[:40], 1, 0)
     )
-    [player] = phase.players
-    assert (phase.steps, player.adam.learning_rate, player.adam.weight_decay) == (12, 0.1, 0.2)
+    [player] = objective.players
+    assert (objective.steps, player.adam.learning_rate, player.adam.weight_decay) == (12, 0.1, 0.2)
     assert (player.average, player.clip) == (0.3, 4.0)
-    assert phase.validation is not None
-    assert phase.validation() == phase.validation()
+    assert objective.validation is not None
+    assert objective.validation() == objective.validation()
     player.loss(3)
     assert set(seen) == {50}

@@ -94,7 +94,7 @@ SHORT: tuple[Classifier, ...] = tuple(
 @lru_cache
 def trained() -> Evaluation:
     energy = energies(100)
-    settings = Settings(replicas=4, cuts=4, trainings=2, classifiers=SHORT, neighbour_showers=100)
+    settings = Settings(replicas=4, splits=4, trainings=2, classifiers=SHORT, neighbour_showers=100)
     return evaluate(
         toy(energy),
         {"wide": toy(energy, width=30, seed=2), "a": toy(energy, seed=3)},

@@ -10,8 +10,8 @@ that gave it: compare like with like.
 - ``caloforge``: our own, for samples from 500 showers on. Five folds, so that every shower is
   scored; strong dropout and weight decay, because a network learns a few thousand showers by heart
   at once, and then misses what tells the samples apart. Measured on 2,000 Geant4 showers of 50 GeV
-  in 100 crystals against showers with the right law in each crystal but wrong correlations: AUC
-  0.85; with dropout 0.2 and weight decay 0.01: 0.67. Logistic calibration.
+  in 100 crystals against showers with the right distribution in each crystal but wrong
+  correlations: AUC 0.85; with dropout 0.2 and weight decay 0.01: 0.67. Logistic calibration.
 - ``calochallenge`` (arXiv:2410.21611 and its public code): four classifiers, 60/20/20 %, the epoch
   of the best accuracy, isotonic calibration. Made for 100,000 showers a sample; numbers of smaller
   samples are nearer to 1/2. The challenge computes in double precision, this in single; its
@@ -78,7 +78,7 @@ class Classifier:
 
     Arguments:
         name: A short name, unique in its preset.
-        title: What a reader is told.
+        title: The name that a reader sees.
         inputs: What it sees of a shower.
         architecture: The network.
         training: How it is trained.

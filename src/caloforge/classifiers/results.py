@@ -163,7 +163,7 @@ class Separation:
         n_candidate: The number of showers of the candidate.
         areas: The AUC of each training.
         divergences: The JSD of each training.
-        accuracies: The share of rightly told showers in each training, at C = 1/2.
+        accuracies: The share of rightly classified showers in each training, at C = 1/2.
         cross_entropies: The BCE of each training.
         auc: The AUC, with error and floor.
         jsd: The JSD, with error and floor.

@@ -364,7 +364,7 @@ def _score(repeated: Repeated, single: float, floor: float, chance: float) -> Sc
 
 
 def _chances(sides: Sides, trials: list[_Trial]) -> tuple[float, float]:
-    """How AUC and JSD scatter where the laws are equal; see the head of `separation`."""
+    """How AUC and JSD scatter where the distributions are equal; see the head of `separation`."""
     weights = np.concatenate([side.counts / side.counts.sum() for side in sides])
     variances = []
     for values in (

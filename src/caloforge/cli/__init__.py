@@ -16,7 +16,7 @@ import typer
 from typer.core import TyperGroup
 
 from caloforge import __version__
-from caloforge.cli._console import fail, told_warnings
+from caloforge.cli._console import fail, warnings_as_lines
 from caloforge.cli.bench import bench
 from caloforge.cli.convert import convert
 from caloforge.cli.data import data
@@ -120,7 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         SystemExit: Always, with the exit code.
     """
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
-    with told_warnings():
+    with warnings_as_lines():
         try:
             app(arguments, prog_name="caloforge")
         except (CaloforgeError, OSError) as error:

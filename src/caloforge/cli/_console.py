@@ -5,11 +5,11 @@ and errors on standard error.
 __all__ = [
     "bar",
     "fail",
-    "phases",
+    "objectives",
     "say",
     "steps",
     "tell",
-    "told_warnings",
+    "warnings_as_lines",
 ]
 
 import warnings
@@ -62,7 +62,7 @@ def say(thing: RenderableType) -> None:
 
 
 @contextmanager
-def told_warnings() -> Iterator[None]:
+def warnings_as_lines() -> Iterator[None]:
     """Within, each warning is one line on standard error, and a flood of one kind is cut short and
     counted.
     """
@@ -108,7 +108,7 @@ def bar(title: str, total: int, unit: str = "showers") -> Iterator[Callable[[flo
 
 
 @contextmanager
-def phases(*, quiet: bool = False) -> "Iterator[Callable[[Report], None]]":
+def objectives(*, quiet: bool = False) -> "Iterator[Callable[[Report], None]]":
     """The progress of a training on standard error: a bar an objective where a person watches, else
     a line a report; or nothing.
     """
@@ -138,7 +138,7 @@ def phases(*, quiet: bool = False) -> "Iterator[Callable[[Report], None]]":
 @contextmanager
 def steps() -> Iterator[Callable[[str], None]]:
     """What is being done, in words on standard error, where a person watches; gives the function
-    that is told.
+    that is said.
     """
     console = Console(stderr=True, highlight=False)
     if not console.is_terminal:

@@ -148,7 +148,7 @@ def bench(
     Of a refiner: GFlash, the refinement and their sum.
 
     Each configuration runs in a process of its own, after a warm-up; batches too large for the
-    memory are left out. Where the file of --like holds cpu_time_ms, the speed-up over it is told.
+    memory are left out. Where the file of --like holds cpu_time_ms, the speed-up over it is given.
 
     \b
     Examples:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from caloforge.cli._console import phases, say
+from caloforge.cli._console import objectives, say
 from caloforge.cli._options import Machine, OptionError, grouped
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def train(
     )
     with (
         process_group(machine.start()) as (processes, device),
-        phases(quiet=not processes.is_rank_0) as progress,
+        objectives(quiet=not processes.is_rank_0) as progress,
     ):
         data, description = read(recipe, device)
         execution = Execution(half, compiled, accumulate)

@@ -80,16 +80,16 @@ def gflash(
     of = _detector(full, detector)
     simulator = gflash_of(of)
     chosen = DEFAULT_CONSTANTS if constants is None else tuple(constants.split(","))
-    with steps() as told:
+    with steps() as tell:
         fitted = fit_tuning(
             simulator,
             full,
             constants=chosen,
-            progress=lambda n, loss: told(f"fitting: evaluation {n}, loss {loss:.5g}"),
+            progress=lambda n, loss: tell(f"fitting: evaluation {n}, loss {loss:.5g}"),
         )
         tables = [_table(f"{to.name}, fitted", fitted.before, fitted.after)]
         if check is not None:
-            told("checking")
+            tell("checking")
             sides = (departures(one, open_showers(check)) for one in (simulator, fitted.simulator))
             tables.append(_table(check.name, *sides))
     write_gflash(output, fitted.simulator, of, origin=_origin(to, fitted), overwrite=overwrite)

@@ -1,7 +1,7 @@
 """Reading a sample once, a batch at a time: all that distances, classifiers and figures need.
 
 Of every shower are kept its observables, its high-level features and its layer energies, some
-hundred to some thousand numbers, and its weight in each resampling: with R replicas and C cuts
+hundred to some thousand numbers, and its weight in each resampling: with R replicas and C splits
 2 + 2 R + 2 C numbers for a pair of showers. Cell energies are counted by energy in the sample and
 in each of its resamplings at once (`caloforge.metrics.measures.CellCounts`), whatever the number of
 cells. Whole showers are kept of the first ones alone, at most `Plan.kept` of a sample, and of five

@@ -199,7 +199,7 @@ def _drawn(full: ShowerSource, candidate: ShowerSource, settings: Settings) -> R
         weights_of(candidate),
         energies=energies if same_energies(energies, _energies(candidate)) else None,
         replicas=settings.replicas,
-        cuts=settings.cuts,
+        splits=settings.splits,
         seed=settings.seed,
     )
 

@@ -62,7 +62,7 @@ class Settings:
         seed: The seed of all resampling and training; the same seed gives the same evaluation on
             one machine.
         replicas: Number of bootstrap replicas behind each error, at least 2.
-        cuts: Number of cuts in halves behind each floor, at least 2.
+        splits: Number of splits in halves behind each floor, at least 2.
         classifiers: The classifiers; none for no classifier.
         trainings: Number of trainings of each classifier, at least 2.
         classifier_showers: Most showers of a sample that the classifiers see, from the first on.
@@ -78,7 +78,7 @@ class Settings:
 
     seed: int = 0
     replicas: int = 50
-    cuts: int = 50
+    splits: int = 50
     classifiers: tuple[Classifier, ...] = DEFAULT_CLASSIFIERS
     trainings: int = FOLDS
     classifier_showers: int = 5000

@@ -68,6 +68,6 @@ class Pair:
             b.weights[candidate],
             energies=a.energies[full] if self.shares_energies else None,
             replicas=_QUICK,
-            cuts=_QUICK,
+            splits=_QUICK,
             seed=self.plan.settings.seed,
         )

@@ -1,12 +1,12 @@
 r"""Distributions that change with a condition, as tables of quantiles.
 
-The law of a number :math:`z` at condition :math:`q` is held as its quantile function of a standard
-normal number, :math:`z(y; q)` with :math:`P(z \le z(y; q)) = \Phi(y)`. At each of some nodes in q
-(`NODES` as a rule) a table holds it at some knots (`KNOTS` as a rule), equally spaced over the
-reach :math:`[y_-, y_+]` of the numbers seen there. Between knots and between nodes the tables are
-linear; beyond the reach they go on with the mean slope of the table. Both directions are exact
-inverses of each other: from y to z by index, from z to y by bisection of the interpolated table.
-Where a group has few numbers near a node, all of the group stand in for them.
+The distribution of a number :math:`z` at condition :math:`q` is held as its quantile function of a
+standard normal number, :math:`z(y; q)` with :math:`P(z \le z(y; q)) = \Phi(y)`. At each of some
+nodes in q (`NODES` as a rule) a table holds it at some knots (`KNOTS` as a rule), equally spaced
+over the reach :math:`[y_-, y_+]` of the numbers seen there. Between knots and between nodes the
+tables are linear; beyond the reach they go on with the mean slope of the table. Both directions are
+exact inverses of each other: from y to z by index, from z to y by bisection of the interpolated
+table. Where a group has few numbers near a node, all of the group stand in for them.
 """
 
 __all__ = ["KNOTS", "NODES", "QuantileTables"]
@@ -55,8 +55,8 @@ class QuantileTables(nn.Module):
         )
 
     def fit_nodes(self, q: Float[Tensor, " n"]) -> None:
-        """Place the nodes among the conditions seen, closer where they are low: the laws change
-        with the log of the energy.
+        """Place the nodes among the conditions seen, closer where they are low: the distributions
+        change with the log of the energy.
         """
         places = torch.linspace(0, 1, len(self.nodes), dtype=torch.float64, device=q.device) ** 1.5
         self.nodes.copy_(torch.quantile(q, places))

@@ -323,7 +323,7 @@ def _standardised(distance: Trials, deviation: float) -> Trials:
     unit of the line.
     """
     scale = deviation if deviation > 0 else 1.0
-    return Trials(distance.value / scale, distance.replicas / scale, distance.cuts / scale)
+    return Trials(distance.value / scale, distance.replicas / scale, distance.splits / scale)
 
 
 def _deviation(values: Float[np.ndarray, " n"], weights: Float[np.ndarray, " n"]) -> float:

@@ -26,7 +26,7 @@ from caloforge.metrics.resampling import Resampling
 from caloforge.metrics.scores import Score
 
 TIMES = 10
-"""Replicas and cuts are used up to this number: each costs two covariances and their roots."""
+"""Replicas and splits are used up to this number: each costs two covariances and their roots."""
 
 BLOCK = 8192
 """Showers in a block of the sum of a covariance."""
@@ -46,7 +46,7 @@ def frechet_distance(
     Arguments:
         full: The features of the full simulation, finite, with shape (N, F).
         candidate: The features of the candidate, finite, with shape (M, F).
-        resampling: The weights of both samples; the first 10 replicas and cuts are used.
+        resampling: The weights of both samples; the first 10 replicas and splits are used.
 
     Returns:
         The distance d^2 of the module's head, without unit.
@@ -201,6 +201,6 @@ def _moments(x: Features, weights: Weights, correction: float = 1.0) -> _Moments
 
 
 def _blocks(share: Weights) -> Iterator[np.ndarray]:
-    """The showers that count, in blocks: half of them do not in a cut."""
+    """The showers that count, in blocks: half of them do not in a split."""
     rows = np.flatnonzero(share)
     return iter(np.split(rows, range(BLOCK, len(rows), BLOCK)))

@@ -56,7 +56,7 @@ def kernel_distance(
     Arguments:
         full: The features of the full simulation, finite, with shape (N, F).
         candidate: The features of the candidate, finite, with shape (M, F).
-        resampling: The weights of both samples; the first 10 cuts are used.
+        resampling: The weights of both samples; the first 10 splits are used.
         batch_size: Showers in a batch, at least 2; 10,000 in the CaloChallenge.
         seed: The seed of the batches.
 
@@ -168,8 +168,8 @@ def _floor(x: Rows, resampling: Resampling, size: int, seed: int) -> tuple[float
 
 def _halves(
     x: Rows, halves: tuple[Counts, Counts], size: int, rng: np.random.Generator
-) -> tuple[Float[np.ndarray, " cuts"], Float[np.ndarray, " cuts"]]:
-    """The discrepancy of the halves of each cut, and what the batches of the protocol add to it."""
+) -> tuple[Float[np.ndarray, " splits"], Float[np.ndarray, " splits"]]:
+    """The discrepancy of the halves of each split, and what the protocol's batches add to it."""
     p, q = (h / h.sum(axis=1, keepdims=True) for h in halves)
     a, b = (
         rng.multinomial(size, np.repeat(share, BATCHES, axis=0)).astype(np.float64)

@@ -32,7 +32,7 @@ CUTS = 20
 """Cuts are used up to this number."""
 
 SPREAD = 1000
-"""The most showers of a sample that are cut in halves."""
+"""The most showers of a sample that are split in halves."""
 
 SPARE = 2
 """Showers beyond the nearest that are measured in double precision, lest rounding has changed the
@@ -126,7 +126,7 @@ def neighbours(
         full: The vectors of the full simulation, finite, with shape (N, F).
         candidate: The vectors of the candidate, with shape (M, F).
         resampling: The weights of both samples, of which those with weight 0 are left out; the
-            first 20 cuts are used.
+            first 20 splits are used.
         k: The number of neighbours, at least 1.
 
     Raises:
@@ -174,12 +174,12 @@ class _Points:
 @dataclass(frozen=True, eq=False)
 class _Pair:
     """The showers of both samples that count, and which of the full simulation are in each half of
-    each cut.
+    each split.
     """
 
     full: _Points
     candidate: _Points
-    halves: tuple[Bool[np.ndarray, "cuts n"], Bool[np.ndarray, "cuts n"]]
+    halves: tuple[Bool[np.ndarray, "splits n"], Bool[np.ndarray, "splits n"]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -439,8 +439,8 @@ class _Few:
 
 
 @dataclass(frozen=True, eq=False)
-class _Cut:
-    """Showers of one cut.
+class _Split:
+    """Showers of one split.
 
     Arguments:
         full: A half of the full simulation.
@@ -457,14 +457,17 @@ class _Cut:
 
 
 def _spread(pair: _Pair, k: int) -> tuple[Quantities, Quantities]:
-    """The errors of the four numbers and of those expected, from cuts in halves."""
-    few, cuts = _few(pair, k)
-    values = [_value(few, cut, k) for cut in cuts]
-    misses = [_miss(few, cut, k) for cut in cuts]
+    """The errors of the four numbers and of those expected, from splits in halves."""
+    few, splits = _few(pair, k)
+    values = [_value(few, split, k) for split in splits]
+    misses = [_miss(few, split, k) for split in splits]
     whole = _inverse_size(pair.full.weights) + _inverse_size(pair.candidate.weights)
     size = _inverse_size(few.full) + _inverse_size(few.candidate)
     parts = np.mean(
-        [_inverse_size(few.full[cut.own]) + _inverse_size(few.full[cut.other]) for cut in cuts]
+        [
+            _inverse_size(few.full[split.own]) + _inverse_size(few.full[split.other])
+            for split in splits
+        ]
     )
     error, scatter = (np.std(numbers, axis=0, ddof=1) for numbers in (values, misses))
     return error * math.sqrt(whole / size), scatter * math.sqrt(whole / parts)
@@ -481,9 +484,9 @@ def _inverse_size(weights: Float[np.ndarray, " n"]) -> float:
     return 1 / effective_size(weights)
 
 
-def _few(pair: _Pair, k: int) -> tuple[_Few, list[_Cut]]:
+def _few(pair: _Pair, k: int) -> tuple[_Few, list[_Split]]:
     """Random showers of both samples in the ratio of their sizes, the same rows where there are as
-    many of each, and cuts.
+    many of each, and splits.
     """
     rng = np.random.default_rng(len(pair.full))
     n, m = len(pair.full), len(pair.candidate)
@@ -493,12 +496,12 @@ def _few(pair: _Pair, k: int) -> tuple[_Few, list[_Cut]]:
     full, candidate = pair.full[rows], pair.candidate[others]
     within = [_apart(x, x).fill_diagonal_(torch.inf) for x in (full, candidate)]
     few = _Few(full.weights, candidate.weights, within[0], within[1], _apart(full, candidate))
-    return few, _cuts(rng, [half[:, rows] for half in pair.halves], len(others), k)
+    return few, _splits(rng, [half[:, rows] for half in pair.halves], len(others), k)
 
 
-def _cuts(
-    rng: np.random.Generator, halves: list[Bool[np.ndarray, "cuts n"]], m: int, k: int
-) -> list[_Cut]:
+def _splits(
+    rng: np.random.Generator, halves: list[Bool[np.ndarray, "splits n"]], m: int, k: int
+) -> list[_Split]:
     """Which showers are in the halves, given m showers of the candidate."""
     n = halves[0].shape[1]
     size = min(int(half.sum(axis=1).min()) for half in halves)
@@ -509,11 +512,11 @@ def _cuts(
         )
         raise ShowerValueError(msg)
     own, other = (max(k + 2, round(size * min(1.0, ratio))) for ratio in (n / m, m / n))
-    cuts = []
+    splits = []
     for first, second in zip(*halves, strict=True):
         a, b = np.flatnonzero(first)[:size], np.flatnonzero(second)[:size]
-        cuts.append(_Cut(a, a if n == m else rng.permutation(m)[: m // 2], a[:own], b[:other]))
-    return cuts
+        splits.append(_Split(a, a if n == m else rng.permutation(m)[: m // 2], a[:own], b[:other]))
+    return splits
 
 
 def _apart(a: _Points, b: _Points) -> Float[Tensor, "n m"]:
@@ -522,19 +525,19 @@ def _apart(a: _Points, b: _Points) -> Float[Tensor, "n m"]:
     return squared.masked_fill_(squared <= ROUNDING * (a.norms[:, None] + b.norms), 0.0)
 
 
-def _value(few: _Few, cut: _Cut, k: int) -> Quantities:
+def _value(few: _Few, split: _Split, k: int) -> Quantities:
     """The numbers for a half of each sample."""
-    own = _near(_part(few.within_full, cut.full, cut.full), k)
-    other = _near(_part(few.within_candidate, cut.candidate, cut.candidate), k)
-    shares = _shares(few.full[cut.full]), _shares(few.candidate[cut.candidate])
-    return _quantities(_part(few.between, cut.full, cut.candidate), own, other, *shares, k)
+    own = _near(_part(few.within_full, split.full, split.full), k)
+    other = _near(_part(few.within_candidate, split.candidate, split.candidate), k)
+    shares = _shares(few.full[split.full]), _shares(few.candidate[split.candidate])
+    return _quantities(_part(few.between, split.full, split.candidate), own, other, *shares, k)
 
 
-def _miss(few: _Few, cut: _Cut, k: int) -> Quantities:
+def _miss(few: _Few, split: _Split, k: int) -> Quantities:
     """The numbers for two parts of the full simulation, less what these let expect."""
-    own, other = (_near(_part(few.within_full, rows, rows), k) for rows in (cut.own, cut.other))
-    a, b = _shares(few.full[cut.own]), _shares(few.full[cut.other])
-    found = _quantities(_part(few.within_full, cut.own, cut.other), own, other, a, b, k)
+    own, other = (_near(_part(few.within_full, rows, rows), k) for rows in (split.own, split.other))
+    a, b = _shares(few.full[split.own]), _shares(few.full[split.other])
+    found = _quantities(_part(few.within_full, split.own, split.other), own, other, a, b, k)
     return np.asarray(found - _expected(own, a, len(b), _left_out_hit(other, b), k))
 
 

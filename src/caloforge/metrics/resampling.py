@@ -25,7 +25,7 @@ from caloforge.errors import ShowerValueError
 from caloforge.metrics.scores import Score
 
 LEAST_FULL = 4
-"""The fewest showers of a full simulation that can be cut in halves worth comparing."""
+"""The fewest showers of a full simulation that can be split in halves worth comparing."""
 
 Weights = Float[np.ndarray, " _"]
 Rows = Float[np.ndarray, "_ _"]
@@ -40,18 +40,18 @@ class Trials:
     Arguments:
         value: The statistic of the samples.
         replicas: That of each replica, with shape (R).
-        cuts: That of each cut, scaled, with shape (C).
+        splits: That of each split, scaled, with shape (C).
     """
 
     value: float
     replicas: Float[np.ndarray, " replicas"]
-    cuts: Float[np.ndarray, " cuts"]
+    splits: Float[np.ndarray, " splits"]
 
     @property
     def score(self) -> Score:
-        """The value, the spread of the replicas, and mean and spread of the cuts."""
-        error, spread = (float(np.std(x, ddof=1)) for x in (self.replicas, self.cuts))
-        return Score(self.value, error, float(np.mean(self.cuts)), spread)
+        """The value, the spread of the replicas, and mean and spread of the splits."""
+        error, spread = (float(np.std(x, ddof=1)) for x in (self.replicas, self.splits))
+        return Score(self.value, error, float(np.mean(self.splits)), spread)
 
     @staticmethod
     def mean(parts: "Sequence[Trials]") -> "Trials":
@@ -61,7 +61,7 @@ class Trials:
         return Trials(
             value=float(np.mean([part.value for part in parts])),
             replicas=np.mean([part.replicas for part in parts], axis=0),
-            cuts=np.mean([part.cuts for part in parts], axis=0),
+            splits=np.mean([part.splits for part in parts], axis=0),
         )
 
 
@@ -71,7 +71,7 @@ class Resampling:
 
     Arguments:
         full_rows: The weights of the full simulation: as it is, of R replicas, of the first and of
-            the second halves of C cuts, with shape (1 + R + 2 C, N).
+            the second halves of C splits, with shape (1 + R + 2 C, N).
         candidate_rows: The weights of the candidate: as it is, and of its replicas, with shape (1 +
             R, M).
         scale: The ratio s of the module's head, of these sizes to the halves.
@@ -100,14 +100,14 @@ class Resampling:
 
     @property
     def halves(self) -> tuple[Rows, Rows]:
-        """The weights of the full simulation in the first and in the second half of each cut, with
-        shapes (C, N).
+        """The weights of the full simulation in the first and in the second half of each split,
+        with shapes (C, N).
         """
         first, second = np.split(self.full_rows[len(self.candidate_rows) :], 2)
         return first, second
 
     def first(self, times: int) -> "Resampling":
-        """The same with at most so many replicas and cuts, the first ones."""
+        """The same with at most so many replicas and splits, the first ones."""
         (a, b), (c, d) = self.replicas, self.halves
         rows = _rows(self.full, a[:times], c[:times], d[:times])
         return Resampling(rows, _rows(self.candidate, b[:times]), self.scale, self.paired)
@@ -154,7 +154,7 @@ def resampling(
     *,
     energies: Real[np.ndarray, " _"] | None = None,
     replicas: int = 50,
-    cuts: int = 50,
+    splits: int = 50,
     seed: int = 0,
 ) -> Resampling:
     """Draw the resamplings of two samples.
@@ -165,7 +165,7 @@ def resampling(
         energies: The incident energies, in MeV, with shape (N), if they are those of both samples
             row by row; else None.
         replicas: Number of bootstrap replicas, at least 2.
-        cuts: Number of cuts of the full simulation in halves, at least 2.
+        splits: Number of splits of the full simulation in halves, at least 2.
         seed: The seed; the same seed gives the same numbers, and the same replicas of the full
             simulation for every candidate.
 
@@ -175,7 +175,7 @@ def resampling(
             energies are said to be shared.
     """
     _check(full, candidate, energies)
-    of_full, of_candidate, of_cuts = (
+    of_full, of_candidate, of_splits = (
         np.random.default_rng([seed % 2**64, stream]) for stream in range(3)
     )
     drawn = [_counts(of_full, len(full)) for _ in range(replicas)]
@@ -184,7 +184,7 @@ def resampling(
         if energies is not None
         else [_counts(of_candidate, len(candidate)) for _ in range(replicas)]
     )
-    halves = [_halves(of_cuts, full, energies) for _ in range(cuts)]
+    halves = [_halves(of_splits, full, energies) for _ in range(splits)]
     first, second = (np.stack(part) * full for part in zip(*halves, strict=True))
     per_half = np.mean(
         [1 / effective_size(a) + 1 / effective_size(b) for a, b in zip(first, second, strict=True)]

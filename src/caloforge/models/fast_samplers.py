@@ -5,7 +5,7 @@ A `BespokeSolver` is made for one flow, whose network stays as it is. A *student
 the flow's that has learned its trajectories in a step or two (`Distillation`).
 """
 
-__all__ = ["BespokeRecipe", "Flow", "StudentRecipe", "solver_phase", "student_phase"]
+__all__ = ["BespokeRecipe", "Flow", "StudentRecipe", "solver_objective", "student_objective"]
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -93,34 +93,36 @@ class StudentRecipe:
     learning_rate: PositiveFloat
 
 
-def solver_phase(
+def solver_objective(
     stage: Flow,
     solver: BespokeSolver,
     recipe: BespokeRecipe,
     conditions: Float[Tensor, "showers conditions"],
     seed: tuple[int, int],
 ) -> training.Objective:
-    """The phase that makes a solver for the flow of a stage, whose network stays as it is.
+    """What makes a solver for the flow of a stage, whose network stays as it is.
 
     Arguments:
         stage: The stage, its network trained.
         solver: The solver.
         recipe: Its settings.
         conditions: Conditions to draw from.
-        seed: The seed of the training, and the number of the phase.
+        seed: The seed of the training, and the number of the objective.
     """
     errors = _LocalErrors if recipe.local else _GlobalErrors
-    return _phase("bespoke solver", solver, errors(stage, solver, recipe, conditions, seed), recipe)
+    return _objective(
+        "bespoke solver", solver, errors(stage, solver, recipe, conditions, seed), recipe
+    )
 
 
-def student_phase(
+def student_objective(
     stage: Flow,
     student: nn.Module,
     recipe: StudentRecipe,
     conditions: Float[Tensor, "showers conditions"],
     seed: tuple[int, int],
 ) -> training.Objective:
-    """The phase that teaches a student the trajectories of the flow of a stage; it begins as the
+    """What teaches a student the trajectories of the flow of a stage; it begins as the
     flow's network.
 
     Arguments:
@@ -128,14 +130,14 @@ def student_phase(
         student: The student, a network like the stage's.
         recipe: Its settings.
         conditions: Conditions to draw from.
-        seed: The seed of the training, and the number of the phase.
+        seed: The seed of the training, and the number of the objective.
     """
     errors = _StudentErrors(stage, student, recipe, conditions, seed)
-    objective = _phase("student", student, errors, recipe)
+    objective = _objective("student", student, errors, recipe)
     return replace(objective, start=lambda: student.load_state_dict(stage.network.state_dict()))
 
 
-def _phase(
+def _objective(
     name: str, network: nn.Module, loss: training.Loss, recipe: BespokeRecipe | StudentRecipe
 ) -> training.Objective:
     return training.minimise(
@@ -158,7 +160,7 @@ class _Examples:
         pupil: What learns.
         recipe: Its settings.
         conditions: Conditions to draw from.
-        seed: The seed of the training, and the number of the phase.
+        seed: The seed of the training, and the number of the objective.
     """
 
     stage: Flow
@@ -186,7 +188,7 @@ class _Examples:
 
 @dataclass(frozen=True)
 class _Errors(_Examples):
-    """What the bespoke solvers learn from: reference solutions; see `solver_phase`."""
+    """What the bespoke solvers learn from: reference solutions; see `solver_objective`."""
 
     pupil: BespokeSolver
 

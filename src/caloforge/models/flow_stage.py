@@ -37,8 +37,8 @@ from caloforge.learn.representations import LayerRatios
 from caloforge.models.fast_samplers import (
     BespokeRecipe,
     StudentRecipe,
-    solver_phase,
-    student_phase,
+    solver_objective,
+    student_objective,
 )
 from caloforge.models.stages import Batches, Schedule, ShapeStage
 from caloforge.showers import Showers
@@ -205,27 +205,31 @@ class FlowStage(ShapeStage):
         """The network's velocity at one time and condition."""
         return lambda x, t: self.network(x, x.new_full((len(x),), t), condition)
 
-    def flow_phases(
-        self, taught: Showers, held: Showers, seed: int, first: int
+    def flow_objectives(
+        self, train: Showers, validation: Showers, seed: int, first: int
     ) -> Sequence[training.Objective]:
-        """The network's phase, then those of the solver and of the student if there are to be any;
-        the arguments are those of `phases`.
+        """The network's objective, then those of solver and student if there are to be any;
+        the arguments are those of `objectives`.
         """
-        batches, held_out = Batches(taught, seed, first), Batches(held, seed, first)
-        phases = [self.flow.schedule.phase("shape", self.network, self.loss, batches, held_out)]
-        features = self.features(Condition.of(taught))
+        batches, held_out = Batches(train, seed, first), Batches(validation, seed, first)
+        objectives = [
+            self.flow.schedule.objective("shape", self.network, self.loss, batches, held_out)
+        ]
+        features = self.features(Condition.of(train))
         if self.bespoke is not None and self.flow.bespoke is not None:
-            phases.append(
-                solver_phase(self, self.bespoke, self.flow.bespoke, features, (seed, first + 1))
+            objectives.append(
+                solver_objective(self, self.bespoke, self.flow.bespoke, features, (seed, first + 1))
             )
         if self.student is not None and self.flow.student is not None:
-            phases.append(
-                student_phase(self, self.student, self.flow.student, features, (seed, first + 2))
+            objectives.append(
+                student_objective(
+                    self, self.student, self.flow.student, features, (seed, first + 2)
+                )
             )
-        return phases
+        return objectives
 
-    def phases(
-        self, taught: Showers, held: Showers, seed: int, first: int
+    def objectives(
+        self, train: Showers, validation: Showers, seed: int, first: int
     ) -> Sequence[training.Objective]:
         """Those of the flow."""
-        return self.flow_phases(taught, held, seed, first)
+        return self.flow_objectives(train, validation, seed, first)

@@ -83,15 +83,15 @@ class GaussianBridge(Bridge):
 
     @classmethod
     def plan(cls, recipe: GaussianBridgeRecipe, card: Card, data: TrainingShowers) -> Plan:
-        """One phase."""
+        """One objective."""
         model = cls.new(card, recipe.seed).to(data.full.energies.device)
-        taught, held = data.split(recipe.validation, recipe.seed)
-        model.fast.fit(taught.fast.deposits, Condition(taught.fast.particles))
-        model.full.fit(taught.full.deposits, Condition(taught.full.particles))
+        train, held_out = data.split(recipe.validation, recipe.seed)
+        model.fast.fit(train.fast.deposits, Condition(train.fast.particles))
+        model.full.fit(train.full.deposits, Condition(train.full.particles))
         batches, validation = (
-            model._partners(recipe, side) for side in (taught.by_energy(), held.by_energy())
+            model._partners(recipe, side) for side in (train.by_energy(), held_out.by_energy())
         )
-        phase = training.minimise(
+        objective = training.minimise(
             "bridge",
             model.network,
             batches,
@@ -101,7 +101,7 @@ class GaussianBridge(Bridge):
             average=recipe.average,
             validation=validation.mean,
         )
-        return Plan(model, [phase], {"network": model.network})
+        return Plan(model, [objective], {"network": model.network})
 
     def _partners(self, recipe: GaussianBridgeRecipe, data: TrainingShowers) -> "EnergyPartners":
         sides = Side(self.fast, data.fast), Side(self.full, data.full)

@@ -104,16 +104,16 @@ class MaskedGroups(LayerGroupStage):
         """The students if there are any, else the flows."""
         return cast("list[Bijection]", list(self.flows if self.students is None else self.students))
 
-    def phases(
-        self, taught: Showers, held: Showers, seed: int, first: int
+    def objectives(
+        self, train: Showers, validation: Showers, seed: int, first: int
     ) -> Sequence[training.Objective]:
         """Those of the flows, then those of their students."""
-        phases = list(super().phases(taught, held, seed, first))
+        objectives = list(super().objectives(train, validation, seed, first))
         if self.students is None or self.student_schedule is None:
-            return phases
-        started, schedule = (seed, first + len(phases)), self.student_schedule
-        return phases + self._phases(
-            "student", schedule, self.students, self.student_loss, (taught, held), started
+            return objectives
+        started, schedule = (seed, first + len(objectives)), self.student_schedule
+        return objectives + self._objectives(
+            "student", schedule, self.students, self.student_loss, (train, validation), started
         )
 
     def student_loss(

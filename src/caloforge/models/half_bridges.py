@@ -82,7 +82,7 @@ def half_bridges(
     average: float,
     seed: tuple[int, int],
 ) -> list[training.Objective]:
-    """The phases of a bridge: the reference process teaches ``refine`` by chains from full showers;
+    """What trains a bridge: the reference process teaches ``refine`` by chains from full showers;
     then ``refine`` teaches ``coarsen`` and the reverse, in turn.
 
     Arguments:
@@ -92,18 +92,18 @@ def half_bridges(
         process: The bridge.
         schedule: How long it is trained.
         average: Decay of the moving averages of the weights.
-        seed: The seed of the training, and the number of the first phase.
+        seed: The seed of the training, and the number of the first objective.
     """
     (fast, full), refine, coarsen = sides, networks.refine, networks.coarsen
     turns: list[tuple[nn.Module, Displacement | None, Side]] = [(refine, None, full)]
     turns += [(coarsen, refine, fast), (refine, coarsen, full)] * schedule.iterations
     chains = max(1, schedule.batch_size // process.steps)
-    phases = []
+    objectives = []
     for number, (pupil, teacher, side) in enumerate(turns):
         epochs = schedule.epochs if number else schedule.first_epochs
         half = replace(process, teacher=teacher)
         loss = _HalfBridge(half, pupil, side, chains, (seed[0], seed[1] + number))
-        phases.append(
+        objectives.append(
             training.minimise(
                 f"{name} {number}: {'refine' if pupil is refine else 'coarsen'}",
                 pupil,
@@ -113,7 +113,7 @@ def half_bridges(
                 average=average,
             )
         )
-    return phases
+    return objectives
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ class HitFlowStage(FlowStage):
     @property
     def _sizes(self) -> tuple[int, int]:
         """Numbers in a code, and layers in a group."""
-        return self.autoencoder.code, self.autoencoder.slab
+        return self.autoencoder.code, self.autoencoder.layer_group
 
     def prepare(self, showers: Showers) -> None:
         """Take moments, range, threshold and tables."""
@@ -70,15 +70,15 @@ class HitFlowStage(FlowStage):
     def _layers(self, showers: Showers) -> Float[Tensor, "showers layers cells"]:
         return self.field(showers.deposits)[:, 0].flatten(2)
 
-    def phases(
-        self, taught: Showers, held: Showers, seed: int, first: int
+    def objectives(
+        self, train: Showers, validation: Showers, seed: int, first: int
     ) -> Sequence[training.Objective]:
         """The autoencoder's, then those of the flow."""
-        batches, held_out = Batches(taught, seed, first), Batches(held, seed, first)
-        code = self.code_schedule.phase(
+        batches, held_out = Batches(train, seed, first), Batches(validation, seed, first)
+        code = self.code_schedule.objective(
             "autoencoder", self.autoencoder, self.code_loss, batches, held_out
         )
-        return [code, *self.flow_phases(taught, held, seed, first + 1)]
+        return [code, *self.flow_objectives(train, validation, seed, first + 1)]
 
     def code_loss(self, showers: Showers, random: torch.Generator) -> Float[Tensor, ""]:
         """The loss of the autoencoder."""

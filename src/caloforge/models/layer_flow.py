@@ -74,12 +74,14 @@ class LayerFlowStage(EnergyStage):
         self.ratios.fit(energies, condition)
         self.log_energy.adapt(condition)
 
-    def phases(
-        self, taught: Showers, held: Showers, seed: int, first: int
+    def objectives(
+        self, train: Showers, validation: Showers, seed: int, first: int
     ) -> Sequence[training.Objective]:
-        """One phase."""
-        batches, held_out = Batches(taught, seed, first), Batches(held, seed, first)
-        return [self.schedule.phase("layer energies", self.network, self.loss, batches, held_out)]
+        """One objective."""
+        batches, held_out = Batches(train, seed, first), Batches(validation, seed, first)
+        return [
+            self.schedule.objective("layer energies", self.network, self.loss, batches, held_out)
+        ]
 
     def loss(self, showers: Showers, random: torch.Generator) -> Float[Tensor, ""]:
         """The flow matching loss of all layers."""

@@ -267,16 +267,16 @@ class LayerGroupStage(ShapeStage):
             parts.append(sinusoids(place.to(own), _PLACE, _PLACES).expand(len(own), -1, -1))
         return torch.cat(parts, dim=2)
 
-    def phases(
-        self, taught: Showers, held: Showers, seed: int, first: int
+    def objectives(
+        self, train: Showers, validation: Showers, seed: int, first: int
     ) -> Sequence[training.Objective]:
         """One a flow, independent of each other."""
-        return self._phases(
-            "shape", self.schedule, self.flows, self.loss, (taught, held), (seed, first)
+        return self._objectives(
+            "shape", self.schedule, self.flows, self.loss, (train, validation), (seed, first)
         )
 
     @staticmethod
-    def _phases(
+    def _objectives(
         name: str,
         schedule: Schedule,
         networks: Iterable[nn.Module],
@@ -284,15 +284,19 @@ class LayerGroupStage(ShapeStage):
         samples: tuple[Showers, Showers],
         seed: tuple[int, int],
     ) -> list[training.Objective]:
-        phases = []
+        objectives = []
         for number, network in enumerate(networks):
             batches, held_out = (Batches(showers, seed[0], seed[1] + number) for showers in samples)
-            phases.append(
-                schedule.phase(
+            objectives.append(
+                schedule.objective(
                     f"{name}-{number}", network, partial(loss, number), batches, held_out
                 )
             )
-        return [replace(phase, independent=True) for phase in phases] if len(phases) > 1 else phases
+        return (
+            [replace(objective, independent=True) for objective in objectives]
+            if len(objectives) > 1
+            else objectives
+        )
 
     def loss(self, number: int, showers: Showers, random: torch.Generator) -> Float[Tensor, ""]:
         """The negative log likelihood of what a flow makes, a mean over cells."""

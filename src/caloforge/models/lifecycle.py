@@ -60,7 +60,7 @@ def train(
     processes.wait()
     plan = system.plan(recipe, _new_card(out.name, recipe, data, description), data)
     training.run(
-        plan.phases,
+        plan.objectives,
         plan.networks,
         out,
         resume=resume,

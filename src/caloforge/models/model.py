@@ -183,18 +183,18 @@ class Model(nn.Module, ABC):
 
 @dataclass(frozen=True)
 class Plan:
-    """A model and the phases that train it.
+    """A model and the objectives that train it.
 
     Arguments:
         model: The model, new.
-        phases: The phases, in order.
+        objectives: The objectives, in order.
         networks: Every network that they train or use, by name: what a checkpoint holds.
         checkpoint_every: Steps between checkpoints.
         finish: What is left to do when all is trained.
     """
 
     model: Model
-    phases: Sequence[Objective]
+    objectives: Sequence[Objective]
     networks: Mapping[str, nn.Module]
     checkpoint_every: int = 500
     finish: Callable[[], None] = lambda: None

@@ -122,15 +122,15 @@ class LatentShares(ShareFlowStage):
         """The shape of the latent field."""
         return self.autoencoder.latent_shape
 
-    def phases(
-        self, taught: Showers, held: Showers, seed: int, first: int
+    def objectives(
+        self, train: Showers, validation: Showers, seed: int, first: int
     ) -> Sequence[training.Objective]:
         """The autoencoder's, then those of the flow."""
-        batches, held_out = Batches(taught, seed, first), Batches(held, seed, first)
-        code = self.code_schedule.phase(
+        batches, held_out = Batches(train, seed, first), Batches(validation, seed, first)
+        code = self.code_schedule.objective(
             "autoencoder", self.autoencoder, self.code_loss, batches, held_out
         )
-        return [code, *self.flow_phases(taught, held, seed, first + 1)]
+        return [code, *self.flow_objectives(train, validation, seed, first + 1)]
 
     def _shares(self, showers: Showers) -> Float[Tensor, "showers 1 layers alpha r"]:
         return self.field(self.shares.shares(showers.deposits)).float()

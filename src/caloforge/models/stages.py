@@ -9,7 +9,7 @@ deposits,
 
 An `EnergyStage` samples the first factor, a `ShapeStage` the second; any of one kind goes with any
 of the other. A stage owns its representations, which `prepare` fits to training showers, and its
-networks, which the phases that it names train. Its random numbers are drawn outside of it
+networks, which the objectives that it names train. Its random numbers are drawn outside of it
 (`caloforge.learn.noise`), so that it makes the same shower wherever it runs.
 """
 
@@ -55,7 +55,7 @@ class Schedule:
     average: Annotated[float, Field(ge=0, lt=1)] = 0.999
     clip: PositiveFloat = 1.0
 
-    def phase(
+    def objective(
         self, name: str, network: nn.Module, loss: "Loss", batches: "Batches", held_out: "Batches"
     ) -> training.Objective:
         """The objective of so many epochs of the batches; its validation is the loss on a few fixed
@@ -97,7 +97,7 @@ class Batches:
     Arguments:
         showers: The showers to draw from, with replacement.
         seed: The seed of the training.
-        number: The number of the phase.
+        number: The number of the objective.
     """
 
     showers: Showers
@@ -150,16 +150,16 @@ class Stage(nn.Module, ABC):
         """Fit encoders and representations to training showers."""
 
     @abstractmethod
-    def phases(
-        self, taught: Showers, held: Showers, seed: int, first: int
+    def objectives(
+        self, train: Showers, validation: Showers, seed: int, first: int
     ) -> Sequence[training.Objective]:
-        """The phases that train the networks of this stage, in order.
+        """The objectives that train the networks of this stage, in order.
 
         Arguments:
-            taught: Training showers.
-            held: Training showers held out to watch the loss.
+            train: Training showers.
+            validation: Training showers held out to watch the loss.
             seed: The seed of the training.
-            first: The number of the first phase, for its random numbers.
+            first: The number of the first objective, for its random numbers.
         """
 
     def finish(self, showers: Showers) -> None:

@@ -89,15 +89,17 @@ class Surrogate(Model):
     def plan(cls, recipe: SurrogateRecipe, card: Card, data: FullShowers) -> Plan:
         """Energies first, shape second."""
         model = cls.new(card, recipe.seed).to(data.full.energies.device)
-        taught, held = data.split(recipe.validation, recipe.seed)
-        phases: list[training.Objective] = []
-        some = taught.full[: _FITTED // model.calorimeter.n_cells]
+        train, validation = data.split(recipe.validation, recipe.seed)
+        objectives: list[training.Objective] = []
+        some = train.full[: _FITTED // model.calorimeter.n_cells]
         for stage in (model.energy, model.shape):
             stage.prepare(some)
-            phases += stage.phases(taught.full, held.full, recipe.seed, len(phases))
+            objectives += stage.objectives(
+                train.full, validation.full, recipe.seed, len(objectives)
+            )
         networks = {"energy": model.energy, "shape": model.shape}
-        finish = partial(model.shape.finish, taught.full)
-        return Plan(model, phases, networks, checkpoint_every=200, finish=finish)
+        finish = partial(model.shape.finish, train.full)
+        return Plan(model, objectives, networks, checkpoint_every=200, finish=finish)
 
     def simulate(
         self,

@@ -80,20 +80,20 @@ class TrainingShowers:
         low, high = self._common_energies()
         return _rounded(low, math.floor), _rounded(high, math.ceil)
 
-    def split(self, held: int, seed: int) -> tuple["TrainingShowers", "TrainingShowers"]:
+    def split(self, held_out: int, seed: int) -> tuple["TrainingShowers", "TrainingShowers"]:
         """Set showers of both sides apart at random.
 
         Arguments:
-            held: How many to hold out, at most a third of either side.
+            held_out: How many to hold out, at most a third of either side.
             seed: The seed of the choice.
 
         Returns:
             The showers to train on, and those held out.
         """
-        (full, full_held), (fast, fast_held) = (
-            _split(s, min(held, len(s) // 3), seed) for s in (self.full, self.fast)
+        (full, full_validation), (fast, fast_validation) = (
+            _split(s, min(held_out, len(s) // 3), seed) for s in (self.full, self.fast)
         )
-        return TrainingShowers(full, fast), TrainingShowers(full_held, fast_held)
+        return TrainingShowers(full, fast), TrainingShowers(full_validation, fast_validation)
 
     def by_energy(self) -> "TrainingShowers":
         """Both sides in the order of incident energy."""
@@ -166,10 +166,10 @@ class FullShowers:
             float(energies.max()), math.ceil
         )
 
-    def split(self, held: int, seed: int) -> tuple["FullShowers", "FullShowers"]:
+    def split(self, held_out: int, seed: int) -> tuple["FullShowers", "FullShowers"]:
         """Set showers apart at random: those to train on, and at most a third held out."""
-        taught, out = _split(self.full, min(held, len(self.full) // 3), seed)
-        return FullShowers(taught), FullShowers(out)
+        train, validation = _split(self.full, min(held_out, len(self.full) // 3), seed)
+        return FullShowers(train), FullShowers(validation)
 
     def to(self, device: torch.device | str) -> "FullShowers":
         """The showers on another device."""
@@ -194,11 +194,11 @@ def _refuse(bad: Tensor, what: str, remedy: str) -> None:
         raise TrainingError(msg)
 
 
-def _split(showers: Showers, held: int, seed: int) -> tuple[Showers, Showers]:
+def _split(showers: Showers, number: int, seed: int) -> tuple[Showers, Showers]:
     order = torch.randperm(len(showers), generator=torch.Generator().manual_seed(seed)).to(
         showers.energies.device
     )
-    return _chosen(showers, order[held:]), _chosen(showers, order[:held])
+    return _chosen(showers, order[number:]), _chosen(showers, order[:number])
 
 
 def _chosen(showers: Showers, rows: Int64[Tensor, " rows"]) -> Showers:

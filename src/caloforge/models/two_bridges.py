@@ -90,14 +90,14 @@ class TwoBridges(Bridge):
             ("energy", model.energy, energy_sides, recipe.energy),
             ("shape", model.shape, shape_sides, recipe.shape),
         )
-        phases: list[Objective] = []
+        objectives: list[Objective] = []
         for name, networks, sides, schedule in bridges:
-            seed = recipe.seed, len(phases)
-            phases += half_bridges(
+            seed = recipe.seed, len(objectives)
+            objectives += half_bridges(
                 name, networks, sides, model.process, schedule, recipe.average, seed
             )
         networks_of = {"energy": model.energy, "shape": model.shape}
-        return Plan(model, phases, networks_of, checkpoint_every=100)
+        return Plan(model, objectives, networks_of, checkpoint_every=100)
 
     def _sides(self, data: TrainingShowers) -> tuple[tuple[Side, Side], tuple[Side, Side]]:
         """Fast and full of both bridges. Partners, for the conditions of the shape, are showers of

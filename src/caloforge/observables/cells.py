@@ -50,7 +50,7 @@ from caloforge.observables.records import Entry, Observable, Scale
 from caloforge.units import MeV, keV
 
 THRESHOLD = 1 * MeV
-"""What a hit exceeds unless told."""
+"""What a hit exceeds by default."""
 
 _BRIGHTEST = (1, 2, 5, 10, 20, 50)
 

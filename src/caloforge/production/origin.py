@@ -83,8 +83,8 @@ def _said(maker: Maker) -> dict[str, str]:
 def _chain_of(source: Any) -> Mapping[str, Any] | None:
     """The chain by which the showers of a file were made, where the file says it."""
     file = getattr(source, "source", source)
-    told = file.attributes.get(CHAIN) if isinstance(file, CaloChallengeFile) else None
-    found = None if told is None else json.loads(told)
+    written = file.attributes.get(CHAIN) if isinstance(file, CaloChallengeFile) else None
+    found = None if written is None else json.loads(written)
     return found if isinstance(found, dict) else None
 
 

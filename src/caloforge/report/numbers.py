@@ -129,7 +129,7 @@ def _evaluation(evaluation: Evaluation) -> dict[str, Any]:
         "settings": {
             "seed": settings.seed,
             "replicas": settings.replicas,
-            "cuts": settings.cuts,
+            "cuts": settings.splits,
             "trainings": settings.trainings,
             "classifier_showers": settings.classifier_showers,
             "neighbour_showers": settings.neighbour_showers,

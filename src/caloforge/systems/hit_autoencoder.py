@@ -56,7 +56,7 @@ class HitAutoencoderStage(HitFlowStage):
         autoencoder = HitAutoencoder(
             layers,
             alpha * r,
-            slab=group,
+            layer_group=group,
             code=recipe.code,
             **asdict(recipe.autoencoder),
             condition=2 * layers + 1,

@@ -321,7 +321,9 @@ class ConvolutionalAutoencoder(nn.Module):
         z: Float[Tensor, "batch latent layers2 alpha2 r2"],
         condition: Float[Tensor, "batch condition"],
     ) -> Float[Tensor, "batch 1 layers alpha r"]:
-        """The logits of the field, whose sigmoid is the mean of the Bernoulli law of each voxel."""
+        """The logits of the field, whose sigmoid is the mean of the Bernoulli distribution of each
+        voxel.
+        """
         embedded, z = self.embedding(condition), self._close(z)
         for refine, mixing in zip(self.refine, self.mixing_up, strict=True):
             z = mixing(refine(z), embedded)

@@ -1,8 +1,8 @@
 r"""Flow matching of a sequence, number by number (CaloDREAM, arXiv:2405.09629, section 3.1).
 
-The law of :math:`u_0, \dots, u_{L-1}` given a condition :math:`E` is the product of the laws of
-each number given those before it. Each is the image of a standard normal law under an ordinary
-differential equation of its own,
+The density of :math:`u_0, \dots, u_{L-1}` given a condition :math:`E` is the product of the
+densities of each number given those before it. Each is the image of a standard normal distribution
+under an ordinary differential equation of its own,
 
 .. math:: \dot x = v(x, t, c_i), \qquad x(0) \sim N(0, 1), \quad x(1) = u_i, \qquad
           c_i = c(u_0, \dots, u_{i-1}, E),

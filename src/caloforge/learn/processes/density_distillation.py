@@ -107,8 +107,8 @@ class DensityDistillation:
             condition: Their condition.
         """
         with torch.no_grad():
-            lesson = teacher.walk(x, condition)
-        return self._distance(student.walk_back(lesson[0][:, -1], condition), lesson)
+            target = teacher.walk(x, condition)
+        return self._distance(student.walk_back(target[0][:, -1], condition), target)
 
     def from_latent(
         self,
@@ -128,9 +128,9 @@ class DensityDistillation:
         walk = student.walk_back(z, condition)
         return self._distance(walk, teacher.walk(walk[0][:, 0], condition))
 
-    def _distance(self, walk: tuple[Tensor, Tensor], lesson: tuple[Tensor, Tensor]) -> Tensor:
+    def _distance(self, walk: tuple[Tensor, Tensor], target: tuple[Tensor, Tensor]) -> Tensor:
         points, numbers = (
             (ours - its).square().flatten(1).sum(1).mean()
-            for ours, its in zip(walk, lesson, strict=True)
+            for ours, its in zip(walk, target, strict=True)
         )
         return (points + self.numbers * numbers) / walk[0][0, 0].numel()

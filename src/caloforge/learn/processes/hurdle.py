@@ -1,7 +1,7 @@
 r"""A variational autoencoder of numbers most of which are exactly zero: a *hurdle* model.
 
-A cell is hit or not, a Bernoulli law; if it is, it has a number :math:`y`, of a normal law. Given a
-code :math:`z` the cells are independent,
+A cell is hit or not, a Bernoulli variable; if it is, it has a number :math:`y`, of a normal
+distribution. Given a code :math:`z` the cells are independent,
 
 .. math:: p(h, y \mid z) = \prod_c p_c(z)^{h_c} (1 - p_c(z))^{1 - h_c} \; N\bigl(y_c;\, m_c(z),
           s_c(z)^2\bigr)^{h_c} ,
@@ -19,7 +19,7 @@ itself: numbers of the code that tell nothing stay standard normal. Samples draw
 hits and numbers; a decoder's mean alone would make showers that are too smooth.
 """
 
-__all__ = ["Hurdle", "HurdleAutoencoder", "HurdleNoise", "Laws"]
+__all__ = ["CellDensities", "Hurdle", "HurdleAutoencoder", "HurdleNoise"]
 
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -30,8 +30,10 @@ from torch import Tensor
 from torch.nn import functional
 
 
-class Laws(NamedTuple):
-    """The laws of the cells: the logit of being hit, mean and log width of the number of a hit."""
+class CellDensities(NamedTuple):
+    """The densities of the cells: the logit of being hit, mean and log width of the number of a
+    hit.
+    """
 
     logit: Tensor
     mean: Tensor
@@ -51,7 +53,7 @@ class HurdleNoise(NamedTuple):
 
 @runtime_checkable
 class HurdleAutoencoder(Protocol):
-    """An encoder to a normal law and a decoder to the laws of the cells."""
+    """An encoder to a normal distribution and a decoder to the densities of the cells."""
 
     def encode(self, x: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log variance of the code."""
@@ -89,11 +91,13 @@ class Hurdle:
         x, known = z
         mean, log_variance = network.encode(x, condition)
         noise = torch.randn(mean.shape, generator=random, device=mean.device)
-        laws = Laws(*network.decode(mean + (log_variance / 2).exp() * noise, condition))
+        densities = CellDensities(
+            *network.decode(mean + (log_variance / 2).exp() * noise, condition)
+        )
         hit, numbers = x.unbind(dim=1)
         divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)
         bound = (
-            self.surprise(laws._replace(logit=laws.logit + known), hit, numbers).sum()
+            self.surprise(densities._replace(logit=densities.logit + known), hit, numbers).sum()
             + self.beta * divergence.sum()
         )
         return bound / hit.numel()
@@ -111,20 +115,20 @@ class Hurdle:
             noise: The code and what is left to chance.
             condition: The condition that encoder and decoder share.
         """
-        laws = Laws(*network.decode(noise.code, condition))
-        priority = self.priority(laws.logit + noise.known, noise.uniforms)
-        return priority, laws.mean + laws.log_width.exp() * noise.normals
+        densities = CellDensities(*network.decode(noise.code, condition))
+        priority = self.priority(densities.logit + noise.known, noise.uniforms)
+        return priority, densities.mean + densities.log_width.exp() * noise.normals
 
     @staticmethod
     def surprise(
-        laws: Laws,
+        densities: CellDensities,
         hit: Float[Tensor, "batch layers cells"],
         numbers: Float[Tensor, "batch layers cells"],
     ) -> Float[Tensor, "batch layers cells"]:
         """The negative log likelihood of each cell, up to a constant for each hit."""
-        missed = functional.binary_cross_entropy_with_logits(laws.logit, hit, reduction="none")
-        pull = (numbers - laws.mean) * (-laws.log_width).exp()
-        return missed + hit * (0.5 * pull.square() + laws.log_width)
+        missed = functional.binary_cross_entropy_with_logits(densities.logit, hit, reduction="none")
+        pull = (numbers - densities.mean) * (-densities.log_width).exp()
+        return missed + hit * (0.5 * pull.square() + densities.log_width)
 
     @staticmethod
     def priority(

@@ -2,7 +2,7 @@ r"""Normalizing flows: an exact density by an invertible map (Rezende and Mohame
 arXiv:1505.05770).
 
 A *bijection* carries data :math:`x` with condition :math:`c` to :math:`z = f(x, c)` of the same
-shape, whose law is the standard normal one. With the determinant of its Jacobian, the density of
+shape, whose distribution is standard normal. With the determinant of its Jacobian, the density of
 the data is
 
 .. math:: \log p(x | c) = \log N(f(x, c)) + \log \Bigl| \det \frac{\partial f}{\partial x} \Bigr|
@@ -41,7 +41,7 @@ class Bijection(Protocol):
 
 @dataclass(frozen=True)
 class NormalizingFlow:
-    """Maximum likelihood of a bijection from the data to the standard normal law."""
+    """Maximum likelihood of a bijection from the data to the standard normal distribution."""
 
     def log_likelihood(
         self,

@@ -10,10 +10,10 @@ mean from its sample's start teach the other,
           (4)
 
 and the same with the roles exchanged (5). The first chains come from the Ornstein-Uhlenbeck process
-towards a standard normal law, :math:`F_k(x) = (1 - \gamma) x`. A mean here is a *displacement*
-network :math:`D` with :math:`F_k(x) = x + D(k, x)`; step numbers :math:`k` count along the chain's
-own direction of travel, 0 to N - 1, in training and in sampling alike, so that the network that
-undoes the step from :math:`x_k` to :math:`x_{k+1}` is asked for step :math:`N
+towards a standard normal distribution, :math:`F_k(x) = (1 - \gamma) x`. A mean here is a
+*displacement* network :math:`D` with :math:`F_k(x) = x + D(k, x)`; step numbers :math:`k` count
+along the chain's own direction of travel, 0 to N - 1, in training and in sampling alike, so that
+the network that undoes the step from :math:`x_k` to :math:`x_{k+1}` is asked for step :math:`N
 - 1 - k`.
 """
 

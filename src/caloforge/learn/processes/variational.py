@@ -1,17 +1,19 @@
 r"""Variational autoencoding of fields with values in [0, 1] (CaloDREAM, arXiv:2405.09629, section
 3.3, eqs. 12 and 22).
 
-An encoder gives mean :math:`\mu` and variance :math:`\sigma^2` of a normal law of the latent field,
-drawn as :math:`z = \mu + \sigma \epsilon` with :math:`\epsilon` standard normal; a decoder gives
-the mean :math:`p(z) \in (0, 1)` of a Bernoulli law of each voxel :math:`x`. They minimise
+An encoder gives mean :math:`\mu` and variance :math:`\sigma^2` of a normal distribution of the
+latent field, drawn as :math:`z = \mu + \sigma \epsilon` with :math:`\epsilon` standard normal; a
+decoder gives the mean :math:`p(z) \in (0, 1)` of a Bernoulli distribution of each voxel :math:`x`.
+They minimise
 
 .. math:: \mathcal L = \bigl\langle -x \log p(z) - (1 - x) \log(1 - p(z)) \bigr\rangle
           + \beta \bigl\langle \tfrac12 (\mu^2 + \sigma^2 - 1 - \log \sigma^2) \bigr\rangle,
 
-the second term the divergence of the latent law from the standard normal. As in the published code
-both averages are *means*, over showers and voxels, and over showers and latent numbers. With sums
-instead, the same :math:`\beta` would be multiplied by the ratio of latent numbers to voxels. The
-first term is least at :math:`p = x`, where it is the entropy of :math:`x`, not zero.
+the second term the divergence of the latent distribution from the standard normal. As in the
+published code both averages are *means*, over showers and voxels, and over showers and latent
+numbers. With sums instead, the same :math:`\beta` would be multiplied by the ratio of latent
+numbers to voxels. The first term is least at :math:`p = x`, where it is the entropy of :math:`x`,
+not zero.
 """
 
 __all__ = ["Autoencoder", "Variational"]
@@ -30,7 +32,7 @@ from caloforge.errors import ModelError
 
 @runtime_checkable
 class Autoencoder(Protocol):
-    """An encoder to a normal law and a decoder to a Bernoulli law."""
+    """An encoder to a normal distribution and a decoder to a Bernoulli distribution."""
 
     def encode(self, x: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log variance of the latent field."""
@@ -75,8 +77,8 @@ class Variational:
         logits: Float[Tensor, "batch features *field"],
         x: Float[Tensor, "batch features *field"],
     ) -> Float[Tensor, ""]:
-        """The cross entropy of the Bernoulli laws with these logits, mean over showers and voxels
-        (eq. 22).
+        """The cross entropy of the Bernoulli distributions with these logits, mean over showers and
+        voxels (eq. 22).
         """
         return functional.binary_cross_entropy_with_logits(logits, x)
 
@@ -85,8 +87,8 @@ class Variational:
         mean: Float[Tensor, "batch channels *latent"],
         log_variance: Float[Tensor, "batch channels *latent"],
     ) -> Float[Tensor, ""]:
-        """The Kullback-Leibler divergence from the standard normal law, mean over showers and
-        latent numbers.
+        """The Kullback-Leibler divergence from the standard normal distribution, mean over showers
+        and latent numbers.
         """
         return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
 

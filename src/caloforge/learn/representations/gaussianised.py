@@ -12,8 +12,8 @@ brightest cells (the four crystals around the beam) the *core* :math:`K`, the re
 2. Each group of like features (one an orbit, by symmetry) has, with :math:`q` the scaled
    :math:`\ln E`, a mean :math:`m(q)`, a log width :math:`\ln s(q)` and a logit of the probability
    :math:`p(q)` to be empty, all quadratic in :math:`q` and fitted by maximum likelihood, and the
-   law :math:`F` of :math:`z = (f - m) / s`, :math:`f` the feature, as `QuantileTables`. Then
-   :math:`y = \Phi^{-1}(p + (1 - p) F(z))` for a filled cell and :math:`y = \Phi^{-1}(p\,u)`,
+   distribution :math:`F` of :math:`z = (f - m) / s`, :math:`f` the feature, as `QuantileTables`.
+   Then :math:`y = \Phi^{-1}(p + (1 - p) F(z))` for a filled cell and :math:`y = \Phi^{-1}(p\,u)`,
    :math:`u \sim U(0, 1)`, for an empty one.
 
 The inverse undoes 2, then rebuilds :math:`S`, the core's share by a softmax and the halo's by

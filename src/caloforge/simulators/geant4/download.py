@@ -243,10 +243,10 @@ def _extract(path: Path, folder: Path, wanted: str, progress: Progress) -> None:
 def _members(
     archive: tarfile.TarFile, file: BinaryIO, progress: Progress
 ) -> Iterator[tarfile.TarInfo]:
-    told = 0
+    last = 0
     for member in archive:
-        progress(file.tell() - told)
-        told = file.tell()
+        progress(file.tell() - last)
+        last = file.tell()
         yield member
 
 

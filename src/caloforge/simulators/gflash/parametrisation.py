@@ -161,7 +161,7 @@ class Constants(NamedTuple):
     medium.
     """
     sampling_scale: float = 0.0
-    """The scale, in MeV, of the gamma law by which the energy of a step fluctuates; 0 in a
+    """The scale, in MeV, of the gamma distribution by which the energy of a step fluctuates; 0 in a
     homogeneous medium.
     """
 

@@ -10,7 +10,7 @@ A shower is drawn in four stages:
 3. the place of each spot in the radial profile of its step (`spots`);
 4. the sum of the spots in each cell.
 
-That is the law of Geant4's GFlash (GFlashShowerModel with its defaults), and the spots of a step
+That is the model of Geant4's GFlash (GFlashShowerModel with its defaults), and the spots of a step
 are as many and as bright as there. The calorimeter may be of any kind, its layers of different
 matter and thickness: depth is counted in radiation lengths, layer by layer (`media`). Two modes are
 offered. `GFlash.simulate` draws spots; shower i depends on the seed, on i and on its particle

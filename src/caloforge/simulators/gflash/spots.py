@@ -1,5 +1,5 @@
-r"""Spots into cells: the exact law of where the spots of a segment fall, without placing each of
-them.
+r"""Spots into cells: the exact distribution of where the spots of a segment fall, without placing
+each of them.
 
 All spots of a segment carry the same energy and fall, independently, around the impact point
 :math:`\delta` with the density :math:`p\,k(r; R_C) + (1 - p)\,k(r; R_T)`,
@@ -126,7 +126,7 @@ class _Segments(NamedTuple):
     """The radial profile."""
 
 
-class _Law(NamedTuple):
+class _Chances(NamedTuple):
     """Probabilities of the kinds of spots, with shape (showers, segments)."""
 
     disk: Tensor
@@ -199,18 +199,18 @@ def _onto_grid(
         len(impact), cells.n_layers * size, dtype=torch.int64, device=impact.device
     )
     segments = _segments(walk, steps, radial, padded, walk.layer * size)
-    law = _law(x, y, segments.radial)
-    outer = _number(segments.spots, law.outer, segments, Stream.OUTER_NUMBER, address)
-    _place_outer(padded.view(-1), segments, outer, law, (x, y), address)
+    chances = _chances(x, y, segments.radial)
+    outer = _number(segments.spots, chances.outer, segments, Stream.OUTER_NUMBER, address)
+    _place_outer(padded.view(-1), segments, outer, chances, (x, y), address)
     rest = segments.spots - outer
     candidates = _number(
         rest,
-        law.candidate / (1 - law.outer).clamp(min=_TINY),
+        chances.candidate / (1 - chances.outer).clamp(min=_TINY),
         segments,
         Stream.CANDIDATE_NUMBER,
         address,
     )
-    rest = rest - _place_near(padded.view(-1), segments, candidates, law, (x, y), address)
+    rest = rest - _place_near(padded.view(-1), segments, candidates, chances, (x, y), address)
     _toss(padded.view(-1), segments, rest, (x, y), address)
     place, i_z = cells.place_of_cell.to(impact.device), cells.layer_of_cell.to(impact.device)
     inner = (i_z * (n_x + 2) + place % n_x + 1) * (n_y + 2) + place // n_x + 1
@@ -245,9 +245,9 @@ def _one_by_one(
     return padded[:, :n].double() * QUANTUM
 
 
-def _all_outer(radial: Radial) -> _Law:
+def _all_outer(radial: Radial) -> _Chances:
     none, all_ = torch.zeros_like(radial.weight), torch.ones_like(radial.weight)
-    return _Law(none, all_, radial.weight, none, none)
+    return _Chances(none, all_, radial.weight, none, none)
 
 
 def _segments(
@@ -274,7 +274,7 @@ def _before(
     return torch.minimum((n * fraction - 0.5).ceil().clamp(min=0), n)
 
 
-def _law(x: _Axis, y: _Axis, radial: Radial) -> _Law:
+def _chances(x: _Axis, y: _Axis, radial: Radial) -> _Chances:
     core, tail, p = radial
     reach = 4 / math.pi * (x.strip + y.strip)
     candidate_core = reach * p * core.rsqrt()
@@ -285,7 +285,7 @@ def _law(x: _Axis, y: _Axis, radial: Radial) -> _Law:
     squared = disk * usable
     outer_core = p * core / (core + squared)
     outer = outer_core + (1 - p) * tail / (tail + squared)
-    return _Law(squared, outer, outer_core, candidate * usable, candidate_core)
+    return _Chances(squared, outer, outer_core, candidate * usable, candidate_core)
 
 
 def _number(
@@ -316,33 +316,33 @@ def _place_outer(
     padded: Tensor,
     segments: _Segments,
     number: Tensor,
-    law: _Law,
+    chances: _Chances,
     axes: tuple[_Axis, _Axis],
     address: Address,
 ) -> None:
     """Place each outer spot."""
     each = _each(number.long(), segments, Stream.OUTER_PLACE, address)
     cell = each.of(segments.cell)
-    for axis, across in zip(axes, _fallen(each, segments.radial, law), strict=True):
-        origin = (axis.impact / axis.size + (axis.n / 2 + 1)).float().expand_as(law.outer)
+    for axis, across in zip(axes, _fallen(each, segments.radial, chances), strict=True):
+        origin = (axis.impact / axis.size + (axis.n / 2 + 1)).float().expand_as(chances.outer)
         i = (across * (1 / axis.size) + each.of(origin)).clamp(0, axis.n + 1)
         cell += i.long() * axis.stride
     padded.scatter_add_(0, cell, each.of(segments.energy))
 
 
 def _fallen(
-    each: _Each, radial: Radial, law: _Law
+    each: _Each, radial: Radial, chances: _Chances
 ) -> tuple[Float[Tensor, " each"], Float[Tensor, " each"]]:
     """Where each outer spot falls, from the impact point: x and y, in mm."""
     core, tail, p = radial
     u = ((each.word >> _ANGLE_BITS).double() + 0.5) * 2.0 ** (_ANGLE_BITS - 64) + 0.5
-    limit = law.outer_core / law.outer
+    limit = chances.outer_core / chances.outer
     below = each.of(limit)
     in_tail = u >= below
     component = each.segment + in_tail * p.numel()
     u = u - below * in_tail
     scale = torch.cat(
-        [(p * core / law.outer).flatten(), ((1 - p) * tail / law.outer).flatten()]
+        [(p * core / chances.outer).flatten(), ((1 - p) * tail / chances.outer).flatten()]
     ).index_select(0, component)
     squared = torch.cat([core.flatten(), tail.flatten()]).index_select(0, component)
     r = (scale / u - squared).clamp(min=0).sqrt().float()
@@ -354,7 +354,7 @@ def _place_near(
     padded: Tensor,
     segments: _Segments,
     number: Tensor,
-    law: _Law,
+    chances: _Chances,
     axes: tuple[_Axis, _Axis],
     address: Address,
 ) -> Float[Tensor, "showers segments"]:
@@ -362,7 +362,9 @@ def _place_near(
     each = _each(number.long(), segments, Stream.CANDIDATE_PLACE, address)
     core, tail, _ = (each.of(t) for t in segments.radial)
     u, across, along, refusal = (variates.unit(_further(each.word, j)) for j in range(4))
-    squared = torch.where(u * each.of(law.candidate) < each.of(law.candidate_core), core, tail)
+    squared = torch.where(
+        u * each.of(chances.candidate) < each.of(chances.candidate_core), core, tail
+    )
     half_x, half_y = (each.of(axis.strip.expand_as(segments.spots)) for axis in axes)
     which = variates.unit(_further(each.word, 4)) * (half_x + half_y) < half_x
     s = 2 * along - 1
@@ -371,7 +373,7 @@ def _place_near(
     x, y = torch.where(which, bound, free), torch.where(which, free, bound)
     r_squared = x.square() + y.square()
     ratio = squared.sqrt() * (free.square() + squared) ** 1.5 / (r_squared + squared).square()
-    near = (refusal < ratio) & (r_squared < each.of(law.disk)) & (which | (x.abs() >= half_x))
+    near = (refusal < ratio) & (r_squared < each.of(chances.disk)) & (which | (x.abs() >= half_x))
     cell = each.of(segments.cell)
     for axis, place in zip(axes, (x, y), strict=True):
         above = place + each.of(axis.impact.expand_as(segments.spots)) > 0

@@ -1,4 +1,4 @@
-r"""Random variates of exact laws, each a function of its address alone: a key of
+r"""Random variates of exact distributions, each a function of its address alone: a key of
 `caloforge.streams` and a counter.
 
 - Binomial numbers by inversion: the terms :math:`P_j = P_{j-1} \frac{n - j + 1}{j} \frac{q}{1 - q}`
@@ -72,7 +72,7 @@ def _inverted(
     log_failure: Float[Tensor, "*shape"],
     u: Float[Tensor, "*shape"],
 ) -> Float[Tensor, "*shape"]:
-    """The quantile ``u`` of the binomial law."""
+    """The quantile ``u`` of the binomial distribution."""
     minus_odds = q / (q - 1)
     slope, term = minus_odds * -(n + 1), (n * log_failure).exp()
     rest, successes = u - term, torch.zeros_like(n)
@@ -89,10 +89,11 @@ def _inverted(
 def gamma(
     shape: Float[Tensor, " draws"], key: Int[Tensor, " draws"], counter: Int[Tensor, " draws"]
 ) -> Float[Tensor, " draws"]:
-    """Numbers of the gamma law with unit scale.
+    """Numbers of the gamma distribution with unit scale.
 
     Arguments:
-        shape: The shape of each law, positive; numbers of a shape below 1 come from that plus 1.
+        shape: The shape of each distribution, positive; numbers of a shape below 1 come from that
+            plus 1.
         key: The key of each draw.
         counter: The counter of each draw.
     """

@@ -15,103 +15,103 @@ import pytest
 import torch
 
 from caloforge import timing
-from caloforge.errors import CaloforgeError, ModelError, ShowerValueError
+from caloforge.chain import Chain
+from caloforge.errors import ModelError, ShowerValueError
 from caloforge.geometry import RegularGrid
 from caloforge.particles import Particles
 from caloforge.showers import Showers
-from caloforge.timing import (
-    ALL,
-    SUM,
-    Benchmark,
-    GFlashChain,
-    RefinerChain,
-    Skipped,
-    Stage,
-    SurrogateChain,
-    bench,
-)
+from caloforge.simulators import Validity, pbwo4_gflash
+from caloforge.simulators.protocols import Progress, silent
+from caloforge.timing import ALL, SUM, Benchmark, Skipped, bench
+from caloforge.zoo import load
 
 TOWER = RegularGrid("tower", (1, 1, 5), (1.0, 1.0, 4.0))
 PARTICLES = Particles(torch.arange(1.0, 8.0))
 
 
-def empty(particles: Particles) -> Showers:
-    return Showers(torch.zeros(len(particles), TOWER.n_cells), particles, TOWER)
+class Idle:
+    """A simulator, and a refiner, that makes empty showers at once."""
+
+    calorimeter, validity = TOWER, Validity()
+
+    def simulate(
+        self, particles: Particles, *, seed: int, first_index: int = 0, progress: Progress = silent
+    ) -> Showers:
+        return Showers(torch.zeros(len(particles), TOWER.n_cells), particles, TOWER)
+
+    def refine(
+        self, showers: Showers, *, seed: int, first_index: int = 0, progress: Progress = silent
+    ) -> Showers:
+        return showers
 
 
-@dataclass(frozen=True)
-class Diary:
-    """A chain of two that writes down who called it and how."""
+@dataclass
+class Diary(Idle):
+    """One that writes down where and how it was called."""
 
     path: Path
 
-    def __call__(self) -> list[Stage]:
-        self.note(stage="built")
-        return [Stage("make", self.make), Stage("mend", self.mend)]
-
-    def note(self, **words: Any) -> None:
+    def note(self, stage: str, particles: Particles) -> None:
+        words = {"stage": stage, "energies": particles.energies.tolist()}
         with self.path.open("a") as file:
             file.write(
                 json.dumps(words | {"pid": os.getpid(), "threads": torch.get_num_threads()}) + "\n"
             )
 
-    def make(self, particles: Particles) -> Showers:
-        self.note(stage="make", energies=particles.energies.tolist())
-        return empty(particles)
+    def simulate(self, particles: Particles, **run: Any) -> Showers:  # type: ignore[override]
+        self.note("make", particles)
+        return super().simulate(particles, **run)
 
-    def mend(self, showers: Showers) -> Showers:
-        self.note(stage="mend", energies=showers.energies.tolist())
+    def refine(self, showers: Showers, **run: Any) -> Showers:  # type: ignore[override]
+        self.note("mend", showers.particles)
         return showers
 
     def notes(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.path.read_text().splitlines()]
 
 
-@dataclass(frozen=True)
-class Greedy:
-    """A chain of one that holds 100 kB a shower, on a machine with 20 MB."""
+@dataclass
+class Greedy(Idle):
+    """One that holds 100 kB a shower, on a machine with 20 MB."""
 
     memory: Path
 
-    def __call__(self) -> list[Stage]:
+    def simulate(self, particles: Particles, **run: Any) -> Showers:  # type: ignore[override]
         self.memory.write_text("MemTotal: 1000000 kB\nMemAvailable: 20000 kB\n")
-        timing._MEMORY = self.memory  # the process is this chain's own
-        return [Stage("hold", self.hold)]
-
-    def hold(self, particles: Particles) -> Showers:
+        timing._MEMORY = self.memory  # the process is this simulator's own
         np.ones(100_000 * len(particles), dtype=np.uint8)
-        return empty(particles)
+        return super().simulate(particles, **run)
 
 
-def idle() -> list[Stage]:
-    return [Stage("make", empty), Stage("mend", lambda showers: showers)]
+class Killed(Idle):
+    def simulate(self, particles: Particles, **run: Any) -> Showers:  # type: ignore[override]
+        os.kill(os.getpid(), signal.SIGKILL)
+        return super().simulate(particles, **run)
 
 
-def killed() -> list[Stage]:
-    os.kill(os.getpid(), signal.SIGKILL)
-    return []
+class Broken(Idle):
+    def simulate(self, particles: Particles, **run: Any) -> Showers:  # type: ignore[override]
+        raise SystemExit(3)
 
 
-def broken() -> list[Stage]:
-    raise SystemExit(3)
-
-
-def refused() -> list[Stage]:
-    msg = "no such model"
-    raise ModelError(msg)
+class Refused(Idle):
+    def simulate(self, particles: Particles, **run: Any) -> Showers:  # type: ignore[override]
+        msg = "no such shower"
+        raise ModelError(msg)
 
 
 @pytest.fixture(scope="module")
 def diary(tmp_path_factory: pytest.TempPathFactory) -> tuple[Diary, Benchmark]:
     """Two configurations, of 1 and 2 threads: batches of 3, two repeats of at least 4 showers."""
-    chain = Diary(tmp_path_factory.mktemp("diary") / "notes")
-    return chain, bench(chain, PARTICLES, batch_sizes=(3,), threads=(1, 2), showers=4, repeats=2)
+    diary = Diary(tmp_path_factory.mktemp("diary") / "notes")
+    chain = Chain(diary, diary)
+    return diary, bench(chain, PARTICLES, batch_sizes=(3,), threads=(1, 2), showers=4, repeats=2)
 
 
 def test_each_configuration_has_a_process_of_its_own(diary: tuple[Diary, Benchmark]) -> None:
-    built = [note["pid"] for note in diary[0].notes() if note["stage"] == "built"]
-    assert len(set(built)) == len(built) == 2
-    assert os.getpid() not in built
+    processes = {note["pid"] for note in diary[0].notes()}
+    assert len(processes) == 2
+    assert os.getpid() not in processes
 
 
 def test_threads_and_batches_are_those_asked_for(diary: tuple[Diary, Benchmark]) -> None:
@@ -120,14 +120,14 @@ def test_threads_and_batches_are_those_asked_for(diary: tuple[Diary, Benchmark])
     for note in diary[0].notes():
         runs.setdefault(note["pid"], []).append(note)
     found = [
-        (notes[0]["threads"], len(notes[1]["energies"]), sum(n["stage"] == "make" for n in notes))
+        (notes[0]["threads"], len(notes[0]["energies"]), sum(n["stage"] == "make" for n in notes))
         for notes in runs.values()
     ]
     assert found == [(1, 3, 2 + 4), (2, 3, 2 + 4)]
     for notes in runs.values():
         assert len({n["threads"] for n in notes}) == 1
-        assert [n["stage"] for n in notes[1:]] == ["make", "mend"] * (len(notes) // 2)
-        assert len({len(n["energies"]) for n in notes[1:]}) == 1
+        assert [n["stage"] for n in notes] == ["make", "mend"] * (len(notes) // 2)
+        assert len({len(n["energies"]) for n in notes}) == 1
 
 
 def test_all_particles_take_their_turn(diary: tuple[Diary, Benchmark]) -> None:
@@ -145,7 +145,7 @@ def test_rows_go_round() -> None:
 def test_the_record_is_complete_and_adds_up(diary: tuple[Diary, Benchmark]) -> None:
     result = diary[1]
     assert [(t.stage, t.threads, t.batch_size, t.showers) for t in result.timings] == [
-        (stage, threads, 3, 6) for threads in (1, 2) for stage in ("make", "mend", SUM)
+        (stage, threads, 3, 6) for threads in (1, 2) for stage in ("Diary", "refine Diary", SUM)
     ]
     assert (result.skipped, result.device, result.repeats) == ((), "cpu", 2)
     assert "processor" in result.machine
@@ -164,9 +164,10 @@ def test_times_are_a_shower_and_repeats_long_enough(monkeypatch: pytest.MonkeyPa
     """
     ticks = count()
     monkeypatch.setattr(timing, "_now", lambda _: next(ticks) / 10)
-    result = timing._Job(idle, PARTICLES, torch.get_num_threads(), 10, None, 2, "cpu").measure()
+    chain = Chain(Idle(), Idle())
+    result = timing._Job(chain, PARTICLES, torch.get_num_threads(), 10, None, 2, "cpu").measure()
     assert not isinstance(result, Skipped)
-    assert [found.stage for found in result] == ["make", "mend", SUM]
+    assert [found.stage for found in result] == ["Idle", "refine Idle", SUM]
     for found, expected in zip(result, (10.0, 10.0, 20.0), strict=True):
         assert (found.best, found.median, found.spread) == pytest.approx((expected, expected, 0.0))
         assert found.showers == 30
@@ -189,7 +190,7 @@ def test_a_batch_too_large_for_the_memory_is_left_out(tmp_path: Path) -> None:
 
 
 def test_a_process_that_the_system_ends_is_left_out() -> None:
-    result = bench(killed, PARTICLES, batch_sizes=(2,), threads=(1,))
+    result = bench(Killed(), PARTICLES, batch_sizes=(2,), threads=(1,))
     assert result.timings == ()
     assert result.skipped == (
         Skipped(1, 2, "the system ended the process, most likely for want of memory"),
@@ -197,13 +198,13 @@ def test_a_process_that_the_system_ends_is_left_out() -> None:
 
 
 def test_a_mistake_is_raised_as_it_is_and_a_failure_as_one() -> None:
-    with pytest.raises(ModelError, match="no such model"):
-        bench(refused, PARTICLES, batch_sizes=(1,), threads=(1,))
+    with pytest.raises(ModelError, match="no such shower"):
+        bench(Refused(), PARTICLES, batch_sizes=(1,), threads=(1,))
     with pytest.raises(
         ChildProcessError,
         match="timing 1 threads, batches of 1: the measuring process failed with exit code 3",
     ):
-        bench(broken, PARTICLES, batch_sizes=(1,), threads=(1,))
+        bench(Broken(), PARTICLES, batch_sizes=(1,), threads=(1,))
 
 
 def test_all_is_the_number_of_cores_and_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,7 +217,7 @@ def test_all_is_the_number_of_cores_and_is_measured_once(monkeypatch: pytest.Mon
     monkeypatch.setattr(timing, "_apart", apart)
     told: list[int] = []
     bench(
-        GFlashChain(),
+        Idle(),
         PARTICLES,
         batch_sizes=(1,),
         threads=(1, ALL, timing._cores()),
@@ -239,19 +240,16 @@ def test_all_is_the_number_of_cores_and_is_measured_once(monkeypatch: pytest.Mon
 )
 def test_what_cannot_be_is_said_at_once(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ShowerValueError, match=message):
-        bench(GFlashChain(), options.pop("particles", PARTICLES), **options)
+        bench(Idle(), options.pop("particles", PARTICLES), **options)
 
 
-def test_the_stages_of_the_package_make_showers() -> None:
+def test_the_stages_make_the_showers_of_the_chain() -> None:
+    chain = Chain(pbwo4_gflash(), load("squirels-fast"), load("squirels-fast"))
     particles = Particles(torch.full((3,), 50_000.0))
-    simulate, refine = RefinerChain("squirels-fast")()
-    assert [simulate.name, refine.name] == ["GFlash", "refine squirels-fast"]
-    assert len(refine.make(simulate.make(particles))) == 3
-    [alone] = GFlashChain()()
-    assert torch.equal(alone.make(particles).deposits, simulate.make(particles).deposits)
-    with pytest.raises(CaloforgeError, match="no model 'nothing'"):
-        RefinerChain("nothing")()
-    with pytest.raises(
-        CaloforgeError, match="'squirels-fast' makes showers from showers, not from particles"
-    ):
-        SurrogateChain("squirels-fast")()
+    made: Any = particles
+    (first, *_), *_ = stages = timing._stages(chain, "cpu")
+    for _, make in stages:
+        made = make(made)
+    assert [name for name, _ in stages] == [first, *["refine squirels-fast"] * 2]
+    assert first == "GFlash"
+    assert torch.equal(made.deposits, chain.simulate(particles, seed=timing._SEED).deposits)

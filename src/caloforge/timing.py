@@ -1,18 +1,12 @@
 r"""How long a shower takes and how much memory: as papers report it, and so that the numbers can be
 made again.
 
-A *stage* is a name and a callable that makes showers; a *chain* is the stages in order: the first
-makes showers from particles, each later one from the showers of the stage before. A simulator is a
-chain of one, so is a generator without a fast simulation upstream, and a refiner a chain of two. A
-*configuration* is a number of threads and a size of batches.
-
-Each configuration is measured in a process of its own, in which the number of threads is set before
-anything is computed; so no configuration profits from the memory or the warm caches of another. In
-it the chain is built, run on one batch as a warm-up and on another to learn how long it takes, and
-then timed several times: a repeat runs as many batches as take half a second (or as are asked for),
-and gives for each stage the time over the number of showers. What is given of the R repeats is the
-best, the median, and as spread the distance between the quartiles. The best says what the machine
-can do, the spread how quiet it was.
+A *stage* is a member of a `Chain`: its simulator or one of its refiners. A *configuration* is a
+number of threads and a size of batches. Each is measured in a process of its own, in which the
+number of threads is set before anything is computed. After two batches, one to warm up and one to
+learn how long it takes, a repeat runs as many batches as take half a second (or as are asked for),
+and gives for each stage the time over the number of showers: the best of the repeats, their median,
+and as spread the distance between the quartiles.
 
 The largest memory is that of the whole process, libraries included (Linux's ``VmHWM``), since one
 stage's memory is not its own; on an accelerator it is what was allocated there. A batch of more
@@ -20,21 +14,7 @@ than 1000 is tried only if the memory suffices by a straight line through a hund
 it; configurations left out are listed with the reason.
 """
 
-__all__ = [
-    *(
-        "ALL",
-        "SUM",
-        "Benchmark",
-        "Chain",
-        "GFlashChain",
-        "RefinerChain",
-        "Skipped",
-        "Stage",
-        "SurrogateChain",
-        "Timing",
-    ),
-    *("bench", "peak_memory"),
-]
+__all__ = ["ALL", "SUM", "Benchmark", "Skipped", "Timing", "bench", "peak_memory"]
 
 import multiprocessing
 import os
@@ -46,6 +26,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
@@ -57,11 +38,12 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from caloforge import zoo
+from caloforge.chain import Chain, title_of
 from caloforge.errors import CaloforgeError, ShowerValueError
+from caloforge.models import Model
 from caloforge.particles import Particles
 from caloforge.showers import Showers
-from caloforge.simulators import pbwo4_gflash
+from caloforge.simulators import Simulator
 
 ALL = 0
 """As many threads as this process may use cores."""
@@ -76,23 +58,7 @@ _SEED = 1
 _MEMORY = Path("/proc/meminfo")
 _STATUS = Path("/proc/self/status")
 
-
-@dataclass(frozen=True)
-class Stage:
-    """A step of a chain.
-
-    Arguments:
-        name: What it is called in the table.
-        make: Makes showers: the first stage of a chain from `Particles`, the others from the
-            `Showers` of the stage before.
-    """
-
-    name: str
-    make: Callable[[Any], Showers]
-
-
-Chain = Callable[[], Sequence[Stage]]
-"""Builds the stages, in the process in which they are measured; can be pickled."""
+_Stage = tuple[str, Callable[[Any], Showers]]
 
 
 @dataclass(frozen=True)
@@ -155,74 +121,8 @@ class Benchmark:
     versions: dict[str, str]
 
 
-@dataclass(frozen=True)
-class GFlashChain:
-    """GFlash in the PbWO4 crystals alone."""
-
-    def __call__(self) -> tuple[Stage, ...]:
-        """Build the stage."""
-        simulator = pbwo4_gflash()
-        return (Stage("GFlash", lambda particles: simulator.simulate(particles, seed=_SEED)),)
-
-
-@dataclass(frozen=True)
-class RefinerChain:
-    """GFlash and a model that refines its showers.
-
-    Arguments:
-        model: The name of a model of the zoo, or the path of a directory made by training.
-        device: Where the model computes.
-    """
-
-    model: str
-    device: str = "cpu"
-
-    def __call__(self) -> tuple[Stage, ...]:
-        """Load the model and build both stages.
-
-        Raises:
-            ModelError: There is no such model, or it is damaged.
-            GeometryMismatchError: The model is of a calorimeter for which there is no GFlash.
-        """
-        refiner = zoo.load(self.model).to(self.device)
-        pbwo4_gflash().calorimeter.require(
-            refiner.calorimeter, f"model '{self.model}', to be timed behind GFlash,"
-        )
-        return (
-            *GFlashChain()(),
-            Stage(f"refine {refiner.card.name}", lambda fast: refiner.refine(fast, seed=_SEED)),
-        )
-
-
-@dataclass(frozen=True)
-class SurrogateChain:
-    """A model that makes showers from particles, alone.
-
-    Arguments:
-        model: The name of a model of the zoo, or the path of a directory made by training.
-        device: Where the model computes.
-    """
-
-    model: str
-    device: str = "cpu"
-
-    def __call__(self) -> tuple[Stage, ...]:
-        """Load the model and build the stage.
-
-        Raises:
-            ModelError: There is no such model, it is damaged, or it is a refiner.
-        """
-        surrogate = zoo.load_surrogate(self.model).to(self.device)
-        return (
-            Stage(
-                f"generate {surrogate.card.name}",
-                lambda particles: surrogate.simulate(particles, seed=_SEED),
-            ),
-        )
-
-
 def bench(
-    chain: Chain,
+    simulator: Simulator,
     particles: Particles,
     *,
     batch_sizes: Sequence[int] = (1, 100, 1000),
@@ -232,13 +132,13 @@ def bench(
     device: str = "cpu",
     progress: Callable[[int], None] = lambda _: None,
 ) -> Benchmark:
-    """Time a chain in every configuration, each in a process of its own.
+    """Time a simulator or a chain in every configuration, each in a process of its own.
 
     A script that calls this is imported by these processes: what it does must stand under
     ``if __name__ == "__main__":``.
 
     Arguments:
-        chain: Builds the stages; it is pickled.
+        simulator: What makes the showers; it is pickled.
         particles: The particles to make showers of, drawn at random from these in a fixed order,
             again and again if need be.
         batch_sizes: The sizes of batches, at least 1.
@@ -251,7 +151,7 @@ def bench(
 
     Raises:
         ShowerValueError: There are no particles, or a number is less than it may be.
-        CaloforgeError: Whatever the chain raises.
+        CaloforgeError: Whatever a stage raises.
         ChildProcessError: A measuring process failed.
     """
     from caloforge.report.provenance import (
@@ -262,7 +162,7 @@ def bench(
     counts = tuple(dict.fromkeys(_cores() if count == ALL else count for count in threads))
     _check(particles, batch_sizes, counts, repeats, 1 if showers is None else showers)
     load = os.getloadavg()[0]
-    results = []
+    chain, results = Chain(simulator), []
     for count, batch_size in product(counts, batch_sizes):
         results.append(_apart(_Job(chain, particles, count, batch_size, showers, repeats, device)))
         progress(1)
@@ -305,6 +205,19 @@ def _check(
         raise ShowerValueError(msg)
 
 
+def _stages(chain: Chain, device: str) -> tuple[_Stage, ...]:
+    """What each stage of a chain is called, and what makes its showers of those before it."""
+    for member in chain.members:
+        if isinstance(member, Model):
+            member.to(device)
+    own, *seeds = chain.seeds(_SEED)
+    refine = (
+        (f"refine {title_of(refiner)}", partial(refiner.refine, seed=seed))
+        for refiner, seed in zip(chain.refiners, seeds, strict=True)
+    )
+    return (title_of(chain.simulator), partial(chain.simulator.simulate, seed=own)), *refine
+
+
 @dataclass(frozen=True)
 class _Job:
     """One configuration."""
@@ -319,7 +232,7 @@ class _Job:
 
     def measure(self) -> tuple[Timing, ...] | Skipped:
         torch.set_num_threads(self.threads)
-        stages = self.chain()
+        stages = _stages(self.chain, self.device)
         needed, available = self._memory_needed(stages), _available(self.device)
         if needed > available:
             reason = (
@@ -332,12 +245,12 @@ class _Job:
             1e-3 * float(self._run(stages, 1, self.batch_size).sum()) * self.batch_size
         )
         runs = np.stack([self._run(stages, batches, self.batch_size) for _ in range(self.repeats)])
-        names, peak = [stage.name for stage in stages], peak_memory(self.device)
+        names, peak = [name for name, _ in stages], peak_memory(self.device)
         return tuple(
             self._timing(name, batches, times, peak) for name, times in _with_sum(names, runs)
         )
 
-    def _memory_needed(self, stages: Sequence[Stage]) -> float:
+    def _memory_needed(self, stages: Sequence[_Stage]) -> float:
         """The memory, in bytes, by which the process will grow."""
         if self.batch_size <= _SAFE_BATCH:
             return 0.0
@@ -345,7 +258,7 @@ class _Job:
         peaks = [self._peak_after(stages, size) for size in (small, large)]
         return (peaks[1] - peaks[0]) / (large - small) * (self.batch_size - large)
 
-    def _peak_after(self, stages: Sequence[Stage], size: int) -> int:
+    def _peak_after(self, stages: Sequence[_Stage], size: int) -> int:
         self._run(stages, 1, size)
         return peak_memory(self.device)
 
@@ -355,15 +268,15 @@ class _Job:
         return int(np.clip(np.ceil(_REPEAT_SECONDS / seconds), 1, _MOST_BATCHES))
 
     def _run(
-        self, stages: Sequence[Stage], batches: int, size: int
+        self, stages: Sequence[_Stage], batches: int, size: int
     ) -> Float[np.ndarray, " stages"]:
         """The time of each stage, in ms a shower."""
         seconds = np.zeros(len(stages))
         for rows in _rows(len(self.particles), size, batches):
             made: Particles | Showers = self.particles[rows].to(self.device)
-            for number, stage in enumerate(stages):
+            for number, (_, make) in enumerate(stages):
                 start = _now(self.device)
-                made = stage.make(made)
+                made = make(made)
                 seconds[number] += _now(self.device) - start
         return 1e3 * seconds / (batches * size)
 

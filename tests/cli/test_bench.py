@@ -90,7 +90,7 @@ def test_a_surrogate_is_timed_alone_over_its_range(
     assert outcome.err == ""
     record = json.loads(out.read_text())
     assert record["energies"] == "1 GeV to 100 GeV, log-uniform"
-    assert [timing["stage"] for timing in record["timings"]] == ["generate tiny"]
+    assert [timing["stage"] for timing in record["timings"]] == ["tiny"]
 
 
 @pytest.mark.parametrize(

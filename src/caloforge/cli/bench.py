@@ -14,7 +14,6 @@ import typer
 
 from caloforge.cli._console import bar, say
 from caloforge.cli._energies import spectrum
-from caloforge.cli._models import makes_from_particles
 from caloforge.cli._options import OptionError, Overwrite, grouped
 from caloforge.errors import EnergyRangeWarning
 
@@ -25,7 +24,8 @@ if TYPE_CHECKING:
     from caloforge.gun import Spectrum
     from caloforge.particles import Particles
     from caloforge.showers import ShowerSource
-    from caloforge.timing import Benchmark, Chain, Timing
+    from caloforge.simulators import Simulator
+    from caloforge.timing import Benchmark, Timing
 
 SCHEMA = 1
 GFLASH = "gflash"
@@ -103,12 +103,12 @@ class Care:
 
 @dataclass(frozen=True)
 class Subject:
-    """Who is timed: a chain, the energies, species and sizes of batches that suit it, and whether
-    it knows no other energies.
+    """Who is timed: a simulator, the energies, species and sizes of batches that suit it, and
+    whether it knows no other energies.
     """
 
     name: str
-    chain: "Chain"
+    simulator: "Simulator"
     spectrum: "Spectrum"
     pdg: int | None
     sizes: list[int]
@@ -166,7 +166,7 @@ def bench(
     with ExitStack() as stack:
         partial = None if out is None else stack.enter_context(_new_file(out, overwrite=overwrite))
         _try_device(configurations.device)
-        question = _question(_subject(model, configurations.device), energies)
+        question = _question(_subject(model), energies)
         result = _measure(
             question, sizes or question.subject.sizes, threads, care, configurations.device
         )
@@ -184,7 +184,7 @@ def _measure(
 
     with bar("measuring", len(sizes) * len(threads), "configurations") as advance:
         return run(
-            question.subject.chain,
+            question.subject.simulator,
             question.particles,
             batch_sizes=sizes,
             threads=threads,
@@ -225,33 +225,26 @@ def _threads(text: str) -> list[int]:
     return [ALL if word == "all" else _numbers("--threads", word)[0] for word in words]
 
 
-def _subject(model: str, device: str) -> Subject:
+def _subject(name: str) -> Subject:
     from caloforge import zoo
+    from caloforge.chain import Chain
     from caloforge.gun import filling
+    from caloforge.models import Surrogate
     from caloforge.particles import ELECTRON
-    from caloforge.timing import GFlashChain, RefinerChain, SurrogateChain
+    from caloforge.simulators import pbwo4_gflash
 
-    if model == GFLASH:
-        return Subject(
-            model,
-            GFlashChain(),
-            filling(*GFLASH_RANGE),
-            ELECTRON,
-            BATCH_SIZES,
-            bounded=False,
-        )
-    card = zoo.card(model)
-    usual = filling(*card.energy_range)
-    if makes_from_particles(card):
-        return Subject(
-            model,
-            SurrogateChain(model, device),
-            usual,
-            card.pdg,
-            SURROGATE_BATCH_SIZES,
-            bounded=True,
-        )
-    return Subject(model, RefinerChain(model, device), usual, card.pdg, BATCH_SIZES, bounded=True)
+    if name == GFLASH:
+        usual = filling(*GFLASH_RANGE)
+        return Subject(name, pbwo4_gflash(), usual, ELECTRON, BATCH_SIZES, bounded=False)
+    model = zoo.load_model(name)
+    usual, pdg = filling(*model.card.energy_range), model.card.pdg
+    if isinstance(model, Surrogate):
+        return Subject(name, model, usual, pdg, SURROGATE_BATCH_SIZES, bounded=True)
+    pbwo4_gflash().calorimeter.require(
+        model.calorimeter, f"model '{name}', to be timed behind GFlash,"
+    )
+    chain = Chain(pbwo4_gflash(), zoo.load(name))
+    return Subject(name, chain, usual, pdg, BATCH_SIZES, bounded=True)
 
 
 def _question(subject: Subject, energies: Energies) -> Question:

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Int64
+from jaxtyping import Float, Int64
 from torch import Tensor
 from typing_extensions import Protocol, runtime_checkable
 
@@ -91,6 +91,34 @@ class Hits:
             showers.weights,
             showers.threshold,
         )
+
+    @staticmethod
+    def of_points(
+        offsets: Tensor,
+        layer: Int64[Tensor, " hits"],
+        points: Float[Tensor, "hits 2"],
+        hit_energies: Tensor,
+        particles: Particles,
+        calorimeter: Calorimeter,
+        *,
+        times: Tensor | None = None,
+    ) -> "Hits":
+        """The hits of points: each goes to the cell of its layer in which it lies.
+
+        Arguments:
+            offsets: As of `Hits`.
+            layer: The layer of each point, in [0, n_layers), with shape (H).
+            points: The place (x, y) of each, in mm, with shape (H, 2).
+            hit_energies: As of `Hits`.
+            particles: The N incident particles.
+            calorimeter: Where the cells are.
+            times: As of `Hits`.
+
+        Raises:
+            ShowerValueError: A point lies in no cell, or as of `Hits`.
+        """
+        cells = calorimeter.cell_at(layer, *points.unbind(dim=1)).int()
+        return Hits(offsets, cells, hit_energies, particles, calorimeter, times=times)
 
     @property
     def energies(self) -> Tensor:

@@ -290,6 +290,14 @@ WIDE = (
 )
 
 
+@pytest.mark.parametrize("name", SIMULATORS)
+def test_means_are_the_same_in_any_pieces(name: str) -> None:
+    """And in none: no particles have no means."""
+    simulator, particles = SIMULATORS[name], Particles(torch.linspace(1e3, 9e4, 70))
+    parts = [simulator.mean(particles[some]) for some in (slice(0), slice(1), slice(1, 70))]
+    torch.testing.assert_close(simulator.mean(particles), torch.cat(parts), rtol=1e-12, atol=0)
+
+
 @pytest.mark.parametrize("cells", WIDE, ids=lambda cells: cells.kind)
 def test_a_homogeneous_block_without_edges_keeps_the_energy(cells: Calorimeter) -> None:
     particles = mixed_particles()

@@ -63,6 +63,7 @@ _LEAST_ENERGY, _LARGEST_ENERGY = 100 * MeV, 10 * TeV
 _VACUUM = "G4_Galactic"
 
 _SHOWERS_AT_ONCE, _SHOWERS_AT_ONCE_ON_DEVICE = 256, 8192
+_MEANS_AT_ONCE = 32
 _SPOTS_AT_ONCE = 8_000_000
 _CELLS_AT_ONCE = 8_000_000
 """Bounds of the memory that a simulation takes: some hundred megabytes at any number of showers and
@@ -216,13 +217,13 @@ class GFlash:
         points, weights = np.polynomial.hermite_e.hermegauss(nodes)
         weights = weights / weights.sum()
         energies = particles.energies.double()[:, None]
-        parts = [
-            self._expected(energies, energies.new_tensor([[z_1, z_2]]).expand(len(energies), 2))
-            * (w_1 * w_2)
-            for z_1, w_1 in zip(points, weights, strict=True)
-            for z_2, w_2 in zip(points, weights, strict=True)
+        normals = [energies.new_tensor([[z_1, z_2]]) for z_1 in points for z_2 in points]
+        rule = list(zip(normals, np.outer(weights, weights).flat, strict=True))
+        means = [
+            torch.stack([self._expected(e, z.expand(len(e), 2)) * w for z, w in rule]).sum(dim=0)
+            for e in (energies[span] for span in spans(len(energies), _MEANS_AT_ONCE))
         ]
-        return self._read(torch.stack(parts).sum(dim=0))
+        return self._read(torch.cat([energies.new_empty(0, self.calorimeter.n_cells), *means]))
 
     @property
     def depths(self) -> tuple[float, ...]:

@@ -1,7 +1,7 @@
 """Fill README and docs/results.md with what the package does here and now: `make readme`.
 
-Runs the demo and takes over its output and one of its figures; makes the table of results from the
-cards of the models.
+Runs the demo and takes over its output, its last lines into README, and one of its figures; makes
+the table of results from the cards of the models.
 """
 
 import re
@@ -13,7 +13,8 @@ from tempfile import TemporaryDirectory
 from textwrap import wrap
 
 from caloforge import zoo
-from caloforge.cli._models import makes_from_particles
+from caloforge.models import Bridge
+from caloforge.models.registry import SYSTEMS
 
 ROOT = Path(__file__).parent.parent
 README, RESULTS = ROOT / "README.md", ROOT / "docs" / "results.md"
@@ -21,6 +22,8 @@ IMAGES = ROOT / "docs" / "images"
 FIGURE = "shower.png"
 WIDTH = 100
 """Longer lines are broken, as a terminal does."""
+SHORT = ("ms a shower:", "GFlash:", "refined:")
+"""How the three lines of README begin."""
 OBSERVABLES = {
     "energy_sum": "total energy [MeV]",
     "cell_energy": "cell energies [MeV]",
@@ -30,8 +33,8 @@ OBSERVABLES = {
 }
 
 
-def demo() -> str:
-    """Run the demo, keep its figure, and give what it prints, as Markdown."""
+def demo() -> list[str]:
+    """Run the demo, keep its figure, and give the lines that it prints."""
     with TemporaryDirectory() as folder:
         words = [sys.executable, "-c", "from caloforge.cli import main; main()", "demo"]
         printed = subprocess.run(
@@ -40,18 +43,22 @@ def demo() -> str:
         IMAGES.mkdir(exist_ok=True)
         figures = Path(folder) / "demo-output" / "report" / "figures"
         shutil.copy(figures / FIGURE, IMAGES / FIGURE)
-    lines = [
+    return [
         part
         for line in printed.splitlines()
         for part in (wrap(line, WIDTH) if len(line) > WIDTH else [line.rstrip()])
     ]
+
+
+def quoted(lines: list[str]) -> str:
+    """Lines as a block of Markdown."""
     return "\n".join(["```text", *lines, "```"])
 
 
 def results() -> str:
     """The distances of the refiners' cards, as a table in Markdown."""
     cards = [
-        card for card in (zoo.card(name) for name in zoo.names()) if not makes_from_particles(card)
+        card for card in map(zoo.card, zoo.names()) if issubclass(SYSTEMS[card.system].kind, Bridge)
     ]
     header = ["showers", "observable", "floor", "GFlash", *(f"`{card.name}`" for card in cards)]
     lines = [header, ["---", "---", *["---:"] * (len(header) - 2)]]
@@ -82,7 +89,13 @@ def filled(page: str, section: str, text: str) -> str:
 
 def main() -> None:
     """Rewrite both pages."""
-    for path, section, text in ((README, "demo", demo()), (RESULTS, "results", results())):
+    said = demo()
+    short = [line for line in said if line.startswith(SHORT)]
+    for path, section, text in (
+        (README, "demo", quoted(short)),
+        (RESULTS, "demo", quoted(said)),
+        (RESULTS, "results", results()),
+    ):
         path.write_text(filled(path.read_text(), section, text))
 
 

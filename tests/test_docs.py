@@ -127,3 +127,27 @@ def test_every_python_example_in_the_documentation_compiles() -> None:
 
 def test_contributing_is_short() -> None:
     assert len((ROOT / "CONTRIBUTING.md").read_text().splitlines()) <= 80
+
+
+def papers(text: str) -> set[str]:
+    """The numbers of the papers that a text names."""
+    return set(re.findall(r"\d{4}\.\d{5}|hep-ex/\d{7}", text))
+
+
+def test_the_papers_of_all_systems_are_to_be_cited() -> None:
+    to_cite = papers((ROOT / "README.md").read_text().split("## How to cite")[1])
+    assert to_cite == papers((ROOT / "CITATION.cff").read_text())
+    rooms = [ROOT / "src/caloforge/systems", ROOT / "src/caloforge/simulators/gflash"]
+    heads = [
+        path for room in rooms for path in sorted(room.glob("*.*ml")) + sorted(room.glob("*.py"))
+    ]
+    assert papers("".join(path.read_text() for path in heads)) <= to_cite
+
+
+def test_pages_say_that_scripts_need_a_clone() -> None:
+    silent = [
+        page.name
+        for page in PAGES
+        if "$ python benchmarks/" in (text := page.read_text()) and "in a clone" not in text.lower()
+    ]
+    assert silent == []

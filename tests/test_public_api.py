@@ -588,6 +588,7 @@ PUBLIC: dict[str, list[str]] = {
     "caloforge.zoo": [
         "bundled_showers",
         "card",
+        "copy_showers",
         "load",
         "load_model",
         "load_surrogate",

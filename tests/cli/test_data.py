@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from caloforge import zoo
 from caloforge.simulators.geant4 import DATA_SETS, PHYSICS, find_data
 from caloforge.simulators.geant4.download import ARCHIVES, part_of
 from tests.cli.samples import Caloforge
@@ -15,6 +16,27 @@ __all__ = ["mirror"]
 
 def rows(text: str) -> dict[str, list[str]]:
     return {line.split()[0]: line.split()[1:] for line in text.splitlines() if line.split()}
+
+
+def test_the_bundled_samples_are_listed_and_written(caloforge: Caloforge, tmp_path: Path) -> None:
+    listed = caloforge("data", "samples")
+    assert (listed.code, listed.err) == (0, "")
+    assert rows(listed.out)["pbwo4-geant4"][0] == "4,000"
+    written = caloforge("data", "samples", "--out", tmp_path / "samples")
+    assert (written.code, written.err) == (0, "")
+    copies = sorted((tmp_path / "samples").iterdir(), key=lambda path: path.stem)
+    assert [path.stem for path in copies] == list(zoo.shower_names()) == list(rows(listed.out))[1:]
+    for path in copies:
+        assert path.read_bytes() == zoo.bundled_showers(path.stem).path.read_bytes()
+
+
+def test_bundled_samples_are_written_all_or_none(caloforge: Caloforge, tmp_path: Path) -> None:
+    (tmp_path / "pbwo4-gflash.h5").write_text("mine")
+    outcome = caloforge("data", "samples", "--out", tmp_path)
+    assert outcome.code == 2
+    assert "pbwo4-gflash.h5: exists already" in outcome.err
+    assert [path.name for path in tmp_path.glob("*.h5")] == ["pbwo4-gflash.h5"]
+    assert caloforge("data", "samples", "--out", tmp_path, "--overwrite").code == 0
 
 
 def test_what_is_there_and_what_each_physics_lacks(

@@ -1,6 +1,6 @@
-"""`caloforge data`: what other programs need and caloforge does not bring along."""
+"""`caloforge data`: the bundled showers, and what other programs need."""
 
-__all__ = ["data", "geant4"]
+__all__ = ["data", "geant4", "samples"]
 
 import math
 from collections import defaultdict
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from caloforge.cli._console import bar, say, tell
+from caloforge.cli._options import Overwrite
 from caloforge.errors import CaloforgeError
 
 if TYPE_CHECKING:
@@ -21,13 +22,63 @@ if TYPE_CHECKING:
     from caloforge.simulators.geant4.physics import Physics
 
 data = typer.Typer(
-    no_args_is_help=True, help="Look for the data of other programs, or download them."
+    no_args_is_help=True, help="Write the bundled showers; look for Geant4's data, or fetch them."
 )
 
 
 @data.callback()
 def about() -> None:
-    """Look for the data of other programs, or download them."""
+    """Write the bundled showers; look for Geant4's data, or fetch them."""
+
+
+@data.command()
+def samples(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="NAME", help="Which; all if none is named.", show_default=False),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write NAME.h5 to this folder.", show_default=False),
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """List the samples of real showers that come with the package; with --out, write them.
+
+    \b
+    Examples:
+      caloforge data samples
+      caloforge data samples --out .
+      caloforge data samples pbwo4-geant4 --out showers
+    """
+    from caloforge import zoo
+
+    chosen = names or zoo.shower_names()
+    if out is None:
+        say(_samples(chosen))
+        return
+    for path in zoo.copy_showers(chosen, out, overwrite=overwrite):
+        say(f"{path}: {len(zoo.bundled_showers(path.stem)):,} showers")
+
+
+def _samples(names: "Iterable[str]") -> "Table":
+    from rich.table import Table
+
+    from caloforge import zoo
+    from caloforge.units import format_energy
+
+    table = Table("sample", "showers", "calorimeter", "energies", "size", box=None)
+    for name in names:
+        file = zoo.bundled_showers(name)
+        ends = [format_energy(round(float(energy), -2)) for energy in file.energies.aminmax()]
+        table.add_row(
+            name,
+            f"{len(file):,}",
+            file.calorimeter.name,
+            " to ".join(dict.fromkeys(ends)),
+            f"{file.path.stat().st_size / 1e6:.1f} MB",
+        )
+    return table
 
 
 @data.command()

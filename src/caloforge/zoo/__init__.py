@@ -7,6 +7,7 @@ and what was measured.
 __all__ = [
     "bundled_showers",
     "card",
+    "copy_showers",
     "load",
     "load_model",
     "load_surrogate",
@@ -15,15 +16,16 @@ __all__ = [
     "shower_names",
 ]
 
+import shutil
+from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
 
 from caloforge.errors import ModelError
 from caloforge.geometry import Calorimeter
-from caloforge.io import open_showers
+from caloforge.io import NewFile, ShowerFile, open_showers
 from caloforge.models import Bridge, Card, Model, Surrogate
 from caloforge.models import load as load_directory
-from caloforge.showers import ShowerSource
 
 _ZOO = Path(str(resources.files("caloforge"))) / "zoo"
 
@@ -119,7 +121,7 @@ def shower_names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in (_ZOO / "showers").glob("*.h5")))
 
 
-def bundled_showers(name: str, calorimeter: Calorimeter | None = None) -> ShowerSource:
+def bundled_showers(name: str, calorimeter: Calorimeter | None = None) -> ShowerFile:
     """Open one of the bundled samples of real showers.
 
     Arguments:
@@ -129,7 +131,38 @@ def bundled_showers(name: str, calorimeter: Calorimeter | None = None) -> Shower
     Raises:
         ModelError: There is no such sample.
     """
+    return open_showers(_sample(name), calorimeter)
+
+
+def copy_showers(
+    names: Iterable[str], folder: Path | str, *, overwrite: bool = False
+) -> list[Path]:
+    """Copy bundled samples of real showers, byte for byte, to files of the same names.
+
+    Arguments:
+        names: Names of `shower_names`.
+        folder: Where to; it is made where it is missing.
+        overwrite: Whether the files may take the place of files that are there.
+
+    Returns:
+        The paths of the copies.
+
+    Raises:
+        ModelError: There is no such sample.
+        OutputExistsError: One of the files exists; then none is copied.
+        OSError: The folder cannot be made or written to.
+    """
+    sources = [_sample(name) for name in names]
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    outputs = [NewFile(Path(folder) / path.name, overwrite=overwrite) for path in sources]
+    for path, output in zip(sources, outputs, strict=True):
+        with output as partial:
+            shutil.copyfile(path, partial)
+    return [output.path for output in outputs]
+
+
+def _sample(name: str) -> Path:
     if name not in shower_names():
         msg = f"no bundled sample '{name}': expected one of {', '.join(shower_names())}"
         raise ModelError(msg)
-    return open_showers(_ZOO / "showers" / f"{name}.h5", calorimeter)
+    return _ZOO / "showers" / f"{name}.h5"

@@ -1,0 +1,233 @@
+"""Every page can be followed literally: its commands and its Python, in order, in one folder."""
+
+import re
+import shlex
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import h5py
+import pytest
+from _pytest.mark import ParameterSet
+
+from caloforge import zoo
+from caloforge.geometry import calochallenge_2
+from caloforge.io import convert, write_binning
+from tests.cli.conftest import caloforge
+from tests.cli.samples import TINY_SURROGATE, Caloforge, settings
+from tests.geant4 import needs_geant4
+from tests.test_docs import ROOT
+
+__all__ = ["caloforge"]
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::caloforge.errors.EnergyRangeWarning"),
+    pytest.mark.filterwarnings("ignore::caloforge.errors.RepresentationWarning"),
+]
+
+BLOCK = re.compile(r"^( *)```(console|python|text|yaml)\n(.*?)^\1```", re.DOTALL | re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing to do: a command, or a block of Python; and what the page says that it prints."""
+
+    kind: str
+    text: str
+    prints: str = ""
+
+
+def steps(page: str) -> Iterator[Step]:
+    """The commands and the blocks of Python of a page, in order."""
+    blocks = [(kind, text) for _, kind, text in BLOCK.findall((ROOT / page).read_text())]
+    for (kind, text), (after, output) in pairwise([*blocks, ("", "")]):
+        prints = output if after == "text" else ""
+        if kind == "python":
+            yield Step(kind, text, prints)
+        elif kind == "console":
+            commands = re.findall(r"^ *\$ (.*?)(?: +#.*)?$", text, re.MULTILINE)
+            for command in commands:
+                yield Step(kind, command, prints if command == commands[-1] else "")
+
+
+PAGES = {
+    page: found
+    for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    if (found := list(steps(page := path.relative_to(ROOT).as_posix())))
+    and page != "docs/evaluation.md"
+}
+"""What each page has to be done; `test_tutorial` does the other one."""
+
+NOT_RUN = {
+    r"(PIP_EXTRA_INDEX_URL=\S+ )?make ": "makes an environment of its own, from the network",
+    r"(PIP_EXTRA_INDEX_URL=\S+ )?python -m pip ": "takes from the network",
+    r"\. \.venv/bin/activate": "is of the shell",
+    r"python benchmarks/": "needs a clone, and minutes to hours",
+    r"(docker|apptainer) ": "makes a container, from the network",
+    r"torchrun ": "starts one process a GPU",
+    r"caloforge data geant4 .*--fetch": "takes from the network",
+    r"caloforge simulate gflash -n 10000000 .*many.h5$": "is interrupted, as the page says",
+    r"caloforge demo": "takes a minute; tests/cli/test_demo.py runs it",
+}
+"""What is not run here, and why."""
+
+TINY_BRIDGE = {"steps": 2, "validation": 50, "batch_size": 32, "channels": 8, "condition": 8}
+TINY_HALVES = {
+    "bridge_steps": 2,
+    **{f"{part}.{key}": 0.01 for part in ("energy", "shape") for key in ("first_epochs", "epochs")},
+    **{f"{part}.iterations": 1 for part in ("energy", "shape")},
+}
+TINY_FLOW = {key: value for key, value in TINY_SURROGATE.items() if key != "shape.patch"}
+
+SHORTER = {
+    r"caloforge (simulate|generate) (?!geant4 ).*-n ": "-n 20",
+    r"caloforge simulate geant4 (?!.*-n 1000).*-n ": "-n 20 --workers 1",
+    r"caloforge simulate geant4 .*-n 1000": "-n 200 --workers 1",
+    r"caloforge simulate geant4 (?!.*--like)": "--energy 1GeV:2GeV",
+    r"caloforge train (squirels-fast|my-recipe.yaml) ": shlex.join(settings(TINY_BRIDGE)),
+    r"caloforge train squirels(-laptop)? ": shlex.join(settings(TINY_HALVES)),
+    r"caloforge train calodream-ds2 ": shlex.join(settings(TINY_FLOW)),
+    r"caloforge tune ": "--constants core_1",
+    r"caloforge evaluate ": "--no-classifier",
+    r"caloforge bench ": "--repeats 1 --batch-sizes 1 --threads 1 -n 1",
+    r".*--device cuda": "--device cpu",
+}
+"""What is added to a command that takes long, or needs a GPU."""
+
+LONG = (
+    r"caloforge train squirels --out published",
+    r"caloforge evaluate .*--(out calodream|out challenge|training|left-out|preset)",
+    r"caloforge evaluate par04-geant4.h5 ",
+)
+"""What takes long even so is left to the slow tests."""
+
+SHOWERS = 200
+"""Files hold at most so many showers before the first command that takes long."""
+
+QUICK = ("data", "models", "show")
+
+
+def _showers(name: str, number: int = SHOWERS) -> Callable[[Path], None]:
+    return lambda path: convert(zoo.bundled_showers(name)[:number], path)
+
+
+def _model(path: Path) -> None:
+    shutil.copytree(ROOT / "src/caloforge/zoo/models/calodream-ds2-laptop", path)
+
+
+def _recipe(path: Path) -> None:
+    shutil.copy(ROOT / "src/caloforge/systems/squirels-fast.yaml", path)
+
+
+def _binning(path: Path) -> None:
+    write_binning(path, {"electron": calochallenge_2()})
+
+
+CHALLENGE = {"dataset_2_2.hdf5": _showers("par04-geant4"), "mine.h5": _showers("par04-geant4", 600)}
+
+GIVEN: dict[str, dict[str, Callable[[Path], None]]] = {
+    "docs/commands.md": CHALLENGE | {"dataset_2_1.hdf5": _showers("par04-geant4")},
+    "docs/howto/convert.md": {"dataset_2_1.h5": _showers("par04-geant4")},
+    "docs/howto/evaluate.md": {"train.h5": _showers("pbwo4-geant4-20gev", 100)},
+    "docs/howto/geant4.md": {"reference.h5": _showers("par04-geant4", 20)},
+    "docs/howto/generate.md": {"train.h5": _showers("par04-geant4")},
+    "docs/howto/models.md": {"my-model": _model},
+    "docs/howto/presets.md": CHALLENGE,
+    "docs/howto/show.md": {"mine.h5": _showers("par04-geant4"), "binning_mine.xml": _binning},
+    "docs/howto/train.md": {"my-recipe.yaml": _recipe, "par04.h5": _showers("par04-geant4")},
+    "docs/howto/tune.md": {
+        f"{what}-{use}.h5": _showers(name)
+        for what, name in {"geant4": "pbwo4-geant4", "par04": "par04-geant4"}.items()
+        for use in ("train", "test")
+    },
+    "docs/theory/gflash-sampling.md": {"full.h5": _showers("par04-geant4", 50)},
+}
+"""Files of the reader's own that a page takes for granted, made small."""
+NEED_GEANT4 = {
+    "docs/commands.md",
+    "docs/howto/geant4.md",
+    "docs/howto/tune.md",
+    "docs/howto/simulate.md",
+}
+
+
+def pages(names: Iterable[str]) -> list[ParameterSet]:
+    """The pages to follow; some need Geant4."""
+    return [pytest.param(page, marks=needs_geant4 if page in NEED_GEANT4 else ()) for page in names]
+
+
+def any_of(patterns: Iterable[str], step: Step) -> bool:
+    """Whether a step is a command of one of these kinds."""
+    return step.kind == "console" and any(re.match(pattern, step.text) for pattern in patterns)
+
+
+@pytest.fixture
+def follow_page(
+    caloforge: Caloforge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., None]:
+    """Do what a page says, but for commands of some kinds, in a folder of its own."""
+
+    def followed(page: str, but: Iterable[str]) -> None:
+        monkeypatch.chdir(tmp_path)
+        for name, make in GIVEN.get(page, {}).items():
+            make(tmp_path / name)
+        write_yaml(page)
+        names: dict[str, object] = {"__name__": "__main__"}
+        for step in PAGES[page]:
+            if step.kind == "python":
+                exec(compile(step.text, page, "exec"), names)
+            elif not any_of(but, step):
+                with monkeypatch.context() as patch:
+                    if "data geant4" in step.text:
+                        patch.delenv("GEANT4_DATA_DIR", raising=False)
+                        patch.setenv("HOME", str(tmp_path))
+                    follow(step, caloforge)
+
+    return followed
+
+
+@pytest.mark.parametrize("page", pages(PAGES))
+def test_a_page_can_be_followed(page: str, follow_page: Callable[..., None]) -> None:
+    follow_page(page, but=(*NOT_RUN, *LONG))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "page", pages(name for name, found in PAGES.items() if any(any_of(LONG, s) for s in found))
+)
+def test_a_page_can_be_followed_to_the_end(page: str, follow_page: Callable[..., None]) -> None:
+    follow_page(page, but=NOT_RUN)
+
+
+def write_yaml(page: str) -> None:
+    """The YAML files that a page shows, each under the name that stands before it."""
+    text = (ROOT / page).read_text()
+    for block in BLOCK.finditer(text):
+        if block[2] == "yaml":
+            name = re.findall(r"`(\S+\.yaml)`", text[: block.start()])[-1]
+            Path(name).write_text(block[3])
+
+
+def follow(step: Step, caloforge: Caloforge) -> None:
+    """Run a command, shortened if it is long, and compare with what the page says it prints."""
+    words = shlex.split(step.text)[1:]
+    if words[0] not in QUICK:
+        for path in Path().glob("*.h5"):
+            cut(path, SHOWERS)
+    for pattern, more in SHORTER.items():
+        words += shlex.split(more) if re.match(pattern, step.text) else []
+    outcome = caloforge(*words)
+    assert outcome.code == 0, f"{step.text}\n{outcome.err}"
+    said = {" ".join(line.split()) for line in outcome.out.splitlines()}
+    assert {" ".join(line.split()) for line in step.prints.splitlines()} <= said, outcome.out
+
+
+def cut(path: Path, number: int) -> None:
+    """Keep the first showers of a file alone."""
+    with h5py.File(path) as file, h5py.File(path.with_suffix(".cut"), "w") as shorter:
+        shorter.attrs.update(file.attrs)
+        for name, values in file.items():
+            shorter[name] = values[:number]
+    path.with_suffix(".cut").replace(path)

@@ -33,7 +33,7 @@ connection = Connection(int(sys.argv[1]))
 connection.recv()
 while True:
     try:
-        number, seeds, energy, *_ = connection.recv()
+        number, seeds, _, energy, *_ = connection.recv()
     except EOFError:
         break
     if number == int(os.environ.get("ACTOR_DIES_AT", -1)):

@@ -6,25 +6,19 @@ energy is
 .. math:: E_i = E_1 + (E_2 - E_1) u_i \quad\text{(uniform)}, \qquad
           E_i = E_1 (E_2 / E_1)^{u_i} \quad\text{(log-uniform)}.
 
-Particle i depends on the seed and on i alone, so a gun is read by slices, in any order, and a
-longer run begins with the particles of a shorter one. At the command line a spectrum is written
-``E``, ``LOW:HIGH`` or ``LOW:HIGH:log``.
+Angles and places are uniform in their intervals, and species come in the proportions of a
+`Mixture`. Particle i depends on the seed and on i alone, so a gun is read by slices, in any order,
+and a longer run begins with the particles of a shorter one.
 """
 
 __all__ = [
-    "Fixed",
-    "Gun",
-    "LogUniform",
-    "ParticleSource",
-    "Spectrum",
-    "Uniform",
-    "filling",
-    "like",
-    "read_range",
-    "read_spectrum",
+    *("Area", "Fixed", "Gun", "Interval", "LogUniform", "Mixture"),
+    *("ParticleSource", "Spectrum", "Uniform", "cell_of", "filling", "like"),
+    *("read_angle", "read_area", "read_range", "read_species", "read_spectrum"),
 ]
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -32,10 +26,11 @@ from torch import Tensor
 from typing_extensions import Protocol, runtime_checkable
 
 from caloforge import streams
-from caloforge.errors import ShowerValueError, UnitError
-from caloforge.particles import ELECTRON, Particles
+from caloforge.errors import GeometryError, ShowerValueError, UnitError
+from caloforge.geometry import Boxes, Calorimeter
+from caloforge.particles import ELECTRON, Particles, Species, name_of, pdg_of
 from caloforge.streams import Stream
-from caloforge.units import format_energy, parse_energy
+from caloforge.units import format_energy, parse_angle, parse_energy, parse_length
 
 _LOG = "log"
 _DECADE = 10
@@ -153,17 +148,77 @@ class LogUniform:
 
 
 @dataclass(frozen=True)
+class Interval:
+    """Numbers that are uniform between two.
+
+    Raises:
+        ShowerValueError: The interval runs downward, or an end is not finite.
+    """
+
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        if not -math.inf < self.low <= self.high < math.inf:
+            msg = f"interval {self.low} to {self.high}: expected lowest <= highest, both finite"
+            raise ShowerValueError(msg)
+
+    def values(self, uniform: Tensor) -> Tensor:
+        """The number in the interval that belongs to each of ]0, 1[, float32."""
+        return (self.low + (self.high - self.low) * uniform).float()
+
+
+@dataclass(frozen=True)
+class Area:
+    """Places that are uniform in a rectangle of the front face, with sides along x and y, in mm."""
+
+    x: Interval
+    y: Interval
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Species drawn at random.
+
+    Arguments:
+        shares: The share of each species by its PDG number; only their ratios count.
+
+    Raises:
+        ShowerValueError: A share is not positive, a species stands twice, or there is none.
+    """
+
+    shares: tuple[tuple[int, float], ...]
+
+    def __post_init__(self) -> None:
+        if not self.shares or not all(0 < share < math.inf for _, share in self.shares):
+            msg = f"mixture '{self}': expected one species or more, each with a positive share"
+            raise ShowerValueError(msg)
+        if len({pdg for pdg, _ in self.shares}) < len(self.shares):
+            msg = f"mixture '{self}': a species stands twice, add up its shares"
+            raise ShowerValueError(msg)
+
+    def species(self, uniform: Tensor) -> Tensor:
+        """The PDG number that belongs to each number in ]0, 1[, int64."""
+        pdg, shares = zip(*self.shares, strict=True)
+        ends = torch.tensor(shares, dtype=torch.float64).cumsum(0)
+        return torch.tensor(pdg)[torch.searchsorted(ends[:-1] / ends[-1], uniform)]
+
+    def __str__(self) -> str:
+        return ",".join(f"{name_of(pdg)}:{share:g}" for pdg, share in self.shares)
+
+
+@dataclass(frozen=True)
 class Gun:
-    """Particles of one species, along the axis or in one direction, drawn when a slice is asked
-    for.
+    """Particles drawn when a slice is asked for.
 
     Arguments:
         number: How many.
         spectrum: The distribution of their incident energies.
         seed: The seed of the run.
-        pdg: The species, as PDG number; None where it is not known.
-        theta: The polar angle, in radians; None for along the axis.
-        phi: The azimuthal angle, in radians; None for 0.
+        pdg: The species, as PDG number, or a mixture; None where it is not known.
+        theta: The polar angle, or an interval, in radians; None for along the axis.
+        phi: The azimuthal angle, or an interval, in radians; None for 0.
+        area: Where on the front face they arrive; None for the centre.
 
     Example:
         >>> Gun(3, Uniform(10_000.0, 100_000.0), seed=1)[:].energies
@@ -173,9 +228,10 @@ class Gun:
     number: int
     spectrum: Spectrum
     seed: int
-    pdg: int | None = ELECTRON
-    theta: float | None = None
-    phi: float | None = None
+    pdg: int | Mixture | None = ELECTRON
+    theta: float | Interval | None = None
+    phi: float | Interval | None = None
+    area: Area | None = None
 
     def __len__(self) -> int:
         return self.number
@@ -183,13 +239,27 @@ class Gun:
     def __getitem__(self, index: slice) -> Particles:
         rows = range(*index.indices(self.number))
         number = torch.arange(rows.start, rows.stop, rows.step)
-        keys = streams.keys(self.seed, number, Stream.INCIDENT_ENERGY)
-        energies = self.spectrum.energies(streams.uniforms(keys, 1)[:, 0]).float()
+        energies = self.spectrum.energies(self._uniforms(number, Stream.INCIDENT_ENERGY, 1)[0])
+        angles = self._uniforms(number, Stream.INCIDENT_DIRECTION, 2)
         theta, phi = (
-            None if angle is None else torch.full_like(energies, angle)
-            for angle in (self.theta, self.phi)
+            None if angle is None else _interval(angle).values(uniform)
+            for angle, uniform in zip((self.theta, self.phi), angles, strict=True)
         )
-        return Particles(energies, self.pdg, theta, phi)
+        return Particles(energies.float(), self._species(number), theta, phi, self._place(number))
+
+    def _uniforms(self, number: Tensor, stream: Stream, n: int) -> Tensor:
+        return streams.uniforms(streams.keys(self.seed, number, stream), n).T
+
+    def _species(self, number: Tensor) -> Species:
+        if not isinstance(self.pdg, Mixture):
+            return self.pdg
+        return self.pdg.species(self._uniforms(number, Stream.INCIDENT_SPECIES, 1)[0])
+
+    def _place(self, number: Tensor) -> Tensor | None:
+        if self.area is None:
+            return None
+        x, y = self._uniforms(number, Stream.INCIDENT_PLACE, 2)
+        return torch.stack([self.area.x.values(x), self.area.y.values(y)], dim=1)
 
 
 @runtime_checkable
@@ -252,12 +322,84 @@ def read_range(text: str) -> tuple[float, float]:
     Raises:
         UnitError: The text is neither, or the range runs downward.
     """
+    found = _read_interval(text, parse_energy)
+    return found.low, found.high
+
+
+def read_species(text: str) -> int | Mixture:
+    """Read a species, by name or PDG number, or a mixture of them with their shares.
+
+    Raises:
+        ShowerValueError: A species is unknown, stands twice, or has no positive share.
+
+    Example:
+        >>> read_species("e-"), str(read_species("e-:2,gamma:1"))
+        (11, 'e-:2,gamma:1')
+    """
+    parts = [part.strip().partition(":") for part in text.split(",")]
+    if len(parts) == 1 and not parts[0][1]:
+        return pdg_of(text)
+    return Mixture(tuple((pdg_of(name), _share(share, text)) for name, _, share in parts))
+
+
+def _share(text: str, mixture: str) -> float:
+    try:
+        return float(text or 1)
+    except ValueError as error:
+        msg = f"mixture '{mixture}': share '{text}', expected a positive number, as in e-:2,gamma:1"
+        raise ShowerValueError(msg) from error
+
+
+def read_angle(text: str) -> Interval:
+    """Read an angle or an interval of angles, such as ``30deg`` or ``0deg:45deg``, in radians.
+
+    Raises:
+        UnitError: The text is neither, or the interval runs downward.
+    """
+    return _read_interval(text, parse_angle)
+
+
+def read_area(text: str) -> Area:
+    """Read a place ``X,Y`` of the front face, each a length or an interval of lengths, such as
+    ``1mm,-2mm`` or ``-5mm:5mm,0mm``, in mm.
+
+    Raises:
+        UnitError: The text is neither, or an interval runs downward.
+    """
+    parts = text.split(",")
+    if len(parts) != 2:
+        msg = f"'{text}': expected a place X,Y such as 1mm,-2mm or -5mm:5mm,0mm"
+        raise UnitError(msg)
+    return Area(*(_read_interval(part, parse_length) for part in parts))
+
+
+def cell_of(calorimeter: Calorimeter) -> Area:
+    """One cell of the first layer, about the centre of the front face.
+
+    Raises:
+        GeometryError: The cells of the first layer are no boxes.
+    """
+    first = calorimeter.divisions[0] if calorimeter.divisions else None
+    if not isinstance(first, Boxes):
+        msg = (
+            f"calorimeter '{calorimeter.name}': the cells of its first layer are no boxes, so that "
+            "no area of one is known: give a place X,Y or intervals of both"
+        )
+        raise GeometryError(msg)
+    return Area(*(Interval(-size / 2, size / 2) for size in first.size))
+
+
+def _read_interval(text: str, parse: Callable[[str], float]) -> Interval:
     low, colon, high = text.partition(":")
-    bounds = parse_energy(low), parse_energy(high if colon else low)
+    bounds = parse(low), parse(high if colon else low)
     if bounds[0] > bounds[1]:
         msg = f"'{text}' runs downward: write LOW:HIGH"
         raise UnitError(msg)
-    return bounds
+    return Interval(*bounds)
+
+
+def _interval(angle: float | Interval) -> Interval:
+    return angle if isinstance(angle, Interval) else Interval(angle, angle)
 
 
 def _written(energy: float) -> str:

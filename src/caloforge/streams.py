@@ -47,6 +47,9 @@ class Stream(IntEnum):
     """As `EMPTY_CELLS`, for the fast showers of a training."""
     FULL_EMPTY_CELLS = 17
     """As `EMPTY_CELLS`, for the full showers of a training."""
+    INCIDENT_SPECIES = 18
+    INCIDENT_DIRECTION = 19
+    INCIDENT_PLACE = 20
     PROFILE = 32
     SAMPLING = 33
     OUTER_NUMBER = 34

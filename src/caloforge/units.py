@@ -6,12 +6,18 @@ out::
     energy = 50 * GeV
     depth_in_cm = depth / cm
 
-At the command line a value carries its unit (``--energy 50GeV``); `parse_energy` reads it.
+At the command line a value carries its unit (``--energy 50GeV``, ``--theta 30deg``);
+`parse_energy`, `parse_angle` and `parse_length` read it.
 """
 
-__all__ = ["GeV", "MeV", "TeV", "cm", "format_energy", "keV", "m", "mm", "parse_energy"]
+__all__ = [
+    *("GeV", "MeV", "TeV", "cm", "deg", "keV", "m", "mm", "rad"),
+    *("format_energy", "parse_angle", "parse_energy", "parse_length"),
+]
 
+import math
 import re
+from collections.abc import Mapping
 
 from caloforge.errors import UnitError
 
@@ -24,8 +30,13 @@ mm = 1.0
 cm = 10.0
 m = 1e3
 
+rad = 1.0
+deg = math.pi / 180
+
 _ENERGIES = {"keV": keV, "MeV": MeV, "GeV": GeV, "TeV": TeV}
-_PATTERN = re.compile(r"\s*([0-9.]+(?:[eE][+-]?[0-9]+)?)\s*([kMGT]eV)\s*")
+_LENGTHS = {"mm": mm, "cm": cm, "m": m}
+_ANGLES = {"rad": rad, "deg": deg}
+_PATTERN = re.compile(r"\s*([+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?)\s*([A-Za-z]+)\s*")
 
 
 def parse_energy(text: str) -> float:
@@ -44,15 +55,54 @@ def parse_energy(text: str) -> float:
         >>> parse_energy("50GeV")
         50000.0
     """
-    match = _PATTERN.fullmatch(text)
-    try:
-        value = float(match[1]) * _ENERGIES[match[2]] if match else 0.0
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
+    value = _read(text, _ENERGIES)
+    if not 0 < value < math.inf:
         msg = f"energy '{text}': expected a positive number with its unit, such as 50GeV or 300MeV"
         raise UnitError(msg)
     return value
+
+
+def parse_angle(text: str) -> float:
+    """Read an angle with its unit, deg or rad; its value in radians.
+
+    Raises:
+        UnitError: The text is not of that form, or the angle is not finite.
+
+    Example:
+        >>> parse_angle("0.5rad")
+        0.5
+    """
+    value = _read(text, _ANGLES)
+    if not math.isfinite(value):
+        msg = f"angle '{text}': expected a number with its unit, such as 30deg or 0.5rad"
+        raise UnitError(msg)
+    return value
+
+
+def parse_length(text: str) -> float:
+    """Read a length with its unit, mm, cm or m; its value in mm.
+
+    Raises:
+        UnitError: The text is not of that form, or the length is not finite.
+
+    Example:
+        >>> parse_length("2.5cm")
+        25.0
+    """
+    value = _read(text, _LENGTHS)
+    if not math.isfinite(value):
+        msg = f"length '{text}': expected a number with its unit, such as 0.7mm or 2cm"
+        raise UnitError(msg)
+    return value
+
+
+def _read(text: str, units: Mapping[str, float]) -> float:
+    """The value of a number with its unit; NaN where the text is none."""
+    match = _PATTERN.fullmatch(text)
+    try:
+        return float(match[1]) * units[match[2]] if match else math.nan
+    except (ValueError, KeyError):
+        return math.nan
 
 
 def format_energy(energy: float) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from caloforge.cli._energies import Origin
+from caloforge.cli._energies import Beam, Origin
 from caloforge.cli._options import Machine, Seed, Strict, grouped
 from caloforge.cli._producing import Run, made, produced
 
@@ -26,6 +26,7 @@ def generate(
         Path, typer.Argument(metavar="OUT.h5", help="The file to write, in CaloChallenge layout.")
     ],
     origin: Origin,
+    beam: Beam,
     machine: Machine,
     run: Run,
     seed: Seed = 0,
@@ -49,7 +50,8 @@ def generate(
 
     device = machine.start()
     surrogate = zoo.load_surrogate(model).to(device)
-    particles = Moved(origin.particles(seed, surrogate.card.pdg), device)
+    asked = origin.particles(beam, seed, surrogate.card.pdg, surrogate.calorimeter)
+    particles = Moved(asked, device)
     result = produced(
         particles, surrogate, output, run, seed=seed, strict=strict, doing="generating"
     )

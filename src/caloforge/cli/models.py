@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from caloforge.cli._console import say
+from caloforge.cli._models import makes_from_particles
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -72,10 +73,7 @@ def _details(card: "Card") -> "Table":
 
 
 def _command(card: "Card") -> str:
-    from caloforge.models import SYSTEMS, Surrogate
-
-    known = card.system in SYSTEMS and issubclass(SYSTEMS[card.system].kind, Surrogate)
-    return "generate" if known else "refine"
+    return "generate" if makes_from_particles(card) else "refine"
 
 
 def _lines(values: Mapping[str, Any], indent: str = "") -> Iterator[str]:

@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from caloforge.cli._energies import Origin
+from caloforge.cli._energies import Beam, Origin
 from caloforge.cli._options import Machine, OptionError, Overwrite, Seed, grouped
 from caloforge.cli._producing import Run, made, produced
 from caloforge.cli.generate import generate
 
 if TYPE_CHECKING:
-    from caloforge.gun import ParticleSource
-    from caloforge.particles import Particles
     from caloforge.simulators import GFlash
 
 
@@ -101,6 +99,7 @@ def gflash(
     ],
     seed: Seed,
     origin: Origin,
+    beam: Beam,
     machine: Machine,
     fast: FastSimulation,
     run: Run,
@@ -123,9 +122,9 @@ def gflash(
     from caloforge.particles import ELECTRON
     from caloforge.production import Moved
 
-    device = machine.start()
-    particles = Moved(origin.particles(seed, ELECTRON), device)
-    result = produced(particles, fast.simulator(), output, run, seed=seed, doing="simulating")
+    device, simulator = machine.start(), fast.simulator()
+    particles = Moved(origin.particles(beam, seed, ELECTRON, simulator.calorimeter), device)
+    result = produced(particles, simulator, output, run, seed=seed, doing="simulating")
     made(result, "GFlash showers")
 
 
@@ -133,14 +132,6 @@ def gflash(
 class FullSimulation:
     """How Geant4 shall work."""
 
-    particle: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME|PDG",
-            show_default="e-, or that of --like",
-            help="The species by its PDG name, e-, gamma, pi+, K(L)0, or by its PDG number.",
-        ),
-    ] = None
     physics: Annotated[
         str,
         typer.Option(
@@ -163,18 +154,6 @@ class FullSimulation:
         ),
     ] = None
 
-    @property
-    def pdg(self) -> int:
-        """The PDG number of the species; that of the electron where none is asked for."""
-        from caloforge.particles import ELECTRON, pdg_of
-
-        return ELECTRON if self.particle is None else pdg_of(self.particle)
-
-    def of_its_species(self, source: "ParticleSource") -> "Particles":
-        """The particles, all of the species that is asked for, if one is."""
-        particles = source[0 : len(source)]
-        return particles if self.particle is None else replace(particles, pdg=self.pdg)
-
 
 @simulate.command()
 @grouped
@@ -187,6 +166,7 @@ def geant4(
     ],
     seed: Seed,
     origin: Origin,
+    beam: Beam,
     full: FullSimulation,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an interrupted run, to the same file.")
@@ -204,13 +184,16 @@ def geant4(
       caloforge simulate geant4 pbwo4-10x10 -n 400 --energy 50GeV --seed 1 full.h5
       caloforge simulate geant4 par04-lowgran -n 1000 --energy 50GeV --workers 8 --seed 1 full.h5
       caloforge simulate geant4 my.yaml --particle gamma --like other.h5 --seed 2 --resume full.h5
+      caloforge simulate geant4 ild-ecal-30 -n 400 --energy 5GeV --theta 0deg:30deg --seed 3 full.h5
     """
     from caloforge.detector import load_detector
+    from caloforge.particles import ELECTRON
     from caloforge.simulators import Geant4
 
     simulator = Geant4(load_detector(detector), full.physics, full.cut, full.workers, full.data)
     run = Run(resume=resume, overwrite=overwrite)
-    particles = full.of_its_species(origin.particles(seed, full.pdg))
+    source = origin.particles(beam, seed, ELECTRON, simulator.calorimeter)
+    particles = source[0 : len(source)]
     result = produced(particles, simulator, output, run, seed=seed, doing="simulating")
     made(result, "Geant4 showers")
 

@@ -23,6 +23,7 @@ from caloforge.errors import ShowerValueError
 from caloforge.geometry import Calorimeter
 from caloforge.particles import Particles, name_of
 from caloforge.showers import Showers
+from caloforge.units import deg
 
 Progress = Callable[[int], None]
 """Is given the number of showers that have just been finished."""
@@ -116,15 +117,21 @@ class Validity:
             angles = theta
             yield (
                 angles.abs() > self.largest_angle,
-                lambda first: f"enter at an angle of theta = {float(angles[first]):g}",
-                lambda: f"at most {self.largest_angle:g} rad to the axis",
+                lambda first: f"enter at an angle of {float(angles[first]) / deg:.4g} deg",
+                lambda: (
+                    f"at most {self.largest_angle / deg:.4g} deg to the axis"
+                    if self.largest_angle
+                    else "particles along the axis"
+                ),
             )
         if place is not None:
             offset = place.norm(dim=1)
             yield (
                 offset > self.largest_offset,
                 lambda first: f"enter {float(offset[first]):g} mm off the centre",
-                lambda: f"at most {self.largest_offset:g} mm",
+                lambda: (
+                    f"at most {self.largest_offset:g} mm" if self.largest_offset else "the centre"
+                ),
             )
 
 

@@ -62,11 +62,12 @@ _GROUP = 12
 
 class Task(NamedTuple):
     """One shower: its number, the seeds of its random numbers, and the particle at the front face
-    (mm, MeV, radians).
+    (PDG number, MeV, mm, radians).
     """
 
     number: int
     seeds: tuple[int, ...]
+    pdg: int
     energy: float
     impact: tuple[float, float]
     theta: float
@@ -408,10 +409,10 @@ def _particle(pdg: int) -> Any:
 class Gun(g4.G4VUserPrimaryGeneratorAction):  # type: ignore[misc]
     """One particle an event, its random numbers started anew for it."""
 
-    def __init__(self, pdg: int, detector: Description, state: "State") -> None:
+    def __init__(self, species: Sequence[int], detector: Description, state: "State") -> None:
         super().__init__()
         self._gun, self._detector, self._state = g4.G4ParticleGun(1), detector, state
-        self._gun.SetParticleDefinition(_particle(pdg))
+        self._species = {pdg: _particle(pdg) for pdg in species}
 
     def GeneratePrimaries(self, event: Any) -> None:  # noqa: N802
         """Start the particle of the task at hand."""
@@ -422,6 +423,7 @@ class Gun(g4.G4VUserPrimaryGeneratorAction):  # type: ignore[misc]
         back = self._detector["distance"] / cosine
         met = *task.impact, self._front(task.impact[0])
         x, y, z = (place - back * d for place, d in zip(met, direction, strict=True))
+        self._gun.SetParticleDefinition(self._species[task.pdg])
         self._gun.SetParticlePosition(g4.G4ThreeVector(x, y, z))
         self._gun.SetParticleMomentumDirection(g4.G4ThreeVector(*direction))
         self._gun.SetParticleEnergy(task.energy)
@@ -464,7 +466,7 @@ class Actions(g4.G4VUserActionInitialization):  # type: ignore[misc]
 
     def Build(self) -> None:  # noqa: N802
         """Hand over both; Geant4 owns them from now on."""
-        self.SetUserAction(Gun(self._job["pdg"], self._job["detector"], self._state))
+        self.SetUserAction(Gun(self._job["species"], self._job["detector"], self._state))
         self.SetUserAction(Reader(self._readout, self._state))
 
 

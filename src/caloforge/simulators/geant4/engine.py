@@ -10,7 +10,7 @@ __all__ = ["Finished", "Geant4", "TimedShowers"]
 
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -179,7 +179,7 @@ class Geant4:
         self._require(particles)
         place = torch.zeros(len(particles), 2) if particles.place is None else particles.place
         self._require_place(particles, place)
-        job = self._job(self._species(particles))
+        job = self._job(particles.species)
         tasks = _tasks(particles, place, seed, first_index)
         return (
             self._finished(done)
@@ -241,36 +241,32 @@ class Geant4:
             done.milliseconds,
         )
 
-    def _job(self, pdg: int) -> Job:
+    def _job(self, species: Sequence[int]) -> Job:
         _require_installed()
         physics, found = physics_of(self.physics), find_data(self.data)
         found.require(physics)
         description = {
             "detector": self.detector.describe(),
             "cut": self.cut,
-            "pdg": pdg,
+            "species": list(species),
             "constructors": physics.constructors,
         }
         return Job(description, found.environment())
 
-    def _species(self, particles: Particles) -> int:
-        pdg = particles.one_species()
-        if pdg is None:
+    def _require(self, particles: Particles) -> None:
+        if particles.pdg is None:
             msg = (
                 f"Geant4: the species of the {len(particles)} particles is not known: say it by "
                 "Particles(energies, pdg), or --particle"
             )
             raise Geant4Error(msg)
-        return pdg
-
-    def _require(self, particles: Particles) -> None:
-        species = physics_of(self.physics).species
-        pdg = self._species(particles)
-        if species is not None and pdg not in species:
+        known = physics_of(self.physics).species
+        unknown = [] if known is None else [p for p in particles.species if p not in known]
+        if known is not None and unknown:
             msg = (
                 f"physics '{self.physics}' is electromagnetic alone: particles have PDG number "
-                f"{pdg}, expected one of "
-                f"{', '.join(str(pdg) for pdg in species)}: choose a physics with hadrons, such "
+                f"{unknown[0]}, expected one of "
+                f"{', '.join(str(pdg) for pdg in known)}: choose a physics with hadrons, such "
                 "as FTFP_BERT"
             )
             raise Geant4Error(msg)
@@ -344,11 +340,12 @@ def _tasks(
         theta, phi = (
             [0.0] * len(some) if a is None else a.double().tolist() for a in (some.theta, some.phi)
         )
+        species = torch.as_tensor(some.pdg).expand(len(some)).tolist()
         index = first_index + torch.arange(span.start, span.stop)
         seeds = _seeds(seed, index)
-        for row in range(len(some)):
-            x, y = places[row]
-            yield Task(int(index[row]), seeds[row], energies[row], (x, y), theta[row], phi[row])
+        for row, (x, y) in enumerate(places):
+            particle = species[row], energies[row], (x, y), theta[row], phi[row]
+            yield Task(int(index[row]), seeds[row], *particle)
 
 
 def _seeds(seed: int, index: Tensor) -> list[tuple[int, ...]]:

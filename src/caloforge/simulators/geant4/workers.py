@@ -45,6 +45,7 @@ class Task(NamedTuple):
     Arguments:
         number: Its number in the run.
         seeds: The seeds of its random numbers, positive 32-bit numbers.
+        pdg: The species of the particle.
         energy: The incident energy, in MeV.
         impact: Where the particle meets the front face, (x, y) in mm.
         theta: The angle to the beam axis, in radians.
@@ -53,6 +54,7 @@ class Task(NamedTuple):
 
     number: int
     seeds: tuple[int, ...]
+    pdg: int
     energy: float
     impact: tuple[float, float]
     theta: float

@@ -15,13 +15,13 @@ from caloforge.geometry import Calorimeter
 ROOT = Path(caloforge.__file__).parent
 
 FLOORS = (
-    ("units", "errors", "streams"),
+    ("units", "errors", "streams", "shown"),
     ("documents",),
     ("geometry",),
     ("detector",),
     ("particles",),
     ("gun",),
-    ("hits", "showers"),
+    ("hits", "showers", "exchange"),
     ("io",),
     ("simulators",),
     ("observables",),

@@ -16,8 +16,10 @@ __all__ = [
     "ModelError",
     "OutputError",
     "OutputExistsError",
+    "PackageError",
     "RecipeError",
     "RepresentationWarning",
+    "RowError",
     "ShowerValueError",
     "TrainingError",
     "UnitError",
@@ -48,6 +50,14 @@ class GeometryMismatchError(CaloforgeError):
 
 class ShowerValueError(CaloforgeError):
     """Raised when deposits or energies are not finite, negative, or of the wrong shape."""
+
+
+class PackageError(CaloforgeError):
+    """Raised when an optional package that was asked for is not installed."""
+
+
+class RowError(CaloforgeError, IndexError):
+    """Raised when a sample has no shower of this number."""
 
 
 class FileFormatError(CaloforgeError):

@@ -22,19 +22,21 @@ from typing_extensions import Protocol, runtime_checkable
 
 from caloforge.errors import ShowerValueError
 from caloforge.geometry import Calorimeter
-from caloforge.particles import Index, Particles
+from caloforge.particles import Index, Particles, Rows, rows_of
 from caloforge.showers import (
     Showers,
     ShowerSource,
+    Tabular,
     common_threshold,
     joined_weights,
     require_weights,
     spans,
 )
+from caloforge.shown import counted
 
 
-@dataclass(frozen=True, eq=False)
-class Hits:
+@dataclass(frozen=True, eq=False, repr=False)
+class Hits(Tabular):
     """The hits of N showers.
 
     Arguments:
@@ -137,6 +139,13 @@ class Hits:
         """The chosen showers, dense."""
         return self.sparse(index).to_showers()
 
+    def __iter__(self) -> Iterator[Showers]:
+        return self.batches(1)
+
+    def facts(self) -> dict[str, str]:
+        """What a prompt and a notebook show."""
+        return super().facts() | {"hits": counted(self.n_hits, "hit")}
+
     def batches(self, size: int) -> Iterator[Showers]:
         """The showers in order, ``size`` at a time, dense; the last batch may be smaller.
 
@@ -147,18 +156,19 @@ class Hits:
 
     def sparse(self, index: Index) -> "Hits":
         """The chosen showers, as hits; those of a slice without steps share the memory of these."""
-        rows, offsets = self._rows(index)
+        chosen = rows_of(index, len(self))
+        rows, offsets = self._rows(chosen)
         return replace(
             self,
             offsets=offsets,
             cells=self.cells[rows],
             hit_energies=self.hit_energies[rows],
-            particles=self.particles[index],
-            weights=None if self.weights is None else self.weights[index],
+            particles=self.particles[chosen],
+            weights=None if self.weights is None else self.weights[chosen],
             times=None if self.times is None else self.times[rows],
         )
 
-    def _rows(self, index: Index) -> tuple[Index, Tensor]:
+    def _rows(self, index: Rows) -> tuple[Rows, Tensor]:
         """The rows of the hits of some showers, and the offsets among these rows."""
         if isinstance(index, slice) and (some := range(len(self))[index]).step == 1:
             ends = self.offsets[some.start : max(some.start, some.stop) + 1]

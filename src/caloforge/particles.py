@@ -10,23 +10,44 @@ is None: such particles fit every model, and what cannot work without the specie
 `pdg_of` and `name_of` translate between numbers and names.
 """
 
-__all__ = ["ELECTRON", "Index", "Particles", "Species", "name_of", "pdg_of"]
+__all__ = [
+    "ELECTRON",
+    "Index",
+    "Numbers",
+    "Particles",
+    "Rows",
+    "Species",
+    "name_of",
+    "pdg_of",
+    "rows_of",
+    "tensor_of",
+]
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from caloforge.errors import ShowerValueError
+from caloforge.errors import RowError, ShowerValueError
+from caloforge.shown import Shown, counted
+from caloforge.units import format_energy
 
 ELECTRON = 11
 """PDG number of the electron."""
 
-Index = slice | Tensor
+Rows = slice | Tensor
+"""Rows of a sample: a slice, an int64 tensor of numbers, or a mask."""
+
+Index = int | Rows | Sequence[int] | np.ndarray
+"""What chooses showers: the number of one, rows, or these as a list or an array."""
+
+Numbers = Tensor | np.ndarray | Sequence[float] | Sequence[Sequence[float]]
+"""Numbers as they are given: a tensor is taken as it is, all else becomes one."""
 
 Species = int | Tensor | None
 """PDG numbers: one for all particles, one each (int64, with shape (N)), or None where they are not
@@ -47,8 +68,8 @@ _NEAR = 3
 _PLACE = "place"
 
 
-@dataclass(frozen=True, eq=False)
-class Particles:
+@dataclass(frozen=True, eq=False, repr=False, init=False)
+class Particles(Shown):
     """The particles that enter the calorimeter, one a shower.
 
     Two samples are equal when species, energies, directions and places are, whether zeros and the
@@ -74,7 +95,23 @@ class Particles:
     phi: Tensor | None = None
     place: Tensor | None = None
 
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        energies: Numbers,
+        pdg: Species | np.ndarray | Sequence[int] = ELECTRON,
+        theta: Numbers | None = None,
+        phi: Numbers | None = None,
+        place: Numbers | None = None,
+    ) -> None:
+        species = pdg if pdg is None or isinstance(pdg, int) else tensor_of(pdg, "pdg")
+        object.__setattr__(self, "energies", tensor_of(energies, "energies"))
+        object.__setattr__(self, "pdg", species)
+        for name, values in (("theta", theta), ("phi", phi), (_PLACE, place)):
+            given = None if values is None else tensor_of(values, name)
+            object.__setattr__(self, name, given)
+        self._check()
+
+    def _check(self) -> None:
         if self.energies.ndim != 1:
             msg = f"incident energies have shape {tuple(self.energies.shape)}, expected (N,)"
             raise ShowerValueError(msg)
@@ -90,11 +127,26 @@ class Particles:
         return len(self.energies)
 
     def __getitem__(self, index: Index) -> "Particles":
+        rows = rows_of(index, len(self))
         return Particles(
-            self.energies[index],
-            self.pdg[index] if isinstance(self.pdg, Tensor) else self.pdg,
-            *(None if values is None else values[index] for values in self._geometry),
+            self.energies[rows],
+            self.pdg[rows] if isinstance(self.pdg, Tensor) else self.pdg,
+            *(None if values is None else values[rows] for values in self._geometry),
         )
+
+    def __iter__(self) -> Iterator["Particles"]:
+        return (self[row] for row in range(len(self)))
+
+    def facts(self) -> dict[str, str]:
+        """What a prompt and a notebook show."""
+        ends = dict.fromkeys(map(format_energy, self.energies.tolist()[:1]))
+        if len(self) > 1:
+            ends = dict.fromkeys(format_energy(float(end)) for end in self.energies.aminmax())
+        return {
+            "particles": counted(len(self), "particle"),
+            "species": ", ".join(map(name_of, self.species)) or "of unknown species",
+            "incident energies": " to ".join(ends),
+        }
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Particles) or len(self) != len(other):
@@ -248,6 +300,47 @@ def _numbers() -> dict[str, int]:
             continue
     names = sorted(_names().items(), key=lambda item: abs(item[0]), reverse=True)
     return numbers | {name: pdg for pdg, name in names}
+
+
+def rows_of(index: Index, n: int) -> Rows:
+    """What chooses rows, as a slice or a tensor; the number of one row gives a slice of it.
+
+    Arguments:
+        index: What chooses; a negative number counts from the end.
+        n: How many rows there are.
+
+    Raises:
+        RowError: There is no such row.
+    """
+    if isinstance(index, slice | Tensor):
+        return index
+    if isinstance(index, int | np.integer):
+        if not -n <= index < n:
+            msg = f"index {index}: expected one of {n} showers, 0 to {n - 1}"
+            raise RowError(msg)
+        return slice(int(index) % n, int(index) % n + 1)
+    chosen = np.asarray(index)
+    return torch.from_numpy(chosen if chosen.size else chosen.astype(np.int64))
+
+
+def tensor_of(values: Numbers, name: str) -> Tensor:
+    """Numbers as a tensor: single precision for fractions, int64 for species.
+
+    Arguments:
+        values: The numbers; a tensor is taken as it is.
+        name: What they are, for the message.
+
+    Raises:
+        ShowerValueError: They are not numbers, or the rows have different lengths.
+    """
+    if isinstance(values, Tensor):
+        return values
+    kind = np.int64 if name == "pdg" else np.float32
+    try:
+        return torch.from_numpy(np.array(values, dtype=kind))
+    except (TypeError, ValueError) as error:
+        msg = f"{name}: expected numbers, in rows of one length: {error}"
+        raise ShowerValueError(msg) from error
 
 
 def _require_energies(energies: Tensor) -> None:

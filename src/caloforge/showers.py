@@ -1,7 +1,7 @@
 r"""Showers are the energies in the cells, with the particles that made them.
 
-`Particles` and `Showers` are samples of N; slicing one by a slice, an index tensor or a mask gives
-the sample of the chosen ones, and `Showers.cat` joins samples of the same calorimeter. A
+`Particles` and `Showers` are samples of N; a number, a slice, a list or a mask gives the sample of
+the chosen ones, and `Showers.cat` joins samples of the same calorimeter. A
 `ShowerSource` is anything that gives showers by slices: `Showers` in memory, or a file read in
 batches (`caloforge.io`), so that no step needs a whole file in memory.
 
@@ -12,6 +12,7 @@ times. Without weights each counts once.
 __all__ = [
     "ShowerSource",
     "Showers",
+    "Tabular",
     "common_threshold",
     "joined_weights",
     "readout_threshold",
@@ -22,7 +23,9 @@ __all__ = [
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Int64
 from torch import Tensor
@@ -30,7 +33,8 @@ from typing_extensions import Protocol, runtime_checkable
 
 from caloforge.errors import ShowerValueError
 from caloforge.geometry import Calorimeter
-from caloforge.particles import Index, Particles
+from caloforge.particles import Index, Numbers, Particles, rows_of, tensor_of
+from caloforge.shown import Shown, counted
 
 _AT_A_TIME = 1000
 
@@ -47,8 +51,55 @@ def spans(n: int, size: int) -> list[slice]:
     return [slice(start, min(start + size, n)) for start in range(0, n, size)]
 
 
-@dataclass(frozen=True, eq=False)
-class Showers:
+class Tabular(Shown):
+    """Showers in memory, dense or sparse, as others take them."""
+
+    particles: Particles
+    calorimeter: Calorimeter
+    weights: Tensor | None
+
+    def facts(self) -> dict[str, str]:
+        """What a prompt and a notebook show."""
+        particles = self.particles.facts()
+        weighted = {} if self.weights is None else {"weights": "weighted"}
+        return {
+            "showers": counted(len(self.particles), "shower"),
+            "calorimeter": f"{self.calorimeter.n_cells:,} cells of {self.calorimeter.name}",
+            **{key: text for key, text in particles.items() if key != "particles"},
+            **weighted,
+        }
+
+    def to_numpy(self) -> dict[str, np.ndarray]:
+        """The deposits, in MeV, with shape (N, cells), and what is known of the particles, by the
+        names of a CaloChallenge file.
+        """
+        from caloforge.exchange import as_arrays
+
+        return as_arrays(self)  # type: ignore[arg-type]
+
+    def to_awkward(self) -> Any:
+        """An array of awkward: one record a shower, with lists of its hits.
+
+        Raises:
+            PackageError: The package awkward is not installed.
+        """
+        from caloforge.exchange import as_awkward
+
+        return as_awkward(self)  # type: ignore[arg-type]
+
+    def to_dataframe(self) -> Any:
+        """A table of pandas, with one row a hit.
+
+        Raises:
+            PackageError: The package pandas is not installed.
+        """
+        from caloforge.exchange import as_frame
+
+        return as_frame(self)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, eq=False, repr=False, init=False)
+class Showers(Tabular):
     """Energies deposited in the cells of a calorimeter.
 
     Arguments:
@@ -71,10 +122,23 @@ class Showers:
     weights: Tensor | None = None
     threshold: float | None = None
 
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        deposits: Numbers,
+        particles: Particles,
+        calorimeter: Calorimeter,
+        weights: Numbers | None = None,
+        threshold: float | None = None,
+    ) -> None:
+        object.__setattr__(self, "deposits", tensor_of(deposits, "deposits"))
+        object.__setattr__(self, "particles", particles)
+        object.__setattr__(self, "calorimeter", calorimeter)
+        given = None if weights is None else tensor_of(weights, "weights")
+        object.__setattr__(self, "weights", given)
+        object.__setattr__(self, "threshold", threshold)
         self._check_deposits()
-        if self.weights is not None:
-            require_weights(self.weights, len(self.particles))
+        if given is not None:
+            require_weights(given, len(self.particles))
 
     def _check_deposits(self) -> None:
         expected = (len(self.particles), self.calorimeter.n_cells)
@@ -95,10 +159,14 @@ class Showers:
         return len(self.particles)
 
     def __getitem__(self, index: Index) -> "Showers":
-        weights = None if self.weights is None else self.weights[index]
+        rows = rows_of(index, len(self))
+        weights = None if self.weights is None else self.weights[rows]
         return replace(
-            self, deposits=self.deposits[index], particles=self.particles[index], weights=weights
+            self, deposits=self.deposits[rows], particles=self.particles[rows], weights=weights
         )
+
+    def __iter__(self) -> Iterator["Showers"]:
+        return self.batches(1)
 
     def batches(self, size: int) -> Iterator["Showers"]:
         """The showers in order, ``size`` at a time; the last batch may be smaller.

@@ -160,6 +160,7 @@ def test_the_public_names_are_these() -> None:
         "ShowerFile",
         "SquirelsFile",
         "convert",
+        "is_hdf5",
         "open_showers",
         "read_binning",
         "require_format",

@@ -49,6 +49,7 @@ from caloforge.metrics.resampling import effective_size
 from caloforge.metrics.scores import Score
 from caloforge.observables import Observable
 from caloforge.published import Preset
+from caloforge.shown import Shown
 
 IN_TAILS = 3
 """So many showers of each tail of a classifier's weights are shown."""
@@ -209,8 +210,8 @@ class Slice:
     scores: Mapping[str, Score]
 
 
-@dataclass(frozen=True, eq=False)
-class Evaluation:
+@dataclass(frozen=True, eq=False, repr=False)
+class Evaluation(Shown):
     """Candidates against the full simulation.
 
     Arguments:
@@ -250,6 +251,20 @@ class Evaluation:
     def samples(self) -> tuple[Sample, ...]:
         """The full simulation and the candidates."""
         return (self.full, *self.candidates)
+
+    def facts(self) -> dict[str, str]:
+        """What a prompt and a notebook show."""
+        return {"full simulation": f"{self.full.name}: {len(self.full.energies):,} showers"} | {
+            candidate.name: self._fact(candidate) for candidate in self.candidates
+        }
+
+    def _fact(self, candidate: Sample) -> str:
+        distances = [found.distance for found in self.comparisons[candidate.name].values()]
+        low = sum(not distance.resolved for distance in distances)
+        return (
+            f"{candidate.name}: {len(candidate.energies):,} showers, {low} of {len(distances)} "
+            "distances at the floor"
+        )
 
     def gain(self, candidate: Sample, observable: Observable) -> float | None:
         """How many times smaller a candidate's distance is than the first's; 1 if both are 0, None

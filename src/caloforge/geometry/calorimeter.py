@@ -24,6 +24,7 @@ from torch import Tensor
 
 from caloforge.errors import GeometryError, GeometryMismatchError
 from caloforge.geometry.divisions import Boxes, Division, Rings, Slices, overlaps
+from caloforge.shown import Shown, counted
 
 _POINTS = 16
 """Where no overlap is known in closed form, a cell is spread as so many points along each axis."""
@@ -47,7 +48,7 @@ class Symmetries(NamedTuple):
         return Symmetries(unique, torch.stack(matrices)[first])
 
 
-class Calorimeter(ABC):
+class Calorimeter(Shown, ABC):
     """Frozen geometry of a calorimeter's cells.
 
     Two calorimeters are equal when every number of their description is, whatever their name.
@@ -60,6 +61,14 @@ class Calorimeter(ABC):
     def __init_subclass__(cls, kind: str) -> None:
         cls.kind = kind
         Calorimeter.kinds[kind] = cls
+
+    def facts(self) -> dict[str, str]:
+        """What a prompt and a notebook show."""
+        return {
+            "name": self.name,
+            "cells": counted(self.n_cells, "cell"),
+            "layers": counted(self.n_layers, "layer"),
+        }
 
     @property
     @abstractmethod

@@ -24,7 +24,7 @@ _TOUCHING = 1e-6
 _POINTS_AT_ONCE = 1 << 22
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CellTable(Calorimeter, kind="cell-table"):
     """Cells one by one, in the order of their flat index.
 

@@ -66,7 +66,7 @@ class CylinderLayer:
         return self.n_r * self.n_alpha
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CylinderGrid(Calorimeter, kind="cylinder-grid"):
     r"""Voxels around the shower axis, each layer with bins of its own; index order r, then alpha,
     then layer.

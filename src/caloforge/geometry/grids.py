@@ -21,7 +21,7 @@ from caloforge.geometry.calorimeter import Calorimeter, Symmetries, tuples
 from caloforge.geometry.divisions import Boxes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RegularGrid(Calorimeter, kind="regular-grid"):
     r"""Equal boxes side by side, centred on the beam in x and y, from z = 0 on in depth.
 
@@ -168,7 +168,7 @@ class GridLayer:
         return RegularGrid("layer", (*self.number, 1), (*self.size, self.thickness))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LayeredGrid(Calorimeter, kind="layered-grid"):
     r"""Boxes, each layer with numbers and sizes of its own; index order x, then y, then layer.
 

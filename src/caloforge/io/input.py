@@ -28,12 +28,13 @@ from caloforge.errors import FileFormatError, ShowerValueError
 from caloforge.geometry import Calorimeter
 from caloforge.particles import Particles
 from caloforge.showers import Showers, spans
+from caloforge.shown import Shown, counted
 
 _CHUNK = 1 << 20
 """So many bytes are read at a time for a checksum."""
 
 
-class ShowerFile(ABC):
+class ShowerFile(Shown, ABC):
     """Showers in a file, of which only the header is read until a slice is asked for.
 
     Arguments:
@@ -90,6 +91,14 @@ class ShowerFile(ABC):
 
     @abstractmethod
     def __len__(self) -> int: ...
+
+    def facts(self) -> dict[str, str]:
+        """What a prompt and a notebook show, from the header alone."""
+        return {
+            "file": str(self.path),
+            "showers": counted(len(self), "shower"),
+            "calorimeter": f"{self.calorimeter.n_cells:,} cells of {self.calorimeter.name}",
+        }
 
     def extra(self, index: slice) -> dict[str, Tensor]:
         """Further numbers, one a shower, in a slice, by name; none unless the format has some."""

@@ -26,6 +26,7 @@ from caloforge.learn.training import Objective, isolated
 from caloforge.models.card import Card
 from caloforge.models.training_data import FullShowers, TrainingShowers
 from caloforge.particles import Particles
+from caloforge.shown import Shown
 from caloforge.simulators.protocols import Validity
 from caloforge.units import format_energy
 
@@ -34,7 +35,7 @@ _WEIGHTS = "weights.safetensors"
 Kind = TypeVar("Kind", bound="Model")
 
 
-class Model(nn.Module, ABC):
+class Model(Shown, nn.Module, ABC):
     """What bridges and surrogates have in common: a card, a calorimeter, a range of energies, a
     plan of training, and files.
 
@@ -52,6 +53,16 @@ class Model(nn.Module, ABC):
         self.energy_range = card.energy_range
         self.directory: Path | None = None
         """Where it was loaded from."""
+
+    def facts(self) -> dict[str, str]:
+        """What a prompt and a notebook show."""
+        parameters = sum(values.numel() for values in self.parameters())
+        return {
+            "name": self.card.name,
+            "calorimeter": self.calorimeter.name,
+            "incident energies": " to ".join(map(format_energy, self.energy_range)),
+            "parameters": f"{parameters:,} parameters",
+        }
 
     @classmethod
     def new(cls: type[Kind], card: Card, seed: int) -> Kind:

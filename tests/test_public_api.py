@@ -77,6 +77,7 @@ PUBLIC: dict[str, list[str]] = {
     "caloforge.documents": [
         "checked",
         "complaint",
+        "json_tree",
         "near",
         "quoted",
         "read_json",

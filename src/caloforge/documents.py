@@ -7,7 +7,16 @@ beyond `MOST_DEPTH`, aliases that unfold to more than `MOST_VALUES` values, keys
 numbers that are not finite. No message quotes more than `MOST_QUOTED` characters of a value.
 """
 
-__all__ = ["checked", "complaint", "near", "quoted", "read_json", "read_yaml", "yaml_value"]
+__all__ = [
+    "checked",
+    "complaint",
+    "json_tree",
+    "near",
+    "quoted",
+    "read_json",
+    "read_yaml",
+    "yaml_value",
+]
 
 import json
 import math
@@ -79,7 +88,14 @@ def read_yaml(path: Path, what: str, refusal: _Refusal) -> dict[str, Any]:
 
 def read_json(path: Path, what: str, refusal: _Refusal) -> dict[str, Any]:
     """Read keys and values from JSON; as `read_yaml`."""
-    text = _text(path, what, refusal)
+    return json_tree(_text(path, what, refusal), what, refusal)
+
+
+def json_tree(text: str, what: str, refusal: _Refusal) -> dict[str, Any]:
+    """The keys and values of a text in JSON; as `read_yaml`."""
+    if len(text) > MOST_BYTES:
+        size = f"{len(text) / 2**20:.0f} MiB"
+        _refuse(refusal, f"{what}: {size} of JSON, at most {MOST_BYTES // 2**20} are read")
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)

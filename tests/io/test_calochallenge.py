@@ -410,15 +410,15 @@ BAD_HEADERS: dict[str, tuple[Callable[[Path], object], str]] = {
     "truncated": (
         _truncated,
         (
-            r"not readable as HDF5, truncated or damaged \(.*\): expected a whole CaloChallenge "
-            r"file: copy it"
+            r"not readable as HDF5, truncated or damaged \(.*\): expected a whole file: "
+            r"copy it again"
         ),
     ),
     "not HDF5": (
         _not_hdf5,
         r"not readable as HDF5, truncated or damaged \(.*signature not found\)",
     ),
-    "empty": (Path.touch, "not readable as HDF5"),
+    "empty": (Path.touch, "empty, 0 bytes, expected HDF5"),
     "no energies": (
         _raw(incident_energies=None),
         "dataset 'incident_energies' is missing; the file has 'showers', expected at least",
@@ -427,6 +427,7 @@ BAD_HEADERS: dict[str, tuple[Callable[[Path], object], str]] = {
         _raw(showers=None),
         "dataset 'showers' is missing; the file has 'incident_energies', expected at least",
     ),
+    "no numbers": (_raw(showers=h5py.Empty("f4")), "dataset 'showers' is not a dataset of numbers"),
     "group": (_group, "dataset 'showers' is not a dataset of numbers"),
     "text": (_raw(showers=[["a"] * 100] * 6), "dataset 'showers' is not a dataset of numbers"),
     "three axes": (
@@ -459,16 +460,12 @@ BAD_HEADERS: dict[str, tuple[Callable[[Path], object], str]] = {
             r"\(100 cells\)"
         ),
     ),
-    "not JSON": (
-        _attribute("10x10"),
-        (
-            r"attribute 'calorimeter': .*; expected JSON of Calorimeter\.describe\(\): write the "
-            r"file again"
-        ),
-    ),
+    "not JSON": (_attribute("10x10"), "attribute 'calorimeter': not JSON"),
+    "not keys": (_attribute("[1, 2]"), "attribute 'calorimeter': .*expected keys"),
+    "deep": (_attribute('{"a":' * 10_000 + "1" + "}" * 10_000), "attribute 'calorimeter': "),
     "not a description": (
-        _attribute("[1, 2]"),
-        "attribute 'calorimeter': calorimeter description: kind is None",
+        _attribute('{"kind": "x"}'),
+        r"attribute 'calorimeter': .*; expected JSON of Calorimeter\.describe\(\)",
     ),
     "other size": (
         _attribute(json.dumps(TOWER.describe())),

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from caloforge import io
 from caloforge.errors import (
     CaloforgeError,
     FileFormatError,
@@ -148,25 +147,6 @@ def test_a_batch_size_below_one_leaves_no_output(name: str, tmp_path: Path) -> N
 def test_what_a_user_can_mend_is_one_kind_of_error() -> None:
     errors = (FileFormatError, GeometryMismatchError, OutputExistsError, ShowerValueError)
     assert all(issubclass(error, CaloforgeError) for error in errors)
-
-
-def test_the_public_names_are_these() -> None:
-    assert sorted(io.__all__) == [
-        "CaloChallengeFile",
-        "CaloChallengeWriter",
-        "HitFile",
-        "HitWriter",
-        "NewFile",
-        "ShowerFile",
-        "SquirelsFile",
-        "convert",
-        "is_hdf5",
-        "open_showers",
-        "read_binning",
-        "require_format",
-        "write_binning",
-        "write_squirels",
-    ]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the largest resident memory is asked of POSIX")

@@ -121,7 +121,7 @@ def test_shards_may_be_cut_anywhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int
 ) -> None:
     """Whatever the size of the blocks in which HDF5 compresses."""
-    monkeypatch.setattr("caloforge.io.calochallenge._BLOCK_ROWS", block)
+    monkeypatch.setattr("caloforge.io.writer._BLOCK_ROWS", block)
     whole, parts = tmp_path / "whole.h5", tmp_path / "parts.h5"
     produce(GUN, pbwo4_gflash(), whole, seed=3)
     for at in (20, 39, 180, 260):

@@ -31,11 +31,12 @@ from caloforge.errors import FileFormatError
 from caloforge.geometry import Calorimeter
 from caloforge.hits import HitSource
 from caloforge.io.binning import read_binning, write_binning
-from caloforge.io.calochallenge import CaloChallengeFile, CaloChallengeWriter
+from caloforge.io.calochallenge import CaloChallengeFile
 from caloforge.io.input import ShowerFile
 from caloforge.io.output import NewFile
 from caloforge.io.sparse import HitFile, HitWriter, is_sparse
 from caloforge.io.squirels_npy import SquirelsFile, require_writable_crystals, write_squirels
+from caloforge.io.writer import CaloChallengeWriter
 from caloforge.particles import Particles
 from caloforge.showers import ShowerSource, spans
 

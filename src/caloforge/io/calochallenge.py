@@ -27,29 +27,13 @@ raw size; level 7 saves 1 % more and costs 2.5 times as much; in 6,480 voxels, m
 HDF5 library (1 MiB), so that reading showers one by one does not unpack it again for each.
 """
 
-__all__ = [
-    "CELLS",
-    "DEPOSITS",
-    "HIT_DATASETS",
-    "HIT_ENERGIES",
-    "OFFSETS",
-    "TIMES",
-    "CaloChallengeFile",
-    "CaloChallengeWriter",
-    "extend",
-    "float32",
-    "reading",
-    "rows_of_block",
-]
+__all__ = ["CaloChallengeFile", "float32", "native"]
 
-import json
 import math
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from importlib.metadata import version
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TypeGuard
 
 import h5py
 import numpy as np
@@ -57,17 +41,20 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from caloforge.errors import FileFormatError, GeometryError, OutputError, ShowerValueError
+from caloforge.documents import json_tree
+from caloforge.errors import FileFormatError, GeometryError, ShowerValueError
 from caloforge.geometry import Calorimeter, named_calorimeters
-from caloforge.hits import AnyShowers, Hits
 from caloforge.io.columns import (
+    DEPOSITS,
     ENERGIES,
     GEOMETRY,
+    HIT_DATASETS,
+    OFFSETS,
     PDG,
     PLACE,
     RESERVED,
+    THRESHOLD,
     WEIGHTS,
-    columns_of,
     species_of,
 )
 from caloforge.io.input import (
@@ -78,26 +65,17 @@ from caloforge.io.input import (
     require_species,
     require_weights,
 )
-from caloforge.io.output import NewFile
+from caloforge.io.stored import found, opened, reading, stored
 from caloforge.particles import Particles, Species
 from caloforge.showers import Showers
 
 _NUMBERS = "fiub"
 """The kinds of types that are numbers."""
 
-_BLOCK_BYTES = 400_000
-_BLOCK_ROWS = 4096
-_DEFLATE = {"compression": "gzip", "compression_opts": 4, "shuffle": True}
-DEPOSITS = "showers"
-"""The dataset of dense showers."""
+_WIDEST = 8
+"""Numbers of more bytes are read in double precision."""
 
-OFFSETS, CELLS, HIT_ENERGIES, TIMES = "hit_offsets", "hit_cells", "hit_energies", "hit_times"
-HIT_DATASETS = (OFFSETS, CELLS, HIT_ENERGIES, TIMES)
-"""The datasets of sparse showers, see `caloforge.io.sparse`."""
-
-_THRESHOLD = "threshold"
-_TAKEN = (*RESERVED, DEPOSITS, *HIT_DATASETS)
-_OWN = ("calorimeter", "units", "software", "layout", PDG, _THRESHOLD)
+_OWN = ("calorimeter", "units", "software", "layout", PDG, THRESHOLD)
 """Attributes that say what the file is, not where its showers come from."""
 
 
@@ -122,7 +100,8 @@ class CaloChallengeFile(ShowerFile):
     ) -> None:
         super().__init__(path)
         with ExitStack() as on_error:
-            self._file = on_error.enter_context(_opened(self.path))
+            self._file = on_error.enter_context(opened(self.path))
+            self._datasets: dict[str, h5py.Dataset] = {}
             self._require_deposits()
             self._require_header()
             self._calorimeter = self._find_calorimeter(calorimeter)
@@ -172,16 +151,21 @@ class CaloChallengeFile(ShowerFile):
     @property
     def columns(self) -> tuple[str, ...]:
         """The names of the datasets that hold one number a shower, in alphabetical order."""
-        return tuple(
-            name
-            for name in self._file
-            if isinstance(self._file[name], h5py.Dataset) and self._is_column(name)
-        )
+        return tuple(name for name in self._names if self._is_column(found(self._file, name)))
+
+    @property
+    def _names(self) -> list[str]:
+        """The names of what the file holds."""
+        self._require_open()
+        with reading(self.path):
+            return [name for name in self._file if name not in (DEPOSITS, *HIT_DATASETS)]
 
     @property
     def attributes(self) -> dict[str, str]:
         """What the file says of itself, as text."""
-        return {name: str(value) for name, value in self._file.attrs.items()}
+        self._require_open()
+        with reading(self.path):
+            return {name: str(value) for name, value in self._file.attrs.items()}
 
     @property
     def provenance(self) -> dict[str, str]:
@@ -189,12 +173,12 @@ class CaloChallengeFile(ShowerFile):
         return {name: value for name, value in self.attributes.items() if name not in _OWN}
 
     def __len__(self) -> int:
-        return int(self._file[DEPOSITS].shape[0])
+        return int(self._dataset(DEPOSITS).shape[0])
 
     @property
     def _n_cells(self) -> int | None:
         """The number of cells, where the datasets say it."""
-        return int(self._file[DEPOSITS].shape[1])
+        return int(self._dataset(DEPOSITS).shape[1])
 
     def extra(self, index: slice) -> dict[str, Tensor]:
         """The columns of numbers beside those of particles and weights, in a slice.
@@ -222,7 +206,13 @@ class CaloChallengeFile(ShowerFile):
 
     def close(self) -> None:
         """Close the file; nothing can be read from it afterwards."""
+        self._datasets.clear()
         self._file.close()
+
+    def _require_open(self) -> None:
+        if not self._file:
+            msg = f"{self.path}: the file has been closed: open it again"
+            raise FileFormatError(msg)
 
     def __enter__(self) -> "CaloChallengeFile":
         return self
@@ -237,7 +227,7 @@ class CaloChallengeFile(ShowerFile):
 
     def _read(self, rows: range) -> Showers:
         with reading(self.path, DEPOSITS):
-            deposits = float32(self._file[DEPOSITS][rows.start : rows.stop : rows.step])
+            deposits = float32(self._dataset(DEPOSITS)[rows.start : rows.stop : rows.step])
         require_deposits(deposits, f"{self.path}: dataset '{DEPOSITS}'", rows)
         return Showers(
             deposits,
@@ -282,20 +272,27 @@ class CaloChallengeFile(ShowerFile):
 
     def _values(self, name: str, rows: range) -> Shaped[np.ndarray, " showers"]:
         with reading(self.path, name):
-            values: np.ndarray = self._file[name][rows.start : rows.stop : rows.step]
-        return values.astype(values.dtype.newbyteorder("="), copy=False).reshape(-1)
+            values: np.ndarray = self._dataset(name)[rows.start : rows.stop : rows.step]
+        return native(values).reshape(-1)
 
     def _dataset(self, name: str) -> h5py.Dataset:
-        found = self._file.get(name)
-        if not isinstance(found, h5py.Dataset) or found.dtype.kind not in _NUMBERS:
-            what = "is missing" if found is None else f"is not a dataset of numbers but {found!r}"
+        """A dataset of numbers; it stays open, with its cache, as long as the file does."""
+        if name not in self._datasets:
+            self._require_open()
+            self._datasets[name] = self._found(name)
+        return self._datasets[name]
+
+    def _found(self, name: str) -> h5py.Dataset:
+        there = stored(self._file, name, self.path)
+        if not _is_numbers(there):
+            what = "is missing" if there is None else f"is not a dataset of numbers but {there!r}"
             names = ", ".join(f"'{other}'" for other in self._file) or "none"
             msg = (
                 f"{self.path}: dataset '{name}' {what}; the file has {names}, expected at least "
                 f"'{ENERGIES}' (N, 1) and {self._expected}"
             )
             raise FileFormatError(msg)
-        return found
+        return there
 
     @property
     def _expected(self) -> str:
@@ -303,9 +300,9 @@ class CaloChallengeFile(ShowerFile):
         remedy = sparse if OFFSETS in self._file else "rename the datasets or check the path"
         return f"'{DEPOSITS}' (N, cells): {remedy}"
 
-    def _is_column(self, name: str) -> bool:
-        shape = self._file[name].shape
-        return shape in {(len(self),), (len(self), 1)} and name not in (DEPOSITS, *HIT_DATASETS)
+    def _is_column(self, entry: object) -> bool:
+        shapes = {(len(self),), (len(self), 1)}
+        return isinstance(entry, h5py.Dataset) and entry.shape in shapes
 
     def _require_deposits(self) -> None:
         """Check the datasets of the deposits, without reading them."""
@@ -326,8 +323,9 @@ class CaloChallengeFile(ShowerFile):
             raise FileFormatError(msg)
 
     def _require_column(self, name: str) -> None:
-        shape = self._dataset(name).shape
-        if not self._is_column(name):
+        dataset = self._dataset(name)
+        if not self._is_column(dataset):
+            shape = dataset.shape
             msg = (
                 f"{self.path}: dataset '{name}' has shape {shape}, expected ({len(self)}, 1) or "
                 f"({len(self)},), "
@@ -335,45 +333,45 @@ class CaloChallengeFile(ShowerFile):
             )
             raise FileFormatError(msg)
 
+    def _attribute(self, name: str) -> object:
+        """What an attribute holds; None where there is none."""
+        with reading(self.path):
+            return self._file.attrs.get(name)
+
     def _stored_species(self, given: int | None) -> int | None:
-        stored = self._file.attrs.get(PDG)
+        said = self._attribute(PDG)
         try:
-            return given if stored is None else species_of(stored)
+            return given if said is None else species_of(said)
         except ShowerValueError as error:
             msg = f"{self.path}: attribute '{PDG}': {error}"
             raise FileFormatError(msg) from error
 
     def _find_calorimeter(self, given: Calorimeter | None) -> Calorimeter:
-        stored = self._stored_calorimeter()
-        if stored is None:
+        said = self._stored_calorimeter()
+        if said is None:
             return self._calorimeter_by_size() if given is None else given
         if given is not None:
-            given.require(stored, f"file {self.path}")
-        return stored
+            given.require(said, f"file {self.path}")
+        return said
 
     def _stored_calorimeter(self) -> Calorimeter | None:
-        text = self._file.attrs.get("calorimeter")
+        text = self._attribute("calorimeter")
         if text is None:
             return None
+        what = f"{self.path}: attribute 'calorimeter'"
         try:
-            description = json.loads(text)
-            return Calorimeter.from_description(
-                description if isinstance(description, dict) else {}
-            )
-        except (TypeError, ValueError, GeometryError) as error:
-            msg = (
-                f"{self.path}: attribute 'calorimeter': {error}; expected JSON of "
-                "Calorimeter.describe(): write the file again"
-            )
+            return Calorimeter.from_description(json_tree(str(text), what, FileFormatError))
+        except GeometryError as error:
+            msg = f"{what}: {error}; expected JSON of Calorimeter.describe(): write the file again"
             raise FileFormatError(msg) from error
 
     def _stated_threshold(self) -> float | None:
-        stated = self._file.attrs.get(_THRESHOLD)
+        stated = self._attribute(THRESHOLD)
         if stated is None:
             return None
         if not isinstance(stated, np.floating) or not 0 <= stated < math.inf:
             msg = (
-                f"{self.path}: attribute '{_THRESHOLD}' is {stated!r}, expected a number of at "
+                f"{self.path}: attribute '{THRESHOLD}' is {stated!r}, expected a number of at "
                 "least 0, in MeV: write the file again"
             )
             raise FileFormatError(msg)
@@ -406,222 +404,19 @@ class CaloChallengeFile(ShowerFile):
             raise FileFormatError(msg)
 
 
-class CaloChallengeWriter:
-    """A CaloChallenge file to be written, as a context manager; it appears when all has gone well,
-    whole or not at all.
-
-    Arguments:
-        path: The file.
-        calorimeter: The calorimeter of all showers that will be appended.
-        overwrite: Whether the file may take the place of one that is there.
-        attributes: What else the file shall say of itself, such as the generator and its seed.
-
-    Raises:
-        OutputExistsError: The path exists and may not be overwritten.
-        OutputError: The file cannot be written there.
-
-    Example:
-        >>> from caloforge import zoo
-        >>> source = zoo.bundled_showers("pbwo4-geant4")[:100]
-        >>> with CaloChallengeWriter("out.h5", source.calorimeter) as writer:
-        ...     for batch in source.batches(50):
-        ...         writer.append(batch)
-    """
-
-    def __init__(
-        self,
-        path: Path | str,
-        calorimeter: Calorimeter,
-        *,
-        overwrite: bool = False,
-        attributes: Mapping[str, str] | None = None,
-    ) -> None:
-        self.path = Path(path)
-        self.calorimeter = calorimeter
-        self._attributes = dict(attributes or {})
-        self._output = NewFile(path, overwrite=overwrite)
-        self._file: h5py.File | None = None
-        self._declared = False
-        self._open = ExitStack()
-
-    def __enter__(self) -> "CaloChallengeWriter":
-        with ExitStack() as stack:
-            partial = stack.enter_context(self._output)
-            self._file = stack.enter_context(h5py.File(partial, "x"))
-            self._write_header(self._file)
-            self._open = stack.pop_all()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._file = None
-        self._open.__exit__(kind, error, trace)
-
-    def append(self, showers: AnyShowers, extra: Mapping[str, Tensor] | None = None) -> None:
-        """Write more showers.
-
-        Arguments:
-            showers: The showers, or their hits, on any device.
-            extra: More numbers, one a shower, with shape (N); the same names each time.
-
-        Raises:
-            GeometryMismatchError: The showers are of another calorimeter.
-            ShowerValueError: A value is not physical, or the species, the columns or a length are
-                not what they were or must be.
-            OutputError: The writer is not open, or some batches have weights and others have none.
-        """
-        file = self._require_open()
-        self.calorimeter.require(showers.calorimeter, f"a batch for {self.path}")
-        showers, start = self._laid_out(showers), len(file[ENERGIES])
-        self._require_values(showers, range(start, start + len(showers)))
-        columns = self._columns(showers, extra or {})
-        if not self._declared:
-            _declare(file, showers, columns)
-            self._declared = True
-        elif file.attrs.get(_THRESHOLD) != showers.threshold:
-            file.attrs.pop(_THRESHOLD, None)
-        if PDG in file and len(showers.particles.species) == 1:
-            columns[PDG] = torch.full((len(showers),), showers.particles.species[0])
-        self._require_same(file, showers.particles, columns)
-        self._extend_deposits(file, showers)
-        for name, values in columns.items():
-            extend(file[name], values[:, None])
-
-    def _laid_out(self, showers: AnyShowers) -> AnyShowers:
-        """The showers as they are stored: dense."""
-        return _dense(showers)
-
-    def _create_deposits(self, file: h5py.File) -> None:
-        _create(file, DEPOSITS, self.calorimeter.n_cells, np.dtype(np.float32))
-
-    def _require_deposits(self, showers: AnyShowers, where: str, rows: range) -> None:
-        require_deposits(_dense(showers).deposits.to(torch.float32), where, rows)
-
-    def _extend_deposits(self, file: h5py.File, showers: AnyShowers) -> None:
-        extend(file[DEPOSITS], _dense(showers).deposits)
-
-    def _require_open(self) -> h5py.File:
-        if self._file is None:
-            msg = f"{self.path}: not open for writing: use the writer in a with statement"
-            raise OutputError(msg)
-        return self._file
-
-    def _write_header(self, file: h5py.File) -> None:
-        description = json.dumps(self.calorimeter.describe())
-        own = {
-            "calorimeter": description,
-            "units": "MeV",
-            "software": f"caloforge {version('caloforge')}",
-        }
-        file.attrs.update(self._attributes | own)
-        self._create_deposits(file)
-        _create(file, ENERGIES, 1, np.dtype(np.float32))
-
-    def _require_values(self, showers: AnyShowers, rows: range) -> None:
-        self._require_deposits(showers, f"{self.path}: not written", rows)
-        require_energies(showers.energies.to(torch.float32), f"{self.path}: not written", rows)
-        if showers.weights is not None:
-            require_weights(showers.weights.to(torch.float32), f"{self.path}: not written", rows)
-
-    def _columns(self, showers: AnyShowers, extra: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        for name, values in extra.items():
-            if values.shape != (len(showers),) or name in _TAKEN:
-                msg = (
-                    f"{self.path}: extra column '{name}' has shape {tuple(values.shape)}, "
-                    f"expected ({len(showers)},), "
-                    f"one number a shower, under a name other than {', '.join(_TAKEN)}"
-                )
-                raise ShowerValueError(msg)
-        return columns_of(showers.particles, showers.weights) | dict(extra)
-
-    def _require_same(
-        self, file: h5py.File, particles: Particles, columns: Mapping[str, Tensor]
-    ) -> None:
-        if (WEIGHTS in columns) != (WEIGHTS in file):
-            now, before = ("with", "without") if WEIGHTS in columns else ("without", "with")
-            msg = (
-                f"{self.path}: a batch {now} weights after batches {before}: a file is weighted "
-                "as a whole or not at all: "
-                "give the other showers weights of 1, or write different samples to different "
-                "files"
-            )
-            raise OutputError(msg)
-        stored = file.attrs.get(PDG)
-        one = () if stored is None else (int(stored),)
-        expected = sorted(set(file) - {DEPOSITS, *HIT_DATASETS})
-        found = sorted(columns)
-        if found != expected or not (PDG in file or set(particles.species) == set(one)):
-            msg = (
-                f"{self.path}: a batch of {_words(particles.species)} with columns "
-                f"{', '.join(found)}, expected {'any species' if PDG in file else _words(one)} "
-                f"with columns {', '.join(expected)} as in the batches before: write different "
-                "samples to different files"
-            )
-            raise ShowerValueError(msg)
+def _is_numbers(found: object) -> TypeGuard[h5py.Dataset]:
+    return (
+        isinstance(found, h5py.Dataset) and found.dtype.kind in _NUMBERS and found.shape is not None
+    )
 
 
-def _opened(path: Path) -> h5py.File:
-    with reading(path):
-        return h5py.File(path, "r")
-
-
-@contextmanager
-def reading(path: Path, dataset: str | None = None) -> Iterator[None]:
-    """Turn what the HDF5 library says of a damaged file into one line."""
-    try:
-        yield
-    except OSError as error:
-        where = f"{path}: dataset '{dataset}'" if dataset else f"{path}"
-        reason = " ".join(str(error).split())
-        msg = (
-            f"{where}: not readable as HDF5, truncated or damaged ({reason}): expected a whole "
-            "CaloChallenge file: copy it again"
-        )
-        raise FileFormatError(msg) from error
+def native(values: np.ndarray) -> np.ndarray:
+    """The numbers in this machine's order of bytes, of at most double precision."""
+    wide = values.dtype.itemsize > _WIDEST
+    return values.astype(np.float64 if wide else values.dtype.newbyteorder("="), copy=False)
 
 
 def float32(values: np.ndarray) -> Tensor:
     """Deposits too large for float32 become infinite, for the checks of values to find."""
     with np.errstate(over="ignore"):
         return torch.from_numpy(values.astype(np.float32))
-
-
-def rows_of_block(width: int) -> int:
-    """How many rows of so many bytes are compressed together."""
-    return max(1, min(_BLOCK_ROWS, _BLOCK_BYTES // width))
-
-
-def _create(file: h5py.File, name: str, width: int, dtype: np.dtype[Any]) -> None:
-    rows = rows_of_block(width * dtype.itemsize)
-    file.create_dataset(
-        name, (0, width), dtype, maxshape=(None, width), chunks=(rows, width), **_DEFLATE
-    )
-
-
-def _words(species: tuple[int, ...]) -> str:
-    return f"species {', '.join(map(str, species))}" if species else "unknown species"
-
-
-def _dense(showers: AnyShowers) -> Showers:
-    return showers.to_showers() if isinstance(showers, Hits) else showers
-
-
-def _declare(file: h5py.File, showers: AnyShowers, columns: Mapping[str, Tensor]) -> None:
-    """What the first batch settles for the whole file; the threshold stays if it is that of all."""
-    if isinstance(showers.particles.pdg, int):
-        file.attrs[PDG] = showers.particles.pdg
-    if showers.threshold is not None:
-        file.attrs[_THRESHOLD] = showers.threshold
-    for name in sorted(columns.keys() - {ENERGIES}):
-        _create(file, name, 1, columns[name].detach().cpu().numpy().dtype)
-
-
-def extend(dataset: h5py.Dataset, rows: Tensor) -> None:
-    """Write more rows behind those that are there."""
-    start = len(dataset)
-    dataset.resize(start + len(rows), axis=0)
-    dataset[start:] = rows.detach().cpu().numpy()

@@ -11,16 +11,9 @@ once each.
 """
 
 __all__ = [
-    "ENERGIES",
-    "GEOMETRY",
-    "PDG",
-    "PHI",
-    "PLACE",
-    "RESERVED",
-    "THETA",
-    "WEIGHTS",
-    "columns_of",
-    "species_of",
+    *("CELLS", "DEPOSITS", "HIT_DATASETS", "HIT_ENERGIES", "OFFSETS", "TIMES", "THRESHOLD"),
+    *("ENERGIES", "GEOMETRY", "PDG", "PHI", "PLACE", "RESERVED", "THETA", "WEIGHTS"),
+    *("columns_of", "species_of"),
 ]
 
 from typing import Any
@@ -37,6 +30,16 @@ THETA, PHI = "incident_theta", "incident_phi"
 PLACE = ("incident_x", "incident_y")
 GEOMETRY = (THETA, PHI, *PLACE)
 RESERVED = (ENERGIES, PDG, *GEOMETRY, WEIGHTS)
+
+DEPOSITS = "showers"
+"""The dataset of dense showers."""
+
+OFFSETS, CELLS, HIT_ENERGIES, TIMES = "hit_offsets", "hit_cells", "hit_energies", "hit_times"
+HIT_DATASETS = (OFFSETS, CELLS, HIT_ENERGIES, TIMES)
+"""The datasets of sparse showers, see `caloforge.io.sparse`."""
+
+THRESHOLD = "threshold"
+"""The attribute that states the threshold of the readout, in MeV."""
 
 
 def columns_of(particles: Particles, weights: Tensor | None) -> dict[str, Tensor]:

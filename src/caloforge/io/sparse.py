@@ -29,20 +29,11 @@ from torch import Tensor
 from caloforge.errors import FileFormatError, OutputError, ShowerValueError
 from caloforge.geometry import Calorimeter
 from caloforge.hits import AnyShowers, Hits
-from caloforge.io.calochallenge import (
-    CELLS,
-    HIT_DATASETS,
-    HIT_ENERGIES,
-    OFFSETS,
-    TIMES,
-    CaloChallengeFile,
-    CaloChallengeWriter,
-    extend,
-    float32,
-    reading,
-)
-from caloforge.io.columns import ENERGIES
+from caloforge.io.calochallenge import CaloChallengeFile, float32, native
+from caloforge.io.columns import CELLS, ENERGIES, HIT_DATASETS, HIT_ENERGIES, OFFSETS, TIMES
 from caloforge.io.input import require_file, require_hits
+from caloforge.io.stored import opened, reading
+from caloforge.io.writer import CaloChallengeWriter, extend
 from caloforge.showers import Showers
 
 _BLOCK = 100_000
@@ -67,7 +58,7 @@ class HitFile(CaloChallengeFile):
     """
 
     def __len__(self) -> int:
-        return len(self._file[OFFSETS]) - 1
+        return len(self._dataset(OFFSETS)) - 1
 
     @property
     def _n_cells(self) -> None:
@@ -133,7 +124,7 @@ class HitFile(CaloChallengeFile):
     def _read_offsets(self, rows: range) -> Int[Tensor, " offsets"]:
         stop = max(rows.stop, rows.start) + 1
         offsets = torch.from_numpy(self._column_of_hits(OFFSETS, rows.start, stop).astype(np.int64))
-        total = len(self._file[CELLS])
+        total = len(self._dataset(CELLS))
         if offsets[0] < 0 or offsets[-1] > total or bool((offsets.diff() < 0).any()):
             msg = (
                 f"{self.path}: dataset '{OFFSETS}' of showers {rows.start} to {rows.stop - 1} does "
@@ -148,8 +139,7 @@ class HitFile(CaloChallengeFile):
 
     def _column_of_hits(self, name: str, first: int, last: int) -> np.ndarray:
         with reading(self.path, name):
-            values: np.ndarray = self._file[name][first:last]
-        return values.astype(values.dtype.newbyteorder("="), copy=False)
+            return native(self._dataset(name)[first:last])
 
     @contextmanager
     def _naming(self) -> Iterator[None]:
@@ -205,7 +195,7 @@ def is_sparse(path: Path | str) -> bool:
         FileFormatError: The file is missing or not HDF5.
     """
     require_file(Path(path))
-    with reading(Path(path)), h5py.File(path, "r") as file:
+    with opened(Path(path)) as file, reading(Path(path)):
         return OFFSETS in file
 
 

@@ -24,8 +24,8 @@ from caloforge.geometry import Calorimeter
 from caloforge.gun import ParticleSource
 from caloforge.hits import HitSource
 from caloforge.io import CaloChallengeWriter, ShowerFile, convert, is_hdf5, require_format
-from caloforge.io.calochallenge import rows_of_block
 from caloforge.io.joining import Joined, join_files
+from caloforge.io.writer import rows_of_block
 from caloforge.particles import Particles
 from caloforge.production.journal import Journal
 from caloforge.production.origin import attributes_of, job_of

@@ -1,0 +1,217 @@
+"""Numbers that are not there are never taken for zeros; files of other kinds are named."""
+
+import gzip
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from caloforge.errors import FileFormatError
+from caloforge.io import CaloChallengeFile, open_showers
+from caloforge.io import stored as module
+
+N, CELLS = 6, 100
+ENERGIES, DEPOSITS = np.full((N, 1), 5e4, "f4"), np.arange(N * CELLS, dtype="f4").reshape(N, CELLS)
+Make = Callable[[Path], object]
+
+
+def whole(path: Path, deposits: np.ndarray = DEPOSITS, **options: object) -> None:
+    with h5py.File(path, "w") as file:
+        file["incident_energies"] = ENERGIES[: len(deposits)]
+        file.create_dataset("showers", data=deposits, **options)
+
+
+def joined(*names: str, rows: int = 3, total: int = N) -> Make:
+    """A virtual dataset of these files beside it."""
+
+    def make(path: Path) -> None:
+        for k, name in enumerate(names):
+            if not name.startswith("gone"):
+                whole(path.with_name(name), DEPOSITS[rows * k : rows * (k + 1)])
+        layout = h5py.VirtualLayout((total, CELLS), "f4")
+        for k, name in enumerate(names):
+            source = h5py.VirtualSource(name, "showers", (rows, CELLS))
+            layout[rows * k : rows * (k + 1)] = source
+        with h5py.File(path, "w", libver="latest") as file:
+            file["incident_energies"] = ENERGIES[:total]
+            file.create_virtual_dataset("showers", layout)
+
+    return make
+
+
+def of_itself(path: Path) -> None:
+    """Two virtual datasets, each made of the other."""
+    with h5py.File(path, "w", libver="latest") as file:
+        file["incident_energies"] = ENERGIES
+        for name, other in (("showers", "twin"), ("twin", "showers")):
+            layout = h5py.VirtualLayout((N, CELLS), "f4")
+            layout[:] = h5py.VirtualSource(".", other, (N, CELLS))
+            file.create_virtual_dataset(name, layout)
+
+
+def of_an_unwritten_one(path: Path) -> None:
+    joined("a.h5", "b.h5")(path)
+    half_written(path.with_name("b.h5"), rows=3)
+
+
+def half_written(path: Path, rows: int = N, **options: object) -> None:
+    with h5py.File(path, "w") as file:
+        file["incident_energies"] = ENERGIES[:rows]
+        options = options or {"chunks": (2, CELLS)}
+        dataset = file.create_dataset("showers", (rows, CELLS), "f4", **options)
+        if dataset.chunks:
+            dataset[:2] = DEPOSITS[:2]
+
+
+def unwritten(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        file["incident_energies"] = ENERGIES
+        file.create_dataset("showers", (N, CELLS), "f4")
+
+
+def huge(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        for name, width in (("incident_energies", 1), ("showers", CELLS)):
+            file.create_dataset(name, (2**50, width), "f4", chunks=(2, width))[:2] = 1
+
+
+def outside(path: Path) -> None:
+    raw = path.with_name("raw.bin")
+    with h5py.File(path, "w") as file:
+        file["incident_energies"] = ENERGIES
+        parts = [(os.fspath(raw), 0, h5py.h5f.UNLIMITED)]
+        file.create_dataset("showers", DEPOSITS.shape, "f4", external=parts)[:] = DEPOSITS
+
+
+def linked(link: h5py.SoftLink | h5py.ExternalLink) -> Make:
+    def make(path: Path) -> None:
+        with h5py.File(path, "w") as file:
+            file["incident_energies"] = ENERGIES
+            file["showers"] = link
+
+    return make
+
+
+def filtered(path: Path) -> None:
+    """Said to be compressed by Zstandard."""
+    plan = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    plan.set_chunk((2, CELLS))
+    plan.set_filter(32015, h5py.h5z.FLAG_OPTIONAL)
+    with h5py.File(path, "w") as file:
+        file["incident_energies"] = ENERGIES
+        space = h5py.h5s.create_simple((N, CELLS))
+        h5py.h5d.create(file.id, b"showers", h5py.h5t.NATIVE_FLOAT, space, plan)
+
+
+def holding(content: bytes) -> Make:
+    return lambda path: path.write_bytes(content)
+
+
+MISSING: dict[str, tuple[Make, str]] = {
+    "part gone": (joined("a.h5", "gone.h5"), r"of which .*gone\.h5 with dataset 'showers' is not"),
+    "part not covered": (joined("a.h5"), "from parts that hold 300 of its 600 numbers"),
+    "part not written": (
+        of_an_unwritten_one,
+        r"its part .*b\.h5.* not written to its end \(1 of 2",
+    ),
+    "made of itself": (of_itself, "with dataset '.*' is not there"),
+    "blocks not written": (half_written, r"was not written to its end \(1 of 3 blocks\)"),
+    "nothing written": (unwritten, r"was not written to its end \(no number of it\)"),
+    "2^50 showers": (huge, r"'showers' was not written to its end \(1 of 562949953421312 blocks\)"),
+    "outside": (outside, r"keeps its numbers in other files \(.*raw\.bin\)"),
+    "soft link": (linked(h5py.SoftLink("/no")), "is a link to '/no', which is not there"),
+    "loop": (linked(h5py.SoftLink("/showers")), "'showers'"),
+    "external link": (
+        linked(h5py.ExternalLink("no.h5", "/x")),
+        "is a link to 'no.h5:/x', which is not there",
+    ),
+    "filter": (filtered, r"compressed by filter zstd \(32015\).*pip install hdf5plugin"),
+    "gzip": (holding(gzip.compress(b"x")), "compressed by gzip, expected HDF5: unpack it"),
+    "zip": (holding(b"PK\x03\x04" + b"\0" * 60), "a zip archive"),
+    "HTML": (holding(b"\n <!DOCTYPE html><html>"), "a web page, .*: download it again"),
+    "LFS": (holding(b"version https://git-lfs.github.com/spec/v1\n"), "git lfs pull"),
+    "ROOT": (holding(b"root\0\0\xf4\x4c"), "a ROOT file"),
+    "empty": (holding(b""), "empty, 0 bytes"),
+}
+
+
+@pytest.mark.parametrize(("make", "message"), MISSING.values(), ids=MISSING)
+def test_what_is_not_there_is_one_line_and_never_zeros(
+    make: Make, message: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "showers.h5"
+    make(path)
+    with pytest.raises(FileFormatError, match=message) as caught:
+        open_showers(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("size", [1, 4, 10])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"chunks": (N, CELLS), "compression": "gzip"},
+        {"chunks": (N, 1), "compression": "gzip"},
+        {"chunks": (1, CELLS), "compression": "lzf"},
+        {"chunks": (2, 7), "fletcher32": True},
+    ],
+    ids=str,
+)
+def test_any_storage_is_read(options: dict[str, object], size: int, tmp_path: Path) -> None:
+    whole(tmp_path / "showers.h5", **options)
+    with open_showers(tmp_path / "showers.h5") as file:
+        read = np.concatenate([batch.deposits.numpy() for batch in file.batches(size)])
+    assert np.array_equal(read, DEPOSITS)
+
+
+def test_a_virtual_dataset_that_is_whole_is_read(tmp_path: Path) -> None:
+    joined("a.h5", "b.h5")(tmp_path / "showers.h5")
+    with open_showers(tmp_path / "showers.h5") as file:
+        assert np.array_equal(file[:].deposits.numpy(), DEPOSITS)
+
+
+@pytest.mark.parametrize("chunks", [(20_000, CELLS), (20_000, 1)])
+def test_blocks_stay_unpacked_until_their_showers_are_read(
+    chunks: tuple[int, int], tmp_path: Path
+) -> None:
+    """The cache holds a row of blocks, here all of 8 MB."""
+    deposits = np.tile(DEPOSITS, (20_000 // N + 1, 1))[:20_000]
+    with h5py.File(tmp_path / "showers.h5", "w") as file:
+        file["incident_energies"] = np.full(20_000, 5e4)
+        file.create_dataset("showers", data=deposits, chunks=chunks, compression="gzip")
+    with CaloChallengeFile(tmp_path / "showers.h5") as file:
+        access = file._dataset("showers").id.get_access_plist()
+        assert access.get_chunk_cache()[1] >= deposits.nbytes
+        assert np.array_equal(file[7:9].deposits.numpy(), deposits[7:9])
+
+
+def test_blocks_that_no_cache_holds_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MOST_CACHE", 1000)
+    whole(tmp_path / "showers.h5", chunks=(N, CELLS), compression="gzip")
+    with pytest.raises(FileFormatError, match=r"its blocks of \(6, 100\) unpack to 0\.0 GB"):
+        open_showers(tmp_path / "showers.h5")
+
+
+def test_a_closed_file_says_so(tmp_path: Path) -> None:
+    whole(tmp_path / "showers.h5")
+    with CaloChallengeFile(tmp_path / "showers.h5") as file:
+        pass
+    for read in (len, lambda f: f[:2], lambda f: f.energies, lambda f: f.columns):
+        with pytest.raises(FileFormatError, match=r"showers\.h5: the file has been closed"):
+            read(file)
+
+
+def test_a_link_that_leads_nowhere_is_no_column(tmp_path: Path) -> None:
+    whole(tmp_path / "showers.h5")
+    with h5py.File(tmp_path / "showers.h5", "r+") as file:
+        file["loop"], file["gone"] = h5py.SoftLink("/loop"), h5py.ExternalLink("gone.h5", "/x")
+        file["times"] = np.ones(N)
+    with CaloChallengeFile(tmp_path / "showers.h5") as file:
+        assert file.columns == ("incident_energies", "times")

@@ -599,11 +599,13 @@ PUBLIC: dict[str, list[str]] = {
     "caloforge.systems": [],
     "caloforge.timing": ["ALL", "Benchmark", "SUM", "Skipped", "Timing", "bench", "peak_memory"],
     "caloforge.units": [
+        "ENERGY_UNITS",
         "GeV",
         "MeV",
         "TeV",
         "cm",
         "deg",
+        "doubt_of_scale",
         "format_energy",
         "keV",
         "m",

@@ -11,8 +11,8 @@ At the command line a value carries its unit (``--energy 50GeV``, ``--theta 30de
 """
 
 __all__ = [
-    *("GeV", "MeV", "TeV", "cm", "deg", "keV", "m", "mm", "rad"),
-    *("format_energy", "parse_angle", "parse_energy", "parse_length"),
+    *("ENERGY_UNITS", "GeV", "MeV", "TeV", "cm", "deg", "keV", "m", "mm", "rad"),
+    *("doubt_of_scale", "format_energy", "parse_angle", "parse_energy", "parse_length"),
 ]
 
 import math
@@ -33,9 +33,12 @@ m = 1e3
 rad = 1.0
 deg = math.pi / 180
 
-_ENERGIES = {"keV": keV, "MeV": MeV, "GeV": GeV, "TeV": TeV}
+ENERGY_UNITS = {"keV": keV, "MeV": MeV, "GeV": GeV, "TeV": TeV}
 _LENGTHS = {"mm": mm, "cm": cm, "m": m}
 _ANGLES = {"rad": rad, "deg": deg}
+_IMPLAUSIBLE = 3e-3
+"""Sampling calorimeters that are not calibrated read some percent of the energy."""
+
 _PATTERN = re.compile(r"\s*([+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?)\s*([A-Za-z]+)\s*")
 
 
@@ -55,7 +58,7 @@ def parse_energy(text: str) -> float:
         >>> parse_energy("50GeV")
         50000.0
     """
-    value = _read(text, _ENERGIES)
+    value = _read(text, ENERGY_UNITS)
     if not 0 < value < math.inf:
         msg = f"energy '{text}': expected a positive number with its unit, such as 50GeV or 300MeV"
         raise UnitError(msg)
@@ -112,6 +115,22 @@ def format_energy(energy: float) -> str:
         >>> format_energy(50000.0)
         '50 GeV'
     """
-    fitting = [u for u, size in _ENERGIES.items() if energy >= size]
+    fitting = [u for u, size in ENERGY_UNITS.items() if energy >= size]
     unit = fitting[-1] if fitting else "keV"
-    return f"{energy / _ENERGIES[unit]:.6g} {unit}"
+    return f"{energy / ENERGY_UNITS[unit]:.6g} {unit}"
+
+
+def doubt_of_scale(response: float) -> str | None:
+    """What to ask where the mean of E_sum / E is a factor of a thousand from what can be; None
+    where it can be.
+
+    Example:
+        >>> doubt_of_scale(0.85) is None
+        True
+    """
+    if not _IMPLAUSIBLE < response < 1 / _IMPLAUSIBLE:
+        return (
+            f"E_sum / E is {response:.3g} in the mean: are deposits and incident energies in the "
+            "same unit? State it by the attribute 'units' of each dataset"
+        )
+    return None

@@ -1,7 +1,10 @@
 """`caloforge show`: the summary states what the file holds, the drawing is the shower."""
 
+import math
+from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import pytest
 import torch
 from rich.console import Console
@@ -14,9 +17,11 @@ from caloforge.geometry import (
     RegularGrid,
     pbwo4_crystals,
 )
+from caloforge.io import convert
 from caloforge.particles import Particles
 from caloforge.showers import Showers
 from tests.cli.samples import Caloforge, random_showers, write
+from tests.io.samples import sample
 
 RINGS = CylinderLayer((0.0, 5.0, 10.0), n_alpha=4)
 GRIDS: list[Calorimeter] = [
@@ -120,3 +125,25 @@ def test_a_shower_without_energy_is_drawn(calorimeter: Calorimeter) -> None:
 def test_depth_names_the_layer_with_most_energy() -> None:
     grid = RegularGrid("box", shape=(2, 2, 5), cell_size=(1.0, 1.0, 1.0))
     assert "most in layer 3" in drawn(one(grid, (grid.layer_of_cell == 3).double()))[-1]
+
+
+def test_energies_of_different_units_are_doubted(caloforge: Caloforge, tmp_path: Path) -> None:
+    showers = sample(4)
+    with h5py.File(tmp_path / "mixed.h5", "w") as file:
+        file["incident_energies"], file["showers"] = showers.energies / 1e3, showers.deposits
+    convert(showers, tmp_path / "right.h5")
+    outcome = caloforge("show", tmp_path / "mixed.h5")
+    assert "are deposits and incident energies in the same unit?" in " ".join(outcome.out.split())
+    assert "same unit" not in caloforge("show", tmp_path / "right.h5").out
+
+
+def test_species_angles_and_places_are_shown(caloforge: Caloforge, tmp_path: Path) -> None:
+    some = sample(2)
+    place = torch.tensor([[3.0, 4.0], [0.0, 0.0]])
+    angles = torch.tensor([0.0, math.pi / 6])
+    given = Particles(some.energies, torch.tensor([11, 22]), angles, None, place)
+    convert(replace(some, particles=given), tmp_path / "beam.h5")
+    expected = "e-, gamma, 0 to 30 deg to the axis, up to 5 mm off the centre"
+    assert expected in caloforge("show", tmp_path / "beam.h5").out
+    convert(replace(some, particles=Particles(some.energies, None)), tmp_path / "unknown.h5")
+    assert "of unknown species" in caloforge("show", tmp_path / "unknown.h5").out

@@ -25,7 +25,7 @@ from caloforge.errors import (
     ShowerValueError,
 )
 from caloforge.geometry import Calorimeter, RegularGrid, calochallenge_1_photons, pbwo4_crystals
-from caloforge.io import CaloChallengeFile, CaloChallengeWriter, convert
+from caloforge.io import CaloChallengeFile, CaloChallengeWriter, HitWriter, convert, open_showers
 from caloforge.particles import Particles
 from caloforge.showers import Showers, ShowerSource
 from tests.catalogue import CALORIMETERS, name_of
@@ -712,3 +712,36 @@ def test_float64_deposits_beyond_float32_are_refused(tmp_path: Path) -> None:
     )
     with pytest.raises(ShowerValueError, match="5 infinite"):
         write(tmp_path / "a.h5", showers)
+
+
+@pytest.mark.parametrize("kind", [CaloChallengeWriter, HitWriter])
+@pytest.mark.parametrize(("unit", "factor"), [("keV", 1e-3), ("GeV", 1e3), ("gev ", 1e3)])
+def test_energies_are_read_in_the_unit_that_the_file_states(
+    kind: type[CaloChallengeWriter], unit: str, factor: float, tmp_path: Path
+) -> None:
+    """The unit of a dataset goes before that of the file."""
+    showers = sample(6)
+    path = tmp_path / "showers.h5"
+    with kind(path, showers.calorimeter) as writer:
+        writer.append(showers)
+    with h5py.File(path, "r+") as file:
+        file.attrs["units"] = unit
+    with open_showers(path) as file:
+        torch.testing.assert_close(file[:].deposits, showers.deposits * factor)
+        torch.testing.assert_close(file.energies, showers.energies * factor)
+    with h5py.File(path, "r+") as file:
+        file["incident_energies"].attrs["units"] = np.bytes_("MeV")
+    with open_showers(path) as file:
+        assert torch.equal(file.energies, showers.energies)
+        torch.testing.assert_close(file[1:3].deposits, showers.deposits[1:3] * factor)
+
+
+def test_a_unit_that_is_none_of_energy_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / "showers.h5", sample(3))
+    with h5py.File(tmp_path / "showers.h5", "r+") as file:
+        file["showers"].attrs["units"] = "m" * 1000
+    with pytest.raises(
+        FileFormatError,
+        match=r"'showers': attribute 'units' is 'm{77}\.\.\.', expected one of keV, MeV, GeV, TeV",
+    ):
+        open_showers(tmp_path / "showers.h5")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from torch import Tensor
 
+    from caloforge.particles import Particles
     from caloforge.showers import ShowerSource
 
 
@@ -41,20 +42,24 @@ def show(
     """
     from caloforge.cli._drawing import draw
     from caloforge.io import open_showers
-    from caloforge.units import format_energy
+    from caloforge.units import doubt_of_scale, format_energy
 
     showers = open_showers(path, read_calorimeter(calorimeter))
     if index >= max(len(showers), 1):
         msg = f"--index {index} is not in {path}, which has showers 0 to {len(showers) - 1}"
         raise OptionError(msg)
-    say(_summary(showers, batch_size, title=path.name))
+    measured = _measured(showers, batch_size)
+    say(_summary(showers, measured, title=path.name))
     if len(showers) > 0:
+        doubt = doubt_of_scale(float(measured[1].mean()))
+        if doubt:
+            say(f"\n{doubt}.")
         chosen = showers[index : index + 1]
         say(f"\nshower {index}, incident energy {format_energy(float(chosen.energies[0]))}")
         say(draw(chosen, plain=not (sys.stdout.encoding or "ascii").lower().startswith("utf")))
 
 
-def _summary(showers: "ShowerSource", batch_size: int, title: str) -> "Table":
+def _summary(showers: "ShowerSource", measured: "Tensor", title: str) -> "Table":
     from rich.table import Table
 
     calorimeter = showers.calorimeter
@@ -69,9 +74,24 @@ def _summary(showers: "ShowerSource", batch_size: int, title: str) -> "Table":
     if not calorimeter.has_depth:
         table.add_row("depth", "in layers: their thickness in mm is unknown")
     if len(showers) > 0:
-        for label, text in _lines(*_measured(showers, batch_size)):
+        table.add_row("particles", _arriving(showers.particles))
+        for label, text in _lines(*measured):
             table.add_row(label, text)
     return table
+
+
+def _arriving(particles: "Particles") -> str:
+    """Species, angles and places in words."""
+    from caloforge.particles import name_of
+    from caloforge.units import deg, mm
+
+    words = [", ".join(name_of(pdg) for pdg in particles.species) or "of unknown species"]
+    if particles.theta is not None:
+        low, high = (float(angle) / deg for angle in particles.theta.aminmax())
+        words.append(f"{low:.4g} to {high:.4g} deg to the axis")
+    if particles.place is not None:
+        words.append(f"up to {float(particles.place.norm(dim=1).max()) / mm:.4g} mm off the centre")
+    return ", ".join(words)
 
 
 def _measured(showers: "ShowerSource", batch_size: int) -> "Tensor":

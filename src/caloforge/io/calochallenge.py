@@ -18,6 +18,9 @@ species where all particles are of one: a PDG number, or a name such as 'e-'. Wi
 the column, the species is not known. ``threshold`` is that of the readout, in MeV, where it is
 known.
 
+The attribute ``units`` of the file, or of a dataset, is that of its energies: keV, MeV, GeV or TeV;
+they are read in MeV, and in MeV without it.
+
 Where few cells are lit, `caloforge.io.sparse` writes the hits alone.
 
 Deposits are written as float32 in blocks of some 400 kB, shuffled and deflated at level 4. Measured
@@ -41,7 +44,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from caloforge.documents import json_tree
+from caloforge.documents import json_tree, quoted
 from caloforge.errors import FileFormatError, GeometryError, ShowerValueError
 from caloforge.geometry import Calorimeter, named_calorimeters
 from caloforge.io.columns import (
@@ -54,6 +57,7 @@ from caloforge.io.columns import (
     PLACE,
     RESERVED,
     THRESHOLD,
+    UNITS,
     WEIGHTS,
     species_of,
 )
@@ -68,9 +72,12 @@ from caloforge.io.input import (
 from caloforge.io.stored import found, opened, reading, stored
 from caloforge.particles import Particles, Species
 from caloforge.showers import Showers
+from caloforge.units import ENERGY_UNITS, MeV
 
 _NUMBERS = "fiub"
 """The kinds of types that are numbers."""
+
+_UNITS = {name.lower(): unit for name, unit in ENERGY_UNITS.items()}
 
 _WIDEST = 8
 """Numbers of more bytes are read in double precision."""
@@ -106,6 +113,7 @@ class CaloChallengeFile(ShowerFile):
             self._require_header()
             self._calorimeter = self._find_calorimeter(calorimeter)
             self._require_cells()
+            self._units = {name: self._stated_unit(name) for name in self._of_energy}
             self._pdg = self._stored_species(pdg)
             self.threshold = self._stated_threshold()
             """The threshold of the readout, in MeV; None where the file does not state it."""
@@ -176,6 +184,11 @@ class CaloChallengeFile(ShowerFile):
         return int(self._dataset(DEPOSITS).shape[0])
 
     @property
+    def _of_energy(self) -> tuple[str, ...]:
+        """The datasets that hold energies."""
+        return ENERGIES, DEPOSITS
+
+    @property
     def _n_cells(self) -> int | None:
         """The number of cells, where the datasets say it."""
         return int(self._dataset(DEPOSITS).shape[1])
@@ -228,6 +241,7 @@ class CaloChallengeFile(ShowerFile):
     def _read(self, rows: range) -> Showers:
         with reading(self.path, DEPOSITS):
             deposits = float32(self._dataset(DEPOSITS)[rows.start : rows.stop : rows.step])
+        deposits = self._in_mev(deposits, DEPOSITS)
         require_deposits(deposits, f"{self.path}: dataset '{DEPOSITS}'", rows)
         return Showers(
             deposits,
@@ -238,9 +252,28 @@ class CaloChallengeFile(ShowerFile):
         )
 
     def _read_energies(self, rows: range) -> Float[Tensor, " showers"]:
-        energies = float32(self._values(ENERGIES, rows))
+        energies = self._in_mev(float32(self._values(ENERGIES, rows)), ENERGIES)
         require_energies(energies, f"{self.path}: dataset '{ENERGIES}'", rows)
         return energies
+
+    def _in_mev(self, energies: Tensor, name: str) -> Tensor:
+        """The energies of a dataset, in MeV."""
+        unit = self._units[name]
+        return energies if unit == MeV else energies * unit
+
+    def _stated_unit(self, name: str) -> float:
+        """The unit that a dataset states, or the file for all of them."""
+        with reading(self.path):
+            said = self._dataset(name).attrs.get(UNITS, self._file.attrs.get(UNITS, "MeV"))
+        text = said.decode(errors="replace") if isinstance(said, bytes) else str(said)
+        unit = _UNITS.get(text.strip().lower())
+        if unit is None:
+            msg = (
+                f"{self.path}: dataset '{name}': attribute '{UNITS}' is {quoted(text)}, expected "
+                f"one of {', '.join(ENERGY_UNITS)}: set it, or remove it for MeV"
+            )
+            raise FileFormatError(msg)
+        return unit
 
     def _read_species(self, rows: range) -> Species:
         if PDG not in self._file:

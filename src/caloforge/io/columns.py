@@ -11,7 +11,16 @@ once each.
 """
 
 __all__ = [
-    *("CELLS", "DEPOSITS", "HIT_DATASETS", "HIT_ENERGIES", "OFFSETS", "TIMES", "THRESHOLD"),
+    *(
+        "CELLS",
+        "DEPOSITS",
+        "HIT_DATASETS",
+        "HIT_ENERGIES",
+        "OFFSETS",
+        "TIMES",
+        "THRESHOLD",
+        "UNITS",
+    ),
     *("ENERGIES", "GEOMETRY", "PDG", "PHI", "PLACE", "RESERVED", "THETA", "WEIGHTS"),
     *("columns_of", "species_of"),
 ]
@@ -37,6 +46,9 @@ DEPOSITS = "showers"
 OFFSETS, CELLS, HIT_ENERGIES, TIMES = "hit_offsets", "hit_cells", "hit_energies", "hit_times"
 HIT_DATASETS = (OFFSETS, CELLS, HIT_ENERGIES, TIMES)
 """The datasets of sparse showers, see `caloforge.io.sparse`."""
+
+UNITS = "units"
+"""The attribute, of the file or of a dataset, that states the unit of energies; MeV without it."""
 
 THRESHOLD = "threshold"
 """The attribute that states the threshold of the readout, in MeV."""

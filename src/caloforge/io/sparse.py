@@ -65,6 +65,10 @@ class HitFile(CaloChallengeFile):
         return None
 
     @property
+    def _of_energy(self) -> tuple[str, ...]:
+        return ENERGIES, HIT_ENERGIES
+
+    @property
     def _expected(self) -> str:
         return f"'{OFFSETS}' (N + 1,), '{CELLS}' and '{HIT_ENERGIES}' (H,): check the path"
 
@@ -107,6 +111,7 @@ class HitFile(CaloChallengeFile):
         offsets = self._read_offsets(every)
         first, last = int(offsets[0]), int(offsets[-1])
         energies = float32(self._column_of_hits(HIT_ENERGIES, first, last))
+        energies = self._in_mev(energies, HIT_ENERGIES)
         require_hits(energies, offsets - first, f"{self.path}: dataset '{HIT_ENERGIES}'", every)
         times = TIMES in self._file
         with self._naming():

@@ -151,3 +151,7 @@ def test_pages_say_that_scripts_need_a_clone() -> None:
         if "$ python benchmarks/" in (text := page.read_text()) and "in a clone" not in text.lower()
     ]
     assert silent == []
+
+
+def test_formulas_of_the_documentation_need_no_network() -> None:
+    assert '"sphinx-mathjax-offline"' in (ROOT / "docs/conf.py").read_text()

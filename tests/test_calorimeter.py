@@ -359,7 +359,27 @@ BAD_DESCRIPTIONS: list[dict[str, Any]] = [
     {"kind": "regular-grid", "name": "a", "shape": [2, 2], "cell_size": [1.0, 1.0, 1.0]},
     {"kind": "regular-grid", "name": "a", "shape": [2.5, 2, 2], "cell_size": [1.0, 1.0, 1.0]},
     {"kind": "regular-grid", "name": "a", "shape": "many", "cell_size": [1.0, 1.0, 1.0]},
+    {"kind": "regular-grid", "name": "a", "shape": [1, 1, 10**12], "cell_size": [1.0, 1.0, 1.0]},
+    {"kind": "regular-grid", "name": "a" * 100, "shape": [2, 2, 2], "cell_size": [1.0, 1.0, 1.0]},
+    {"kind": "regular-grid", "name": "\x1b[2J", "shape": [2, 2, 2], "cell_size": [1.0, 1.0, 1.0]},
+    {"kind": "regular-grid", "name": 5, "shape": [2, 2, 2], "cell_size": [1.0, 1.0, 1.0]},
+    {
+        "kind": "layered-grid",
+        "name": "a",
+        "grid_layers": [{"number": [2.5, 2], "size": [1.0, 1.0], "thickness": 1.0}],
+    },
+    {"kind": "cell-table", "name": "a"},
     {"kind": "cylinder-grid", "name": "a"},
+    {
+        "kind": "cylinder-grid",
+        "name": "a",
+        "cylinder_layers": [{"r_edges": [0.0, 1.0], "n_alpha": 10**15}],
+    },
+    {
+        "kind": "cylinder-grid",
+        "name": "a",
+        "cylinder_layers": [{"r_edges": [0.0, 1.0], "n_alpha": 2.5}],
+    },
     {"kind": "cylinder-grid", "name": "a", "cylinder_layers": ["first"]},
     {"kind": "cylinder-grid", "name": "a", "cylinder_layers": [{"r_edges": [0, 1]}]},
 ]
@@ -368,7 +388,9 @@ BAD_DESCRIPTIONS: list[dict[str, Any]] = [
 @pytest.mark.parametrize("description", BAD_DESCRIPTIONS, ids=str)
 def test_a_bad_description_is_a_geometry_error(description: dict[str, Any]) -> None:
     before = json.dumps(description)
-    with pytest.raises(GeometryError, match=r"calorimeter description|cylinder grid"):
+    with pytest.raises(
+        GeometryError, match=r"calorimeter description|cylinder grid|grid layer|layer 0"
+    ):
         Calorimeter.from_description(description)
     assert json.dumps(description) == before
 

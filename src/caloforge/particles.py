@@ -25,6 +25,7 @@ __all__ = [
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -33,6 +34,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from caloforge.documents import MOST_QUOTED, quoted
 from caloforge.errors import RowError, ShowerValueError
 from caloforge.shown import Shown, counted
 from caloforge.units import format_energy
@@ -63,6 +65,9 @@ _WORDS = {
     "proton": 2212,
 }
 """The words that binning files of the CaloChallenge use, beside the names of the PDG."""
+
+_BEYOND = 2**63
+"""PDG numbers are stored in 64 bits."""
 
 _NEAR = 3
 _PLACE = "place"
@@ -252,17 +257,19 @@ def pdg_of(species: str | int) -> int:
         >>> pdg_of("e-"), pdg_of("22"), pdg_of(211)
         (11, 22, 211)
     """
-    try:
-        return int(species)
-    except ValueError:
-        text = str(species).strip()
+    with suppress(ValueError):
+        if abs(number := int(species)) < _BEYOND:
+            return number
+    text = str(species).strip()[:MOST_QUOTED]
     known = _WORDS | _numbers() if text not in _WORDS else _WORDS
     if text not in known:
         from difflib import get_close_matches
 
         near = get_close_matches(text, known, n=_NEAR, cutoff=0.5)
         meant = f"; did you mean {' or '.join(near)}?" if near else ""
-        msg = f"species '{species}': expected a name such as e-, gamma, pi+ or a PDG number{meant}"
+        msg = (
+            f"species {quoted(text)}: expected a name such as e-, gamma, pi+ or a PDG number{meant}"
+        )
         raise ShowerValueError(msg)
     return known[text]
 

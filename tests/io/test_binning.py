@@ -136,7 +136,7 @@ LAYER = '<Layer id="0" r_edges="0,1" n_bin_alpha="1" />'
         ),
         (
             "<Bins><Bin name='photon'><Layer id='0' r_edges='0,1' n_bin_alpha='0' /></Bin></Bins>",
-            "layer 0: n_alpha is 0, expected at least 1",
+            "layer 0: n_alpha is 0, expected a whole number of at least 1",
         ),
     ],
 )

@@ -3,6 +3,7 @@ wrong.
 """
 
 import json
+import math
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -180,6 +181,10 @@ def test_the_species_of_all_is_a_number_or_a_name(value: object, tmp_path: Path)
         ("gama", "attribute 'pdg': species 'gama': .*did you mean gamma"),
         (np.array([11, 22]), "attribute 'pdg': 2 values, expected one PDG number"),
         (11.5, "attribute 'pdg': species '11.5'"),
+        (math.inf, "attribute 'pdg': species 'inf'"),
+        (2.0**70, "attribute 'pdg': species '1.18"),
+        ("9" * 30, "attribute 'pdg': species '9999"),
+        ("x" * 10_000, "attribute 'pdg': species 'x{80}'"),
     ],
 )
 def test_an_attribute_that_says_no_species_is_refused(
@@ -190,6 +195,15 @@ def test_an_attribute_that_says_no_species_is_refused(
         file.attrs["pdg"] = value
     with pytest.raises(FileFormatError, match=message):
         CaloChallengeFile(path)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, 1e300, 11.5, np.uint64(2**64 - 1)])
+def test_a_column_of_species_holds_pdg_numbers(bad: float, tmp_path: Path) -> None:
+    species = np.array([11, 11, 11, 11, bad, 22], dtype=np.asarray(bad).dtype)
+    file = CaloChallengeFile(write_raw(tmp_path / "a.h5", pdg=species))
+    message = "'pdg': 1 of the 2 numbers of showers 3 to 4 are not PDG numbers, .* of shower 4"
+    with pytest.raises(ShowerValueError, match=message):
+        _ = file[3:5]
 
 
 def test_species_and_places_of_a_stranger_s_file_are_read(tmp_path: Path) -> None:
@@ -407,18 +421,9 @@ def _raw(**arguments: Any) -> Callable[[Path], None]:
 BAD_HEADERS: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing": (lambda path: None, "no such file, expected a file to read: check the path"),
     "folder": (Path.mkdir, "is a folder, expected a file to read"),
-    "truncated": (
-        _truncated,
-        (
-            r"not readable as HDF5, truncated or damaged \(.*\): expected a whole file: "
-            r"copy it again"
-        ),
-    ),
-    "not HDF5": (
-        _not_hdf5,
-        r"not readable as HDF5, truncated or damaged \(.*signature not found\)",
-    ),
-    "empty": (Path.touch, "empty, 0 bytes, expected HDF5"),
+    "truncated": (_truncated, r"not readable as HDF5, its end is missing: copy it again \("),
+    "not HDF5": (_not_hdf5, r"does not begin as such a file does: .*signature not found"),
+    "empty": (Path.touch, "is empty, expected HDF5"),
     "no energies": (
         _raw(incident_energies=None),
         "dataset 'incident_energies' is missing; the file has 'showers', expected at least",

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -112,17 +113,12 @@ def _bare_pickle(path: Path) -> None:
 
 BAD_HEADERS: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing": (lambda path: None, "no such file, expected a file to read: check the path"),
-    "truncated": (
-        _truncated,
-        (
-            r"not readable as \.npy, truncated or damaged \(.*\): expected an array of numbers: "
-            r"copy it again"
-        ),
-    ),
-    "empty": (Path.touch, r"not readable as \.npy"),
-    "text": (lambda path: path.write_text("1, 2, 3\n"), r"not readable as \.npy"),
-    "objects": (_pickled, r"not readable as \.npy, truncated or damaged \(.*Python objects"),
-    "pickle": (_bare_pickle, r"not readable as \.npy"),
+    "truncated": (_truncated, "not readable as an array of NumPy, its end is missing: copy it"),
+    "empty": (Path.touch, "is empty, expected an array of NumPy: copy it again"),
+    "text": (lambda path: path.write_text("1, 2, 3\n"), "it does not begin as such a file does"),
+    "HDF5": (lambda path: h5py.File(path, "w").close(), r"is HDF5, .* give it the suffix \.h5"),
+    "objects": (_pickled, "not readable as an array of NumPy, it holds objects of Python"),
+    "pickle": (_bare_pickle, "not readable as an array of NumPy"),
     "narrow": (
         lambda path: save(path, table()[:, :200]),
         r"array of shape \(6, 200\) and type float64, expected \(N, at least 201\)",

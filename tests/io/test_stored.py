@@ -2,6 +2,8 @@
 
 import gzip
 import os
+import tarfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -52,6 +54,21 @@ def of_itself(path: Path) -> None:
             file.create_virtual_dataset(name, layout)
 
 
+def of_a_short_one(path: Path) -> None:
+    joined("a.h5", "b.h5")(path)
+    whole(path.with_name("b.h5"), DEPOSITS[:2])
+
+
+def of_a_selection(path: Path) -> None:
+    """Of rows of a file that has fewer."""
+    whole(path.with_name("a.h5"), DEPOSITS[:4])
+    layout = h5py.VirtualLayout((N, CELLS), "f4")
+    layout[:] = h5py.VirtualSource("a.h5", "showers", (2 * N, CELLS))[::2]
+    with h5py.File(path, "w", libver="latest") as file:
+        file["incident_energies"] = ENERGIES
+        file.create_virtual_dataset("showers", layout)
+
+
 def of_an_unwritten_one(path: Path) -> None:
     joined("a.h5", "b.h5")(path)
     half_written(path.with_name("b.h5"), rows=3)
@@ -95,6 +112,45 @@ def linked(link: h5py.SoftLink | h5py.ExternalLink) -> Make:
     return make
 
 
+def to_a_pipe(path: Path) -> None:
+    """HDF5 would wait for somebody to write into it."""
+    os.mkfifo(path.with_name("pipe"))
+    linked(h5py.ExternalLink("pipe", "/showers"))(path)
+
+
+def unpacking_to_much(path: Path) -> None:
+    """A block that says to have 2 rows and unpacks to 20 MB."""
+    with h5py.File(path, "w") as file:
+        file["incident_energies"] = ENERGIES[:2]
+        dataset = file.create_dataset("showers", (2, CELLS), "f4", chunks=True, compression="gzip")
+        dataset.id.write_direct_chunk((0, 0), zlib.compress(bytes(20_000_000), 9))
+
+
+def still_written(path: Path) -> None:
+    """As a program leaves it that died while it wrote."""
+    with h5py.File(path, "w", libver="latest") as file:
+        file["incident_energies"], file["showers"] = ENERGIES, DEPOSITS
+        file.swmr_mode = True
+        copied = path.read_bytes()
+    path.write_bytes(copied)
+
+
+def cut(path: Path) -> None:
+    whole(path)
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def without_rows(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        file["incident_energies"], file["showers"] = ENERGIES, h5py.Empty("f4")
+
+
+def tarred(path: Path) -> None:
+    whole(path.with_name("a.h5"))
+    with tarfile.open(path, "w") as archive:
+        archive.add(path.with_name("a.h5"), "a.h5")
+
+
 def filtered(path: Path) -> None:
     """Said to be compressed by Zstandard."""
     plan = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
@@ -117,6 +173,8 @@ MISSING: dict[str, tuple[Make, str]] = {
         of_an_unwritten_one,
         r"its part .*b\.h5.* not written to its end \(1 of 2",
     ),
+    "part too short": (of_a_short_one, r"b\.h5.* has shape \(2, 100\), less than is taken"),
+    "selection too short": (of_a_selection, r"a\.h5.* has shape \(4, 100\), less than is taken"),
     "made of itself": (of_itself, "with dataset '.*' is not there"),
     "blocks not written": (half_written, r"was not written to its end \(1 of 3 blocks\)"),
     "nothing written": (unwritten, r"was not written to its end \(no number of it\)"),
@@ -128,13 +186,22 @@ MISSING: dict[str, tuple[Make, str]] = {
         linked(h5py.ExternalLink("no.h5", "/x")),
         "is a link to 'no.h5:/x', which is not there",
     ),
+    "pipe": (to_a_pipe, "is a link to 'pipe:/showers', which is not there"),
+    "unpacks to much": (unpacking_to_much, "a block of 800 bytes is stored in .*: it is damaged"),
+    "still written": (still_written, "the program that writes it is not done, or died"),
+    "cut": (cut, "its end is missing: copy it again"),
+    "no rows": (without_rows, "is not a dataset of numbers"),
     "filter": (filtered, r"compressed by filter zstd \(32015\).*pip install hdf5plugin"),
-    "gzip": (holding(gzip.compress(b"x")), "compressed by gzip, expected HDF5: unpack it"),
+    "gzip": (holding(gzip.compress(b"x")), "is compressed by gzip, expected HDF5: unpack it"),
     "zip": (holding(b"PK\x03\x04" + b"\0" * 60), "a zip archive"),
-    "HTML": (holding(b"\n <!DOCTYPE html><html>"), "a web page, .*: download it again"),
+    "HTML": (holding(b"\n <!DOCTYPE html><html>"), "a page of HTML, expected HDF5: load the file"),
     "LFS": (holding(b"version https://git-lfs.github.com/spec/v1\n"), "git lfs pull"),
     "ROOT": (holding(b"root\0\0\xf4\x4c"), "a ROOT file"),
-    "empty": (holding(b""), "empty, 0 bytes"),
+    "tar": (tarred, "a tar archive"),
+    "npy": (holding(b"\x93NUMPY\x01\0"), r"an array of NumPy, .* suffix \.npy"),
+    "empty": (holding(b""), "is empty, expected HDF5: copy it again, or wait"),
+    "zeros": (holding(bytes(4096)), "is full of zeros at its beginning"),
+    "text": (holding(b"energies, deposits"), "does not begin as such a file does: check the path"),
 }
 
 
@@ -169,8 +236,39 @@ def test_any_storage_is_read(options: dict[str, object], size: int, tmp_path: Pa
     assert np.array_equal(read, DEPOSITS)
 
 
-def test_a_virtual_dataset_that_is_whole_is_read(tmp_path: Path) -> None:
-    joined("a.h5", "b.h5")(tmp_path / "showers.h5")
+def without_end(path: Path) -> None:
+    """A virtual dataset that grows with its part."""
+    with h5py.File(path.with_name("a.h5"), "w") as file:
+        file.create_dataset("showers", data=DEPOSITS, maxshape=(None, CELLS))
+    every = slice(None, h5py.h5s.UNLIMITED)
+    layout = h5py.VirtualLayout((N, CELLS), "f4", maxshape=(None, CELLS))
+    source = h5py.VirtualSource("a.h5", "showers", (N, CELLS), maxshape=(None, CELLS))
+    layout[every] = source[every]
+    with h5py.File(path, "w", libver="latest") as file:
+        file["incident_energies"] = ENERGIES
+        file.create_virtual_dataset("showers", layout)
+
+
+def linked_elsewhere(path: Path) -> None:
+    """The parts lie beside the file, not beside the link to it."""
+    home = path.with_name("home")
+    home.mkdir()
+    joined("a.h5", "b.h5")(home / "showers.h5")
+    path.symlink_to(home / "showers.h5")
+
+
+@pytest.mark.parametrize("make", [joined("a.h5", "b.h5"), without_end, linked_elsewhere])
+def test_a_virtual_dataset_that_is_whole_is_read(make: Make, tmp_path: Path) -> None:
+    make(tmp_path / "showers.h5")
+    with open_showers(tmp_path / "showers.h5") as file:
+        assert np.array_equal(file[:].deposits.numpy(), DEPOSITS)
+
+
+def test_blocks_that_are_not_compressed_need_no_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MOST_CACHE", 1000)
+    whole(tmp_path / "showers.h5", chunks=(N, CELLS))
     with open_showers(tmp_path / "showers.h5") as file:
         assert np.array_equal(file[:].deposits.numpy(), DEPOSITS)
 

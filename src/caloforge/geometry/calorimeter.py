@@ -22,9 +22,13 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
+from caloforge.documents import MOST_QUOTED, quoted
 from caloforge.errors import GeometryError, GeometryMismatchError
 from caloforge.geometry.divisions import Boxes, Division, Rings, Slices, overlaps
 from caloforge.shown import Shown, counted
+
+_MOST_CELLS = 10_000_000
+"""The most cells of a calorimeter that is read from a description: 80 MB an answer."""
 
 _POINTS = 16
 """Where no overlap is known in closed form, a cell is spread as so many points along each axis."""
@@ -441,21 +445,24 @@ class Calorimeter(Shown, ABC):
         """Build the calorimeter that `describe` wrote.
 
         Raises:
-            GeometryError: The kind is unknown or a field is missing, unknown or impossible.
+            GeometryError: The kind is unknown, a field is missing, unknown or impossible, or there
+                are more than ten million cells.
         """
         fields = dict(description)
         kind = fields.pop("kind", None)
         if not isinstance(kind, str) or kind not in Calorimeter.kinds:
             msg = (
-                f"calorimeter description: kind is {kind!r}, expected one of "
+                f"calorimeter description: kind is {quoted(kind)}, expected one of "
                 f"{', '.join(Calorimeter.kinds)}"
             )
             raise GeometryError(msg)
         try:
-            return Calorimeter.kinds[kind]._from_fields(fields)
-        except (AttributeError, TypeError, ValueError) as error:
+            found = Calorimeter.kinds[kind]._from_fields(fields)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             msg = f"calorimeter description of kind '{kind}': {error}"
             raise GeometryError(msg) from error
+        _require_bounds(found)
+        return found
 
     @classmethod
     def _from_fields(cls, fields: dict[str, Any]) -> "Calorimeter":
@@ -480,6 +487,18 @@ class Calorimeter(Shown, ABC):
                 f"{alike if self.name == other.name else 'use showers of one calorimeter'}"
             )
             raise GeometryMismatchError(msg)
+
+
+def _require_bounds(calorimeter: Calorimeter) -> None:
+    """Check what a description says before anything of its size is made."""
+    name, cells = calorimeter.name, calorimeter.n_cells
+    what = "calorimeter description"
+    if not isinstance(name, str) or len(name) > MOST_QUOTED or not name.isprintable():
+        msg = f"{what}: name is {name!r:.{MOST_QUOTED}}, expected a short text that can be printed"
+        raise GeometryError(msg)
+    if cells > _MOST_CELLS:
+        msg = f"{what}: {quoted(cells)} cells, expected at most {_MOST_CELLS}"
+        raise GeometryError(msg)
 
 
 def tuples(fields: dict[str, Any]) -> dict[str, Any]:

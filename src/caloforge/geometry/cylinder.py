@@ -48,6 +48,7 @@ class CylinderLayer:
             msg = f"layer {self.id}: {error}"
             raise GeometryError(msg) from error
         object.__setattr__(self, "r_edges", rings.r_edges)
+        object.__setattr__(self, "n_alpha", rings.n_alpha)
         if self.thickness is not None and not 0 < self.thickness < math.inf:
             msg = (
                 f"layer {self.id}: thickness is {self.thickness} mm, expected a positive number, "

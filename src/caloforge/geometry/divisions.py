@@ -56,16 +56,18 @@ class Boxes:
     size: tuple[float, float]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "number", tuple(self.number))
+        given = tuple(self.number)
+        object.__setattr__(self, "number", tuple(int(n) for n in given))
         object.__setattr__(self, "size", tuple(float(width) for width in self.size))
         if (
-            len(self.number) != 2
+            self.number != given
+            or len(self.number) != 2
             or len(self.size) != 2
             or min(self.number) < 1
             or not all(0 < d < math.inf for d in self.size)
         ):
             msg = (
-                f"boxes: {self.number} of {self.size} mm, expected two whole numbers of at least "
+                f"boxes: {given} of {self.size} mm, expected two whole numbers of at least "
                 "1 and two positive lengths"
             )
             raise GeometryError(msg)
@@ -153,8 +155,10 @@ class Rings:
         ):
             msg = f"r_edges are {self.r_edges}, expected two or more, increasing from at least 0 mm"
             raise GeometryError(msg)
-        if self.n_alpha < 1:
-            msg = f"n_alpha is {self.n_alpha}, expected at least 1"
+        given = self.n_alpha
+        object.__setattr__(self, "n_alpha", int(given))
+        if self.n_alpha != given or self.n_alpha < 1:
+            msg = f"n_alpha is {given}, expected a whole number of at least 1"
             raise GeometryError(msg)
 
     @property

@@ -74,6 +74,11 @@ class RegularGrid(Calorimeter, kind="regular-grid"):
         return self.shape, self.cell_size, self.order
 
     @cached_property
+    def n_cells(self) -> int:
+        """The product of the numbers of cells."""
+        return math.prod(self.shape)
+
+    @cached_property
     def divisions(self) -> tuple[Boxes, ...]:
         """Equal boxes in each layer."""
         return (Boxes(self.shape[:2], self.cell_size[:2]),) * self.shape[2]
@@ -147,17 +152,19 @@ class GridLayer:
     thickness: float
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "number", tuple(self.number))
+        given = tuple(self.number)
+        object.__setattr__(self, "number", tuple(int(n) for n in given))
         object.__setattr__(self, "size", tuple(float(d) for d in self.size))
         lengths = (*self.size, self.thickness)
         if (
-            len(self.number) != 2
+            self.number != given
+            or len(self.number) != 2
             or len(self.size) != 2
             or min(self.number) < 1
             or not all(0 < d < math.inf for d in lengths)
         ):
             msg = (
-                f"grid layer: {self.number} boxes of {lengths} mm, expected two numbers of at "
+                f"grid layer: {given} boxes of {lengths} mm, expected two whole numbers of at "
                 "least 1 and positive lengths"
             )
             raise GeometryError(msg)

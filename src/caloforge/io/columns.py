@@ -22,7 +22,7 @@ __all__ = [
         "UNITS",
     ),
     *("ENERGIES", "GEOMETRY", "PDG", "PHI", "PLACE", "RESERVED", "THETA", "WEIGHTS"),
-    *("columns_of", "species_of"),
+    *("are_species", "columns_of", "species_of"),
 ]
 
 from typing import Any
@@ -46,6 +46,8 @@ DEPOSITS = "showers"
 OFFSETS, CELLS, HIT_ENERGIES, TIMES = "hit_offsets", "hit_cells", "hit_energies", "hit_times"
 HIT_DATASETS = (OFFSETS, CELLS, HIT_ENERGIES, TIMES)
 """The datasets of sparse showers, see `caloforge.io.sparse`."""
+
+_BEYOND = 2.0**63
 
 UNITS = "units"
 """The attribute, of the file or of a dataset, that states the unit of energies; MeV without it."""
@@ -83,5 +85,10 @@ def species_of(value: Any) -> int:
     one = values[0]
     if isinstance(one, bytes):
         one = one.decode(errors="replace")
-    whole = isinstance(one, np.number) and np.isreal(one) and one == np.round(one)
+    whole = isinstance(one, np.number) and np.isreal(one) and bool(are_species(one))
     return pdg_of(int(one) if whole else str(one))
+
+
+def are_species(values: Any) -> Any:
+    """Which of some numbers can be PDG numbers: whole ones that 64 bits hold."""
+    return (np.abs(np.asarray(values, np.float64)) < _BEYOND) & (values == np.round(values))

@@ -26,6 +26,7 @@ from torch import Tensor
 
 from caloforge.errors import FileFormatError, ShowerValueError
 from caloforge.geometry import Calorimeter
+from caloforge.io.columns import are_species
 from caloforge.particles import Particles
 from caloforge.showers import Showers, spans
 from caloforge.shown import Shown, counted
@@ -149,13 +150,12 @@ def require_file(path: Path) -> None:
     """Check that there is a file to read.
 
     Raises:
-        FileFormatError: There is none, or it is a folder.
+        FileFormatError: There is none, or it is a folder, a pipe or a device.
     """
     if not path.is_file():
-        msg = (
-            f"{path}: {'is a folder' if path.is_dir() else 'no such file'}, expected a file to "
-            "read: check the path"
-        )
+        other = "is a folder" if path.is_dir() else "is a pipe or a device"
+        found = other if path.exists() else "no such file"
+        msg = f"{path}: {found}, expected a file to read: check the path"
         raise FileFormatError(msg)
 
 
@@ -287,7 +287,7 @@ def require_species(pdg: Shaped[np.ndarray, " showers"], where: str, rows: range
     Raises:
         ShowerValueError: One is not; the message counts them and says where the first is.
     """
-    _require(np.isfinite(pdg) & (pdg == np.round(pdg)), "not PDG numbers", where, rows)
+    _require(are_species(pdg), "not PDG numbers", where, rows)
 
 
 def _require(good: Bool[np.ndarray, " showers"], what: str, where: str, rows: range) -> None:

@@ -25,6 +25,7 @@ from caloforge.errors import FileFormatError, OutputError
 from caloforge.geometry import Calorimeter, RegularGrid, pbwo4_crystals
 from caloforge.io.input import ShowerFile, require_deposits, require_energies
 from caloforge.io.output import NewFile
+from caloforge.io.unreadable import NPY, naming, require_kind
 from caloforge.particles import ELECTRON, Particles
 from caloforge.showers import Showers, ShowerSource, spans
 from caloforge.units import GeV
@@ -86,15 +87,9 @@ class SquirelsFile(ShowerFile):
         return self._length
 
     def _table(self) -> np.ndarray:
-        try:
+        require_kind(self.path, NPY)
+        with naming(f"{self.path}", NPY):
             return np.lib.format.open_memmap(self.path, mode="r")
-        except (ValueError, OSError) as error:
-            reason = " ".join(str(error).split())
-            msg = (
-                f"{self.path}: not readable as .npy, truncated or damaged ({reason}): expected an "
-                "array of numbers: copy it again"
-            )
-            raise FileFormatError(msg) from error
 
     def _read(self, rows: range) -> Showers:
         table = self._table()

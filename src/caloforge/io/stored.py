@@ -12,23 +12,30 @@ Whatever the library says of a damaged file becomes one line with the file's nam
 __all__ = ["MOST_CACHE", "found", "opened", "reading", "stored"]
 
 import math
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import h5py
 
+from caloforge.documents import quoted
 from caloforge.errors import FileFormatError
+from caloforge.io.input import require_file
+from caloforge.io.unreadable import HDF5, naming, require_kind
 
-MOST_CACHE = 1 << 30
+MOST_CACHE = 1 << 29
 """The largest cache of unpacked blocks of a dataset, in bytes."""
 
 _USUAL_CACHE = 1 << 20
 _SLOTS = 521
 _DEEPEST = 8
 """So many virtual datasets may be made of one another."""
+
+_MOST_GROWN, _LEAST_GROWN = 1.125, 4096
+"""Compression makes a block larger by no more than a factor and some bytes."""
 
 _PLUGIN = "hdf5plugin"
 _FILTERS = {
@@ -44,83 +51,27 @@ _FILTERS = {
 """Names of filters that HDF5 does not bring."""
 
 
-class _Kind(NamedTuple):
-    """How files of another kind begin, what they are, and what to do."""
-
-    beginnings: tuple[bytes, ...]
-    what: str
-    mend: str
-
-
-_KINDS = (
-    _Kind((b"\x1f\x8b",), "compressed by gzip", "unpack it by gunzip"),
-    _Kind((b"PK\x03\x04",), "a zip archive", "unpack it by unzip"),
-    _Kind((b"\xfd7zXZ",), "compressed by xz", "unpack it by unxz"),
-    _Kind((b"BZh",), "compressed by bzip2", "unpack it by bunzip2"),
-    _Kind((b"root",), "a ROOT file", "write its tree to HDF5, for instance by uproot and h5py"),
-    _Kind((b"\x93numpy",), "an array of NumPy", "give it the suffix .npy"),
-    _Kind((b"par1",), "a Parquet file", "write its columns to HDF5"),
-    _Kind(
-        (b"version https://git-lfs",),
-        "a pointer of Git LFS in place of the file",
-        "fetch the file by git lfs pull",
-    ),
-    _Kind((b"<!doctype", b"<html"), "a web page", "the download failed: download it again"),
-)
-
-
 def opened(path: Path) -> h5py.File:
     """Open a file for reading.
 
     Raises:
         FileFormatError: It is not HDF5 or damaged; the message says what it is instead.
     """
-    try:
+    if not h5py.is_hdf5(path):
+        require_kind(path, HDF5)
+    with reading(path):
         return h5py.File(path, "r")
-    except OSError as error:
-        kind = _kind_of(path)
-        if kind is None:
-            raise _damaged(str(path), error) from error
-        msg = f"{path}: {kind}"
-        raise FileFormatError(msg) from error
-
-
-def _kind_of(path: Path) -> str | None:
-    with path.open("rb") as file:
-        start = file.read(64)
-    if not start:
-        return "empty, 0 bytes, expected HDF5: the job that wrote it has failed, or copy it again"
-    begins = start.lstrip().lower()
-    for kind in _KINDS:
-        if start.startswith(kind.beginnings) or begins.startswith(kind.beginnings):
-            return f"{kind.what}, expected HDF5: {kind.mend}"
-    return None
 
 
 @contextmanager
 def reading(path: Path, dataset: str | None = None) -> Iterator[None]:
-    """Turn what the HDF5 library says of a damaged file into one line.
+    """Turn what the HDF5 library says of a file into one line.
 
     Raises:
         FileFormatError: The library fails within, or the numbers do not fit the memory.
     """
-    where = f"{path}: dataset '{dataset}'" if dataset else f"{path}"
-    try:
+    with naming(f"{path}: dataset '{dataset}'" if dataset else f"{path}", HDF5):
         yield
-    except MemoryError as error:
-        msg = f"{where}: does not fit the memory: read fewer showers at a time"
-        raise FileFormatError(msg) from error
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError) as error:
-        raise _damaged(where, error) from error
-
-
-def _damaged(where: str, error: Exception) -> FileFormatError:
-    reason = " ".join(str(error).split())
-    msg = (
-        f"{where}: not readable as HDF5, truncated or damaged ({reason}): expected a whole file: "
-        "copy it again"
-    )
-    return FileFormatError(msg)
 
 
 def stored(file: h5py.File, name: str, path: Path) -> h5py.Dataset | h5py.Group | None:
@@ -135,7 +86,9 @@ def stored(file: h5py.File, name: str, path: Path) -> h5py.Dataset | h5py.Group 
         entry, link = found(file, name), file.get(name, getlink=True)
     if entry is None and isinstance(link, h5py.SoftLink | h5py.ExternalLink):
         there = f"{link.filename}:" if isinstance(link, h5py.ExternalLink) else ""
-        msg = f"{where} is a link to '{there}{link.path}', which is not there: copy that, too"
+        msg = (
+            f"{where} is a link to {quoted(there + link.path)}, which is not there: copy that, too"
+        )
         raise FileFormatError(msg)
     if not isinstance(entry, h5py.Dataset) or entry.shape is None:
         return entry
@@ -145,11 +98,30 @@ def stored(file: h5py.File, name: str, path: Path) -> h5py.Dataset | h5py.Group 
 
 
 def found(file: h5py.File, name: str) -> h5py.Dataset | h5py.Group | None:
-    """What a file has under a name; None also where a link leads nowhere, or in a circle."""
+    """What a file has under a name; None also where a link leads nowhere, in a circle, or to what
+    is no file: HDF5 would wait for a pipe.
+    """
     try:
+        link = file.get(name, getlink=True)
+        if isinstance(link, h5py.ExternalLink):
+            require_file(_place(Path(file.filename), link.filename, "HDF5_EXT_PREFIX"))
         return file.get(name)
-    except (OSError, RuntimeError):
+    except (FileFormatError, OSError, RuntimeError):
         return None
+
+
+def _place(path: Path, name: str, prefix: str) -> Path:
+    """Where the file lies of which another one speaks, sought as HDF5 does; beside it, if nowhere.
+
+    Arguments:
+        path: The file that speaks of it.
+        name: What it is called there.
+        prefix: The variable of the environment that names folders.
+    """
+    given = (Path(folder) for folder in os.environ.get(prefix, "").split(":") if folder)
+    folders = (*given, path.parent, path.resolve().parent, Path())
+    places = (folder / name for folder in folders)
+    return next((place for place in places if place.exists()), path.parent / name)
 
 
 def _require_whole(dataset: h5py.Dataset, where: str, path: Path, depth: int) -> None:
@@ -180,29 +152,49 @@ def _written(dataset: h5py.Dataset) -> str:
 
 def _require_parts(dataset: h5py.Dataset, where: str, path: Path, depth: int) -> None:
     parts = dataset.virtual_sources()
-    covered = sum(part.vspace.get_select_npoints() for part in parts)
-    if covered < dataset.size:
-        msg = (
-            f"{where} is put together from parts that hold {covered} of its {dataset.size} "
-            "numbers, HDF5 would give 0 for the rest: put it together again"
-        )
-        raise FileFormatError(msg)
     for part in parts:
-        place = path if part.file_name == "." else path.parent / part.file_name
-        _require_part(place, part.dset_name, where, depth)
+        _require_part(part, where, path, depth)
+    with suppress(RuntimeError):  # a part without end has no number of points, and no gaps
+        covered = sum(part.vspace.get_select_npoints() for part in parts)
+        if covered < dataset.size:
+            msg = (
+                f"{where} is put together from parts that hold {covered} of its {dataset.size} "
+                "numbers, HDF5 would give 0 for the rest: put it together again"
+            )
+            raise FileFormatError(msg)
 
 
-def _require_part(place: Path, name: str, where: str, depth: int) -> None:
-    with suppress(OSError), h5py.File(place, "r") as file:
-        part = found(file, name)
-        if isinstance(part, h5py.Dataset) and depth:
-            _require_whole(part, f"{where} (its part {place}: '{name}')", place, depth - 1)
-            return
+def _require_part(part: Any, where: str, path: Path, depth: int) -> None:
+    own, name = part.file_name == ".", part.dset_name
+    place = path if own else _place(path, part.file_name, "HDF5_VDS_PREFIX")
     msg = (
-        f"{where} is put together from other files, of which {place} with dataset '{name}' is not "
-        "there, HDF5 would give 0 for it: move the file there, or copy the whole by h5repack"
+        f"{where} is put together from other files, of which {place} with dataset {quoted(name)} "
+        "is not there, HDF5 would give 0 for it: move the file there, or copy the whole by h5repack"
     )
-    raise FileFormatError(msg)
+    if not place.is_file() or not depth:
+        raise FileFormatError(msg)
+    with opened(place) as file:
+        source = found(file, name)
+        if not isinstance(source, h5py.Dataset):
+            raise FileFormatError(msg)
+        what = f"{where} (its part {place}: {quoted(name)})"
+        _require_whole(source, what, place, depth - 1)
+        if not _reaches(part, source.shape):
+            msg = (
+                f"{what} has shape {source.shape}, less than is taken of it: put it together again"
+            )
+            raise FileFormatError(msg)
+
+
+def _reaches(part: Any, shape: tuple[int, ...]) -> bool:
+    """Whether a source of this shape holds what is taken of it."""
+    try:
+        if part.src_space.get_select_type() == h5py.h5s.SEL_ALL:
+            return bool(math.prod(shape) >= part.vspace.get_select_npoints())
+        _, last = part.src_space.get_select_bounds()
+    except RuntimeError:
+        return True  # without end: what there is is taken
+    return all(place < n for place, n in zip(last, shape, strict=True))
 
 
 def _require_filters(dataset: h5py.Dataset, where: str) -> None:
@@ -227,12 +219,23 @@ def _is_available(code: int) -> bool:
 
 def _with_cache(file: h5py.File, dataset: h5py.Dataset, name: str, where: str) -> h5py.Dataset:
     """The dataset, with room for the unpacked blocks of a row of them."""
-    if not dataset.chunks or not dataset.size:
+    if not dataset.chunks or not dataset.id.get_create_plist().get_nfilters():
         return dataset
     across = math.prod(
         -(-n // k) for n, k in zip(dataset.shape[1:], dataset.chunks[1:], strict=True)
     )
-    room = across * math.prod(dataset.chunks) * dataset.dtype.itemsize
+    block = math.prod(dataset.chunks) * dataset.dtype.itemsize
+    _require_size(dataset, block, across * block, where)
+    if across * block <= _USUAL_CACHE:
+        return dataset
+    access = h5py.h5p.create(h5py.h5p.DATASET_ACCESS)
+    access.set_chunk_cache(max(_SLOTS, 10 * across + 1), across * block, 1.0)
+    dataset.id.close()
+    return h5py.Dataset(h5py.h5d.open(file.id, name.encode(), access))
+
+
+def _require_size(dataset: h5py.Dataset, block: int, room: int, where: str) -> None:
+    """Check that blocks fit the memory: as many bytes as they say, and those that a row crosses."""
     if room > MOST_CACHE:
         msg = (
             f"{where}: its blocks of {dataset.chunks} unpack to {room / 1e9:.1f} GB for each batch "
@@ -240,9 +243,8 @@ def _with_cache(file: h5py.File, dataset: h5py.Dataset, name: str, where: str) -
             "h5repack -l CHUNK="
         )
         raise FileFormatError(msg)
-    if room <= _USUAL_CACHE:
-        return dataset
-    access = h5py.h5p.create(h5py.h5p.DATASET_ACCESS)
-    access.set_chunk_cache(max(_SLOTS, 10 * across + 1), room, 1.0)
-    dataset.id.close()
-    return h5py.Dataset(h5py.h5d.open(file.id, name.encode(), access))
+    sizes = [0]
+    dataset.id.chunk_iter(lambda stored: sizes.append(stored.size))
+    if max(sizes) > block * _MOST_GROWN + _LEAST_GROWN:
+        msg = f"{where}: a block of {block} bytes is stored in {max(sizes)}: it is damaged"
+        raise FileFormatError(msg)

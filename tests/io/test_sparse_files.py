@@ -212,7 +212,19 @@ BAD_VALUES: dict[str, tuple[Callable[[Path], None], str]] = {
     ),
     "cells": (
         changed(hit_cells=np.full(15, 2**40)),
-        r"a\.h5: 15 of 15 hits are in no cell of calorimeter 'tower'",
+        r"a\.h5: dataset 'hit_cells': 15 of the hits 0 to 14 are in no cell of calorimeter 'tower'",
+    ),
+    "half a cell": (
+        changed(hit_cells=np.where(np.arange(15) == 7, 2.5, 2.0)),
+        "'hit_cells': 1 of the hits 0 to 14 are in no cell .* the first is hit 7: write",
+    ),
+    "half an offset": (
+        changed(hit_offsets=np.array([0, 3, 3, 10.5, 11, 15])),
+        "'hit_offsets' of showers 0 to 4 does not ascend from 0 to 15",
+    ),
+    "times": (
+        changed(hit_times=np.where(np.arange(15) == 7, np.nan, 1.0)),
+        "'hit_times': 1 of the hits 0 to 14 have no finite time, the first is hit 7",
     ),
 }
 
@@ -224,6 +236,16 @@ def test_bad_hits_are_one_clear_line_when_read(
     spoil(tmp_path / "a.h5")
     with pytest.raises(FileFormatError, match=message):
         _ = open_showers(tmp_path / "a.h5")[:]
+
+
+def test_a_bad_hit_is_numbered_as_in_the_file(tmp_path: Path) -> None:
+    changed(
+        hit_offsets=np.array([0, 3, 3, 10, 11, 15]),
+        hit_cells=np.where(np.arange(15) == 12, 5, 2),
+    )(tmp_path / "a.h5")
+    message = "1 of the hits 10 to 14 are in no cell of .* with cells 0 to 4, the first is hit 12"
+    with open_showers(tmp_path / "a.h5") as file, pytest.raises(FileFormatError, match=message):
+        _ = file[3:]
 
 
 def test_the_calorimeter_given_serves_where_the_file_is_silent(tmp_path: Path) -> None:

@@ -145,6 +145,12 @@ def without_rows(path: Path) -> None:
         file["incident_energies"], file["showers"] = ENERGIES, h5py.Empty("f4")
 
 
+def full_of_others(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        for number in range(1000):
+            file.create_group(f"x{number}")
+
+
 def tarred(path: Path) -> None:
     whole(path.with_name("a.h5"))
     with tarfile.open(path, "w") as archive:
@@ -191,6 +197,10 @@ MISSING: dict[str, tuple[Make, str]] = {
     "still written": (still_written, "the program that writes it is not done, or died"),
     "cut": (cut, "its end is missing: copy it again"),
     "no rows": (without_rows, "is not a dataset of numbers"),
+    "many others": (
+        full_of_others,
+        r"is missing; the file has 'x0', 'x1', .{60,80}\.\.\., expected",
+    ),
     "filter": (filtered, r"compressed by filter zstd \(32015\).*pip install hdf5plugin"),
     "gzip": (holding(gzip.compress(b"x")), "is compressed by gzip, expected HDF5: unpack it"),
     "zip": (holding(b"PK\x03\x04" + b"\0" * 60), "a zip archive"),

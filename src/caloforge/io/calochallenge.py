@@ -44,7 +44,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from caloforge.documents import json_tree, quoted
+from caloforge.documents import MOST_QUOTED, json_tree, quoted
 from caloforge.errors import FileFormatError, GeometryError, ShowerValueError
 from caloforge.geometry import Calorimeter, named_calorimeters
 from caloforge.io.columns import (
@@ -319,9 +319,11 @@ class CaloChallengeFile(ShowerFile):
         there = stored(self._file, name, self.path)
         if not _is_numbers(there):
             what = "is missing" if there is None else f"is not a dataset of numbers but {there!r}"
-            names = ", ".join(f"'{other}'" for other in self._file) or "none"
+            with reading(self.path):
+                names = ", ".join(f"'{other}'" for other in self._file) or "none"
+            cut = names if len(names) <= MOST_QUOTED else f"{names[:MOST_QUOTED]}..."
             msg = (
-                f"{self.path}: dataset '{name}' {what}; the file has {names}, expected at least "
+                f"{self.path}: dataset '{name}' {what}; the file has {cut}, expected at least "
                 f"'{ENERGIES}' (N, 1) and {self._expected}"
             )
             raise FileFormatError(msg)

@@ -22,7 +22,7 @@ __all__ = [
         "UNITS",
     ),
     *("ENERGIES", "GEOMETRY", "PDG", "PHI", "PLACE", "RESERVED", "THETA", "WEIGHTS"),
-    *("are_species", "columns_of", "species_of"),
+    *("are_whole", "columns_of", "species_of"),
 ]
 
 from typing import Any
@@ -85,10 +85,13 @@ def species_of(value: Any) -> int:
     one = values[0]
     if isinstance(one, bytes):
         one = one.decode(errors="replace")
-    whole = isinstance(one, np.number) and np.isreal(one) and bool(are_species(one))
+    whole = isinstance(one, np.number) and np.isreal(one) and bool(are_whole(one))
     return pdg_of(int(one) if whole else str(one))
 
 
-def are_species(values: Any) -> Any:
-    """Which of some numbers can be PDG numbers: whole ones that 64 bits hold."""
-    return (np.abs(np.asarray(values, np.float64)) < _BEYOND) & (values == np.round(values))
+def are_whole(values: Any) -> Any:
+    """Which of some numbers are whole and held by 64 bits."""
+    given = np.asarray(values)
+    if given.dtype.kind in "bi":
+        return np.ones(given.shape, bool)
+    return (np.abs(given.astype(np.float64)) < _BEYOND) & (given == np.round(given))

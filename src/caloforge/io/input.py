@@ -26,7 +26,7 @@ from torch import Tensor
 
 from caloforge.errors import FileFormatError, ShowerValueError
 from caloforge.geometry import Calorimeter
-from caloforge.io.columns import are_species
+from caloforge.io.columns import are_whole
 from caloforge.particles import Particles
 from caloforge.showers import Showers, spans
 from caloforge.shown import Shown, counted
@@ -287,7 +287,7 @@ def require_species(pdg: Shaped[np.ndarray, " showers"], where: str, rows: range
     Raises:
         ShowerValueError: One is not; the message counts them and says where the first is.
     """
-    _require(are_species(pdg), "not PDG numbers", where, rows)
+    _require(are_whole(pdg), "not PDG numbers", where, rows)
 
 
 def _require(good: Bool[np.ndarray, " showers"], what: str, where: str, rows: range) -> None:

@@ -16,21 +16,27 @@ cell add up. The calorimeter must be stated or given, as no shape tells the numb
 
 __all__ = ["HitFile", "HitWriter", "is_sparse"]
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from caloforge.errors import FileFormatError, OutputError, ShowerValueError
+from caloforge.errors import FileFormatError, OutputError
 from caloforge.geometry import Calorimeter
 from caloforge.hits import AnyShowers, Hits
 from caloforge.io.calochallenge import CaloChallengeFile, float32, native
-from caloforge.io.columns import CELLS, ENERGIES, HIT_DATASETS, HIT_ENERGIES, OFFSETS, TIMES
+from caloforge.io.columns import (
+    CELLS,
+    ENERGIES,
+    HIT_DATASETS,
+    HIT_ENERGIES,
+    OFFSETS,
+    TIMES,
+    are_whole,
+)
 from caloforge.io.input import require_file, require_hits
 from caloforge.io.stored import opened, reading
 from caloforge.io.writer import CaloChallengeWriter, extend
@@ -113,47 +119,57 @@ class HitFile(CaloChallengeFile):
         energies = float32(self._column_of_hits(HIT_ENERGIES, first, last))
         energies = self._in_mev(energies, HIT_ENERGIES)
         require_hits(energies, offsets - first, f"{self.path}: dataset '{HIT_ENERGIES}'", every)
-        times = TIMES in self._file
-        with self._naming():
-            return Hits(
-                offsets - first,
-                self._read_cells(first, last),
-                energies,
-                self._particles(every),
-                self.calorimeter,
-                self._read_weights(every),
-                self.threshold,
-                float32(self._column_of_hits(TIMES, first, last)) if times else None,
-            ).sparse(slice(None, None, rows.step))
+        return Hits(
+            offsets - first,
+            self._read_cells(first, last),
+            energies,
+            self._particles(every),
+            self.calorimeter,
+            self._read_weights(every),
+            self.threshold,
+            self._read_times(first, last),
+        ).sparse(slice(None, None, rows.step))
 
     def _read_offsets(self, rows: range) -> Int[Tensor, " offsets"]:
         stop = max(rows.stop, rows.start) + 1
-        offsets = torch.from_numpy(self._column_of_hits(OFFSETS, rows.start, stop).astype(np.int64))
-        total = len(self._dataset(CELLS))
-        if offsets[0] < 0 or offsets[-1] > total or bool((offsets.diff() < 0).any()):
+        offsets, total = self._column_of_hits(OFFSETS, rows.start, stop), len(self._dataset(CELLS))
+        rising = (offsets[:-1] <= offsets[1:]).all() and offsets[0] >= 0 and offsets[-1] <= total
+        if not rising or not are_whole(offsets).all():
             msg = (
                 f"{self.path}: dataset '{OFFSETS}' of showers {rows.start} to {rows.stop - 1} does "
                 f"not ascend from 0 to {total}, the number of hits: write the file again"
             )
             raise FileFormatError(msg)
-        return offsets
+        return torch.from_numpy(offsets.astype(np.int64))
 
     def _read_cells(self, first: int, last: int) -> Int[Tensor, " hits"]:
-        cells = self._column_of_hits(CELLS, first, last).astype(np.int64)
-        return torch.from_numpy(cells.clip(-1, np.iinfo(np.int32).max).astype(np.int32))
+        cells, n = self._column_of_hits(CELLS, first, last), self.calorimeter.n_cells
+        good = are_whole(cells) & (cells >= 0) & (cells < n)
+        what = f"are in no cell of calorimeter '{self.calorimeter.name}' with cells 0 to {n - 1}"
+        self._require_of_hits(good, CELLS, first, what)
+        return torch.from_numpy(cells.astype(np.int32))
+
+    def _read_times(self, first: int, last: int) -> Float[Tensor, " hits"] | None:
+        if TIMES not in self._file:
+            return None
+        times = float32(self._column_of_hits(TIMES, first, last))
+        self._require_of_hits(times.isfinite().numpy(), TIMES, first, "have no finite time")
+        return times
+
+    def _require_of_hits(
+        self, good: Bool[np.ndarray, " hits"], name: str, first: int, what: str
+    ) -> None:
+        if not good.all():
+            msg = (
+                f"{self.path}: dataset '{name}': {int((~good).sum())} of the hits {first} to "
+                f"{first + len(good) - 1} {what}, the first is hit {first + int(good.argmin())}: "
+                "write the file again"
+            )
+            raise FileFormatError(msg)
 
     def _column_of_hits(self, name: str, first: int, last: int) -> np.ndarray:
         with reading(self.path, name):
             return native(self._dataset(name)[first:last])
-
-    @contextmanager
-    def _naming(self) -> Iterator[None]:
-        """Say of which file the hits are that do not fit."""
-        try:
-            yield
-        except ShowerValueError as error:
-            msg = f"{self.path}: {error}"
-            raise FileFormatError(msg) from error
 
 
 class HitWriter(CaloChallengeWriter):

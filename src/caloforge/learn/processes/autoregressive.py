@@ -1,20 +1,17 @@
 r"""Flow matching of a sequence, number by number (CaloDREAM, arXiv:2405.09629, section 3.1).
 
 The density of :math:`u_0, \dots, u_{L-1}` given a condition :math:`E` is the product of the
-densities of each number given those before it. Each is the image of a standard normal distribution
-under an ordinary differential equation of its own,
+densities of each number given those before it. Each is the image of a standard normal one under
 
 .. math:: \dot x = v(x, t, c_i), \qquad x(0) \sim N(0, 1), \quad x(1) = u_i, \qquad
           c_i = c(u_0, \dots, u_{i-1}, E),
 
 with an embedding :math:`c_i` of what is known and one velocity :math:`v` for all. On a path
-:math:`x_t = a x_0 + b u_i` (see `caloforge.learn.processes.flow`) the velocity is learned for all
-positions at once, since the numbers before each are known; samples are drawn position by position.
-The equations are scalar, so the density follows exactly from the divergence
-:math:`\partial v / \partial x` (eqs. 6 and 7):
+:math:`x_t = a x_0 + b u_i` (`caloforge.learn.processes.flow`) it is learned at all positions at
+once; samples are drawn position by position. The equations are scalar, so the density is exact:
 
-.. math:: \log p(u \mid E) = \sum_i \Bigl[ \log N(x_i(0)) - \int_0^1 \frac{\partial v}{\partial
-          x}(x_i(t), t, c_i)\, dt \Bigr]
+.. math:: \log p(u \mid E) = \sum_i \Bigl[ \log N(x_i(0)) - \int_0^1
+          \frac{\partial v}{\partial x}(x_i(t), t, c_i)\, dt \Bigr] \quad (6, 7)
 """
 
 __all__ = ["AutoregressiveFlow", "AutoregressiveNetwork"]

@@ -1,41 +1,18 @@
-r"""Solvers made for one flow: bespoke non-stationary solvers.
+r"""Bespoke non-stationary solvers: a solver made for one flow.
 
-Shaul et al., arXiv:2403.01329, as used by CaloDREAM (arXiv:2405.09629, section 3.4). A flow
+Shaul et al., arXiv:2403.01329; CaloDREAM, arXiv:2405.09629, section 3.4. A flow
 :math:`\dot x = u(x, t)` is followed in :math:`n` steps between free times
 :math:`0 = t_0 < t_1 < \dots < t_n = 1`, with one evaluation a step,
 
-.. math:: x_{i+1} = a_i x_0 + \sum_{j \le i} b_{ij} u_j, \qquad u_j = u(x_j, t_j) \quad (15)
+.. math:: x_{i+1} = a_i x_0 + \sum_{j \le i} b_{ij} u_j, \qquad u_j = u(x_j, t_j) . \quad (15)
 
-and :math:`n(n + 5)/2 - 1` numbers to learn: :math:`a_i`, :math:`b_{ij}` and the inner times. Every
-Runge-Kutta and multistep method is one of these. Here the numbers are :math:`a_i`, :math:`n b_{ij}`
-and the logarithms of the gaps :math:`t_{i+1} - t_i` relative to the first, so that all are of order
-one and the times keep their order.
+Two errors can be minimised, with a reference solution :math:`x^*(t)` of velocity :math:`u^*(t)`:
 
-Two errors against a reference solution :math:`x^*(t)` can be learned from. The global one is that
-of the end point,
+.. math:: \mathcal L_\mathrm{global} &= \mathbb E\, \| x_n - x^*(1) \|^2 \quad (16), \\
+          \mathcal L_\mathrm{local} &= \mathbb E \sum_i \Bigl\| a_i x_0 + \sum_{j \le i} b_{ij}
+          u^*(t_j) - x^*(t_{i+1}) \Bigr\| \quad (17),
 
-.. math:: \mathcal L_\mathrm{global} = \mathbb E\, \| x_n - x^*(1) \|^2, \quad (16)
-
-which needs the network's derivative through all :math:`n` evaluations. The local one takes the
-velocities :math:`u^*(t_j)` *on the reference* in place of :math:`u_j`, so that all steps are judged
-at once,
-
-.. math:: \mathcal L_\mathrm{local} = \mathbb E \sum_i \Bigl\| a_i x_0 + \sum_{j \le i} b_{ij}
-          u^*(t_j) - x^*(t_{i+1})
-          \Bigr\|, \quad (17)
-
-with the root mean square over components as the norm. The times move in training, but the reference
-need not be solved anew: as a cubic Hermite interpolant it is, at every time, a weighted sum of its
-states and velocities on a fixed grid, :math:`p = (x^*_0, \dots, x^*_m, u^*_0, \dots, u^*_m)`. The
-error of step :math:`i` is then a weighted sum as well, :math:`\sum_k C_{ik} p_k` with weights that
-depend on the solver alone, gradients with respect to the times included, and
-
-.. math:: \Bigl\| \sum_k C_{ik} p_k \Bigr\|^2 = \sum_{kl} C_{ik}\, G_{kl}\, C_{il}, \qquad
-          G_{kl} = p_k \cdot p_l .
-
-So all that the local error asks of a reference solution is its matrix of inner products `gram`,
-with :math:`(2m + 2)^2` numbers whatever the dimension of :math:`x`: training needs neither the
-network nor the showers.
+and the root mean square over components as the norm. The latter needs neither network nor showers.
 """
 
 __all__ = ["BespokeSolver", "global_truncation", "gram", "local_truncation"]
@@ -64,7 +41,11 @@ _RESOLUTION = 1e-18
 
 
 class BespokeSolver(nn.Module):
-    r"""A bespoke non-stationary solver: a sampler with numbers to learn.
+    r"""A bespoke non-stationary solver: a sampler with :math:`n (n + 5) / 2 - 1` numbers to learn.
+
+    They are :math:`a_i`, :math:`n b_{ij}` and the logarithms of the gaps :math:`t_{i+1} - t_i`
+    relative to the first: all are of order one, and the times keep their order. Every Runge-Kutta
+    and multistep method is one of these solvers.
 
     Arguments:
         evaluations: The number of steps :math:`n`, each one evaluation, at least 1.
@@ -192,8 +173,19 @@ def _unrolled(method: RungeKutta, evaluations: int) -> tuple[list[float], list[l
 
 
 def gram(trajectory: Trajectory) -> Float[Tensor, "batch points points"]:
-    """The inner products of a trajectory's points, per component: all that the local error needs of
-    it.
+    r"""The inner products of a trajectory's points, per component: all that the local error needs
+    of it.
+
+    The times move in training, but the reference is not solved anew: as a cubic Hermite interpolant
+    it is, at every time, a weighted sum of its states and velocities on a fixed grid,
+    :math:`p = (x^*_0, \dots, x^*_m, u^*_0, \dots, u^*_m)`. So is the error of step :math:`i`,
+    :math:`\sum_k C_{ik} p_k`, with weights that depend on the solver alone, and
+
+    .. math:: \Bigl\| \sum_k C_{ik} p_k \Bigr\|^2 = \sum_{kl} C_{ik}\, G_{kl}\, C_{il}, \qquad
+              G_{kl} = p_k \cdot p_l ,
+
+    with gradients with respect to the times too. :math:`G` has :math:`(2m + 2)^2` numbers, whatever
+    the dimension of :math:`x`.
     """
     points = trajectory.points.flatten(2).double()
     return points @ points.mT / points.shape[2]
@@ -203,7 +195,7 @@ def local_truncation(
     solver: BespokeSolver, products: Float[Tensor, "batch points points"]
 ) -> Float[Tensor, ""]:
     """The local truncation error (eq. 17): the sum over steps of the root mean square over
-    components.
+    components. Each step starts on the reference, so that all are evaluated at once.
 
     Arguments:
         solver: The solver in training.
@@ -220,7 +212,8 @@ def global_truncation(
     ends: tuple[Float[Tensor, "batch ..."], Float[Tensor, "batch ..."]],
     condition: Float[Tensor, "batch ..."],
 ) -> Float[Tensor, ""]:
-    """The global truncation error (eq. 16): the mean square error of the end point.
+    """The global truncation error (eq. 16): the mean square error of the end point. Its gradient
+    passes through all evaluations of the network.
 
     Arguments:
         solver: The solver in training.

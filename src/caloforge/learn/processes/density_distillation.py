@@ -1,33 +1,17 @@
-r"""Probability density distillation: a flow that samples in one pass learns from one that was
-fitted in one pass.
+r"""Probability density distillation: a flow that samples in one pass learns from one that does not.
 
-A masked autoregressive flow (MAF) is fitted by maximum likelihood, and takes a step a feature to
-sample. Its inverse (IAF) samples in one pass, but its likelihood takes a step a feature, so that it
-is not fitted but taught (van den Oord et al., arXiv:1711.10433), here as in CaloFlow II (Krause and
-Shih, arXiv:2110.11377) and its public code. Let the teacher's blocks carry data :math:`x = x^0` to
-latent :math:`z = x^B` through :math:`x^b`, with numbers :math:`\theta^b` in block :math:`b`. The
-student has the same blocks and orders of features, so that its :math:`\hat x^b` and
-:math:`\hat\theta^b` mean the same. Two round trips ask that they agree everywhere on the way,
-
-.. math:: x \xrightarrow{\text{teacher}} z \xrightarrow{\text{student}} \hat x \approx x
-          \quad \text{(x-loss)}, \qquad
-          z \xrightarrow{\text{student}} \hat x \xrightarrow{\text{teacher}} x^B \approx z \quad
-          \text{(z-loss)},
-
-the first from data, the second from standard normal numbers, each one pass of both. With :math:`D`
-features,
+The teacher, a masked autoregressive flow (MAF), carries data :math:`x = x^0` to latent
+:math:`z = x^B` through :math:`x^b`, with numbers :math:`\theta^b` in block :math:`b`. The student,
+an inverse one (IAF) with the same blocks and orders of features, has :math:`\hat x^b` and
+:math:`\hat\theta^b` there (van den Oord et al., arXiv:1711.10433; CaloFlow II, arXiv:2110.11377).
+Two round trips, each one pass of both, ask that they agree everywhere on the way:
+:math:`x \to z \to \hat x \approx x` from data (x-loss) and :math:`z \to \hat x \to x^B \approx z`
+from standard normal numbers (z-loss). With :math:`D` features,
 
 .. math:: \mathcal L_x, \mathcal L_z &= \frac{1}{D}\, \mathbb E \Bigl[ \sum_{b=0}^{B} \| \hat x^b -
           x^b \|^2
           + \lambda \sum_{b=1}^{B} \| \hat\theta^b - \theta^b \|^2 \Bigr], \quad &(1) \\
           \mathcal L &= \beta\, \mathcal L_x + (1 - \beta)\, \mathcal L_z . &(2)
-
-The first sum of (1) holds the published losses of the end points and of the coordinates between
-blocks, the second that of the outputs of the masked networks. The published code counts each point
-twice, on both sides of a permutation, or at the end on its own and as one of the points, and sums
-over features: up to the factor :math:`2 D` that is :math:`\lambda = 1/2`, with :math:`\beta = 1/2`.
-No term asks for a density. In :math:`\mathcal L_z` the gradient passes through the teacher to the
-student.
 """
 
 __all__ = ["DensityDistillation", "Stepwise"]
@@ -58,6 +42,13 @@ class Stepwise(Protocol):
 @dataclass(frozen=True)
 class DensityDistillation:
     r"""The round trips of a teacher and a student.
+
+    The first sum of eq. 1 holds the published losses of the end points and of the points between
+    blocks, the second that of the outputs of the masked networks. The public code of CaloFlow II
+    counts each point twice, on both sides of a permutation, or at the end on its own and as one of
+    the points, and sums over features: up to the factor :math:`2 D` that is
+    :math:`\lambda = \beta = 1/2`. In the z-loss the gradient passes through the teacher to the
+    student.
 
     Arguments:
         balance: The weight :math:`\beta` of the round trip from data, in [0, 1]; the rest is that

@@ -1,22 +1,17 @@
 r"""A flow in one or two steps: distillation of its own trajectories.
 
-A trained velocity fixes a map from :math:`x_0` to :math:`x_1`, so the two are a *pair*: one is a
-function of the other. Between samples that were paired at random a flow is curved because the paths
-of many pairs cross, and a large step can only aim at their mean; between the ends of its own
-trajectories no two paths cross, and the regression has an exact solution in any number of steps
-(Luhman and Luhman, arXiv:2101.02388; Liu et al., arXiv:2209.03003). With :math:`x(t)` the teacher's
-solution from :math:`x_0` and :math:`n` steps of :math:`h = 1/n`, the student learns the mean
-velocity of each step,
+Paths between samples that were paired at random cross, and a large step can only aim at their mean.
+The trajectories of a trained flow do not cross: between their ends :math:`x_0` and :math:`x_1` the
+regression has an exact solution in any number of steps (Luhman and Luhman, arXiv:2101.02388; Liu et
+al., arXiv:2209.03003). With :math:`x(t)` the teacher's solution from :math:`x_0` and
+:math:`n` steps of :math:`h = 1/n`, the student learns the mean velocity of each step,
 
 .. math:: \mathcal L = \mathbb E \sum_{k < n} \Bigl\| f(\hat x_k, k h, E) - \frac{x((k + 1) h) -
           \hat x_k}{h} \Bigr\|^2,
           \qquad \hat x_0 = x_0, \quad \hat x_{k+1} = \hat x_k + h f(\hat x_k, k h, E),
 
-along its own trajectory :math:`\hat x`, held fixed, so that a step also learns to mend what those
-before it left. The student is a network like the teacher, of the same arguments, and best begins
-with its weights; its sampler is `EULER` with :math:`n` steps. Unlike a bespoke solver it is a new
-network, and only as good as its regression: what it cannot resolve comes out as the mean, so
-showers that are too smooth are what to look for.
+along its own trajectory :math:`\hat x`, held fixed, so that a step also corrects the error of those
+before it.
 """
 
 __all__ = ["Distillation"]
@@ -34,6 +29,10 @@ from caloforge.learn.processes.solvers import EULER, RungeKutta, Steps, Velocity
 @dataclass(frozen=True)
 class Distillation:
     """The regression of a flow's own trajectories in few steps.
+
+    The student is a network like the teacher, with the same arguments, and best starts from its
+    weights; its sampler is `EULER` with as many steps. What it cannot resolve comes out as the
+    mean: look for showers that are too smooth.
 
     Arguments:
         steps: The number of steps of the student, one or two as a rule.

@@ -8,34 +8,10 @@ condition :math:`E`. A path :math:`x_t = a(t) x_0 + b(t) x_1` with :math:`a(0) =
           x_1 \bigr\|^2
 
 carries :math:`p_0` into :math:`p_1` (Lipman et al., arXiv:2210.02747, eq. 9; Albergo and
-Vanden-Eijnden, arXiv:2209.15571, eq. 7).
+Vanden-Eijnden, arXiv:2209.15571, eq. 7). The density is carried along
+:math:`\dot x = v(x, t)` (Chen et al., arXiv:1806.07366, eq. 8),
 
-======================  =========================  ==========================================
-path                    :math:`b(t)`               :math:`a(t)`
-======================  =========================  ==========================================
-`Linear`                :math:`t`                  :math:`1 - t` (arXiv:2405.09629, eq. 8)
-`Trigonometric`         :math:`\sin(\pi t / 2)`    :math:`\cos(\pi t / 2)` (arXiv:2209.15571)
-`SquaredTrigonometric`  :math:`\sin^2(\pi t / 2)`  :math:`\cos^2(\pi t / 2)`
-`VariancePreserving`    :math:`e^{-T(1 - t) / 2}`  :math:`\sqrt{1 - b^2}`
-======================  =========================  ==========================================
-
-with :math:`T(s) = \beta_0 s + \beta_1 s^2 / 2`.
-
-The trigonometric and the variance preserving path (the diffusion of Song et al., arXiv:2011.13456,
-as in arXiv:2210.02747) have :math:`a^2 + b^2 = 1`: where both ends are standard normal and
-independent, so is :math:`x_t` at every t, and the velocity is zero. Between samples made nearly
-normal (`Gaussianised`) it only has to carry what differs, and a few steps suffice. The squared one
-is the linear path with a clock that rests at both ends. All four are in the code of CaloDREAM,
-whose variance preserving derivatives are not the path's.
-
-The density at the end follows from that of the start along the flow (Chen et al., arXiv:1806.07366,
-eq. 8): with :math:`\dot x = v(x, t)` and :math:`x(1) = x_1`,
-
-.. math:: \log p_1(x_1) = \log p_0(x(0)) - \int_0^1 \nabla \cdot v(x(t), t)\, dt .
-
-The divergence is exact, one gradient a dimension, or estimated without bias from random signs
-:math:`\epsilon` as :math:`\epsilon \cdot (\partial v / \partial x)\, \epsilon` (Grathwohl et al.,
-arXiv:1810.01367).
+.. math:: \log p_1(x(1)) = \log p_0(x(0)) - \int_0^1 \nabla \cdot v(x(t), t)\, dt .
 """
 
 __all__ = [
@@ -70,7 +46,9 @@ shape (batch, ...).
 
 
 class Path(ABC):
-    """A path between two points."""
+    r"""A path :math:`x_t = a(t) x_0 + b(t) x_1` between two points; all four are in the public code
+    of CaloDREAM.
+    """
 
     @abstractmethod
     def weights(self, t: Float[Tensor, "batch ..."]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -78,7 +56,7 @@ class Path(ABC):
 
 
 class Linear(Path):
-    """The straight line."""
+    r"""The straight line, :math:`b = t`, :math:`a = 1 - t` (arXiv:2405.09629, eq. 8)."""
 
     def weights(self, t: Float[Tensor, "batch ..."]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Of the straight line."""
@@ -87,7 +65,12 @@ class Linear(Path):
 
 
 class Trigonometric(Path):
-    """The quarter circle, which keeps the variance of independent ends of equal variance."""
+    r"""The quarter circle, :math:`b = \sin(\pi t / 2)`, :math:`a = \cos(\pi t / 2)`
+    (arXiv:2209.15571).
+
+    As :math:`a^2 + b^2 = 1`, independent standard normal ends stay standard normal at every t, and
+    the velocity is zero.
+    """
 
     def weights(self, t: Float[Tensor, "batch ..."]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Of the quarter circle."""
@@ -97,7 +80,9 @@ class Trigonometric(Path):
 
 
 class SquaredTrigonometric(Path):
-    """The straight line, begun and ended at rest."""
+    r"""The straight line, begun and ended at rest: :math:`b = \sin^2(\pi t / 2)`,
+    :math:`a = \cos^2(\pi t / 2)`.
+    """
 
     def weights(self, t: Float[Tensor, "batch ..."]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         r"""Of :math:`\cos^2, \sin^2`, whose derivatives are :math:`\mp (\pi / 2) \sin(\pi t)`."""
@@ -108,9 +93,13 @@ class SquaredTrigonometric(Path):
 
 @dataclass(frozen=True)
 class VariancePreserving(Path):
-    r"""The path of a variance preserving diffusion from data (time 1) to noise (time 0).
+    r"""The path of a variance preserving diffusion from data (time 1) to noise (time 0): with
+    :math:`T(s) = \beta_0 s + \beta_1 s^2 / 2`, :math:`b = e^{-T(1 - t) / 2}` and
+    :math:`a = \sqrt{1 - b^2}`.
 
-    It only nearly begins at :math:`x_0`: :math:`b(0) = e^{-(\beta_0 + \beta_1 / 2) / 2}` is 0.0066
+    The diffusion is that of Song et al., arXiv:2011.13456, as in arXiv:2210.02747. The derivatives
+    in the public code of CaloDREAM are not those of this path; here they are. The path only nearly
+    begins at :math:`x_0`: :math:`b(0) = e^{-(\beta_0 + \beta_1 / 2) / 2}` is 0.0066
     as a rule. At its end :math:`\dot a` grows beyond all bounds, so that times above 1 - ``rest``
     count as that.
 
@@ -152,7 +141,10 @@ def standard_normal(x: Float[Tensor, "batch ..."]) -> Float[Tensor, " batch"]:
 def random_signs(
     key: Int64[Tensor, " batch"], probes: int, shape: tuple[int, ...]
 ) -> Float[Tensor, "probes batch *shape"]:
-    """Numbers +1 or -1 with equal probability, for the estimate of a divergence.
+    r"""Numbers +1 or -1 with equal probability, for the estimate of a divergence.
+
+    With random signs :math:`\epsilon` the mean of :math:`\epsilon \cdot (\partial v / \partial x)\,
+    \epsilon` is :math:`\nabla \cdot v` (Grathwohl et al., arXiv:1810.01367).
 
     Arguments:
         key: A key of `caloforge.streams` a point.

@@ -1,22 +1,17 @@
 r"""A variational autoencoder of numbers most of which are exactly zero: a *hurdle* model.
 
-A cell is hit or not, a Bernoulli variable; if it is, it has a number :math:`y`, of a normal
-distribution. Given a code :math:`z` the cells are independent,
+A cell is hit or not, a Bernoulli variable; a hit has a number :math:`y` from a normal distribution.
+Given a code :math:`z`, which carries what the cells have in common, the cells are independent,
 
 .. math:: p(h, y \mid z) = \prod_c p_c(z)^{h_c} (1 - p_c(z))^{1 - h_c} \; N\bigl(y_c;\, m_c(z),
           s_c(z)^2\bigr)^{h_c} ,
 
-with logit :math:`\ell_c(z) + \ell^0_c`, where :math:`\ell^0_c` is known beforehand. What the cells
-have in common, the code has to tell. Encoder and decoder minimise the bound of the negative log
-likelihood (Kingma and Welling, arXiv:1312.6114, eq. 3)
+with logit :math:`\ell_c(z) + \ell^0_c`, where :math:`\ell^0_c` is known beforehand. Encoder and
+decoder minimise the bound of the negative log likelihood (Kingma and Welling, arXiv:1312.6114,
+eq. 3), with sums over cells and over the numbers of the code,
 
 .. math:: \mathcal L = \mathbb E \Bigl[ -\log p(h, y \mid z) + \beta \, \mathrm{KL}\bigl(N(\mu,
-          \sigma^2) \,\|\, N(0, 1)\bigr)
-          \Bigr], \qquad z \sim N(\mu, \sigma^2),
-
-with sums over cells and over the numbers of the code, so that :math:`\beta = 1` is the bound
-itself: numbers of the code that tell nothing stay standard normal. Samples draw all of it: code,
-hits and numbers; a decoder's mean alone would make showers that are too smooth.
+          \sigma^2) \,\|\, N(0, 1)\bigr) \Bigr], \qquad z \sim N(\mu, \sigma^2) .
 """
 
 __all__ = ["CellDensities", "Hurdle", "HurdleAutoencoder", "HurdleNoise"]
@@ -65,6 +60,10 @@ class HurdleAutoencoder(Protocol):
 @dataclass(frozen=True)
 class Hurdle:
     r"""The variational autoencoder.
+
+    With :math:`\beta = 1` its loss is the bound itself: numbers of the code that carry no
+    information stay standard normal. Sampling draws code, hits and numbers; a decoder's mean alone
+    would make showers that are too smooth.
 
     Arguments:
         beta: The weight :math:`\beta \ge 0` of the divergence.

@@ -3,18 +3,15 @@ r"""The diffusion Schroedinger bridge by iterative proportional fitting.
 De Bortoli et al., arXiv:2106.01357, as used by SQuIRELS (arXiv:2308.12339, section II, eqs. 3-7).
 Two samples, here A and B, are joined by chains :math:`x_0, \dots, x_N` with Gaussian kernels of
 variance :math:`2\gamma` and means :math:`F_k(x_k)` forward (A to B) and :math:`B_{k+1}(x_{k+1})`
-backward (B to A). Iterative proportional fitting alternates half-bridges: chains drawn with one
-mean from its sample's start teach the other,
+backward (B to A). Half-bridges alternate: chains drawn from one sample with its mean train the
+other,
 
 .. math:: B_{k+1} = \arg\min \mathbb E \| B(x_{k+1}) - x_{k+1} - F_k(x_k) + F_k(x_{k+1}) \|^2 \quad
           (4)
 
 and the same with the roles exchanged (5). The first chains come from the Ornstein-Uhlenbeck process
 towards a standard normal distribution, :math:`F_k(x) = (1 - \gamma) x`. A mean here is a
-*displacement* network :math:`D` with :math:`F_k(x) = x + D(k, x)`; step numbers :math:`k` count
-along the chain's own direction of travel, 0 to N - 1, in training and in sampling alike, so that
-the network that undoes the step from :math:`x_k` to :math:`x_{k+1}` is asked for step :math:`N
-- 1 - k`.
+*displacement* network :math:`D` with :math:`F_k(x) = x + D(k, x)`.
 """
 
 __all__ = ["Displacement", "SchroedingerBridge"]
@@ -33,6 +30,10 @@ Displacement = Callable[[Tensor, Tensor, Tensor], Tensor]
 @dataclass(frozen=True)
 class SchroedingerBridge:
     r"""The chain of a Schroedinger bridge.
+
+    Step numbers :math:`k` count along the chain's own direction of travel, from 0 to N - 1, in
+    training and in sampling alike: the network that undoes the step from :math:`x_k` to
+    :math:`x_{k+1}` is asked for step :math:`N - 1 - k`.
 
     Arguments:
         gamma: Half the variance of one step, :math:`\gamma > 0`.

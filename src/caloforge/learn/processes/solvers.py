@@ -6,19 +6,10 @@ with step :math:`h`,
 .. math:: k_i = v\Bigl(x + h \sum_{j<i} a_{ij} k_j,\; t + c_i h\Bigr), \qquad
           x \leftarrow x + h \sum_i b_i k_i,
 
-and the error of a solution at a fixed time is :math:`O(h^p)`, :math:`p` the order. The first stage
-is the velocity at the point itself, so a solution comes with its velocities for one evaluation
-more, and both together make it a function of all times: between neighbouring points a distance
-:math:`h` apart, at :math:`t = t_k + s h`, the cubic Hermite polynomial
+and the error of a solution at a fixed time is :math:`O(h^p)`, :math:`p` the order.
 
-.. math:: x(t) = (1 + 2s)(1 - s)^2 x_k + s (1 - s)^2 h v_k + s^2 (3 - 2s)\, x_{k+1} - s^2 (1 - s)\,
-          h v_{k+1},
-
-whose error is :math:`O(h^4)`, that of its derivative :math:`O(h^3)`.
-
-A *sampler* is whatever carries points along a flow from time 0 to 1 for a fixed number of
-evaluations: `Steps` of a Runge-Kutta method, or a solver that was made for the flow
-(`BespokeSolver`).
+A *sampler* carries points along a flow from time 0 to 1 for a fixed number of evaluations: `Steps`
+of a Runge-Kutta method, or a solver that was made for the flow (`BespokeSolver`).
 """
 
 __all__ = [
@@ -166,7 +157,15 @@ class Steps:
 
 @dataclass(frozen=True)
 class Trajectory:
-    """Solutions at equidistant times from 0 to 1, with their velocities.
+    r"""Solutions at equidistant times from 0 to 1, with their velocities.
+
+    Both together make a solution a function of all times. Between neighbouring nodes a distance
+    :math:`h` apart, at :math:`t = t_k + s h`, it is the cubic Hermite polynomial
+
+    .. math:: x(t) = (1 + 2s)(1 - s)^2 x_k + s (1 - s)^2 h v_k + s^2 (3 - 2s)\, x_{k+1}
+              - s^2 (1 - s)\, h v_{k+1},
+
+    whose error is :math:`O(h^4)`, that of its derivative :math:`O(h^3)`.
 
     Arguments:
         states: The points.
@@ -186,6 +185,8 @@ def trace(
     velocity: Velocity, x: Float[Tensor, "batch ..."], *, solver: RungeKutta, steps: int
 ) -> Trajectory:
     """The whole solution from time 0 to 1, for one evaluation more than `integrate` takes.
+
+    The first stage of a step is the velocity at its start: velocities at the nodes come with it.
 
     Arguments:
         velocity: The velocity as a function of x and t.

@@ -9,11 +9,9 @@ They minimise
 .. math:: \mathcal L = \bigl\langle -x \log p(z) - (1 - x) \log(1 - p(z)) \bigr\rangle
           + \beta \bigl\langle \tfrac12 (\mu^2 + \sigma^2 - 1 - \log \sigma^2) \bigr\rangle,
 
-the second term the divergence of the latent distribution from the standard normal. As in the
-published code both averages are *means*, over showers and voxels, and over showers and latent
-numbers. With sums instead, the same :math:`\beta` would be multiplied by the ratio of latent
-numbers to voxels. The first term is least at :math:`p = x`, where it is the entropy of :math:`x`,
-not zero.
+the second term the divergence of the latent distribution from the standard normal. The first term
+is least at :math:`p = x`, where it is the entropy of :math:`x`, not zero. Both averages are
+*means*: over showers and voxels, and over showers and latent numbers.
 """
 
 __all__ = ["Autoencoder", "Variational"]
@@ -44,6 +42,9 @@ class Autoencoder(Protocol):
 @dataclass(frozen=True)
 class Variational:
     r"""A variational autoencoder with a Bernoulli likelihood.
+
+    The means are those of the published code. With sums in their place the same :math:`\beta` would
+    weigh more by the ratio of latent numbers to voxels.
 
     Arguments:
         beta: The weight :math:`\beta \ge 0` of the divergence; the published code has

@@ -1,25 +1,18 @@
-r"""Deposits with the empty cells filled, as normalizing flows need them (L2LFlows,
-arXiv:2405.20407, section 3.3 and eq. B.5).
+r"""Deposits with the empty cells filled: numbers without point masses, as a density needs them.
 
-A density needs numbers without point masses. Let :math:`\tau` be the threshold of the readout,
-:math:`x_c` the deposit in a cell of layer :math:`l`, :math:`f` the *fill* and :math:`w` the width
-of the *noise*, both a fixed share of :math:`\tau`. With :math:`n \sim N(0, 1)` and
+L2LFlows, arXiv:2405.20407, section 3.3 and eq. B.5. Let :math:`\tau` be the threshold of the
+readout, :math:`x_c` the deposit in a cell of layer :math:`l`, :math:`f` the *fill* and :math:`w`
+the width of the *noise*, both a fixed share of :math:`\tau`. With :math:`n \sim N(0, 1)` and
 :math:`u \sim U(0, 1)` for each cell,
 
 .. math:: y_c = u w + \begin{cases} x_c & x_c \ge \tau \\ \min(10^{0.2 n} f,\ \tau - w) &
           \mathrm{else,} \end{cases} \qquad
           v_c = \mathrm{logit}_{10^{-2}} \left(1 - \frac{\lg(\delta_l + y_c / N_l)}{\lg
-          \delta_l}\right), \qquad \delta_l = \frac{f}{10\, S_l}
+          \delta_l}\right), \qquad \delta_l = \frac{f}{10\, S_l} .
 
-and, if asked for, :math:`(v_c - \mu) / \sigma` with the moments over all cells of the training
-showers. The norm is :math:`N_l = S_l + f` with :math:`S_l` the largest deposit of the layer in the
-training showers; or, *relative*, :math:`N_l = E_l + n_l f` with :math:`E_l` the energy of the layer
-in this shower, :math:`n_l` its number of cells, and :math:`S_l` the largest :math:`N_l` of the
-training showers. Published are the first norm, :math:`\tau` = 15.15 keV, :math:`f = w` = 1 keV and
-:math:`\delta` = 1e-7, that of :math:`S_l` = 1 GeV.
-
-The inverse takes :math:`w / 2` off, sets to 0 what is below :math:`\tau` and gives each layer its
-energy back (`renormalised`).
+The norm is :math:`N_l = S_l + f`, :math:`S_l` the largest deposit of the layer in the training
+showers; or, *relative*, :math:`N_l = E_l + n_l f`, :math:`E_l` the energy of the layer in this
+shower, :math:`n_l` its number of cells, and :math:`S_l` the largest :math:`N_l` in training.
 """
 
 __all__ = ["FILL", "FilledLayers", "renormalised"]
@@ -84,7 +77,12 @@ def renormalised(
 
 
 class FilledLayers(Representation[Tensor]):
-    """Layers of cells as numbers without point masses; see the head of the module.
+    r"""Layers of cells as numbers without point masses; see the head of the module.
+
+    The inverse takes :math:`w / 2` off, sets to 0 what is below :math:`\tau` and gives each layer
+    its energy back (`renormalised`). Published are the norm that is not relative,
+    :math:`\tau` = 15.15 keV, :math:`f = w` = 1 keV and :math:`\delta` = 1e-7, that of
+    :math:`S_l` = 1 GeV.
 
     Arguments:
         layers: The number of layers.
@@ -94,7 +92,8 @@ class FilledLayers(Representation[Tensor]):
         least: Smaller deposits, in MeV, are none.
         relative: Whether a layer is divided by its own energy, not by the largest deposit in the
             training showers.
-        standardised: Whether the numbers are brought to mean 0 and variance 1, for all cells alike.
+        standardised: Whether the numbers are brought to mean 0 and variance 1, with the moments
+            over all cells of the training showers.
     """
 
     threshold: Tensor

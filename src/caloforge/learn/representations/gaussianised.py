@@ -1,26 +1,18 @@
-r"""The numbers of a shower in one layer of cells, made standard normal.
+r"""The numbers of a shower in one layer of cells, made standard normal *at every incident energy*.
 
 Let :math:`E` be the incident energy, :math:`x_c` the deposit in cell :math:`c`,
-:math:`S = \sum_c x_c`. `Gaussianised` makes each number a standard normal one *at every incident
-energy*, so that what is left to learn is how the numbers hang together. Call the orbit of the
-brightest cells (the four crystals around the beam) the *core* :math:`K`, the rest the *halo*.
+:math:`S = \sum_c x_c`. The orbit of the brightest cells (the four crystals around the beam) is the
+*core* :math:`K`, the rest the *halo*. Features :math:`f` are the leakage :math:`\ln(1 - S/E)`; the
+halo fraction :math:`\ln(\sum_{c \notin K} x_c / S)`; in the core
+:math:`\ln x_c - \langle \ln x \rangle_K`; in the halo :math:`\ln x_c`, or *empty*. A group of like
+features (one an orbit, by symmetry) has a mean :math:`m(q)`, a width :math:`s(q)` and a probability
+:math:`p(q)` to be empty, :math:`q` the scaled :math:`\ln E`, and the distribution :math:`F` of
+:math:`z = (f - m) / s`. A cell becomes
 
-1. Features, on which the scales of :math:`S`, of the core and of the faintest cell no longer mix:
-   the leakage :math:`\ln(1 - S/E)`; the halo fraction :math:`\ln(\sum_{c \notin K} x_c / S)`; in
-   the core :math:`\ln x_c - \langle \ln x \rangle_K`; in the halo :math:`\ln x_c`, or *empty* below
-   `EMPTY` = 1 keV.
-2. Each group of like features (one an orbit, by symmetry) has, with :math:`q` the scaled
-   :math:`\ln E`, a mean :math:`m(q)`, a log width :math:`\ln s(q)` and a logit of the probability
-   :math:`p(q)` to be empty, all quadratic in :math:`q` and fitted by maximum likelihood, and the
-   distribution :math:`F` of :math:`z = (f - m) / s`, :math:`f` the feature, as `QuantileTables`.
-   Then :math:`y = \Phi^{-1}(p + (1 - p) F(z))` for a filled cell and :math:`y = \Phi^{-1}(p\,u)`,
-   :math:`u \sim U(0, 1)`, for an empty one.
+.. math:: y = \Phi^{-1}\bigl(p + (1 - p) F(z)\bigr) \ \text{(filled)}, \qquad
+          y = \Phi^{-1}(p\,u), \quad u \sim U(0, 1) \ \text{(empty)} .
 
-The inverse undoes 2, then rebuilds :math:`S`, the core's share by a softmax and the halo's by
-scaling: the energy is conserved by construction, and no cell can run away, whatever a network says.
-Numbers beyond :math:`|y| =` `REACH` are brought back to it, and counted in a
-`RepresentationWarning`. A leakage below 1e-6, that of a shower with more energy than its particle
-included, counts as 1e-6.
+What is left to learn is how the numbers depend on each other.
 """
 
 __all__ = ["EMPTY", "REACH", "Gaussianised"]
@@ -55,8 +47,15 @@ _NEWTON_STEPS = 30
 
 
 class Gaussianised(Representation[Tensor]):
-    """Cells, leakage and halo fraction as standard normal numbers at every incident energy; see the
-    head of the module.
+    r"""Cells, leakage and halo fraction as standard normal numbers at every incident energy; see
+    the head of the module.
+
+    :math:`m`, :math:`\ln s` and the logit of :math:`p` are quadratic in :math:`q` and fitted by
+    maximum likelihood; :math:`F` is in `QuantileTables`. A cell of the halo is empty below `EMPTY`.
+    The inverse rebuilds :math:`S`, the core's share by a softmax and the halo's by scaling: the
+    energy is conserved by construction, and no cell can run away. Numbers beyond
+    :math:`|y| =` `REACH` are brought back to it, and counted in a `RepresentationWarning`. A
+    leakage below 1e-6, also that of a shower with more energy than its particle, counts as 1e-6.
 
     Arguments:
         calorimeter: Where the cells are; its symmetries are those of the physics.

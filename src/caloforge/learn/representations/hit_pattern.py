@@ -6,21 +6,13 @@ threshold is shared,
 
 .. math:: g_c = \frac{x_c - \tau}{E_l - n_l \tau}, \qquad \sum_{c\ \mathrm{hit}} g_c = 1,
 
-so that any hits with any shares conserve :math:`E_l`, and none falls below the threshold. Shares
-and numbers of hits become nearly standard normal *scores* by `QuantileTables` at the condition
-:math:`q = \ln E_l`, one group for cells that a symmetry carries into each other, one for each
-layer:
-
-- of a share, the centred log ratio
-  :math:`\sqrt{n_l / (n_l - 1)}\, (\ln g_c - \langle \ln g \rangle_l)`, a mean over the hits of the
-  layer. The root makes good for the mean taken out: independent numbers, made shares by a softmax,
-  have the variance of the original ones, which :math:`\ln g_c` itself would lose, as a large share
-  makes all others small. A single hit has the share 1 and the score 0;
-- of a number, :math:`\ln(n_l + 1 - u) - m_l(q)` with :math:`u \sim U(0, 1)` and :math:`m_l`
-  quadratic, fitted by least squares.
-
-The share of showers in which a cell is hit at :math:`q` is its *occupancy* :math:`p_c(q)`, known at
-the nodes of the tables.
+so that any hits with any shares conserve :math:`E_l`, and none falls below the threshold. Of a
+share, the number to learn is its centred log ratio
+:math:`\sqrt{n_l / (n_l - 1)}\, (\ln g_c - \langle \ln g \rangle_l)`, with the mean over the hits of
+the layer; of a number of hits, :math:`\ln(n_l + 1 - u) - m_l(q)` with :math:`u \sim U(0, 1)`,
+:math:`q = \ln E_l` and :math:`m_l` quadratic. `QuantileTables` make both nearly standard normal
+*scores* at each :math:`q`. The share of showers in which a cell is hit is its *occupancy*
+:math:`p_c(q)`.
 """
 
 __all__ = ["HitPattern", "Hits"]
@@ -67,7 +59,13 @@ class Hits:
 
 
 class HitPattern(Representation[Hits]):
-    """The map between deposits and `Hits`.
+    r"""The map between deposits and `Hits`.
+
+    Cells that a symmetry carries into each other have one group of tables, each number of hits its
+    own. The root in the log ratio makes good for the mean taken out: independent numbers, made
+    shares by a softmax, keep their variance. :math:`\ln g_c` itself would lose it, as a large share
+    makes all others small. A single hit has the share 1 and the score 0. The trend :math:`m_l` is
+    fitted by least squares; the occupancy is known at the nodes of the tables.
 
     Arguments:
         orbit: The orbit of each cell under the symmetries of the calorimeter, with shape (layers,

@@ -1,38 +1,17 @@
-r"""The energies of the layers as ratios (CaloDREAM, arXiv:2405.09629, eq. 2;
-`caloforge.observables.energy_ratios`).
+r"""The energies of the layers as numbers to learn.
 
 With :math:`E_l` the energy in layer :math:`l`, front to back, :math:`E` the incident energy and
-:math:`f` a scale, they are
+:math:`f` a scale, the ratios of CaloDREAM (arXiv:2405.09629, eq. 2;
+`caloforge.observables.energy_ratios`) are
 
 .. math:: u_0 = \frac{1}{f E} \sum_j E_j, \qquad
           u_i = E_{i-1} \Big/ \sum_{j \ge i-1} E_j, \quad i = 1, \dots, L - 1:
 
 as many as layers, all in [0, 1] if no shower deposits more than :math:`f E`. Inverted they give
 :math:`\sum_l E_l = f E u_0`, whatever the other ratios are: the total energy is conserved by
-construction.
-
-Or the energies as they are (L2LFlows, arXiv:2405.20407, eqs. B.2, B.3, B.6, B.7): with noise
-:math:`m\,(1 + 0.2\, n)`, :math:`n \sim N(0, 1)`, that smears the layers without energy, and the
-largest energy :math:`E_\mathrm{max}` of a layer in the training showers,
-
-.. math:: x_l = \mathrm{logit}_{10^{-6}} \frac{E_l + m\,(1 + 0.2\, n)}{E_\mathrm{max}} .
-
-They conserve nothing: made-up ones may say that a shower deposits more than it can.
-
-Both put a layer without energy far from the others, and eq. 2 the end of a shower as well: a flow
-between normal numbers and these follows such outliers badly. The softened ratios have neither. With
-:math:`c` the energy of a faint layer and normal numbers :math:`n`, let
-
-.. math:: y_l = \begin{cases} E_l + c & \text{where } E_l > 0 \\ c\, e^{-w},\ w = e^{0.4 n} &
-          \text{elsewhere} \end{cases}
-          \qquad v_0 = \mathrm{logit}_{10^{-6}} u_0, \qquad v_i = \ln \frac{y_{i-1}}{\sum_{j \ge i}
-          y_j} .
-
-From these follow :math:`\sum_l E_l = f E u_0` and the share :math:`p_l` of each layer in the sum
-:math:`S` of all :math:`y_l`. The layers with energy are those of :math:`p_l S > c`, so that
-:math:`\sum_l \max(p_l S - c, 0) = f E u_0`. The left side is the largest, over k, of
-:math:`S P_k - k c`, with :math:`P_k` the sum of the k largest shares. Hence
-:math:`S = \min_k\, (f E u_0 + k c) / P_k`: the total energy is conserved here, too.
+construction. They put a layer without energy, and the end of a shower, far from the others, and a
+flow between normal numbers and these follows such outliers badly. `SoftRatios` conserve the energy
+without outliers; `LayerEnergies`, the energies as they are, conserve nothing.
 """
 
 __all__ = ["LayerEnergies", "LayerRatios", "SoftRatios", "layer_energies_of"]
@@ -122,8 +101,19 @@ class LayerRatios(Representation[Tensor]):
 
 
 class SoftRatios(Representation[Tensor]):
-    """The energies of the layers as standardised logits of their ratios, softened where a layer is
+    r"""The energies of the layers as standardised logits of their ratios, softened where a layer is
     faint or has none.
+
+    With :math:`c` the energy of a faint layer and normal numbers :math:`n`,
+
+    .. math:: y_l = \begin{cases} E_l + c & \text{where } E_l > 0 \\ c\, e^{-w},\ w = e^{0.4 n} &
+              \text{elsewhere,} \end{cases}
+              \qquad v_0 = \mathrm{logit}_{10^{-6}} u_0, \qquad
+              v_i = \ln \frac{y_{i-1}}{\sum_{j \ge i} y_j} .
+
+    From these follow :math:`f E u_0` and the share :math:`p_l` of each layer in the sum :math:`S`
+    of all :math:`y_l`. With :math:`P_k` the sum of the k largest shares,
+    :math:`S = \min_k\, (f E u_0 + k c) / P_k`, and :math:`E_l = \max(p_l S - c, 0)`.
 
     Arguments:
         n_layers: The number of layers.
@@ -205,7 +195,14 @@ def _lit(energies: Float[Tensor, "showers layers"]) -> Float[Tensor, " lit"]:
 
 
 class LayerEnergies(Representation[Tensor]):
-    """The energies of the layers as logits of what they are of the largest (systems tables L6, L7).
+    r"""The energies of the layers as logits of their ratio to the largest (systems tables L6, L7).
+
+    L2LFlows, arXiv:2405.20407, eqs. B.2, B.3, B.6, B.7: noise :math:`n \sim N(0, 1)` smears the
+    layers without energy,
+
+    .. math:: x_l = \mathrm{logit}_{10^{-6}} \frac{E_l + m\,(1 + 0.2\, n)}{E_\mathrm{max}} .
+
+    The energy is not conserved: samples may deposit more than a shower can.
 
     Arguments:
         n_layers: The number of layers.

@@ -5,28 +5,13 @@ A field has shape (batch, channels, layers, alpha, r). A *level* of the encoder 
 two convolutions of kernel 3 that keep the shape, with a shift between them that the condition
 gives, and one of kernel :math:`K`, stride :math:`S` and padding :math:`P` that takes an axis of
 :math:`N` positions to :math:`\lfloor (N + 2P - K) / S \rfloor + 1`. The decoder is the mirror: a
-transposed convolution that gives back exactly :math:`N` positions, then two convolutions. Every
-convolution also sees the coordinates of layer and r, from 0 to 1, as two more channels, so that it
-may act differently at each depth and radius; alpha has none.
+transposed convolution that gives back exactly :math:`N` positions, then two convolutions.
 
 Alpha is a circle: its padding wraps around, its stride divides it, and inside the network an axis
 has the positions of the circle and no more. Where padding makes more, the last positions of the
 latent field are copies of the first, and the decoder takes the mean of a position and its copy. So
 turning a field by the product of the strides turns its mean and log variance by one position, and
-turning a latent field turns what it decodes to. The published code pads alpha with zeros, which
-gives the same shapes.
-
-Table 4 on the axes (45, 16, 9) of dataset 2, kernels and strides ((3, 2, 1), (1, 1, 1)), padding
-((0, 1, 0), (0, 0, 0)), gives its latent shape (2, 15, 9, 9). On the axes (45, 50, 18) of dataset 3,
-kernels ((5, 2, 3), (1, 1, 1)) and strides ((2, 2, 1), (1, 1, 1)) with the same padding would leave
-21 layers, not the 9 of its latent shape (2, 9, 26, 16); a stride of 5 leaves 9, and the other axes
-agree, so 2 must be a misprint of 5. Without padding the positions of alpha are 8 and 25, none of
-them a copy.
-
-Two more departures from the published code. Normalisation is over groups of channels of one shower
-instead of over the batch, with as many parameters, so that neither the loss nor the code of a
-shower depends on its companions; the condition enters after it instead of before. Mean and log
-variance are read off the last level directly, instead of both off one pair of channels.
+turning a latent field turns what it decodes to.
 """
 
 __all__ = ["ConvolutionalAutoencoder"]
@@ -138,7 +123,9 @@ def _copies(levels: list[_Level]) -> int:
 
 
 class _Coordinates(nn.Module):
-    """Appends layer and r, each from 0 to 1, to the channels of a field."""
+    """Appends layer and r, each from 0 to 1, to the channels of a field, so that a convolution may
+    act differently at each depth and radius; alpha has no coordinate.
+    """
 
     coordinates: Tensor
 
@@ -227,6 +214,19 @@ class _Mixing(nn.Module):
 class ConvolutionalAutoencoder(nn.Module):
     """Encoder to the mean and log variance of a latent field, decoder to the logits of a field with
     values in [0, 1].
+
+    Table 4 on the axes (45, 16, 9) of dataset 2, kernels and strides ((3, 2, 1), (1, 1, 1)),
+    padding ((0, 1, 0), (0, 0, 0)), gives its latent shape (2, 15, 9, 9). On the axes (45, 50, 18)
+    of dataset 3, kernels ((5, 2, 3), (1, 1, 1)) and strides ((2, 2, 1), (1, 1, 1)) with the same
+    padding would leave 21 layers, not the 9 of its latent shape (2, 9, 26, 16); a stride of 5
+    leaves 9, and the other axes agree, so 2 must be a misprint of 5. Without padding alpha has 8
+    and 25 positions, none of them a copy.
+
+    The published code pads alpha with zeros, which gives the same shapes; it normalises over the
+    batch, after the condition has entered, and reads both mean and log variance off one pair of
+    channels. Here normalisation is over groups of channels of one shower, with as many parameters,
+    so that neither the loss nor the code of a shower depends on its companions; the condition
+    enters after it; and mean and log variance are read off the last level directly.
 
     Arguments:
         shape: Positions on the axes layers, alpha and r.

@@ -1,4 +1,4 @@
-r"""The convolutional flow of one calorimeter layer (Convolutional L2LFlows, arXiv:2405.20407,
+"""The convolutional flow of one calorimeter layer (Convolutional L2LFlows, arXiv:2405.20407,
 section 3.2 and figure 3).
 
 Data are images of shape (batch, 1, alpha, r), conditions images on the same grid: the layers
@@ -7,21 +7,6 @@ channels, then repeats a *block* of activation norm, spline coupling with a U-Ne
 convolution (`caloforge.learn.networks.invertible`), and goes back to the grid of the data. This is
 the order of the public code; the text names the 1x1 convolution before the coupling. A small
 network brings the condition to the grid of tiles: once, for all blocks.
-
-Published, for an image of 50 x 18 (alpha, r): tiles of 2 x 2, 8 blocks, U-Nets of 32 hidden
-channels with downsamples ((5, 3), (5, 3)), 10 bins on [-15, 15], 8 channels of embedded condition;
-the first layer has no former layers, and no embedding: its condition is constant over a tile, and
-is read off at one pixel of each. 45 such flows, the k-th with min(k, 5) layers and two numbers in
-its condition, and the energy flow of 447,042 parameters have the published 194,964,482 in all.
-
-For images of 30 x 30, downsamples ((3, 3), (5, 5)) and no circle, the published 163,269,320 is
-something else: all numbers in the `state_dict` of the 30 flows, without the energy flow. Of them
-163,096,520 are parameters; 720 a block are not: running means and variances (704), counters of
-batches (7), the permutation (4), which channels a coupling moves (4) and whether an activation norm
-was initialised (1). With the energy flow of 306,732 parameters this model has 163,403,252.
-
-The permutations at the start of the 1x1 convolutions are chosen so that in blocks 2k and 2k + 1
-together each channel of an even number is moved once; the published ones are random.
 """
 
 __all__ = ["ConvolutionalFlow"]
@@ -52,6 +37,19 @@ class ConvolutionalFlow(nn.Module):
     condition image.
 
     Call `initialise` with a batch of training data before training.
+
+    Published, for an image of 50 x 18 (alpha, r): tiles of 2 x 2, 8 blocks, U-Nets of 32 hidden
+    channels with downsamples ((5, 3), (5, 3)), 10 bins on [-15, 15], 8 channels of embedded
+    condition; the first layer has no former layers, and no embedding: its condition is constant
+    over a tile. 45 such flows, the k-th with min(k, 5) layers and two numbers in its condition, and
+    the energy flow of 447,042 parameters have the published 194,964,482 in all.
+
+    For images of 30 x 30, downsamples ((3, 3), (5, 5)) and no circle, the published 163,269,320 is
+    something else: all numbers in the `state_dict` of the 30 flows, without the energy flow. Of
+    them 163,096,520 are parameters; 720 a block are not: running means and variances (704),
+    counters of batches (7), the permutation (4), which channels a coupling moves (4) and whether an
+    activation norm was initialised (1). With the energy flow of 306,732 parameters this model has
+    163,403,252.
 
     Arguments:
         shape: Positions in alpha and r.
@@ -199,8 +197,9 @@ def _embedding(before: int, after: int, squeeze: tuple[int, int], *, cyclic: boo
 
 
 def _permutation(channels: int, block: int) -> Tensor:
-    """After an even block the halves change places; after an odd one a random permutation makes new
-    halves.
+    """After an even block the halves change places, so that blocks 2k and 2k + 1 together move each
+    channel of an even number once; after an odd one a random permutation makes new halves. The
+    published permutations are all random.
     """
     return torch.randperm(channels) if block % 2 else torch.arange(channels).roll(-(channels // 2))
 

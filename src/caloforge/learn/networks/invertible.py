@@ -1,31 +1,17 @@
 r"""Invertible maps of images of one calorimeter layer: the steps of a convolutional flow.
 
 A *step* carries data :math:`x` of shape (batch, channels, alpha, r), under a condition image
-:math:`c` on the same grid of :math:`n` positions, to :math:`z` of the same shape, and tells
-:math:`\log |\det \partial z / \partial x|` of each image.
+:math:`c` on the same grid of :math:`n` positions, to :math:`z` of the same shape, with
+:math:`\log |\det \partial z / \partial x|` of each image. Activation norm and invertible 1x1
+convolution (Glow, arXiv:1807.03039, sections 3.1 and 3.2) are linear in the channels :math:`k`,
 
-Activation norm (Glow, arXiv:1807.03039, section 3.1) has a scale and a shift for each channel,
-
-.. math:: z = e^{s} x + t, \qquad \log |\det| = n \sum_k s_k .
-
-`ActNorm.initialise` sets them so that one batch comes out with mean 0 and variance 1. Nothing in
-the forward pass depends on whether it was called: afterwards :math:`s` and :math:`t` are parameters
-like others, which a checkpoint restores, so that training resumed goes on to the same bits, and an
-average of weights starts from them.
-
-The invertible 1x1 convolution (Glow, section 3.2) mixes channels at each position, with the
-decomposition
-
-.. math:: z = L U P x + b, \qquad \log |\det| = n \sum_k \log U_{kk},
-
-:math:`L` lower triangular with ones on its diagonal, :math:`U` upper triangular,
-:math:`\log U_{kk}` its parameters, and :math:`P` a fixed permutation; :math:`L = U = 1` and
-:math:`b = 0` at first. `FixedConvolution` is what inference needs of it.
+.. math:: z &= e^{s} x + t, \qquad & \log |\det| &= n \sum_k s_k, \\
+          z &= L U P x + b, \qquad & \log |\det| &= n \sum_k \log U_{kk} .
 
 The coupling (Neural Spline Flows, arXiv:1906.04032, section 3) leaves the second half of the
 channels as they are. A U-Net sees them beside :math:`c`, and gives the widths, heights and slopes
 of a monotone rational-quadratic spline on :math:`[-B, B]`, the identity elsewhere, for each
-position of the first half. As the U-Net is zero at first, so is the coupling the identity at first.
+position of the first half.
 """
 
 __all__ = [
@@ -91,7 +77,12 @@ class Squeeze:
 
 
 class ActNorm(nn.Module):
-    """A scale and a shift for each channel.
+    r"""A scale :math:`e^s` and a shift :math:`t` for each channel.
+
+    `initialise` sets them so that one batch comes out with mean 0 and variance 1. Nothing in the
+    forward pass depends on whether it was called: :math:`s` and :math:`t` are parameters like
+    others, which a checkpoint restores, so that training resumed goes on to the same bits, and an
+    average of weights starts from them.
 
     Arguments:
         channels: How many channels there are.
@@ -183,7 +174,11 @@ class FixedConvolution(nn.Module):
 
 
 class InvertibleConvolution(nn.Module):
-    """A 1x1 convolution with a matrix L U P; a permutation at first.
+    r"""A 1x1 convolution with a matrix :math:`L U P`; a permutation at first.
+
+    :math:`L` is lower triangular with ones on its diagonal, :math:`U` upper triangular with the
+    parameters :math:`\log U_{kk}`, and :math:`P` a fixed permutation; :math:`L = U = 1` and
+    :math:`b = 0` at first.
 
     Arguments:
         permutation: The channel of x that each channel of z starts as.
@@ -253,7 +248,7 @@ class InvertibleConvolution(nn.Module):
 
 class SplineCoupling(nn.Module):
     """A spline at each position of the first half of the channels, made from the second half and
-    the condition.
+    the condition; the identity at first, as the U-Net is zero.
 
     Arguments:
         channels: Channels of the data, at least two.

@@ -1,32 +1,18 @@
-r"""Masked autoregressive flows (Papamakarios et al., arXiv:1705.07057) and their inverse (Kingma et
-al., arXiv:1606.04934).
+r"""Masked autoregressive flows (MAF, Papamakarios et al., arXiv:1705.07057) and their inverse (IAF,
+Kingma et al., arXiv:1606.04934).
 
-A flow of :math:`B` blocks carries data :math:`x^0` to latent :math:`x^B`, block by block:
-:math:`x^b = f^b(x^{b - 1}, c)`. In a block each feature :math:`i`, in an order of the block's own,
-is transformed by a monotone function :math:`g` with numbers :math:`\theta_i` that a masked network
-(MADE, Germain et al., arXiv:1502.03509) makes of the features before it and of the condition
-:math:`c`,
+A flow of :math:`B` blocks carries data :math:`x^0` to latent :math:`x^B`. In block :math:`b` each
+feature :math:`i`, in an order of the block's own, is transformed by a monotone function :math:`g`
+with numbers :math:`\theta_i` that a masked network (MADE, Germain et al., arXiv:1502.03509) makes
+of the features before it and of the condition :math:`c`,
 
 .. math:: x^b_i = g(x^{b-1}_i; \theta_i), \qquad
-          \theta_i = \theta_i(x^{b-1}_{<i}, c) \ \text{(MAF)}, \qquad \theta_i = \theta_i(x^b_{<i},
-          c) \ \text{(IAF)} .
+          \theta_i = \theta_i(x^{b-1}_{<i}, c) \ \text{(MAF)}, \qquad
+          \theta_i = \theta_i(x^b_{<i}, c) \ \text{(IAF)} .
 
 :math:`g` is a rational-quadratic spline on an interval, the identity elsewhere, or an affine map. A
-MAF maps data to latent in one pass, and an IAF latent to data; the other way takes a step a
-feature. A MAF and an IAF with the same orders can be the same map, with the same :math:`x^b` and
-:math:`\theta^b` at every block: this is what distillation teaches.
-
-The network is that of nflows, which CaloFlow (arXiv:2106.05285) and Convolutional L2LFlows
-(arXiv:2405.20407) use: the condition has a layer of its own, rectified and added to the first
-layer's output. One *hidden layer* in their counts is one after the first, ``hidden=(64, 64)`` here.
-Units differ in which features they see: a unit of *degree* :math:`d` sees the features before the
-:math:`d`-th. There the degrees run from 1 to :math:`D - 1` or to the number of units; here they are
-spread evenly over 0 to :math:`D - 1`, so that the first feature sees the condition, and narrow
-layers see all features.
-
-In steps, a unit is evaluated once, when the last feature that it sees is known; all steps together
-are one pass, while the usual inverse makes a pass a feature. Features between which no degree lies
-depend on the same units, and take one step.
+MAF maps data to latent in one pass, an IAF latent to data; the other way takes a step a feature.
+With the same orders both can be the same map, with the same :math:`x^b` and :math:`\theta^b`.
 """
 
 __all__ = ["MaskedFlow", "MaskedNetwork", "OnePass"]
@@ -90,8 +76,16 @@ def _masked(before: Sequence[int], after: Sequence[int], *, strict: bool) -> Mas
 
 
 class MaskedNetwork(nn.Module):
-    """Numbers for each feature that depend on the features before it and on the condition; zero at
+    r"""Numbers for each feature that depend on the features before it and on the condition; zero at
     first.
+
+    The network is that of nflows, which CaloFlow (arXiv:2106.05285) and Convolutional L2LFlows
+    (arXiv:2405.20407) use: the condition has a layer of its own, rectified and added to the first
+    layer's output. One *hidden layer* in their counts is one after the first, ``hidden=(64, 64)``
+    here. A unit of *degree* :math:`d` sees the features before the :math:`d`-th. In nflows the
+    degrees run from 1 to :math:`D - 1` or to the number of units, :math:`D` the number of features;
+    here they are spread evenly over 0 to :math:`D - 1`, so that the first feature sees the
+    condition, and narrow layers see all features.
 
     Arguments:
         features: Features.
@@ -266,6 +260,10 @@ def _inverse(transform: Transform, z: Tensor) -> Tensor:
 
 class MaskedFlow(nn.Module):
     """A bijection of masked autoregressive blocks; the identity before it is trained.
+
+    In steps, a unit is evaluated once, when the last feature that it sees is known. All steps
+    together cost one pass, where the usual inverse makes a pass a feature. Features between which
+    no degree lies depend on the same units, and take one step.
 
     The order of the features in each block is drawn from torch's generator, and stored with the
     weights.

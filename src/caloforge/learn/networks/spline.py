@@ -7,16 +7,11 @@ its ends the spline of Durkan et al. (arXiv:1906.04032, section 3.1) takes
 .. math:: \eta = \frac{y - y_0}{y_1 - y_0} = \frac{s z^2 + d_0 z (1 - z)}{s + (d_0 + d_1 - 2 s) z
           (1 - z)} .
 
-Its inverse is the root of a quadratic equation (eqs. 6 to 8), whose discriminant they state as
-:math:`b^2 - 4 a c`: in float32 that may come out negative, or of the size of its rounding. In the
-complement :math:`\bar\eta = (y_1 - y) / (y_1 - y_0)` it is, up to the factor
-:math:`s^2 (y_1 - y_0)^2`, a sum of numbers of one sign,
+With :math:`\bar\eta = (y_1 - y) / (y_1 - y_0)` the discriminant of the inverse (eqs. 6 to 8) is,
+up to the factor :math:`s^2 (y_1 - y_0)^2`, a sum of numbers of one sign, and nothing cancels:
 
 .. math:: D = r^2 + 4 \eta \bar\eta, \qquad r = (\bar\eta d_0 - \eta d_1) / s, \qquad
-          z = \frac{2 \eta}{2 \eta + w}, \qquad w = r + \sqrt D = \frac{4 \eta \bar\eta}{\sqrt D -
-          r},
-
-with the second form of :math:`w` where :math:`r < 0`. Nothing cancels.
+          z = \frac{2 \eta}{2 \eta + w}, \qquad w = r + \sqrt D .
 """
 
 __all__ = ["RationalQuadraticSpline"]
@@ -27,8 +22,12 @@ from zuko.transforms import MonotonicRQSTransform
 
 
 class RationalQuadraticSpline(MonotonicRQSTransform):  # type: ignore[misc]
-    """A monotonic rational-quadratic spline on [-B, B], the identity elsewhere; see
+    r"""A monotonic rational-quadratic spline on [-B, B], the identity elsewhere; see
     `zuko.transforms.MonotonicRQSTransform`.
+
+    The paper states the discriminant as :math:`b^2 - 4 a c`: in float32 that may come out negative,
+    or of the size of its rounding. Where :math:`r < 0`, :math:`w` would cancel too, and is taken as
+    :math:`4 \eta \bar\eta / (\sqrt D - r)`.
     """
 
     def _inverse(self, y: Tensor) -> Tensor:

@@ -8,18 +8,8 @@ number on its way:
 .. math:: c_i = c(u_0, \dots, u_{i-1}, E) \quad (9), \qquad v_i = v(u_{i,t}, t, c_i) \quad (10)
 
 The encoder sees one token, :math:`(E, 1, 0, \dots)`; the decoder sees the tokens
-:math:`(u_{i-1}, p_i)` with :math:`u_{-1} = 0` and a fixed code of the position :math:`p_i`: one-hot
-and zero-padded where that fits, else sinusoids. Blocks are those of Vaswani et al.,
-arXiv:1706.03762, figure 1: normalised after each residual sum, ReLU.
-
-Attention to a single token is its value, whatever the query: the encoder's attention and the
-decoder's to the encoder are linear maps, the latter the same for all positions. Their queries and
-keys, 2 d (d + 1) numbers an attention, are kept, since the published number of parameters counts
-them, but have no effect and no gradient.
-
-All numbers of a known sequence are embedded in one causal pass. When the sequence is drawn number
-by number, `begin` and `advance` keep the keys and values of the positions passed, so that each
-position costs one token.
+:math:`(u_{i-1}, p_i)` with :math:`u_{-1} = 0` and a fixed code of the position :math:`p_i`. Blocks
+are those of Vaswani et al., arXiv:1706.03762, figure 1: normalised after each residual sum, ReLU.
 """
 
 __all__ = ["DecoderState", "HeadSizes", "Transfusion"]
@@ -217,6 +207,15 @@ class Transfusion(nn.Module):
     """The network; with a length of 45 and all else by default the published one, of 2,384,705
     parameters.
 
+    Attention to a single token is its value, whatever the query: the encoder's attention and the
+    decoder's to the encoder are linear maps, the latter the same for all positions. Their queries
+    and keys, 2 d (d + 1) numbers an attention of width d, are kept, since the published number of
+    parameters counts them, but have no effect and no gradient.
+
+    All numbers of a known sequence are embedded in one causal pass. When the sequence is drawn
+    number by number, `begin` and `advance` keep the keys and values of the positions passed, so
+    that each position costs one token.
+
     Arguments:
         length: Numbers in the sequence, L.
         dim: Width of the embeddings, an even multiple of ``heads``.
@@ -374,8 +373,8 @@ def _check_sizes(dim: int, heads: int, head_layers: int, time_dim: int, conditio
 
 
 def _position_codes(length: int, dim: int) -> Float[Tensor, "length dim"]:
-    """One-hot where the positions fit, else sinusoids from one radian a position to one radian in
-    all.
+    """One-hot and zero-padded where the positions fit, else sinusoids from one radian a position to
+    one radian in all.
     """
     if length <= dim:
         return torch.eye(length, dim)

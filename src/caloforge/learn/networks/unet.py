@@ -1,21 +1,16 @@
-r"""A U-Net of images of one calorimeter layer (Ronneberger et al., arXiv:1505.04597), as
-Convolutional L2LFlows has it.
+"""A U-Net of images of one calorimeter layer (Ronneberger et al., arXiv:1505.04597), as
+Convolutional L2LFlows has it (arXiv:2405.20407, figure 3, right, and its public code).
 
 An image has shape (batch, channels, alpha, r). Level :math:`i` of the U-Net has :math:`2^i h`
 channels. On the way down a level applies two convolutions of kernel 3, each with normalisation and
 LeakyReLU, keeps the result, and makes the image coarser by a convolution whose stride is its
 kernel; on the way up a transposed convolution of the same kernel undoes that, and two convolutions
 see its result beside what the level kept. The last convolution has neither normalisation nor
-activation, and is zero at first. This is figure 3 (right) of arXiv:2405.20407 with the details of
-its public code.
+activation, and is zero at first.
 
 Where the calorimeter is a cylinder, alpha is a circle and its padding wraps around; r is padded
 with zeros. Turning an image by the product of the strides in alpha then turns what comes out by as
 much.
-
-The published normalisation is `torch.nn.BatchNorm2d`: in training a shower's loss depends on its
-companions, and what is used later are running means of the batches. `group_norm` has as many
-parameters and depends on one shower alone.
 """
 
 __all__ = ["Convolution", "UNet", "UNetDesign", "group_norm"]
@@ -41,6 +36,10 @@ _CHANNELS = 4
 
 def group_norm(channels: int) -> nn.GroupNorm:
     """Normalisation over groups of at least four channels of one image.
+
+    The published normalisation is `torch.nn.BatchNorm2d`: in training a shower's loss depends on
+    its companions, and what is used later are running means of the batches. This one has as many
+    parameters and depends on one shower alone.
 
     Arguments:
         channels: How many channels there are.

@@ -1,28 +1,17 @@
 r"""A vision transformer for fields on a grid of three axes: the shape network of CaloDREAM
 (arXiv:2405.09629, section 3.2).
 
-The field is cut into :math:`N` *patches* of equal shape that do not overlap. A linear layer makes
-each a vector of :math:`D` numbers, to which its position is added,
+The field is cut into *patches* of equal shape that do not overlap. A linear layer makes each a
+vector of :math:`D` numbers, to which its position is added. A block attends between the patches and
+applies a dense network to each (eq. 11; Peebles and Xie, arXiv:2212.09748),
 
-.. math:: h_n = W x_n + b + \bigl(\sin 2\pi f_k y_{nk},\, \cos 2\pi f_k y_{nk}\bigr)_{k = 1 \dots D
-          / 2},
+.. math:: h &\leftarrow h + \gamma_1 \odot \mathrm{attention}\bigl((1 + \alpha_1) \odot
+          \mathrm{norm}(h) + \beta_1\bigr), \\ h &\leftarrow h + \gamma_2 \odot
+          \mathrm{dense}\bigl((1 + \alpha_2) \odot \mathrm{norm}(h) + \beta_2\bigr),
 
-with learnable frequencies :math:`f_k`, a third of them for each axis, and :math:`y_{nk} \in (0, 1)`
-the centre of the patch along the axis of :math:`f_k`. Time and condition are embedded apart and
-added to one vector :math:`c`. Each block is (eq. 11; Peebles and Xie, arXiv:2212.09748)
-
-.. math::
-    h &\leftarrow h + \gamma_1 \odot \mathrm{attention}\bigl((1 + \alpha_1) \odot \mathrm{norm}(h) +
-    \beta_1\bigr), \\ h &\leftarrow h + \gamma_2 \odot \mathrm{dense}\bigl((1 + \alpha_2) \odot
-    \mathrm{norm}(h) + \beta_2\bigr),
-
-where the *modulation* :math:`\beta, \alpha, \gamma` is linear in :math:`\mathrm{silu}(c)` and
-starts from zero, so that a new network's blocks are identities. The end modulates once more and
-maps each vector back to its patch; it starts from zero too. The modulations of all blocks depend on
-:math:`c` alone and are one matrix product.
-
-The published code embeds the time :math:`t \in [0, 1]` by sinusoids of frequencies up to 1, which
-hardly tell one time from another; here they reach `FASTEST`.
+where the *modulation* :math:`\beta, \alpha, \gamma` is linear in :math:`\mathrm{silu}(c)`, with
+:math:`c` the sum of the embedded time and the embedded condition. The end modulates once more and
+maps each vector back to its patch. Modulation and end start from zero: new blocks are identities.
 """
 
 __all__ = ["FASTEST", "ModulatedTransformer", "VisionTransformer", "embedder", "initialise"]
@@ -40,7 +29,10 @@ from caloforge.learn.networks.dense import dense
 from caloforge.learn.networks.embedding import sinusoids
 
 FASTEST = 100.0
-"""The highest angular frequency in the embedding of the time."""
+"""The highest angular frequency in the embedding of the time, from 0 to 1.
+
+The published code goes up to 1, which hardly tells one time from another.
+"""
 
 _SINUSOIDS = 256
 _EPSILON = 1e-6
@@ -82,7 +74,16 @@ def unpatched(
 
 
 class _Positions(nn.Module):
-    """The positions of the patches, by sines and cosines of learnable frequencies."""
+    r"""The positions of the patches, by sines and cosines of learnable frequencies.
+
+    Patch :math:`n` is embedded as
+
+    .. math:: h_n = W x_n + b + \bigl(\sin 2\pi f_k y_{nk},\, \cos 2\pi f_k y_{nk}\bigr)_{k = 1
+              \dots D / 2},
+
+    with a third of the frequencies :math:`f_k` for each axis, and :math:`y_{nk} \in (0, 1)` the
+    centre of the patch along the axis of :math:`f_k`.
+    """
 
     centres: Tensor
 
@@ -140,7 +141,7 @@ class _Block(nn.Module):
 
 class ModulatedTransformer(nn.Module):
     """Attention between tokens on a grid, each block and the end modulated by an embedded
-    condition.
+    condition. The modulations of all blocks are one matrix product.
 
     Arguments:
         grid: The numbers of tokens along the axes.

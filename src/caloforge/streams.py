@@ -1,21 +1,17 @@
 r"""Random numbers that belong to a shower: a function of (seed, index of the shower, purpose) and
-nothing else.
+nothing else, so that a shower does not depend on batches, workers or interruptions.
 
-A sequential generator makes a shower depend on how many showers were drawn before it, so on the
-batch size, on the number of workers and on interruptions. Here every number is a hash of its
-address. With :math:`\mathrm{mix}` the 64-bit finaliser of SplitMix64 (Steele, Lea, Flood, OOPSLA
-2014) and :math:`\gamma` its odd constant, number :math:`j` of stream :math:`s` of shower :math:`i`
-is
+Every number is a hash of its address. With :math:`\mathrm{mix}` the 64-bit finaliser of SplitMix64
+(Steele, Lea, Flood, OOPSLA 2014) and :math:`\gamma` its odd constant, number :math:`j` of stream
+:math:`s` of shower :math:`i` is
 
 .. math:: w = \mathrm{mix}(\kappa + (j + 1) \gamma), \qquad
           \kappa = \mathrm{mix}(\mathrm{mix}(\mathrm{mix}(\mathrm{seed} + \gamma) + i + \gamma) + s
           + \gamma),
 
-all modulo :math:`2^{64}`. The upper 52 bits make a uniform number, two of them by Box and Muller
-two normal ones. Any two purposes of one shower must use different streams. A shower's first numbers
-stay the same when more of them are asked for, so a batch may draw as many for each shower as its
-greediest shower needs. Cost: some 10 ns a uniform number on one core. Words and uniform numbers are
-the same bits on each device, normal ones to the rounding of its logarithm and cosine.
+all modulo :math:`2^{64}`. Any two purposes of one shower must use different streams. A shower's
+first numbers stay the same when more of them are asked for, so a batch may draw as many for each
+shower as its greediest shower needs. Words and uniform numbers are the same bits on each device.
 """
 
 __all__ = ["Stream", "keys", "normals", "offspring", "uniforms", "words"]
@@ -112,8 +108,8 @@ def offspring(key: Tensor, number: int) -> Tensor:
 def uniforms(key: Tensor, n: int) -> Tensor:
     r"""Uniform numbers in the open interval :math:`]0, 1[`.
 
-    They are the odd multiples of :math:`2^{-53}`: with one bit more, the largest would be rounded
-    to 1.
+    Each is made of the upper 52 bits of a word, in some 10 ns on one core. They are the odd
+    multiples of :math:`2^{-53}`: with one bit more, the largest would be rounded to 1.
 
     Arguments:
         key: One key a shower, with shape (N).
@@ -127,7 +123,8 @@ def uniforms(key: Tensor, n: int) -> Tensor:
 
 
 def normals(key: Tensor, n: int) -> Tensor:
-    r"""Standard normal numbers, by the transformation of Box and Muller.
+    r"""Standard normal numbers, two from two uniform ones by the transformation of Box and Muller.
+    Devices agree to the rounding of logarithm and cosine.
 
     Arguments:
         key: One key a shower, with shape (N).

@@ -1,27 +1,15 @@
 r"""From the score of a classifier to a probability, and what a sample of scores says.
 
 The samples are :math:`x_i` with weights :math:`v_i` (full simulation, y = 1) and :math:`z_j` with
-:math:`w_j` (candidate, y = 0).
-
-*Area.* The area under the ROC curve is exact: the share of pairs in which the full simulation's
-score is the higher,
+:math:`w_j` (candidate, y = 0). The area under the ROC curve is exact: the share of pairs in which
+the full simulation's score is the higher,
 
 .. math:: \mathrm{AUC} = \sum_{ij} v_i w_j \left( [x_i > z_j] + \tfrac12 [x_i = z_j] \right) /
-          \sum_{ij} v_i w_j ,
+          \sum_{ij} v_i w_j .
 
-its error, from the spread of the inner sums over one sample each (DeLong, DeLong and
-Clarke-Pearson, Biometrics 44 (1988) 837).
-
-*Calibration.* A score C is a probability if of all showers with that score a share C are of the
-full simulation. Then :math:`w = C / (1 - C)` is the ratio of the two densities.
-`Calibration.ISOTONIC` is the rising function of the score with the least squares to the labels,
-between the scores a straight line, cut to :math:`[10^{-6}, 1 - 10^{-6}]`: the CaloChallenge's; it
-needs thousands of showers to be smooth. `Calibration.LOGISTIC` is :math:`\sigma(a s + b)` of the
-logit s, with :math:`a > 0` and b of least cross-entropy against labels moved towards each other by
-one count in each sample (Platt, 1999): two numbers, fit for hundreds.
-
-*Curve.* Over ten equal bins of the probability: the mean of C, the share of the full simulation,
-and how many showers. Bins without showers are left out.
+A score C is a probability if of all showers with that score a share C are of the full simulation.
+Then :math:`w = C / (1 - C)` is the ratio of the two densities. A `Calibration` maps scores to such
+probabilities, a `Curve` tests them.
 """
 
 __all__ = [
@@ -58,7 +46,14 @@ _BINS = 10
 
 
 class Calibration(Enum):
-    """How scores are made probabilities."""
+    r"""How scores are made probabilities.
+
+    ``ISOTONIC`` is the rising function of the score with the least squares to the labels, between
+    the scores a straight line, cut to :math:`[10^{-6}, 1 - 10^{-6}]`: the CaloChallenge's; it needs
+    thousands of showers to be smooth. ``LOGISTIC`` is :math:`\sigma(a s + b)` of the logit s, with
+    :math:`a > 0` and b of least cross-entropy against labels moved towards each other by one count
+    in each sample (Platt, 1999): two numbers, fit for hundreds.
+    """
 
     NONE = "none"
     LOGISTIC = "logistic"
@@ -104,7 +99,10 @@ def area_error(
     full_weights: Float[np.ndarray, " n"] | None = None,
     candidate_weights: Float[np.ndarray, " m"] | None = None,
 ) -> float:
-    """The standard deviation of `area` over samples of these sizes, for given scores."""
+    """The standard deviation of `area` over samples of these sizes, for given scores: from the
+    spread of the inner sums over one sample each (DeLong, DeLong and Clarke-Pearson, Biometrics 44
+    (1988) 837).
+    """
     sides = (
         (full, candidate, full_weights, candidate_weights),
         (candidate, full, candidate_weights, full_weights),
@@ -231,7 +229,8 @@ def _moved(labels: Values, weights: Values) -> Values:
 
 
 def curve(probabilities: Values, labels: Values, weights: Values) -> Curve:
-    """The calibration curve.
+    """The calibration curve, in ten equal bins of the probability; those without showers are left
+    out.
 
     Arguments:
         probabilities: The probabilities C, with shape (n).

@@ -1,32 +1,10 @@
-r"""The catalogue of classifiers: can a network separate two samples of showers?
+"""The catalogue of classifiers: can a network separate two samples of showers?
 
 A `Classifier` is what the network sees of a shower (`inputs`), what the network is
 (`architectures`) and how it is trained (`protocol`). Its AUC is a lower bound for that of the best
 classifier, so a low value means something only together with the classifier and the sample size
-that gave it: compare like with like.
-
-`CLASSIFIERS` holds those of the community, by the name of a preset:
-
-- ``caloforge``: our own, for samples from 500 showers on. Five folds, so that every shower is
-  scored; strong dropout and weight decay, because a network learns a few thousand showers by heart
-  at once, and then misses what tells the samples apart. Measured on 2,000 Geant4 showers of 50 GeV
-  in 100 crystals against showers with the right distribution in each crystal but wrong
-  correlations: AUC 0.85; with dropout 0.2 and weight decay 0.01: 0.67. Logistic calibration.
-- ``calochallenge`` (arXiv:2410.21611 and its public code): four classifiers, 60/20/20 %, the epoch
-  of the best accuracy, isotonic calibration. Made for 100,000 showers a sample; numbers of smaller
-  samples are nearer to 1/2. The challenge computes in double precision, this in single; its
-  low-level classifiers and its ResNet see deposits above the threshold alone.
-- ``calodream`` (arXiv:2405.09629, table 3): 70/10/20 %, 200 epochs, the learning rate times 0.05
-  where the loss has not fallen for 20 epochs. Not in the text, and taken from its public code:
-  learning rate 2e-4, no dropout, the epoch of the best accuracy, isotonic calibration. It is
-  assumed that the loss is that on the 10 %.
-- ``l2lflows`` (arXiv:2405.20407, appendix D, and its public code): nine observables, 80/20 %, the
-  last of 30 epochs, no calibration; and a convolutional network on all cells, 60/20/20 %, the epoch
-  of the least loss, isotonic calibration. For rings the code has another network, which its paper
-  used for dataset 3 of the CaloChallenge.
-
-Where the papers cut a sample anew for each training, so does this; and rows of equal number go into
-the same part.
+that gave it: compare like with like. `CLASSIFIERS` holds those of the community, by the name of a
+preset.
 """
 
 __all__ = ["CLASSIFIERS", "DEFAULT_CLASSIFIERS", "FOLDS", "Classifier", "classifiers_for"]
@@ -167,7 +145,14 @@ DEFAULT_CLASSIFIERS = (
     Classifier("low-level", "classifier on all cells", EveryCell(), _SMALL, _OURS),
     Classifier("high-level", "classifier on high-level features", HighLevel(), _SMALL, _OURS),
 )
-"""The classifiers of the preset ``caloforge``."""
+"""The classifiers of the preset ``caloforge``, our own, for samples from 500 showers on.
+
+Five folds, so that every shower is scored; logistic calibration; strong dropout and weight decay,
+because a network learns a few thousand showers by heart at once, and then misses what separates the
+samples. Measured on 2,000 Geant4 showers of 50 GeV in 100 crystals against showers with the right
+distribution in each crystal but wrong correlations: AUC 0.85; with dropout 0.2 and weight decay
+0.01: 0.67.
+"""
 
 CLASSIFIERS: Mapping[str, tuple[Classifier, ...]] = MappingProxyType(
     {
@@ -239,7 +224,24 @@ CLASSIFIERS: Mapping[str, tuple[Classifier, ...]] = MappingProxyType(
         ),
     }
 )
-"""The classifiers of each preset."""
+"""The classifiers of each preset.
+
+- ``caloforge``: `DEFAULT_CLASSIFIERS`.
+- ``calochallenge`` (arXiv:2410.21611 and its public code): four classifiers, 60/20/20 %, the epoch
+  of the best accuracy, isotonic calibration. Made for 100,000 showers a sample; numbers of smaller
+  samples are nearer to 1/2. The challenge computes in double precision, this in single; its
+  low-level classifiers and its ResNet see only deposits above the threshold.
+- ``calodream`` (arXiv:2405.09629, table 3): 70/10/20 %, 200 epochs, the learning rate times 0.05
+  where the loss has not fallen for 20 epochs. Not in the text, and taken from its public code:
+  learning rate 2e-4, no dropout, the epoch of the best accuracy, isotonic calibration. The loss is
+  assumed to be that on the 10 %.
+- ``l2lflows`` (arXiv:2405.20407, appendix D, and its public code): nine observables, 80/20 %, the
+  last of 30 epochs, no calibration; and a convolutional network on all cells, 60/20/20 %, the epoch
+  of the least loss, isotonic calibration. For rings the code has another network, which its paper
+  used for dataset 3 of the CaloChallenge.
+
+Where the papers cut a sample anew for each training, so does this.
+"""
 
 
 def classifiers_for(

@@ -1,24 +1,10 @@
 r"""What a classifier is shown of a shower, one list of numbers each.
 
-With deposits :math:`e_c` in the cells, incident energy E and layer energies
-:math:`E_\ell = \sum_{c \in \ell} e_c`, in MeV:
-
-- `HighLevel`: the CaloChallenge's features, energies, centres, widths and sparsity of the layers;
-  362 for dataset 2.
-- `LayerWise`: of those the first, energies of the layers, centres and widths along x and y, as
-  CaloDREAM took them; 226.
-- `ShowerLevel`: the nine observables of L2LFlows: energy ratio, occupancy, centre and width in x,
-  y, z, and E.
-- `Voxels`: :math:`\log_{10} E`, :math:`e_c / E`.
-- `NormalisedVoxels`: :math:`\log_{10} E`, :math:`e_c / E_\ell`,
-  :math:`\log_{10}(E_\ell + 10^{-8})`.
-- `VoxelImage`: as `Voxels`, the cells in the order layer, alpha (y), r (x), for a convolution.
-- `DepositImage`: E in GeV, :math:`e_c` in MeV, for a convolution.
-- `EveryCell`: :math:`\log_{10} \max(e_c, 1\,\mathrm{keV})`, :math:`e_c / E`,
-  :math:`E_\mathrm{sum} / E`, :math:`\ln E`.
-
-Deposits below the threshold count as 0, but in `NormalisedVoxels` and `EveryCell`, which have none.
-An image needs a calorimeter whose layers are all divided alike.
+The symbols are the deposits :math:`e_c` in the cells, the incident energy E and the layer energies
+:math:`E_\ell = \sum_{c \in \ell} e_c`, in MeV. `HighLevel`, `LayerWise` and `ShowerLevel` show
+observables; `Voxels`, `NormalisedVoxels` and `EveryCell` show all cells; `VoxelImage` and
+`DepositImage` show them as an image, for a convolution, which needs a calorimeter whose layers are
+all divided alike. Deposits below the threshold count as 0.
 """
 
 __all__ = [
@@ -107,7 +93,9 @@ class Inputs(ABC):
 
 @dataclass(frozen=True)
 class HighLevel(Inputs):
-    """The CaloChallenge's high-level features; see `caloforge.observables.high_level_features`."""
+    """The CaloChallenge's high-level features, 362 for dataset 2: energies, centres, widths and
+    sparsity of the layers; see `caloforge.observables.high_level_features`.
+    """
 
     def __call__(self, showers: Showers) -> Float[Tensor, "showers features"]:
         """The features, with shape (N, 2 + 4 layers + 4 layers cut in alpha)."""
@@ -116,8 +104,9 @@ class HighLevel(Inputs):
 
 @dataclass(frozen=True)
 class LayerWise(Inputs):
-    """The high-level features that the challenge had in 2024, and CaloDREAM used: no total energy,
-    sparsity, nor radial ones.
+    """The high-level features that the challenge had in 2024, and CaloDREAM used, 226 for dataset
+    2: E, energies of the layers, centres and widths along x and y; no total energy, sparsity, nor
+    radial ones.
     """
 
     def __call__(self, showers: Showers) -> Float[Tensor, "showers features"]:
@@ -128,7 +117,9 @@ class LayerWise(Inputs):
 
 @dataclass(frozen=True)
 class ShowerLevel(Inputs):
-    """The nine observables of L2LFlows; see `caloforge.observables.shower_level_features`."""
+    """The nine observables of L2LFlows: energy ratio, occupancy, centre and width in x, y, z, and
+    E; see `caloforge.observables.shower_level_features`.
+    """
 
     def require(self, calorimeter: Calorimeter) -> None:
         """Check that the depth of each layer is known."""
@@ -141,7 +132,7 @@ class ShowerLevel(Inputs):
 
 @dataclass(frozen=True)
 class Voxels(Inputs):
-    """All cells, in units of the incident energy."""
+    r"""All cells, in units of the incident energy: :math:`\log_{10} E`, :math:`e_c / E`."""
 
     def __call__(self, showers: Showers) -> Float[Tensor, "showers features"]:
         """With shape (N, 1 + cells)."""
@@ -151,8 +142,9 @@ class Voxels(Inputs):
 
 @dataclass(frozen=True)
 class NormalisedVoxels(Inputs):
-    """All cells, in units of their layer's energy, and the layers' energies; the threshold is not
-    used, as in the challenge.
+    r"""All cells, in units of their layer's energy, and the layers' energies: :math:`\log_{10} E`,
+    :math:`e_c / E_\ell`, :math:`\log_{10}(E_\ell + 10^{-8})`; the threshold is not used, as in the
+    challenge.
     """
 
     def __call__(self, showers: Showers) -> Float[Tensor, "showers features"]:
@@ -169,7 +161,7 @@ class NormalisedVoxels(Inputs):
 
 @dataclass(frozen=True)
 class VoxelImage(Inputs):
-    """All cells, in units of the incident energy, as an image."""
+    """As `Voxels`, with the cells as an image in the order layer, alpha (y), r (x)."""
 
     def __call__(self, showers: Showers) -> Float[Tensor, "showers features"]:
         """With shape (N, 1 + cells)."""
@@ -213,7 +205,10 @@ class DepositImage(Inputs):
 
 @dataclass(frozen=True)
 class EveryCell(Inputs):
-    """The faint cells, the bright cells and the energy scale; the threshold is not used."""
+    r"""The faint cells, the bright cells and the energy scale:
+    :math:`\log_{10} \max(e_c, 1\,\mathrm{keV})`, :math:`e_c / E`, :math:`E_\mathrm{sum} / E`,
+    :math:`\ln E`; the threshold is not used.
+    """
 
     def __call__(self, showers: Showers) -> Float[Tensor, "showers features"]:
         """With shape (N, 2 cells + 2)."""

@@ -1,32 +1,16 @@
 r"""What a classifier found, over several trainings.
 
-Everything is counted so that both samples weigh alike. On the scored showers of a training, with
-calibrated scores C:
+Both samples weigh alike. On the scored showers of a training, with calibrated scores C,
 
-.. math:: \mathrm{BCE} = -\tfrac12 \langle \ln C \rangle_\mathrm{full} - \tfrac12 \langle \ln(1 -
-          C) \rangle_\mathrm{candidate} ,
-   \qquad \mathrm{JSD} = (\ln 2 - \mathrm{BCE}) / \ln 2 .
+.. math:: \mathrm{BCE} = -\tfrac12 \langle \ln C \rangle_\mathrm{full}
+          - \tfrac12 \langle \ln(1 - C) \rangle_\mathrm{candidate} ,
+          \qquad \mathrm{JSD} = (\ln 2 - \mathrm{BCE}) / \ln 2 .
 
 The JSD is a lower bound for the Jensen-Shannon divergence of the two distributions in bits, 0 for
-equal and 1 for disjoint ones; a classifier that learnt noise falls below 0.
-
-*Value and error* of AUC and JSD are the mean over the trainings and their standard deviation over
-the square root of their number, for one training the scatter of the scored showers. *Floor*: 1/2
-and 0. If the labels of the scored showers were drawn anew, the classifier of equal distributions
-would scatter about them by
-
-.. math:: \sqrt{\textstyle\sum_i p_i^2 (P_i - 1/2)^2} \quad \text{and} \quad \sqrt{\textstyle\sum_i
-          p_i^2 \ln^2 w_i} / (4 \ln 2) ,
-   \qquad w = C / (1 - C) ,
-
-with :math:`p_i` the share of shower i in its sample's weight and :math:`P_i` the rank of its score
-among all that were scored, from 0 to 1. The former is :math:`\sqrt{(1/n + 1/m) / 12}` for n and m
-showers without weights. Showers scored several times count once.
-
-*Weights* w are the ratios of the densities that the classifier found (CaloDREAM,
-arXiv:2405.09629, section 4.5, eq. 21). Failures are in the tails: showers of the full simulation
-with large w are *missed* by the candidate, its own with small w are *spurious*. A shower that
-several trainings scored has the mean of its :math:`\log_{10} w`, which lies in [-6, 6].
+equal and 1 for disjoint ones; a classifier that learnt noise falls below 0. Value and error of AUC
+and JSD are the mean over the trainings and its standard error, for one training the scatter of the
+scored showers; the floors are 1/2 and 0. Weights :math:`w = C / (1 - C)` are the ratios of the
+densities that the classifier found (CaloDREAM, arXiv:2405.09629, section 4.5, eq. 21).
 """
 
 __all__ = [
@@ -95,7 +79,8 @@ class Roc:
 
 @dataclass(frozen=True, eq=False)
 class ShowerWeights:
-    """The showers of one sample that were scored.
+    """The showers of one sample that were scored. One that several trainings scored has the mean of
+    its log weights.
 
     Arguments:
         rows: Their numbers in the sample, from 0 on, rising, with shape (n).
@@ -141,7 +126,7 @@ class WeightsHistogram:
 
 @dataclass(frozen=True, eq=False)
 class Tails:
-    """Where the candidate fails.
+    """Where the candidate fails: in the tails of the weights.
 
     Arguments:
         missed: Showers of the full simulation, the largest weights first.

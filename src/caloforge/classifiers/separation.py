@@ -364,7 +364,17 @@ def _score(repeated: Repeated, single: float, floor: float, chance: float) -> Sc
 
 
 def _chances(sides: Sides, trials: list[_Trial]) -> tuple[float, float]:
-    """How AUC and JSD scatter where the distributions are equal; see the head of `separation`."""
+    r"""How AUC and JSD of equal distributions would scatter about their floors, were the labels of
+    the scored showers drawn anew:
+
+    .. math:: \sqrt{\textstyle\sum_i p_i^2 (P_i - 1/2)^2} \quad \text{and} \quad
+              \sqrt{\textstyle\sum_i p_i^2 \ln^2 w_i} / (4 \ln 2) ,
+
+    with :math:`p_i` the share of shower i in its sample's weight, :math:`P_i` the rank of its score
+    among all that were scored, from 0 to 1, and :math:`w = C / (1 - C)`. The former is
+    :math:`\sqrt{(1/n + 1/m) / 12}` for n and m showers without weights. Showers scored several
+    times count once.
+    """
     weights = np.concatenate([side.counts / side.counts.sum() for side in sides])
     variances = []
     for values in (

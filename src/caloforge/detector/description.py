@@ -1,22 +1,16 @@
 r"""A detector is matter and what reads it: slabs of material one behind the other, and the cells of
-the active ones.
+the active ones. The `Calorimeter` of the showers and Geant4's geometry both come from this.
 
 Coordinates are those of the calorimeter: the beam travels along :math:`+z` and enters the front
 face :math:`z = 0` at :math:`x = y = 0`. A `Detector` is a list of `Layers`: so many equal readout
 layers, each made of the same slabs front to back. A `Slab` is an absorber, active (the energy in it
-is read), or passive. A homogeneous block of crystals is one layer of one active slab. Slabs are
-boxes of the lateral size of the face, or, where an inner radius is given, shells of a cylinder: its
-axis is parallel to :math:`y` and meets the beam at right angles, its inner surface is the face, x
-being measured along its arc, and the beam leaves from inside.
+is read), or passive. Slabs are boxes of the lateral size of the face, or, where an inner radius is
+given, shells of a cylinder: its axis is parallel to :math:`y` and meets the beam at right angles,
+its inner surface is the face, and the beam leaves from inside.
 
-What is deposited in the active slabs of a layer within the cells' area belongs to the cell before
-which it lies: a box (`Boxes`) or a bin in :math:`r` and :math:`\alpha` around the beam (`Rings`,
-`EqualRings`). Boxes are real: particles begin a new step at their borders. Rings are not. The
-deposits of a cell are divided by the sampling fraction, and those below the threshold are then set
-to 0.
-
-Both the `Calorimeter` of the showers and the geometry that Geant4 builds come from this one
-description.
+What is deposited in the active slabs of a layer within the cells' area belongs to the cell in front
+of which it lies: a box (`Boxes`) or a bin in :math:`r` and :math:`\alpha` around the beam (`Rings`,
+`EqualRings`). Boxes are real: particles begin a new step at their borders. Rings are not.
 """
 
 __all__ = ["Detector"]
@@ -49,7 +43,7 @@ _NIST = "G4_"
 @with_config(ConfigDict(extra="forbid"))
 @dataclass(frozen=True)
 class Detector:
-    """Matter and its readout.
+    """Matter and its readout. A homogeneous block of crystals is one layer of one active slab.
 
     Arguments:
         name: A short name for messages and files.

@@ -3,20 +3,14 @@ r"""What a calorimeter is made of: the constants of matter that an electromagnet
 A compound of elements with mass fractions :math:`w_k` has the mean charge :math:`Z = \sum w_k Z_k`,
 the mean mass :math:`A = \sum w_k A_k` (as Geant4's GFlash takes them) and the radiation length
 :math:`1/X_0 = \rho \sum w_k / X_k`, where that of an element is Tsai's (Particle Data Group,
-*Passage of particles through matter*, eq. 34.25). From these follow
+*Passage of particles through matter*, eq. 34.25). From these follow the critical energy and the
+Molière radius (Grindhammer and Peters, hep-ex/0001020),
 
 .. math:: E_c = 2.66\,\mathrm{MeV} \left(\frac{X_0}{\mathrm{g\,cm^{-2}}} \frac{Z}{A}\right)^{1.1},
           \qquad
-          R_M = X_0 \frac{E_s}{E_c}, \qquad E_s = 21.2\,\mathrm{MeV},
+          R_M = X_0 \frac{E_s}{E_c}, \qquad E_s = 21.2\,\mathrm{MeV} .
 
-the critical energy and the Molière radius (Grindhammer and Peters, hep-ex/0001020). Geant4's GFlash
-puts :math:`X_0` in mm into the same formula. That is close by where the density is near 10 g/cm^3
-(10.8 instead of 8.8 MeV in PbWO4) and wrong by an order of magnitude in light materials;
-`Material.like_geant4` gives that number to whoever wants to repeat Geant4.
-
-Densities and compositions of elements and of common materials are those of the tables of NIST, as
-Geant4 has them: `nist` knows them by Geant4's names, and the constants of this module are some of
-them.
+Densities and compositions are those of the tables of NIST, as Geant4 has them (`nist`).
 """
 
 __all__ = [
@@ -106,8 +100,11 @@ class Material:
         return self.radiation_length * SCATTERING_ENERGY / self.critical_energy
 
     def like_geant4(self) -> "Material":
-        """The same material with the critical energy that Geant4's GFlash gives it (the formula fed
-        with millimetres).
+        """The same material with the critical energy that Geant4's GFlash gives it.
+
+        Geant4 puts the radiation length in mm into the formula. That is close where the density is
+        near 10 g/cm^3 (10.8 instead of 8.8 MeV in PbWO4), and wrong by an order of magnitude in
+        light materials.
         """
         return replace(
             self, critical_energy=_critical_energy(self.radiation_length, self.z, self.a)

@@ -1,16 +1,10 @@
 r"""Physics of a shower: what is measured on it, one function each, with its unit.
 
 Shower :math:`i` has incident energy :math:`E_i` and deposits :math:`e_{ic} \ge 0` in the cells
-:math:`c`, all in MeV; lengths are in mm. Sums are taken in double precision, and nothing is ever
-undefined: where there is no energy, ratios, centres and widths are
-0. The groups, each with its definitions:
-
-- `caloforge.observables.energies`: total, response, energies and shares of layers, ratios u;
-- `caloforge.observables.cells`: hits, occupancy, sparsity, brightest cells, cell spectrum;
-- `caloforge.observables.shapes`: centres and widths of the shower and of its layers, radial
-  moments;
-- `caloforge.observables.profiles`: profiles in x, y, r and depth, the depth of rings and sectors;
-- `caloforge.observables.features`: the numbers that classifiers and Fréchet distances take.
+:math:`c`, all in MeV; lengths are in mm. Sums are taken in double precision. Where there is no
+energy, ratios, centres and widths are 0, never undefined. The definitions stand in the groups
+`energies`, `cells`, `shapes`, `profiles` and `features`, the last for classifiers and Fréchet
+distances.
 
 An `Observable` names such a function, says in which unit and on which scale its values are
 compared, and how many values a shower has (`Entry`): one, one a cell, an energy at each of several

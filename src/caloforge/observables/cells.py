@@ -1,19 +1,16 @@
 r"""Cells of a shower: how many are lit, how the energy is spread over them.
 
 With deposits :math:`e_{ic}` in the cells :math:`c` and a threshold :math:`\epsilon`, 1 MeV unless
-told:
+another is given:
 
 - hits :math:`N_\mathrm{hit} = |\{c : e_{ic} > \epsilon\}|`, occupancy
   :math:`N_\mathrm{hit} / N_\mathrm{cells}`, and sparsity, the share of the cells of a layer at or
   below :math:`\epsilon`;
-- brightest cell :math:`E_\mathrm{max} = \max_c e_{ic}` and its share :math:`E_\mathrm{max} / E` of
-  the incident energy;
-- brightest fractions: the share of :math:`E_\mathrm{sum}` in the 1, 2, 5, 10, 20, 50 brightest
-  cells;
+- brightest cell :math:`E_\mathrm{max} = \max_c e_{ic}`, its share :math:`E_\mathrm{max} / E` of the
+  incident energy, and the share of :math:`E_\mathrm{sum}` in the 1, 2, 5, 10, 20, 50 brightest;
 - cell spectrum: the :math:`e_{ic}` themselves, of all cells of all showers.
 
-The thresholds of the CaloChallenge are 1 MeV in dataset 1 and 0.5 keV / 0.033 = 15.15 keV in
-datasets 2 and 3.
+The CaloChallenge's thresholds are 1 MeV in dataset 1, 0.5 keV / 0.033 = 15.15 keV in 2 and 3.
 """
 
 __all__ = [

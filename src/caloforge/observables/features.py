@@ -4,16 +4,13 @@ r"""High-level features of showers, as classifiers and Fréchet distances take t
 lengths in mm: 30 numbers a shower for dataset 1 photons, 46 for 1 pions, 362 for 2 and 3,
 
 .. math:: \log_{10} E,\ \log_{10}(E_l + 10^{-8}),\ \tfrac{\langle x \rangle_l}{100},\
-          \tfrac{\langle y \rangle_l}{100},\
-   \tfrac{\sigma_{x,l}}{100},\ \tfrac{\sigma_{y,l}}{100},\ \log_{10}(E_\mathrm{sum} + 10^{-8}),\
-   \lambda_l,\ \tfrac{\langle r \rangle_l}{100},\ \tfrac{\sigma_{r,l}}{100}
+          \tfrac{\langle y \rangle_l}{100},\ \tfrac{\sigma_{x,l}}{100},\
+          \tfrac{\sigma_{y,l}}{100},\ \log_{10}(E_\mathrm{sum} + 10^{-8}),\
+          \lambda_l,\ \tfrac{\langle r \rangle_l}{100},\ \tfrac{\sigma_{r,l}}{100}
 
 in this order, each for all layers l (those in x and y for the layers with more than one bin in
-alpha), with the sparsity :math:`\lambda_l`. The threshold enters the sparsity alone: showers that
-hold energies below it are to be cut before.
-
-`shower_level_features` are the nine of the classifier of L2LFlows (arXiv:2405.20407, section 4.2),
-unscaled.
+alpha), with the sparsity :math:`\lambda_l`. `shower_level_features` are the nine of the classifier
+of L2LFlows (arXiv:2405.20407, section 4.2), unscaled.
 """
 
 __all__ = ["SHOWER_LEVEL", "feature_names", "high_level_features", "shower_level_features"]
@@ -53,7 +50,8 @@ _LENGTH = 100.0
 
 
 def high_level_features(showers: AnyShowers, threshold: float) -> Float[Tensor, "showers features"]:
-    r"""The high-level features of the CaloChallenge, in double precision.
+    r"""The high-level features of the CaloChallenge, in double precision. The threshold enters only
+    the sparsity: cut energies below it before.
 
     Arguments:
         showers: N showers in any calorimeter.

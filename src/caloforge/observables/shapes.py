@@ -1,5 +1,4 @@
-r"""Shapes of a shower: where its energy is centred and how wide it is, as a whole and layer by
-layer.
+r"""Shapes of a shower: where its energy is centred and how wide it is, in all and layer by layer.
 
 With the centre :math:`(x_c, y_c, z_c)` of cell :math:`c`, in mm,
 :math:`r_c = (x_c^2 + y_c^2)^{1/2}`, and
@@ -8,13 +7,11 @@ cells of the shower or a layer:
 
 - centre of energy :math:`\langle q \rangle` and width
   :math:`(\max(\langle q^2 \rangle - \langle q \rangle^2, 0))^{1/2}` for q = x, y, z, r;
-- radial moments of the whole shower: mean radius :math:`\langle r \rangle`, and
-  :math:`\langle r^2 \rangle^{1/2}`.
+- mean radius :math:`\langle r \rangle` and :math:`\langle r^2 \rangle^{1/2}` of the whole shower.
 
-Those of layers are the CaloChallenge's high-level features (its eta is x, its phi is y, CaloDREAM
-arXiv:2405.09629 eq. 18), those of the whole shower L2LFlows' (arXiv:2405.20407, section 4.1).
-Without energy all of them are 0, never undefined, as the challenge has it. On a cylinder the sums
-in x and y run over the layers with more than one bin in alpha; the others do not tell x and y.
+Those of layers are the CaloChallenge's (its eta is x, its phi is y; CaloDREAM, arXiv:2405.09629,
+eq. 18), those of the whole shower L2LFlows' (arXiv:2405.20407, section 4.1). Without energy all are
+0, as in the challenge. On a cylinder, x and y need layers with more than one bin in alpha.
 """
 
 __all__ = [

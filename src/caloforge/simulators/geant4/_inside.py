@@ -1,5 +1,4 @@
-"""What runs inside a worker: Geant4 itself, one shower after another, told by a connection what to
-do.
+"""What runs inside a worker: Geant4 itself, one shower after another, on orders from a connection.
 
 The file is run by its path, in a Python of its own that imports nothing of caloforge: a worker
 starts in a fraction of a second, and has no more memory than Geant4 needs. It takes plain values
@@ -7,22 +6,10 @@ and gives plain values.
 
 Matter is built as boxes, one behind the other, or as concentric tubes. A cell has the number
 ``(layer * middle + m) * fast + f``, where f counts the cells along x or r, m those along y or
-alpha.
-
-Boxes are volumes (`Divided`): replicas that cut the active slabs, in which Geant4's own scorer in
-C++ sums the energies. A border between volumes ends a step; where they are small beside the steps,
-as sectors near the beam in plates of 0.3 mm silicon, that changes the scattering, lowers the energy
-by 1.5 to 2 % and shares it among more cells (a world of rings without matter beside the real one
-does the same, at twice the time). So rings are no volumes (`Virtual`): the energy of a step belongs
-to the layer in which it is made, and to the ring and sector that hold its middle; a neutral
-particle's, all of which is left where the step ends, to those of its end. No scorer of Geant4 goes
-by position, so a `Recorder` in Python is called within the step loop, for steps of charged
-particles in active slabs and for those of neutral ones; it does no more than note four numbers,
-from which the cells are found after the event. In `par04-lowgran` that is 0.12 to 0.17 s of 0.35 to
-0.50 s for an electron of 20 GeV, as long in all as with real sectors. Filters in C++ spare it the
-photons above 0.3 MeV in light materials, which cross silicon nearly always without a deposit: what
-is lost is the binding energy that the few absorbed ones leave, less than 1e-6 of the energy in 0.3
-mm silicon.
+alpha. Boxes are volumes (`Divided`). Rings are not (`Virtual`): a border between volumes ends a
+step. Where the cells are small beside the steps, as sectors near the beam in plates of 0.3 mm
+silicon, that changes the scattering, lowers the energy by 1.5 to 2 % and shares it among more
+cells.
 """
 
 __all__: list[str] = []
@@ -158,7 +145,9 @@ def _read_by(name: str, scorers: Sequence[Any]) -> Any:
 
 
 class Divided:
-    """Readout of boxes: they are volumes, and Geant4's own scorer sums their energies."""
+    """Readout of boxes: they are replicas that cut the active slabs, in which Geant4's own scorer
+    in C++ sums the energies.
+    """
 
     def __init__(self, layers: Sequence[Description]) -> None:
         self._layers = layers
@@ -193,6 +182,11 @@ class Divided:
 class Recorder(g4.G4VPrimitiveScorer):  # type: ignore[misc]
     """Notes layer, twice x and y, and energy of each step with a deposit, of those that a filter of
     Geant4 lets pass.
+
+    No scorer of Geant4 goes by position, so this is called from Python within the step loop, for
+    steps of charged particles in active slabs and for those of neutral ones. The cells are found
+    after the event. In `par04-lowgran` it takes 0.12 to 0.17 s of 0.35 to 0.50 s for an electron of
+    20 GeV, as long in all as with real sectors.
     """
 
     def __init__(self, layer: int, passing: Any, note: Callable[[tuple[float, ...]], None]) -> None:
@@ -224,8 +218,12 @@ class Recorder(g4.G4VPrimitiveScorer):  # type: ignore[misc]
 
 
 class Virtual:
-    """Readout of rings: the deposit of a step belongs to the cell of its middle; a neutral
-    particle's, to that of its end.
+    """Readout of rings: the deposit of a step belongs to the layer in which it is made, and to the
+    ring and sector that hold its middle; a neutral particle's, all of which is left where the step
+    ends, to those of its end.
+
+    A world of rings without matter beside the real one changes the physics as real rings do, at
+    twice the time.
     """
 
     def __init__(self, layers: Sequence[Description]) -> None:
@@ -283,8 +281,11 @@ def _is_heavy(material: Any) -> bool:
 
 
 def _filters() -> dict[str, list[Any]]:
-    """Filters that between them let all steps pass once; in light materials but those of hard
-    photons.
+    """Filters in C++ that between them let all steps pass once; in light materials but those of
+    photons above 0.3 MeV.
+
+    Such photons cross silicon nearly always without a deposit: what is lost is the binding energy
+    that the few absorbed ones leave, less than 1e-6 of the energy in 0.3 mm silicon.
     """
     table = g4.G4ParticleTable.GetParticleTable()
     particles = (table.GetParticle(index) for index in range(table.entries()))

@@ -1,12 +1,10 @@
 r"""The parametrisation of electromagnetic showers of Grindhammer and Peters (hep-ex/0001020,
 appendix A): pure formulas.
 
-Symbols: incident energy :math:`E`; critical energy :math:`E_c`; :math:`L = \ln(E / E_c)` and
-:math:`l = \ln(E / \mathrm{GeV})`; depth :math:`t` in radiation lengths :math:`X_0`; radii :math:`R`
-in Molière radii :math:`R_M`; charge :math:`Z` of the medium.
-
-Along the axis the energy and, with constants of their own, the spots follow a gamma density with
-shape :math:`\alpha` and maximum :math:`T`,
+:math:`E` is the incident energy, :math:`E_c` the critical energy; :math:`L = \ln(E / E_c)`,
+:math:`l = \ln(E / \mathrm{GeV})`; the depth :math:`t` is in radiation lengths :math:`X_0`, radii
+:math:`R` in Molière radii :math:`R_M`; :math:`Z` is the charge of the medium. Along the axis the
+energy and, with constants of their own, the spots follow a gamma density of maximum :math:`T`,
 
 .. math:: f(t) = \frac{\beta (\beta t)^{\alpha - 1} e^{-\beta t}}{\Gamma(\alpha)}, \qquad
           \beta = \frac{\alpha - 1}{T},
@@ -14,10 +12,6 @@ shape :math:`\alpha` and maximum :math:`T`,
 where :math:`\ln T` and :math:`\ln \alpha` are correlated normal numbers. Across the axis, at the
 relative depth :math:`\tau`, a share :math:`p` of the spots is the *core* and the rest the *tail*,
 each with the density :math:`R^2 / (\pi (r^2 + R^2)^2)` per area.
-
-A sampling calorimeter is a homogeneous medium of effective constants with corrections in
-:math:`g = 1 / F_s` and :math:`h = 1 - \hat e`; in a homogeneous one both vanish, so that one set of
-formulas serves for both.
 """
 
 __all__ = [
@@ -221,7 +215,9 @@ class Sampling(Medium):
     r"""Layers of an absorber and of an active material in turn, and perhaps a passive one, taken as
     one medium.
 
-    It has the constants of `Material.layered` and (hep-ex/0001020)
+    It is a homogeneous medium of effective constants with corrections in :math:`g = 1 / F_s` and
+    :math:`h = 1 - \hat e`; in a homogeneous one both vanish, so that one set of formulas serves for
+    both. It has the constants of `Material.layered` and (hep-ex/0001020)
 
     .. math:: F_s = \frac{X_0}{d_1 + d_2 + d_3}, \qquad \hat e = \frac{1}{1 + 0.007 (Z_1 - Z_2)}.
 

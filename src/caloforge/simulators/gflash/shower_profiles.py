@@ -1,5 +1,4 @@
-r"""Mean profiles of showers in slices of incident energy: what the constants of GFlash are fitted
-to.
+r"""Mean profiles of showers in slices of incident energy; GFlash's constants are fitted to them.
 
 With the deposits :math:`e_{ic}` of shower i, of incident energy :math:`E_i`, and weights
 :math:`w_i`, a bin b of cells holds the share
@@ -10,13 +9,9 @@ With the deposits :math:`e_{ic}` of shower i, of incident energy :math:`E_i`, an
 
 the mean over the n showers of a slice, and its standard error. The *longitudinal* bins are the
 layers, the *radial* ones rings around the axis, and the bins *in depth* rings in each of a few
-segments, groups of successive layers. In a regular grid a ring is as wide as the larger side of a
-cell, and a cell belongs to the ring of its centre; otherwise each radius at which there are centres
-is a ring.
-
-Two energies stand for a slice, :math:`e^{m - s}` and :math:`e^{m + s}` with mean m and standard
-deviation s of :math:`\ln E_i`: the mean over both is the mean over the slice for whatever is
-quadratic in :math:`\ln E`.
+segments, groups of successive layers. Two energies stand for a slice, :math:`e^{m \pm s}` with mean
+m and standard deviation s of :math:`\ln E_i`: the mean over both is the mean over the slice for
+whatever is quadratic in :math:`\ln E`.
 """
 
 __all__ = ["Binning", "Profiles", "Slices", "binned", "cut"]
@@ -58,6 +53,9 @@ class Profiles(NamedTuple):
 @dataclass(frozen=True, eq=False)
 class Binning:
     """Which bins a cell belongs to.
+
+    In a regular grid a ring is as wide as the larger side of a cell, and a cell belongs to the ring
+    of its centre; otherwise each radius at which there are centres is a ring.
 
     Arguments:
         layer: The layer of each cell, with shape (cells).

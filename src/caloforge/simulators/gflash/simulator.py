@@ -1,5 +1,5 @@
 r"""GFlash: electromagnetic showers from a parametrisation, spot by spot (Grindhammer and Peters,
-hep-ex/0001020).
+hep-ex/0001020). The model is that of Geant4's GFlash (GFlashShowerModel with its defaults).
 
 A shower is drawn in four stages:
 
@@ -10,18 +10,8 @@ A shower is drawn in four stages:
 3. the place of each spot in the radial profile of its step (`spots`);
 4. the sum of the spots in each cell.
 
-That is the model of Geant4's GFlash (GFlashShowerModel with its defaults), and the spots of a step
-are as many and as bright as there. The calorimeter may be of any kind, its layers of different
-matter and thickness: depth is counted in radiation lengths, layer by layer (`media`). Two modes are
-offered. `GFlash.simulate` draws spots; shower i depends on the seed, on i and on its particle
-alone. `GFlash.mean` gives the expected deposits, differentiable in the constants of the
-parametrisation.
-
-What is left out: all that matter before the calorimeter does, but for the multiple scattering of an
-`Upstream` layer. In the benchmark of SQuIRELS an electron crosses 880 mm of air, and Geant4 tracks
-the few photons that it radiates there. Such showers are a rare tail of Geant4's sample that is
-missing here: of 24,000 showers at 10-100 GeV, 5 have more than 0.28 of the energy in one crystal
-and one has 0.42; here the largest share is 0.27.
+The layers may be of different matter and thickness: depth is counted in radiation lengths, layer by
+layer (`media`). `GFlash.mean` gives the expected deposits, differentiable in the constants.
 """
 
 __all__ = ["GFlash", "Upstream", "gflash_of", "pbwo4_gflash"]
@@ -101,6 +91,12 @@ class Upstream:
 @dataclass(frozen=True)
 class GFlash:
     r"""Simulator of showers of electrons and positrons that enter along the axis of a calorimeter.
+
+    Of matter before the calorimeter only the multiple scattering of an `Upstream` layer is
+    simulated. In the benchmark of SQuIRELS an electron crosses 880 mm of air, and Geant4 tracks the
+    few photons that it radiates there. Such showers are a rare tail of Geant4's sample that is
+    missing here: of 24,000 showers at 10-100 GeV, 5 have more than 0.28 of the energy in one
+    crystal and one has 0.42; here the largest share is 0.27.
 
     Arguments:
         calorimeter: The cells; what falls beside them or behind them is lost.

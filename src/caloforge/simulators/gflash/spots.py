@@ -4,28 +4,13 @@ each of them.
 All spots of a segment carry the same energy and fall, independently, around the impact point
 :math:`\delta` with the density :math:`p\,k(r; R_C) + (1 - p)\,k(r; R_T)`,
 :math:`k(r; R) = R^2 / (\pi (r^2 + R^2)^2)`. The beam enters at the corner of four cells, on the
-edge of two, or in the middle of one: these are the *central* cells. Three kinds of spots are told
-apart:
-
-- *outer* spots lie beyond a radius :math:`a` around the impact point, that of the largest disk
-  within the central cells. Their number is binomial with :math:`q = p \bar D_C + (1 - p) \bar D_T`,
-  :math:`\bar D = R^2 / (a^2 + R^2)`. Each is placed by itself, at :math:`r^2 = R_C^2 (p / u - 1)`
-  or :math:`R_T^2 ((1 - p) / u - 1)`, u uniform below the component's part of q.
-- *near* spots lie in the disk and in a strip :math:`|x| < \delta_x` or :math:`|y| < \delta_y` about
-  the impact point: there the point's own side of an edge between central cells is wider than the
-  other. Where the beam is in the middle of a cell, there is no edge and no strip. By
-  :math:`k(r; R) \le R / (\pi (y^2 + R^2)^{3/2})` a strip holds at most
-  :math:`4 \delta_x / (\pi R)`: as many *candidates* are drawn from that bound,
-  :math:`y = R s / \sqrt{1 - s^2}` with s uniform in ]-1, 1[, and are near spots with the ratio of
-  the two densities as probability.
-- all others, refused candidates too, are on either side of each edge with probability 1/2: fair
-  coins, 64 at a time.
-
-Where the bound is too weak, at cells or cores as small as the displacement, a is 0: all spots are
-outer. So they are in rings around the beam, and in boxes that differ from layer to layer: such
-readout belongs to sampling media, which have few spots. Positions are in single precision. Energies
-are added up as whole multiples of :math:`2^{-30}` MeV, about 1 meV, so that no sum depends on its
-order: a shower has the same bits in any batch and on any number of threads.
+edge of two, or in the middle of one: these are the *central* cells. *Outer* spots lie beyond a
+radius :math:`a` around the impact point, that of the largest disk within the central cells, and are
+placed one by one (`_place_outer`). *Near* spots lie in the disk and in a strip
+:math:`|x| < \delta_x` or :math:`|y| < \delta_y` about the impact point, where the point's own side
+of an edge between central cells is wider than the other (`_place_near`). All others are on either
+side of each edge with probability 1/2 (`_toss`). Energies are added up in whole multiples of
+`QUANTUM`, so that no sum depends on its order.
 """
 
 __all__ = ["QUANTUM", "Address", "scatter"]
@@ -46,7 +31,9 @@ from caloforge.simulators.gflash.parametrisation import Radial
 from caloforge.streams import Stream
 
 QUANTUM = 2.0**-30
-"""The unit in which energies are added up, in MeV."""
+"""The unit in which energies are added up, in MeV, about 1 meV: a shower has the same bits in any
+batch and on any number of threads.
+"""
 
 _ANGLE_BITS = 24
 """Of the 64 bits of an outer spot, these make its angle and the rest its radius."""
@@ -162,7 +149,11 @@ def scatter(
     impact: Float[Tensor, "showers 2"],
     address: Address,
 ) -> Float[Tensor, "showers cells"]:
-    """Draw the spots and add up their energies.
+    """Draw the spots and add up their energies; positions are in single precision.
+
+    Where the bound of near spots is too weak, at cells or cores as small as the displacement, all
+    spots are outer (the radius a is 0). So they are in rings around the beam, and in boxes that
+    differ from layer to layer: such readout belongs to sampling media, which have few spots.
 
     Arguments:
         cells: The cells.
@@ -320,7 +311,12 @@ def _place_outer(
     axes: tuple[_Axis, _Axis],
     address: Address,
 ) -> None:
-    """Place each outer spot."""
+    r"""Place each outer spot.
+
+    Their number is binomial with :math:`q = p \bar D_C + (1 - p) \bar D_T`,
+    :math:`\bar D = R^2 / (a^2 + R^2)`. Each is placed at :math:`r^2 = R_C^2 (p / u - 1)` or
+    :math:`R_T^2 ((1 - p) / u - 1)`, u uniform below the component's part of q.
+    """
     each = _each(number.long(), segments, Stream.OUTER_PLACE, address)
     cell = each.of(segments.cell)
     for axis, across in zip(axes, _fallen(each, segments.radial, chances), strict=True):
@@ -358,7 +354,14 @@ def _place_near(
     axes: tuple[_Axis, _Axis],
     address: Address,
 ) -> Float[Tensor, "showers segments"]:
-    """Place the near spots among the candidates; gives their number."""
+    r"""Place the near spots among the candidates; gives their number.
+
+    By :math:`k(r; R) \le R / (\pi (y^2 + R^2)^{3/2})` a strip holds at most
+    :math:`4 \delta_x / (\pi R)`: as many *candidates* are drawn from that bound,
+    :math:`y = R s / \sqrt{1 - s^2}` with s uniform in ]-1, 1[, and are near spots with the ratio of
+    the two densities as probability. Where the beam is in the middle of a cell, there is no edge
+    and no strip.
+    """
     each = _each(number.long(), segments, Stream.CANDIDATE_PLACE, address)
     core, tail, _ = (each.of(t) for t in segments.radial)
     u, across, along, refusal = (variates.unit(_further(each.word, j)) for j in range(4))
@@ -390,7 +393,9 @@ def _place_near(
 def _toss(
     padded: Tensor, segments: _Segments, number: Tensor, axes: tuple[_Axis, _Axis], address: Address
 ) -> None:
-    """Split the other spots evenly over the sides of both edges."""
+    """Split the other spots, refused candidates too, evenly over the sides of both edges: fair
+    coins, 64 at a time.
+    """
     spots = number.long()
     lots = (spots + 63) >> 6
     each = _each(lots, segments, Stream.SIDES, address)

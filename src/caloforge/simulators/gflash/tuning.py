@@ -2,28 +2,16 @@ r"""Tuning: the constants of GFlash fitted to showers of a full simulation, by g
 through its mean-field mode.
 
 With the mean profiles :math:`\mu_b \pm \sigma_b` of the full showers in slices of incident energy
-(`profiles`), and the profiles :math:`m_b(\theta)` that GFlash expects (`GFlash.mean`), the
+(`shower_profiles`), and the profiles :math:`m_b(\theta)` that GFlash expects (`GFlash.mean`), the
 constants :math:`\theta` minimise
 
 .. math:: \mathcal{L}(\theta) = \frac12 \sum_b r_b^2 + \frac12 \sum_k x_k^2, \qquad
           r_b^2 = \frac{(m_b - \mu_b)^2}{\sigma_b^2 + f^2 \nu_b^2}, \qquad
           x_k = \frac{\theta_k - \hat\theta_k}{q |\hat\theta_k|}.
 
-The floor f says how well a formula may describe a shower at best: without it, the few bins of the
-core, known to a thousandth, would bend all others to themselves. It is relative,
-:math:`\nu_b = \mu_b`, in the *bulk*, the brightest bins that hold 99 % of a profile's energy, and
-absolute elsewhere, :math:`\nu_b` being three times the share of the dimmest bin of the bulk: there
-the parametrisation has not the form of a shower, and there are many such bins. For the total the
-floor is a tenth, for the rings in depth five times as wide. The second sum is a weak prior at the
-constants :math:`\hat\theta` from which the fit starts: what the profiles do not determine stays
-where it is. The *misfit* is the mean of :math:`r_b^2`.
-
-A mean over showers of different depth depends on how they differ, so the expectation is over that
-too, with three nodes in each direction. The widths of the fluctuations are not fitted unless asked
-for.
-
-The descent is that of limited-memory BFGS in coordinates y with x = W y, where W whitens the
-curvature at the start, estimated by differences; it is deterministic.
+The floor f says how well a formula may describe a shower at best; the second sum is a weak prior at
+the constants :math:`\hat\theta` from which the fit starts. The *misfit* is the mean of
+:math:`r_b^2`.
 """
 
 __all__ = ["DEFAULT_CONSTANTS", "Departure", "Fitted", "departures", "fit_tuning"]
@@ -249,7 +237,17 @@ def fit_tuning(
     iterations: int = 60,
     progress: Callable[[int, float], None] = lambda done, loss: None,
 ) -> Fitted:
-    """Fit constants of GFlash to full showers.
+    r"""Fit constants of GFlash to full showers.
+
+    The floor is relative, :math:`\nu_b = \mu_b`, in the *bulk*, the brightest bins that hold 99 %
+    of a profile's energy, and absolute elsewhere, :math:`\nu_b` being three times the share of the
+    dimmest bin of the bulk: there the parametrisation has not the form of a shower, and there are
+    many such bins. Without it, the few bins of the core, known to a thousandth, would bend all
+    others to themselves. For the total it is a tenth, for the rings in depth five times as wide.
+
+    A mean over showers of different depth depends on how they differ, so the expectation is over
+    that too, with three nodes in each direction. The widths of the fluctuations are not fitted
+    unless asked for.
 
     Arguments:
         simulator: GFlash of their calorimeter, with the constants to start from.
@@ -335,7 +333,11 @@ def _measured(simulator: GFlash, full: ShowerSource, slices: int, segments: int)
 def _minimised(
     problem: _Problem, iterations: int, progress: Callable[[int, float], None]
 ) -> tuple[Float[Tensor, " constants"], int]:
-    """The x of the minimum, and how often the loss was computed."""
+    """The x of the minimum, and how often the loss was computed.
+
+    The descent is that of limited-memory BFGS in coordinates y with x = W y, where W whitens the
+    curvature at the start, estimated by differences; it is deterministic.
+    """
     whitening = problem.whitening()
     y = problem.origin.requires_grad_()
     optimiser = torch.optim.LBFGS(

@@ -40,7 +40,7 @@ def made_up(n: int, calorimeter: str, seed: int) -> Showers:
     cells = torch.randn(n, geometry.n_cells, generator=generator).exp()
     cells *= torch.rand(n, geometry.n_cells, generator=generator) < LIT
     return Showers(
-        0.1 * energies[:, None] * cells / cells.sum(dim=1, keepdim=True),
+        0.1 * energies[:, None] * cells / cells.sum(dim=1, keepdim=True).clamp(min=1e-6),
         Particles(energies),
         geometry,
     )

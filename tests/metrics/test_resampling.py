@@ -1,6 +1,7 @@
 """Resampling: counts are those of whole showers, halves are disjoint, and only the seed decides."""
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -70,6 +71,14 @@ def test_the_seed_alone_decides_and_no_global_state_is_touched() -> None:
     assert (a.full_rows == b.full_rows).all()
     assert (a.full_rows != c.full_rows).any()
     assert (np.random.get_state()[1] == state).all()  # noqa: NPY002
+
+
+def test_drawing_takes_little_more_memory_than_what_is_drawn() -> None:
+    tracemalloc.start()
+    drawn = resampling(np.ones(20_000), np.ones(20_000))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1.2 * (drawn.full_rows.nbytes + drawn.candidate_rows.nbytes)
 
 
 def test_the_mean_of_weights_has_the_error_of_a_mean() -> None:

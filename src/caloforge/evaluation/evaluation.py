@@ -102,7 +102,7 @@ def evaluate(
     """
     _check(full, candidates, full_name, training)
     plan = _plan(full, observables, preset, settings or Settings())
-    drawn = {name: _drawn(full, source, plan.settings) for name, source in candidates.items()}
+    drawn = _all_drawn(full, candidates, plan.settings)
     progress(f"reading {full_name}")
     references = _references(full_name, full, plan, drawn.values())
     known = _training(training, plan, progress)
@@ -187,6 +187,19 @@ def _cell_bins(full: ShowerSource, plan: Plan) -> Bins | None:
         return None
     batches = batches_of(full, plan.settings.batch_size)
     return rule(np.array([max(float(max_energy(batch).max()) for batch in batches)]))
+
+
+def _all_drawn(
+    full: ShowerSource, candidates: Mapping[str, ShowerSource], settings: Settings
+) -> dict[str, Resampling]:
+    """The resamplings for every candidate; those of the full simulation are in memory once."""
+    drawn: dict[str, Resampling] = {}
+    shared: dict[bool, np.ndarray] = {}
+    for name, source in candidates.items():
+        one = _drawn(full, source, settings)
+        rows = shared.setdefault(one.paired, one.full_rows)
+        drawn[name] = replace(one, full_rows=rows)
+    return drawn
 
 
 def _drawn(full: ShowerSource, candidate: ShowerSource, settings: Settings) -> Resampling:

@@ -178,23 +178,20 @@ def resampling(
     of_full, of_candidate, of_splits = (
         np.random.default_rng([seed % 2**64, stream]) for stream in range(3)
     )
-    drawn = [_counts(of_full, len(full)) for _ in range(replicas)]
-    others = (
-        drawn
-        if energies is not None
-        else [_counts(of_candidate, len(candidate)) for _ in range(replicas)]
-    )
-    halves = [_halves(of_splits, full, energies) for _ in range(splits)]
-    first, second = (np.stack(part) * full for part in zip(*halves, strict=True))
-    per_half = np.mean(
-        [1 / effective_size(a) + 1 / effective_size(b) for a, b in zip(first, second, strict=True)]
-    )
-    return Resampling(
-        full_rows=_rows(full[None], np.stack(drawn) * full, first, second),
-        candidate_rows=_rows(candidate[None], np.stack(others) * candidate),
-        scale=(1 / effective_size(full) + 1 / effective_size(candidate)) / float(per_half),
-        paired=energies is not None,
-    )
+    full_rows = np.empty((1 + replicas + 2 * splits, len(full)), order="F")
+    candidate_rows = np.empty((1 + replicas, len(candidate)), order="F")
+    full_rows[0], candidate_rows[0] = full, candidate
+    for row in range(1, 1 + replicas):
+        drawn = _counts(of_full, len(full))
+        other = drawn if energies is not None else _counts(of_candidate, len(candidate))
+        full_rows[row], candidate_rows[row] = drawn * full, other * candidate
+    per_half = []
+    for row in range(1 + replicas, 1 + replicas + splits):
+        first, second = (half * full for half in _halves(of_splits, full, energies))
+        full_rows[row], full_rows[row + splits] = first, second
+        per_half.append(1 / effective_size(first) + 1 / effective_size(second))
+    scale = (1 / effective_size(full) + 1 / effective_size(candidate)) / float(np.mean(per_half))
+    return Resampling(full_rows, candidate_rows, scale, energies is not None)
 
 
 def _rows(*parts: Rows) -> Rows:

@@ -19,7 +19,7 @@ HDF5, NPY = "HDF5", "an array of NumPy"
 
 _HEAD = 512
 _UNPACK = "unpack it first"
-_LOAD = "load the file itself, not the page that shows it"
+_LOAD = "download the file itself, not the page that shows it"
 _WAIT = "copy it again, or wait for the job that writes it"
 _KINDS = (
     (b"\x89HDF\r\n\x1a\n", HDF5, "give it the suffix .h5"),

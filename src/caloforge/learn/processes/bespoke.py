@@ -12,7 +12,7 @@ Two errors can be minimised, with a reference solution :math:`x^*(t)` of velocit
           \mathcal L_\mathrm{local} &= \mathbb E \sum_i \Bigl\| a_i x_0 + \sum_{j \le i} b_{ij}
           u^*(t_j) - x^*(t_{i+1}) \Bigr\| \quad (17),
 
-and the root mean square over components as the norm. The latter needs neither network nor showers.
+with the root mean square over components as the norm. The local one needs no network (`gram`).
 """
 
 __all__ = ["BespokeSolver", "global_truncation", "gram", "local_truncation"]
@@ -185,7 +185,7 @@ def gram(trajectory: Trajectory) -> Float[Tensor, "batch points points"]:
               G_{kl} = p_k \cdot p_l ,
 
     with gradients with respect to the times too. :math:`G` has :math:`(2m + 2)^2` numbers, whatever
-    the dimension of :math:`x`.
+    the dimension of :math:`x`: training needs neither the network nor the showers.
     """
     points = trajectory.points.flatten(2).double()
     return points @ points.mT / points.shape[2]

@@ -31,8 +31,8 @@ class Distillation:
     """The regression of a flow's own trajectories in few steps.
 
     The student is a network like the teacher, with the same arguments, and best starts from its
-    weights; its sampler is `EULER` with as many steps. What it cannot resolve comes out as the
-    mean: look for showers that are too smooth.
+    weights; its sampler is `EULER` with as many steps. Unlike a bespoke solver it is a new network,
+    and what it cannot resolve comes out as the mean: look for showers that are too smooth.
 
     Arguments:
         steps: The number of steps of the student, one or two as a rule.

@@ -4,7 +4,8 @@ appendix A): pure formulas.
 :math:`E` is the incident energy, :math:`E_c` the critical energy; :math:`L = \ln(E / E_c)`,
 :math:`l = \ln(E / \mathrm{GeV})`; the depth :math:`t` is in radiation lengths :math:`X_0`, radii
 :math:`R` in Molière radii :math:`R_M`; :math:`Z` is the charge of the medium. Along the axis the
-energy and, with constants of their own, the spots follow a gamma density of maximum :math:`T`,
+energy and, with constants of their own, the spots follow a gamma density of shape :math:`\alpha`
+and maximum :math:`T`,
 
 .. math:: f(t) = \frac{\beta (\beta t)^{\alpha - 1} e^{-\beta t}}{\Gamma(\alpha)}, \qquad
           \beta = \frac{\alpha - 1}{T},

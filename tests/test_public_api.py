@@ -86,6 +86,7 @@ PUBLIC: dict[str, list[str]] = {
     ],
     "caloforge.errors": [
         "CaloforgeError",
+        "DiskFullError",
         "EnergyRangeError",
         "EnergyRangeWarning",
         "FileFormatError",

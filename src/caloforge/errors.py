@@ -7,6 +7,7 @@ one line on standard error and exit code 2.
 
 __all__ = [
     "CaloforgeError",
+    "DiskFullError",
     "EnergyRangeError",
     "EnergyRangeWarning",
     "FileFormatError",
@@ -74,6 +75,10 @@ class OutputError(CaloforgeError):
 
 class OutputExistsError(OutputError):
     """Raised when an output path exists already and overwriting was not asked for."""
+
+
+class DiskFullError(OutputError):
+    """Raised when a disk is full, or a quota used up, while an output is written."""
 
 
 class EnergyRangeError(CaloforgeError):

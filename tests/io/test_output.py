@@ -1,11 +1,13 @@
 """An output appears whole or not at all."""
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
+from safetensors import SafetensorError
 
-from caloforge.errors import OutputError, OutputExistsError
+from caloforge.errors import DiskFullError, OutputError, OutputExistsError
 from caloforge.io import NewFile
 from tests.io.samples import names_in
 
@@ -92,4 +94,29 @@ def test_a_folder_closed_to_writing_is_named(
 def test_a_missing_folder_comes_before_anything_is_made(tmp_path: Path) -> None:
     with pytest.raises(OutputError):
         NewFile(tmp_path / "a" / "b" / "out.txt")
+    assert names_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("kind", ["link", "dangling link", "pipe"])
+def test_a_link_or_a_pipe_stays(tmp_path: Path, kind: str, overwrite: bool) -> None:
+    path, other = tmp_path / "out.txt", tmp_path / "other.txt"
+    if kind == "link":
+        other.write_text("old")
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to(other)
+    before = names_in(tmp_path)
+    with pytest.raises(OutputError, match=r"exists already|is a link to|is a pipe"):
+        NewFile(path, overwrite=overwrite)
+    assert names_in(tmp_path) == before
+
+
+def test_a_full_disk_has_a_name_whatever_library_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "out.txt"
+    says = SafetensorError(f"I/O error: {os.strerror(errno.ENOSPC)} (os error 28)")
+    found = pytest.raises(DiskFullError, match=r"out\.txt: cannot be written: No space")
+    with found, NewFile(path):
+        raise says
     assert names_in(tmp_path) == []

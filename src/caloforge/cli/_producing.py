@@ -12,7 +12,7 @@ import typer
 
 from caloforge.cli._console import bar, say, tell
 from caloforge.cli._options import BatchSize, Overwrite
-from caloforge.errors import CaloforgeError, OutputError
+from caloforge.errors import CaloforgeError, DiskFullError, OutputError
 
 if TYPE_CHECKING:
     from caloforge.production import Produced
@@ -37,10 +37,9 @@ def kept(output: Path) -> Iterator[None]:
 
     try:
         yield
-    except OutputError:
-        raise
-    except (KeyboardInterrupt, CaloforgeError, OSError):
-        if journal_of(output).exists():
+    except (KeyboardInterrupt, CaloforgeError, OSError) as error:
+        refused = isinstance(error, OutputError) and not isinstance(error, DiskFullError)
+        if not refused and journal_of(output).exists():
             tell(
                 f"{output}: the finished showers are kept in {journal_of(output).name}; --resume "
                 "goes on with them"

@@ -21,6 +21,7 @@ from torch import Tensor
 from caloforge.errors import FileFormatError
 from caloforge.geometry import Calorimeter
 from caloforge.io.calochallenge import CaloChallengeFile
+from caloforge.io.output import NewHdf5
 from caloforge.particles import Particles
 from caloforge.showers import Showers, spans
 
@@ -98,7 +99,7 @@ def join_files(parts: Sequence[Path], path: Path) -> None:
     Raises:
         FileFormatError: The files differ in their datasets or attributes.
     """
-    with h5py.File(parts[0], "r") as first, h5py.File(path, "w") as whole:
+    with h5py.File(parts[0], "r") as first, NewHdf5(path) as whole:
         total = sum(_length_of(part, parts[0], first) for part in parts)
         whole.attrs.update(first.attrs)
         for name in first:

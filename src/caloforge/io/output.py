@@ -3,16 +3,32 @@
 What is written goes to a hidden file beside the output and takes the output's name when all has
 gone well. Whatever goes wrong before, an interruption from the keyboard included, the hidden file
 is removed and what stood at the output's path stays.
+
+HDF5 does not bear a failure to write: it tries again at each close, and ends the process with a
+segmentation fault. So it writes through a file that keeps its first failure and goes on as if there
+were none, and interruptions wait meanwhile.
 """
 
-__all__ = ["NewFile"]
+__all__ = ["NewFile", "NewHdf5", "held_back", "name_full_disk"]
 
+import errno
 import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 from uuid import uuid4
 
-from caloforge.errors import OutputError, OutputExistsError
+import h5py
+
+from caloforge.errors import DiskFullError, OutputError, OutputExistsError
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class NewFile:
@@ -25,8 +41,10 @@ class NewFile:
     Raises:
         OutputExistsError: The path exists and may not be overwritten; asked when made and again
             before the file takes its name.
-        OutputError: The path is a folder, or the folder that shall hold the file is missing or
-            closed to writing.
+        OutputError: The path is a folder, a link, a pipe or a device, or the folder that shall hold
+            the file is missing or closed to writing.
+        DiskFullError: The disk is full; raised when it is closed, in place of any error that says
+            so.
 
     Example:
         >>> with NewFile("notes.txt") as partial:
@@ -56,9 +74,10 @@ class NewFile:
                 self.partial.replace(self.path)
         finally:
             self.partial.unlink(missing_ok=True)
+        name_full_disk(error, self.path)
 
     def _require_free(self) -> None:
-        if self.path.exists() and not self._overwrite:
+        if os.path.lexists(self.path) and not self._overwrite:
             msg = (
                 f"{self.path}: exists already: choose another path, or ask for it to be overwritten"
             )
@@ -69,9 +88,105 @@ def _require_writable(path: Path) -> None:
     if path.is_dir():
         msg = f"{path}: is a folder, expected the path of a file to write"
         raise OutputError(msg)
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        what = f"a link to '{path.readlink()}'" if path.is_symlink() else "a pipe or a device"
+        msg = f"{path}: is {what}, expected the path of a file to write: give the file itself"
+        raise OutputError(msg)
     if not path.parent.is_dir():
         msg = f"{path}: its folder '{path.parent}' does not exist: make the folder first"
         raise OutputError(msg)
     if not os.access(path.parent, os.W_OK):
         msg = f"{path}: its folder '{path.parent}' is closed to writing: choose another folder"
         raise OutputError(msg)
+
+
+class NewHdf5:
+    """A new HDF5 file to be written, as a context manager that gives it; it closes in any case.
+
+    Arguments:
+        path: The file; one that is there is replaced.
+
+    Raises:
+        DiskFullError: The disk is full; raised when it is closed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> h5py.File:
+        self._disk = _Disk(self._path, "w+b")
+        self._file = h5py.File(self._disk, "w")
+        return self._file
+
+    def __exit__(self, *error: object) -> None:
+        with self._disk, held_back():
+            self._file.close()
+        self.require_written()
+
+    def require_written(self) -> None:
+        """Check that all could be written so far.
+
+        Raises:
+            DiskFullError: The disk is full.
+            OSError: It cannot be written for another reason.
+        """
+        name_full_disk(self._disk.failure, self._path)
+        if self._disk.failure is not None:
+            raise self._disk.failure
+
+
+class _Disk(FileIO):
+    """A file that keeps its first failure, and lets nobody see it who could not bear it."""
+
+    failure: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        rest = memoryview(data)
+        while rest and self.failure is None:
+            try:
+                rest = rest[super().write(rest) :]
+            except OSError as error:
+                self.failure = error
+        return len(data)
+
+    def truncate(self, size: int | None = None) -> int:
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            self.failure = self.failure or error
+            return size or 0
+
+
+@contextmanager
+def held_back() -> Iterator[None]:
+    """Within, an interruption waits: h5py would lose it, or HDF5 fail in the middle of a file."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    for number in _SIGNALS:
+        signal.signal(number, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for late in came:
+            signal.raise_signal(late)
+
+
+def name_full_disk(error: BaseException | None, path: Path) -> None:
+    """Name the output where an error, of any library, says that its disk is full.
+
+    Arguments:
+        error: The error, if there is one.
+        path: The output.
+
+    Raises:
+        DiskFullError: It says so.
+    """
+    reason = next((words for words in map(os.strerror, _FULL) if words in str(error)), None)
+    if reason is not None:
+        msg = f"{path}: cannot be written: {reason}: make room, or choose another disk"
+        raise DiskFullError(msg) from error

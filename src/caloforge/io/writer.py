@@ -29,7 +29,7 @@ from caloforge.io.columns import (
     columns_of,
 )
 from caloforge.io.input import require_deposits, require_energies, require_weights
-from caloforge.io.output import NewFile
+from caloforge.io.output import NewFile, NewHdf5, held_back
 from caloforge.particles import Particles
 from caloforge.showers import Showers
 
@@ -87,7 +87,8 @@ class CaloChallengeWriter:
     def __enter__(self) -> "CaloChallengeWriter":
         with ExitStack() as stack:
             partial = stack.enter_context(self._output)
-            self._file = stack.enter_context(h5py.File(partial, "x"))
+            self._hdf5 = NewHdf5(partial)
+            self._file = stack.enter_context(self._hdf5)
             self._write_header(self._file)
             self._open = stack.pop_all()
         return self
@@ -119,6 +120,11 @@ class CaloChallengeWriter:
         showers, start = self._laid_out(showers), len(file[ENERGIES])
         self._require_values(showers, range(start, start + len(showers)))
         columns = self._columns(showers, extra or {})
+        with held_back():
+            self._extend(file, showers, columns)
+        self._hdf5.require_written()
+
+    def _extend(self, file: h5py.File, showers: AnyShowers, columns: dict[str, Tensor]) -> None:
         if not self._declared:
             _declare(file, showers, columns)
             self._declared = True

@@ -23,6 +23,7 @@ from typing import Any
 
 from caloforge.errors import OutputError, OutputExistsError
 from caloforge.io import NewFile
+from caloforge.io.output import name_full_disk
 
 _JOB, _LOCK, _COMPLETE = "job.json", "lock", "complete"
 _READ = 1 << 20
@@ -95,6 +96,7 @@ class Journal:
         if not self._shards:
             self._remove()
         self._lock.close()
+        name_full_disk(error, self.output)
 
     @property
     def finished(self) -> int:

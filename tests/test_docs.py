@@ -11,7 +11,7 @@ from typer.exceptions import TyperException
 from typer.main import get_command
 
 from caloforge import zoo
-from caloforge.cli import app
+from caloforge.cli._app import app
 from caloforge.models import recipe_names
 from docs.readme import RESULTS, filled, results
 

@@ -59,7 +59,7 @@ PUBLIC: dict[str, list[str]] = {
         "separate",
         "separate_features",
     ],
-    "caloforge.cli": ["app", "main"],
+    "caloforge.cli": ["main"],
     "caloforge.detector": [
         "Boxes",
         "Detector",

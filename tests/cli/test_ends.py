@@ -1,8 +1,10 @@
 """How a run ends: on a full disk, by a signal."""
 
 import resource
+import signal
 import subprocess
 import sys
+import time
 from functools import partial
 from pathlib import Path
 
@@ -41,3 +43,60 @@ def test_a_full_disk_is_one_line(words: tuple[str, ...], tmp_path: Path) -> None
     assert done.stderr.startswith(expected)
     assert done.stderr.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["in.h5"]
+
+
+HEEDFUL = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "from caloforge.cli import main; main()"
+)
+ENDS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
+LONG = ("-n", "100000000", "--energy", "50GeV", "--seed", "1", "--threads", "1")
+
+
+SIMULATE = ("simulate", "gflash", *LONG, "out.h5")
+CONVERT = ("convert", "in.h5", "out.h5", "--batch-size", "1")
+
+
+@pytest.mark.parametrize(
+    ("words", "number"),
+    [(SIMULATE, signal.SIGHUP), (SIMULATE, signal.SIGTERM), (CONVERT, signal.SIGINT)],
+    ids=str,
+)
+def test_a_signal_ends_a_run(
+    words: tuple[str, ...], number: signal.Signals, tmp_path: Path
+) -> None:
+    write(tmp_path / "in.h5", random_showers(5000))
+    said = _ended_by(number, words, tmp_path)
+    assert said == ("" if number == signal.SIGINT else f"caloforge: ended by {number.name}\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["in.h5"]
+
+
+def test_an_interruption_that_dies_with_an_object_comes_again() -> None:
+    """As where h5py's objects die."""
+    script = (
+        "import signal, time\n"
+        "from caloforge.cli._ending import ending\n"
+        "class Dying:\n"
+        "    def __del__(self): signal.raise_signal(signal.SIGTERM)\n"
+        "with ending():\n"
+        "    Dying()\n"
+        "    time.sleep(60)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (143, "caloforge: ended by SIGTERM\n")
+
+
+def _ended_by(number: signal.Signals, words: tuple[str, ...], folder: Path) -> str:
+    """What a command says that is ended as soon as it writes."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HEEDFUL, *words], cwd=folder, stderr=subprocess.PIPE, text=True
+    ) as process:
+        while not any(folder.glob(".out.h5.unfinished/*")) and process.poll() is None:
+            time.sleep(0.05)
+        time.sleep(0.2)
+        process.send_signal(number)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == ENDS[number], said
+    return said

@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from caloforge import __version__
-from caloforge.cli import app
+from caloforge.cli._app import app
 from tests.cli.samples import Caloforge
 
 COMMANDS = [

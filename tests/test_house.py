@@ -14,6 +14,7 @@ NONE: dict[str, Callable[[], Sized]] = {
     "functions of more than 60 lines": house.long_functions,
     "functions of more than 9 arguments": house.many_arguments,
     "lines of more than 100 columns": house.long_lines,
+    "module heads of more than 15 lines": house.long_heads,
 }
 ONE: dict[str, Callable[[], Sized]] = {
     "training loops": house.training_loops,

@@ -7,7 +7,7 @@ halo fraction :math:`\ln(\sum_{c \notin K} x_c / S)`; in the core
 :math:`\ln x_c - \langle \ln x \rangle_K`; in the halo :math:`\ln x_c`, or *empty*. A group of like
 features (one an orbit, by symmetry) has a mean :math:`m(q)`, a width :math:`s(q)` and a probability
 :math:`p(q)` to be empty, :math:`q` the scaled :math:`\ln E`, and the distribution :math:`F` of
-:math:`z = (f - m) / s`. A cell becomes
+:math:`z = (f - m) / s`. It becomes
 
 .. math:: y = \Phi^{-1}\bigl(p + (1 - p) F(z)\bigr) \ \text{(filled)}, \qquad
           y = \Phi^{-1}(p\,u), \quad u \sim U(0, 1) \ \text{(empty)} .

@@ -204,7 +204,10 @@ MISSING: dict[str, tuple[Make, str]] = {
     "filter": (filtered, r"compressed by filter zstd \(32015\).*pip install hdf5plugin"),
     "gzip": (holding(gzip.compress(b"x")), "is compressed by gzip, expected HDF5: unpack it"),
     "zip": (holding(b"PK\x03\x04" + b"\0" * 60), "a zip archive"),
-    "HTML": (holding(b"\n <!DOCTYPE html><html>"), "a page of HTML, expected HDF5: download the file"),
+    "HTML": (
+        holding(b"\n <!DOCTYPE html><html>"),
+        "a page of HTML, expected HDF5: download the file",
+    ),
     "LFS": (holding(b"version https://git-lfs.github.com/spec/v1\n"), "git lfs pull"),
     "ROOT": (holding(b"root\0\0\xf4\x4c"), "a ROOT file"),
     "tar": (tarred, "a tar archive"),

@@ -14,7 +14,7 @@ copyright = "caloforge developers"
 release = version = caloforge.__version__
 
 extensions = [
-    "myst_parser",
+    "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx.ext.mathjax",
@@ -24,6 +24,11 @@ extensions = [
 exclude_patterns = ["_build"]
 myst_enable_extensions = ["dollarmath", "colon_fence", "deflist"]
 myst_heading_anchors = 3
+nb_execution_mode = "force"
+nb_execution_in_temp = True
+nb_execution_raise_on_error = True
+nb_execution_timeout = 600
+nb_output_stderr = "remove"
 default_role = "py:obj"
 # A name such as Stage stands in several rooms; types in signatures do not say in which.
 suppress_warnings = ["ref.python"]

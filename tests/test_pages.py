@@ -27,7 +27,10 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::caloforge.errors.RepresentationWarning"),
 ]
 
-BLOCK = re.compile(r"^( *)```(console|python|text|yaml)\n(.*?)^\1```", re.DOTALL | re.MULTILINE)
+BLOCK = re.compile(
+    r"^( *)```(console|python|text|yaml|\{code-cell\} python)\n(.*?)^\1```",
+    re.DOTALL | re.MULTILINE,
+)
 
 
 @dataclass(frozen=True)
@@ -44,8 +47,8 @@ def steps(page: str) -> Iterator[Step]:
     blocks = [(kind, text) for _, kind, text in BLOCK.findall((ROOT / page).read_text())]
     for (kind, text), (after, output) in pairwise([*blocks, ("", "")]):
         prints = output if after == "text" else ""
-        if kind == "python":
-            yield Step(kind, text, prints)
+        if kind.endswith("python"):
+            yield Step("python", text, prints)
         elif kind == "console":
             commands = re.findall(r"^ *\$ (.*?)(?: +#.*)?$", text, re.MULTILINE)
             for command in commands:

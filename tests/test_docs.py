@@ -148,10 +148,20 @@ def test_pages_say_that_scripts_need_a_clone() -> None:
     silent = [
         page.name
         for page in PAGES
-        if "$ python benchmarks/" in (text := page.read_text()) and "in a clone" not in text.lower()
+        if "$ python benchmarks/" in (text := page.read_text())
+        and "in a clone" not in " ".join(text.lower().split())
     ]
     assert silent == []
 
 
 def test_formulas_of_the_documentation_need_no_network() -> None:
     assert '"sphinx-mathjax-offline"' in (ROOT / "docs/conf.py").read_text()
+
+
+def test_prose_has_at_most_a_hundred_columns() -> None:
+    long = []
+    for page in [ROOT / "CHANGELOG.md", ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
+        prose = re.sub(r"^( *)```.*?^\1```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+        prose = re.sub(r"\[[^]\n]*\]\([^)\n]*\)|`[^`\n]*`", "", prose)
+        long += [line for line in prose.splitlines() if len(line) > 100 and line[:1] not in "|!"]
+    assert long == []

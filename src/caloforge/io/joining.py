@@ -22,6 +22,7 @@ from caloforge.errors import FileFormatError
 from caloforge.geometry import Calorimeter
 from caloforge.io.calochallenge import CaloChallengeFile
 from caloforge.io.output import NewHdf5
+from caloforge.io.stored import opened
 from caloforge.particles import Particles
 from caloforge.showers import Showers, spans
 
@@ -99,7 +100,7 @@ def join_files(parts: Sequence[Path], path: Path) -> None:
     Raises:
         FileFormatError: The files differ in their datasets or attributes.
     """
-    with h5py.File(parts[0], "r") as first, NewHdf5(path) as whole:
+    with opened(parts[0]) as first, NewHdf5(path) as whole:
         total = sum(_length_of(part, parts[0], first) for part in parts)
         whole.attrs.update(first.attrs)
         for name in first:
@@ -108,7 +109,7 @@ def join_files(parts: Sequence[Path], path: Path) -> None:
 
 def _length_of(part: Path, first: Path, like: h5py.File) -> int:
     """How many showers are in a file that is of the same kind as the first."""
-    with h5py.File(part, "r") as file:
+    with opened(part) as file:
         kinds = [{name: (f[name].shape[1:], f[name].dtype) for name in f} for f in (file, like)]
         said = [{name: str(value) for name, value in f.attrs.items()} for f in (file, like)]
         if kinds[0] != kinds[1] or said[0] != said[1]:
@@ -140,7 +141,7 @@ def _blocks(
     size, start = like.chunks[0], 0
     pending: list[np.ndarray] = []
     for path in parts:
-        with h5py.File(path, "r") as file:
+        with opened(path) as file:
             part, row = file[like.name], 0
             while row < len(part):
                 if _is_whole(part, start + row, row, size):

@@ -21,7 +21,7 @@ from typing import Any
 
 import h5py
 
-from caloforge.documents import quoted
+from caloforge.documents import MOST_QUOTED, quoted
 from caloforge.errors import FileFormatError
 from caloforge.io.input import require_file
 from caloforge.io.unreadable import HDF5, naming, require_kind
@@ -202,10 +202,11 @@ def _require_filters(dataset: h5py.Dataset, where: str) -> None:
     for number in range(plan.get_nfilters()):
         code, _, _, name = plan.get_filter(number)
         if not _is_available(code):
-            known = _FILTERS.get(code, name.decode(errors="replace") or "unknown")
+            known = _FILTERS.get(code, name.decode(errors="replace")[:MOST_QUOTED] or "unknown")
+            mend = f"pip install {_PLUGIN}" if code in _FILTERS else "install its plugin of HDF5"
             msg = (
                 f"{where} is compressed by filter {known} ({code}), which is not installed: "
-                f"pip install {_PLUGIN}, or write the file with gzip"
+                f"{mend}, or write the file with gzip"
             )
             raise FileFormatError(msg)
 

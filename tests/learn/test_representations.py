@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from caloforge import streams, zoo
-from caloforge.errors import RepresentationWarning, ShowerValueError
+from caloforge.errors import RepresentationWarning, ShowerValueError, TrainingError
 from caloforge.geometry import RegularGrid
 from caloforge.learn.conditions import Condition
 from caloforge.learn.noise import by_address
@@ -159,6 +159,45 @@ def test_standardised_round_trip(name: str) -> None:
     back = shape.decode(values, condition.given(total.decode(response, condition)[:, None]))
     torch.testing.assert_close(back, showers.deposits, rtol=1e-4, atol=0.5)
     torch.testing.assert_close(back.sum(dim=1), showers.deposits.sum(dim=1), rtol=1e-6, atol=0)
+
+
+def test_a_cell_that_is_never_hit_stays_finite_and_empty() -> None:
+    showers = sample("pbwo4-geant4")
+    deposits = showers.deposits * (torch.arange(100) != 7)
+    condition, sums = Condition.of(showers), shower_sums(deposits)
+    shape = StandardisedShape(100).fit(deposits, condition)
+    values = shape.encode(deposits, condition)
+    assert values.isfinite().all()
+    assert torch.equal(values[:, 7], torch.zeros(len(values)))
+    back = shape.decode(values, condition.given(sums[:, None]))
+    torch.testing.assert_close(back, deposits, rtol=1e-4, atol=0.5)
+
+
+def test_a_response_that_never_varies_stays_finite() -> None:
+    sums = torch.full((9,), 4e4, dtype=torch.float64)
+    condition = known(incident=torch.full((9,), 5e4))
+    total = StandardisedSum().fit(sums, condition)
+    torch.testing.assert_close(total.decode(total.encode(sums, condition), condition), sums)
+
+
+def test_gaussianised_refuses_cells_that_are_never_hit() -> None:
+    showers = sample("pbwo4-geant4")
+    corners = torch.ones(100)
+    corners[[0, 9, 90, 99]] = 0
+    with pytest.raises(
+        TrainingError, match="cell 0 and those like it by symmetry have energy in 0"
+    ):
+        Gaussianised(showers.calorimeter).fit(showers.deposits * corners, Condition.of(showers))
+
+
+@pytest.mark.parametrize("energy", [1e-3, 1.0, 50.0, 1e7, 1e12])
+@pytest.mark.filterwarnings("ignore::caloforge.errors.RepresentationWarning")
+def test_gaussianised_is_finite_at_any_energy(
+    fitted: tuple[Gaussianised, Showers], energy: float
+) -> None:
+    condition = known(incident=torch.full((3,), energy))
+    values = torch.tensor([-6.0, 0.0, 6.0])[:, None].expand(-1, 102)
+    assert fitted[0].decode(values, condition).isfinite().all()
 
 
 def test_a_shower_without_energy_is_an_error() -> None:

@@ -1,6 +1,7 @@
 """Systems: recipes, training from end to end, saving, and the laws of refiners."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from caloforge.errors import (
     ModelError,
     OutputExistsError,
     RecipeError,
+    ShowerValueError,
     TrainingError,
 )
 from caloforge.geometry import RegularGrid
@@ -200,6 +202,50 @@ def test_too_little_to_train_on(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="all incident energies lie near 20 GeV"):
         train(recipe, tmp_path / "out", TrainingShowers(full, full), description="")
     assert not (tmp_path / "out").exists()
+
+
+def test_samples_that_cannot_teach_a_refiner_are_refused() -> None:
+    sides = data()
+    showers, fine = sides.fast, sides.full
+    lit = torch.ones(500, 1)
+    lit[[30, 40]] = 0
+    tilted = Particles(showers.energies, theta=torch.full((500,), 0.1), phi=torch.zeros(500))
+    aside = Particles(showers.energies, place=torch.ones(500, 2))
+    mixed = Particles(showers.energies, pdg=torch.arange(500) % 2 * 11 + 11)
+    for changed, message in (
+        (replace(showers, deposits=showers.deposits * lit), "2 of 500 .* the first at index 30"),
+        (replace(showers, deposits=showers.deposits / lit), "of the fast sample have no energy"),
+        (replace(showers, particles=tilted), "500 of 500 training showers enter at an angle"),
+        (replace(showers, particles=aside), "500 of 500 training showers enter off the centre"),
+        (replace(showers, particles=mixed), "the fast sample is of e-, gamma, expected one"),
+        (replace(showers, particles=Particles(showers.energies, 22)), "the fast one of gamma"),
+        (replace(showers, weights=torch.ones(500)), "the training showers have weights"),
+    ):
+        with pytest.raises(TrainingError, match=message):
+            TrainingShowers(fine, changed).check()
+
+
+def test_energies_far_outside_the_range_are_refused(trained: tuple[str, Path, Bridge]) -> None:
+    showers = data(3).fast
+    for energy in (50.0, 1e9):
+        particles = Particles(torch.tensor([5e4, energy, 5e4]))
+        with pytest.raises(EnergyRangeError, match=r"1 of 3 .*shower 8 .*: are they in MeV\?"):
+            trained[2].refine(replace(showers, particles=particles), seed=1, first_index=7)
+
+
+def test_a_shower_without_energy_is_named_by_its_number(trained: tuple[str, Path, Bridge]) -> None:
+    showers = data(5).fast
+    dark = replace(showers, deposits=showers.deposits * torch.tensor([[1.0], [1], [1], [0], [1]]))
+    with pytest.raises(ShowerValueError, match=r"1 of 5 showers have no energy.* at index 1503"):
+        trained[2].refine(dark, seed=1, first_index=1500)
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_a_summary_says_the_method_alone(name: str) -> None:
+    """Any showers may train a recipe: species, calorimeter and quality are not its to claim."""
+    words = load_recipe(name).summary.lower()
+    claims = ("electron", "photon", "data set", "crystal", "geant4", "gflash", "quality")
+    assert [claim for claim in claims if claim in words] == []
 
 
 def test_recipes_of_the_package() -> None:

@@ -379,13 +379,13 @@ def test_showers_that_cannot_teach_are_refused(tmp_path: Path) -> None:
     refused(
         tmp_path,
         FullShowers(dark),
-        "2 of 240 training showers have no energy, .*, the first at index 30: remove them",
+        "2 of 240 training showers of the full sample have no energy, .* at index 30: remove them",
     )
     broken = replace(showers, deposits=showers.deposits / lit)
     refused(
         tmp_path,
         FullShowers(broken),
-        "2 of 240 training showers have no energy, or one that is not finite",
+        "2 of 240 training showers of the full sample have no energy, or one that is not finite",
     )
     tilted = replace(
         showers,

@@ -17,6 +17,7 @@ from torch import Tensor
 from caloforge import streams
 from caloforge.errors import ModelError
 from caloforge.learn.noise import Noise, Numbers
+from caloforge.learn.representations import shower_sums
 from caloforge.models.model import Model
 from caloforge.models.training_data import TrainingShowers
 from caloforge.showers import Showers
@@ -96,6 +97,7 @@ class Bridge(Model):
         starts = range(first_index, first_index + len(showers), _AT_A_TIME)
         parts = []
         for start, some in zip(starts, showers.batches(_AT_A_TIME), strict=True):
+            shower_sums(some.deposits, start)
             parts.append(self._refine_some(some, seed, start, steps, reverse=reverse))
             progress(len(some))
         refined = torch.cat(parts) if parts else showers.deposits

@@ -32,6 +32,9 @@ from caloforge.units import format_energy
 
 _WEIGHTS = "weights.safetensors"
 
+_FAR = 100
+"""Farther than this factor outside its range a model makes no showers: some would be empty."""
+
 Kind = TypeVar("Kind", bound="Model")
 
 
@@ -102,7 +105,8 @@ class Model(Shown, nn.Module, ABC):
 
         Raises:
             ShowerValueError: One is of another species, at an angle, or off centre.
-            EnergyRangeError: An energy is outside the range, and ``strict``.
+            EnergyRangeError: An energy is outside the range, and ``strict``, or so far outside
+                that the model knows nothing of it: more than a factor of a hundred.
         """
         self.validity.require(particles, f"model '{self.card.name}'", first_index=first_index)
         self._check_energies(particles.energies, first_index, strict=strict)
@@ -120,6 +124,16 @@ class Model(Shown, nn.Module, ABC):
             f"({format_energy(float(energies[first]))})"
         )
         if strict:
+            raise EnergyRangeError(msg)
+        far = (energies * _FAR < low) | (energies > high * _FAR)
+        if far.any():
+            where = int(far.nonzero()[0, 0])
+            msg = (
+                f"{int(far.sum())} of {len(energies)} incident energies lie more than {_FAR} times "
+                f"below or above the range of model '{self.card.name}', {format_energy(low)} to "
+                f"{format_energy(high)}; the first that of shower {first_index + where} "
+                f"({format_energy(float(energies[where]))}): are they in MeV?"
+            )
             raise EnergyRangeError(msg)
         warnings.warn(msg, EnergyRangeWarning, stacklevel=4)
 

@@ -18,7 +18,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from caloforge.errors import TrainingError
-from caloforge.particles import Particles
+from caloforge.particles import Particles, name_of
 from caloforge.showers import Showers, ShowerSource, spans
 from caloforge.units import format_energy
 
@@ -49,12 +49,14 @@ class TrainingShowers:
 
         Raises:
             GeometryMismatchError: The calorimeters differ.
-            TrainingError: There are fewer than 200 showers on a side, or the energies of the sides
-                do not overlap or span less than a tenth.
+            TrainingError: There are fewer than 200 showers on a side, the showers of a side are
+                not of the kind that is learned (see `FullShowers.check`), the sides are of
+                different species, or their energies do not overlap or span less than a tenth.
         """
         self.full.calorimeter.require(self.fast.calorimeter, "the fast sample")
         for name, showers in (("full", self.full), ("fast", self.fast)):
-            _check_number(name, showers)
+            _check_side(name, showers)
+        self._check_species()
         low, high = self._common_energies()
         if low > high:
             msg = (
@@ -66,6 +68,15 @@ class TrainingShowers:
             msg = (
                 f"all incident energies lie near {format_energy(low)}: train on showers over a "
                 "range of energies"
+            )
+            raise TrainingError(msg)
+
+    def _check_species(self) -> None:
+        full, fast = (side.particles.one_species() for side in (self.full, self.fast))
+        if full is not None and fast is not None and full != fast:
+            msg = (
+                f"the full sample is of {name_of(full)}, the fast one of {name_of(fast)}: "
+                "simulate the fast sample --like the full one"
             )
             raise TrainingError(msg)
 
@@ -138,25 +149,10 @@ class FullShowers:
 
         Raises:
             TrainingError: There are fewer than 200, one deposits nothing or what is no number, one
-                enters at an angle, or they have weights.
+                enters at an angle or off the centre, they are of several species, or they have
+                weights.
         """
-        _check_number("full", self.full)
-        total, theta = self.full.deposits.sum(dim=1), self.full.particles.theta
-        _refuse(
-            ~((total > 0) & total.isfinite()),
-            "have no energy, or one that is not finite",
-            "remove them",
-        )
-        if theta is not None:
-            _refuse(
-                theta != 0, "enter at an angle", "a surrogate learns showers along the axis alone"
-            )
-        if self.full.weights is not None:
-            msg = (
-                "the training showers have weights, expected each to count once: draw a sample "
-                "according to the weights first"
-            )
-            raise TrainingError(msg)
+        _check_side("full", self.full)
 
     @property
     def energy_range(self) -> tuple[float, float]:
@@ -174,6 +170,31 @@ class FullShowers:
     def to(self, device: torch.device | str) -> "FullShowers":
         """The showers on another device."""
         return FullShowers(self.full.to(device))
+
+
+def _check_side(name: str, showers: Showers) -> None:
+    """Models learn showers of one species along the axis at the centre, each of which counts once;
+    see `Model.validity`.
+    """
+    _check_number(name, showers)
+    particles, total = showers.particles, showers.deposits.sum(dim=1)
+    bad = ~((total > 0) & total.isfinite())
+    _refuse(bad, f"of the {name} sample have no energy, or one that is not finite", "remove them")
+    learned = "models learn showers along the axis at the centre alone"
+    if particles.theta is not None:
+        _refuse(particles.theta != 0, "enter at an angle", learned)
+    if particles.place is not None:
+        _refuse((particles.place != 0).any(dim=1), "enter off the centre", learned)
+    if len(particles.species) > 1:
+        names = ", ".join(map(name_of, particles.species))
+        msg = f"the {name} sample is of {names}, expected one species: train a model for each"
+        raise TrainingError(msg)
+    if showers.weights is not None:
+        msg = (
+            "the training showers have weights, expected each to count once: draw a sample "
+            "according to the weights first"
+        )
+        raise TrainingError(msg)
 
 
 def _check_number(name: str, showers: Showers) -> None:

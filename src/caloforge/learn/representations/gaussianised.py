@@ -25,7 +25,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from caloforge.errors import RepresentationWarning
+from caloforge.errors import RepresentationWarning, TrainingError
 from caloforge.geometry import Calorimeter
 from caloforge.learn.conditions import Condition
 from caloforge.learn.noise import Noise, Numbers
@@ -42,6 +42,7 @@ REACH = 6.0
 """Standard deviations that a number may lie from 0."""
 
 _LEAST_LEAKAGE = 1e-6
+_LEAST_FILLED = 1e-300
 _FEWEST_EMPTY = 10
 _NEWTON_STEPS = 30
 
@@ -92,7 +93,11 @@ class Gaussianised(Representation[Tensor]):
         return {"empty": Noise("uniform", (self.dim,))}
 
     def fit(self, x: Float[Tensor, "showers cells"], condition: Condition) -> "Gaussianised":
-        """Fit means, widths, probabilities and tables."""
+        """Fit means, widths, probabilities and tables.
+
+        Raises:
+            TrainingError: A cell is empty in nearly all showers.
+        """
         brightest = self.orbits.orbit[x.mean(dim=0).argmax()]
         self.core.copy_(self.orbits.orbit == brightest)
         incident = condition.particles.energies
@@ -103,12 +108,19 @@ class Gaussianised(Representation[Tensor]):
         self.quantiles.fit_nodes(self._scaled(incident))
         for g in range(len(self.mean)):
             columns = self.group == g
-            self._fit_group(
-                g,
-                basis[:, columns].flatten(0, 1),
-                features[:, columns].flatten(),
-                empty[:, columns].flatten(),
-            )
+            hidden = empty[:, columns].flatten()
+            try:
+                self._fit_group(
+                    g, basis[:, columns].flatten(0, 1), features[:, columns].flatten(), hidden
+                )
+            except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
+                msg = (
+                    f"cell {int(columns.nonzero()[0, 0])} and those like it by symmetry have "
+                    f"energy in {int((~hidden).sum())} of {len(hidden)} places of the training "
+                    "showers, too few to learn from: train on more showers, or on a smaller "
+                    "calorimeter without them"
+                )
+                raise TrainingError(msg) from error
         return self
 
     def _fit_group(
@@ -185,9 +197,8 @@ class Gaussianised(Representation[Tensor]):
         y = _within_reach(z.double(), "refined showers")
         mean, width, p = self._trends(energies)
         cdf = torch.special.ndtr(y)
-        normal = self.quantiles.inverse(
-            _ndtri((cdf - p).clamp_min(0) / (1 - p)), self._scaled(energies)[:, None], self.group
-        )
+        filled = (cdf - p).clamp_min(0) / (1 - p).clamp_min(_LEAST_FILLED)
+        normal = self.quantiles.inverse(_ndtri(filled), self._scaled(energies)[:, None], self.group)
         return self._deposits(normal * width + mean, cdf < p, energies.double()).float()
 
     def _deposits(

@@ -17,8 +17,14 @@ from caloforge.learn.noise import Numbers
 from caloforge.learn.representations.representation import NO_NOISE, Representation
 
 
-def shower_sums(deposits: Float[Tensor, "showers cells"]) -> Float[Tensor, " showers"]:
+def shower_sums(
+    deposits: Float[Tensor, "showers cells"], first_index: int = 0
+) -> Float[Tensor, " showers"]:
     """The sum of the deposits of each shower, in MeV, in double precision.
+
+    Arguments:
+        deposits: The deposits, in MeV.
+        first_index: The number, in the sample, of the first of them.
 
     Raises:
         ShowerValueError: A shower has no energy.
@@ -28,7 +34,7 @@ def shower_sums(deposits: Float[Tensor, "showers cells"]) -> Float[Tensor, " sho
         dark = (~(total > 0)).nonzero()[:, 0]
         msg = (
             f"{len(dark)} of {len(deposits)} showers have no energy in any cell, the first at "
-            f"index {int(dark[0])}: remove them"
+            f"index {first_index + int(dark[0])}: remove them"
         )
         raise ShowerValueError(msg)
     return total
@@ -50,11 +56,11 @@ class StandardisedShape(Representation[Tensor]):
         self.register_buffer("width", torch.ones(n_cells, dtype=torch.float64))
 
     def fit(self, x: Float[Tensor, "showers cells"], condition: Condition) -> "StandardisedShape":
-        """Take mean and standard deviation of each cell."""
+        """Take mean and standard deviation of each cell; 1 for a cell whose share never varies."""
         del condition
         share = x.double() / shower_sums(x)[:, None]
         self.mean.copy_(share.mean(dim=0))
-        self.width.copy_(share.std(dim=0))
+        self.width.copy_(_width(share))
         return self
 
     def encode(
@@ -91,10 +97,10 @@ class StandardisedSum(Representation[Tensor]):
         self.register_buffer("width", torch.ones((), dtype=torch.float64))
 
     def fit(self, x: Float[Tensor, " showers"], condition: Condition) -> "StandardisedSum":
-        """Take mean and standard deviation."""
+        """Take mean and standard deviation; 1 where the response never varies."""
         response = x / condition.particles.energies
         self.mean.copy_(response.mean())
-        self.width.copy_(response.std())
+        self.width.copy_(_width(response))
         return self
 
     def encode(
@@ -110,3 +116,9 @@ class StandardisedSum(Representation[Tensor]):
         """The sum of the deposits, in MeV; a response below 0 becomes 0."""
         del noise
         return (z.double() * self.width + self.mean).clamp_min(0) * condition.particles.energies
+
+
+def _width(x: Float[Tensor, "showers ..."]) -> Float[Tensor, "..."]:
+    """The standard deviation, or 1 where there is none, as in a cell that is never hit."""
+    width = x.std(dim=0)
+    return torch.where(width > 0, width, 1.0)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.samples import random_showers, write
+from tests.cli.samples import Caloforge, random_showers, write
 
 SCRIPT = (sys.executable, "-c", "from caloforge.cli import main; main()")
 PARTICLES = ("-n", "3000", "--energy", "50GeV", "--seed", "1")
@@ -100,3 +100,41 @@ def _ended_by(number: signal.Signals, words: tuple[str, ...], folder: Path) -> s
         _, said = process.communicate(timeout=60)
     assert process.returncode == ENDS[number], said
     return said
+
+
+GFLASH = ("simulate", "gflash", "--energy", "50GeV", "out.h5")
+EVALUATE = ("evaluate", "in.h5", "in.h5", "--labels", "a,b")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((*GFLASH, "-n", "2", "--seed", str(2**64)), "--seed"),
+        ((*GFLASH, "-n", str(2**63), "--seed", "1"), "-n"),
+        ((*GFLASH, "-n", "2", "--seed", "1", "--threads", "100000"), "--threads"),
+        (("bench", "gflash", "--threads", "100000"), "--threads"),
+        ((*EVALUATE, "--out", "r", "--device", "meta"), "--device 'meta' cannot be used here"),
+        ((*EVALUATE, "--out", "r", "--device", "abacus"), "--device 'abacus' cannot be used here"),
+        ((*EVALUATE, "--out", "in.h5/r"), "is a file, expected a folder"),
+        (("train", "squirels-fast", "--out", "in.h5"), "is a file, expected a folder"),
+    ],
+    ids=lambda words: " ".join(words[-2:]) if isinstance(words, tuple) else "",
+)
+def test_what_cannot_be_is_refused_before_the_work(
+    caloforge: Caloforge,
+    words: tuple[str, ...],
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "in.h5", random_showers(5))
+    outcome = caloforge(*words)
+    assert outcome.code == 2
+    assert said in outcome.err
+    assert [path.name for path in tmp_path.iterdir()] == ["in.h5"]
+
+
+@pytest.mark.parametrize("words", [(), ("simulate", "gflash"), ("convert",)], ids=" ".join)
+def test_help_has_a_short_name(caloforge: Caloforge, words: tuple[str, ...]) -> None:
+    assert caloforge(*words, "-h") == caloforge(*words, "--help")

@@ -48,7 +48,11 @@ class _Ordered(TyperGroup):
 
 
 app = typer.Typer(
-    cls=_Ordered, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="rich"
+    cls=_Ordered,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
 )
 app.add_typer(simulate, name="simulate")
 app.add_typer(tune, name="tune")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from caloforge.cli._options import OptionError
+from caloforge.cli._options import MOST_SHOWERS, OptionError
 from caloforge.errors import ShowerValueError, UnitError
 
 if TYPE_CHECKING:
@@ -107,7 +107,10 @@ class Origin:
     """Which showers to make: how many, and of which particles."""
 
     number: Annotated[
-        int | None, typer.Option("-n", "--number", min=1, metavar="N", help="How many showers.")
+        int | None,
+        typer.Option(
+            "-n", "--number", min=1, max=MOST_SHOWERS, metavar="N", help="How many showers."
+        ),
     ] = None
     energy: Annotated[
         str | None,

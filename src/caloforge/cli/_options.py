@@ -1,6 +1,8 @@
 """The arguments and options that several commands share, and how their texts become values."""
 
 __all__ = [
+    "MOST_SHOWERS",
+    "MOST_THREADS",
     "BatchSize",
     "CalorimeterOption",
     "Input",
@@ -12,6 +14,7 @@ __all__ = [
     "Threads",
     "grouped",
     "read_calorimeter",
+    "use_device",
     "use_threads",
 ]
 
@@ -36,6 +39,10 @@ class OptionError(CaloforgeError):
     """Raised when an option's value, or a combination of options, cannot be."""
 
 
+MOST_THREADS = 1024
+"""OpenMP ends the process where the system refuses it a thread."""
+
+MOST_SHOWERS = 10**12
 BatchSize = Annotated[
     int,
     typer.Option(
@@ -58,7 +65,11 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an output 
 Seed = Annotated[
     int,
     typer.Option(
-        "--seed", metavar="S", help="The same seed gives the same showers, whatever the batch size."
+        "--seed",
+        min=-(2**63),
+        max=2**64 - 1,
+        metavar="S",
+        help="The same seed gives the same showers, whatever the batch size.",
     ),
 ]
 Strict = Annotated[
@@ -67,7 +78,12 @@ Strict = Annotated[
 Threads = Annotated[
     int | None,
     typer.Option(
-        "--threads", min=1, metavar="T", show_default="all cores", help="How many cores to use."
+        "--threads",
+        min=1,
+        max=MOST_THREADS,
+        metavar="T",
+        show_default="all cores",
+        help="How many cores to use.",
     ),
 ]
 
@@ -84,14 +100,24 @@ class Machine:
 
     def start(self) -> "torch.device":
         """Use so many cores from now on, and try the device."""
-        import torch
-
         use_threads(self.threads)
-        try:
-            return torch.empty(0, device=self.device).device
-        except (AssertionError, NotImplementedError, RuntimeError) as error:
-            msg = f"--device '{self.device}' cannot be used here: {str(error).splitlines()[0]}"
-            raise OptionError(msg) from error
+        return use_device(self.device)
+
+
+def use_device(name: str) -> "torch.device":
+    """The device of that name, on which a number has been computed."""
+    import torch
+
+    try:
+        ones = torch.ones(1, device=name)
+        ones.sum().item()
+    except (AssertionError, NotImplementedError, RuntimeError) as error:
+        msg = (
+            f"--device '{name}' cannot be used here: {str(error).splitlines()[0][:80]}: expected "
+            "cpu, or cuda or mps where there is one"
+        )
+        raise OptionError(msg) from error
+    return ones.device
 
 
 def use_threads(threads: int | None) -> None:

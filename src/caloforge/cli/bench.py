@@ -14,7 +14,14 @@ import typer
 
 from caloforge.cli._console import bar, say
 from caloforge.cli._energies import spectrum
-from caloforge.cli._options import OptionError, Overwrite, grouped
+from caloforge.cli._options import (
+    MOST_SHOWERS,
+    MOST_THREADS,
+    OptionError,
+    Overwrite,
+    grouped,
+    use_device,
+)
 from caloforge.errors import EnergyRangeWarning
 
 if TYPE_CHECKING:
@@ -91,6 +98,7 @@ class Care:
             "-n",
             "--number",
             min=1,
+            max=MOST_SHOWERS,
             metavar="N",
             show_default="half a second's",
             help="Showers in each repeat.",
@@ -165,7 +173,7 @@ def bench(
     threads = _threads(configurations.threads)
     with ExitStack() as stack:
         partial = None if out is None else stack.enter_context(_new_file(out, overwrite=overwrite))
-        _try_device(configurations.device)
+        use_device(configurations.device)
         question = _question(_subject(model), energies)
         result = _measure(
             question, sizes or question.subject.sizes, threads, care, configurations.device
@@ -201,12 +209,6 @@ def _new_file(path: Path, *, overwrite: bool) -> Any:
     return NewFile(path, overwrite=overwrite)
 
 
-def _try_device(name: str) -> None:
-    from caloforge.cli._options import Machine
-
-    Machine(device=name).start()
-
-
 def _numbers(option: str, text: str) -> list[int]:
     words = text.split(",")
     if not all(word.strip().isdecimal() and int(word) > 0 for word in words):
@@ -222,7 +224,11 @@ def _threads(text: str) -> list[int]:
     from caloforge.timing import ALL
 
     words = [word.strip() for word in text.split(",")]
-    return [ALL if word == "all" else _numbers("--threads", word)[0] for word in words]
+    numbers = [ALL if word == "all" else _numbers("--threads", word)[0] for word in words]
+    if max(numbers) > MOST_THREADS:
+        msg = f"--threads '{text}': expected at most {MOST_THREADS}"
+        raise OptionError(msg)
+    return numbers
 
 
 def _subject(name: str) -> Subject:

@@ -21,6 +21,7 @@ from caloforge.cli._options import (
     Threads,
     grouped,
     read_calorimeter,
+    use_device,
     use_threads,
 )
 
@@ -191,6 +192,7 @@ def evaluate(
     from caloforge.evaluation import evaluate as compare
 
     use_threads(threads)
+    use_device(care.device)
     report.require_free(out, overwrite=overwrite)
     paths, benchmark = [full, *candidates], questions.benchmark()
     names = _names(paths, labels)

@@ -9,7 +9,7 @@ segmentation fault. So it writes through a file that keeps its first failure and
 were none, and interruptions wait meanwhile.
 """
 
-__all__ = ["NewFile", "NewHdf5", "held_back", "name_full_disk"]
+__all__ = ["NewFile", "NewHdf5", "held_back", "name_full_disk", "require_folder"]
 
 import errno
 import os
@@ -97,6 +97,21 @@ def _require_writable(path: Path) -> None:
         raise OutputError(msg)
     if not os.access(path.parent, os.W_OK):
         msg = f"{path}: its folder '{path.parent}' is closed to writing: choose another folder"
+        raise OutputError(msg)
+
+
+def require_folder(path: Path) -> None:
+    """Check, before hours of work, that a folder is there, or can be made, and can be written to.
+
+    Raises:
+        OutputError: It is a file, or the folder is closed to writing in which it would be.
+    """
+    there = next(place for place in (path, *path.absolute().parents) if place.exists())
+    if not there.is_dir():
+        msg = f"{path}: '{there}' is a file, expected a folder: choose another"
+        raise OutputError(msg)
+    if not os.access(there, os.W_OK | os.X_OK):
+        msg = f"{path}: its folder '{there}' is closed to writing: choose another folder"
         raise OutputError(msg)
 
 

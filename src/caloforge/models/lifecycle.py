@@ -7,6 +7,7 @@ from pathlib import Path
 
 from caloforge import __version__
 from caloforge.errors import ModelError, OutputExistsError, TrainingError
+from caloforge.io.output import require_folder
 from caloforge.learn import training
 from caloforge.models.card import Card
 from caloforge.models.model import Model
@@ -47,11 +48,13 @@ def train(
         GeometryMismatchError: The two samples are of different calorimeters.
         OutputExistsError: There is a training or a model in ``out``, and ``resume`` was not asked
             for.
+        OutputError: ``out`` is a file, or its folder closed to writing.
         TrainingError: The loss is not finite, or the showers are not of the kind that the system
             learns from.
     """
     system = SYSTEMS[recipe.system].kind
     _require_data(system, recipe, data)
+    require_folder(out)
     if out.exists() and any(out.iterdir()) and not resume:
         msg = (
             f"{out} exists and is not empty: resume the training there, or choose another directory"

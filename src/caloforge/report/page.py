@@ -24,7 +24,7 @@ from caloforge.errors import OutputError, OutputExistsError
 from caloforge.evaluation.findings import IN_TAILS, Evaluation, Sample, ShowerWeights
 from caloforge.evaluation.ranking import Ranking, RankingRow, published_rows, ranking
 from caloforge.evaluation.significance import overall
-from caloforge.io.output import NewFile
+from caloforge.io.output import NewFile, require_folder
 from caloforge.report.display import library, payload, place, scene, script
 from caloforge.report.drawing import INK, Drawing, Group
 from caloforge.report.figures import drawings
@@ -49,12 +49,10 @@ def require_free(directory: Path | str, *, overwrite: bool = False) -> None:
 
     Raises:
         OutputExistsError: The folder holds a report that may not be replaced.
-        OutputError: The path is a file.
+        OutputError: The path is a file, or its folder closed to writing.
     """
     folder = Path(directory)
-    if folder.exists() and not folder.is_dir():
-        msg = f"{folder}: is a file, expected a folder for the report"
-        raise OutputError(msg)
+    require_folder(folder)
     taken = [name for name in (PAGE, METRICS, TABLE, FIGURES) if (folder / name).exists()]
     if taken and not overwrite:
         msg = (

@@ -43,8 +43,6 @@ FLOORS = (
 
 GEOMETRIES = {"Calorimeter", *(kind.__name__ for kind in Calorimeter.kinds.values())}
 MOST_COLUMNS, MOST_LINES, MOST_ARGUMENTS, MOST_HEAD = 100, 60, 9, 15
-SCHEMAS = {"report/numbers.py"}
-"""Modules whose head is the schema of a file, and may be longer."""
 
 
 @cache
@@ -195,12 +193,11 @@ def long_lines() -> list[str]:
 
 
 def long_heads() -> list[str]:
-    """Modules whose docstring has more than `MOST_HEAD` lines, but for `SCHEMAS`."""
+    """Modules whose docstring has more than `MOST_HEAD` lines."""
     return [
         f"{path.relative_to(ROOT.parent)} ({lines})"
         for path, tree in trees().items()
         if (lines := len((ast.get_docstring(tree) or "").splitlines())) > MOST_HEAD
-        and path.relative_to(ROOT).as_posix() not in SCHEMAS
     ]
 
 

@@ -1,43 +1,7 @@
-r"""The evaluation as plain numbers, for other programs.
+"""The evaluation as plain numbers, for other programs.
 
-``metrics.json`` holds one object:
-
-- ``schema``: 2; a change that breaks readers raises it
-- ``versions``, ``machine``: name to text
-- ``evaluations``: a list of objects, each with
-
-  - ``title``: what was compared, in words; ``preset``: the name of the benchmark, or null
-  - ``calorimeter``: name and number of cells; ``pdg``: the species, several as a list
-  - ``full`` and each of ``candidates``: ``name``, ``showers``, ``effective_showers``,
-    ``energy_min`` and ``energy_max`` in MeV
-  - ``comparisons``: candidate to observable to a *comparison*, with ``unit`` and ``gain`` over the
-    first candidate
-  - ``gaps``: candidate to observable to the reason why there is no comparison
-  - ``features``: candidate to ``fpd``, ``kpd``, ``correlation`` (*scores*; the last null with a
-    single layer) and ``precision``, ``recall``, ``density``, ``coverage``: ``value``, ``error``,
-    ``expected`` (what a second sample of the full simulation would give), ``expected_error``
-  - ``classifiers``: candidate to classifier to ``auc``, ``jsd`` (*scores*; the floor of the first
-    is chance), ``aucs`` of the trainings
-  - ``slices``: candidate to a list of ``energy_min``, ``energy_max`` in MeV, ``left_out``,
-    ``n_full``, ``n_candidate`` and ``scores``: observable to the *score* of the standardised
-    distance
-  - ``amplification``: candidate to observable to ``factor``, ``factor_error``, ``plateau``,
-    ``sizes``, ``equivalent`` and ``bounded``
-  - ``correlations``: sample to the matrix of correlations of layer energies
-  - ``times``: stage to ms a shower
-  - ``settings``: ``seed``, ``replicas``, ``cuts``, ``trainings``, ``classifier_showers``,
-    ``neighbour_showers``
-  - ``remarks``: a list of sentences
-
-A *score* has ``value``, ``error``, ``floor``, ``floor_error``, ``ratio_to_floor`` and ``excess``
-(value less floor: the noise of finite samples subtracted). A *comparison* has the scores
-``distance`` (in its unit), ``standardised`` and ``separation``; the probabilities ``ks`` and
-``chi2``; ``batched`` with ``mean``, ``spread``, ``batches`` and ``size``; and for an observable
-with a distribution at each of several labels, of which these are the mean, ``parts``: label to
-comparison. Numbers are finite or null.
-
-``metrics.csv`` holds the scores of all comparisons, feature metrics and classifiers, one a row, in
-the columns of `CSV_COLUMNS`. The definitions are those of `caloforge.metrics`.
+`numbers` makes the content of ``metrics.json``, and states its schema; `csv_rows` makes the rows of
+``metrics.csv``. The definitions are those of `caloforge.metrics`.
 """
 
 __all__ = ["CSV_COLUMNS", "csv_rows", "numbers"]
@@ -77,7 +41,43 @@ CSV_COLUMNS = (
 
 
 def numbers(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
-    """The content of ``metrics.json``."""
+    """The content of ``metrics.json``: one object.
+
+    - ``schema``: 2; a change that breaks readers raises it
+    - ``versions``, ``machine``: name to text
+    - ``evaluations``: a list of objects, each with
+
+      - ``title``: what was compared, in words; ``preset``: the name of the benchmark, or null
+      - ``calorimeter``: name and number of cells; ``pdg``: the species, several as a list
+      - ``full`` and each of ``candidates``: ``name``, ``showers``, ``effective_showers``,
+        ``energy_min`` and ``energy_max`` in MeV
+      - ``comparisons``: candidate to observable to a *comparison*, with ``unit`` and ``gain`` over
+        the first candidate
+      - ``gaps``: candidate to observable to the reason why there is no comparison
+      - ``features``: candidate to ``fpd``, ``kpd``, ``correlation`` (*scores*; the last null with a
+        single layer) and ``precision``, ``recall``, ``density``, ``coverage``: ``value``,
+        ``error``, ``expected`` (what a second sample of the full simulation would give),
+        ``expected_error``
+      - ``classifiers``: candidate to classifier to ``auc``, ``jsd`` (*scores*; the floor of the
+        first is chance), ``aucs`` of the trainings
+      - ``slices``: candidate to a list of ``energy_min``, ``energy_max`` in MeV, ``left_out``,
+        ``n_full``, ``n_candidate`` and ``scores``: observable to the *score* of the standardised
+        distance
+      - ``amplification``: candidate to observable to ``factor``, ``factor_error``, ``plateau``,
+        ``sizes``, ``equivalent`` and ``bounded``
+      - ``correlations``: sample to the matrix of correlations of layer energies
+      - ``times``: stage to ms a shower
+      - ``settings``: ``seed``, ``replicas``, ``cuts``, ``trainings``, ``classifier_showers``,
+        ``neighbour_showers``
+      - ``remarks``: a list of sentences
+
+    A *score* has ``value``, ``error``, ``floor``, ``floor_error``, ``ratio_to_floor`` and
+    ``excess`` (value less floor: the noise of finite samples subtracted). A *comparison* has the
+    scores ``distance`` (in its unit), ``standardised`` and ``separation``; the probabilities ``ks``
+    and ``chi2``; ``batched`` with ``mean``, ``spread``, ``batches`` and ``size``; and for an
+    observable with a distribution at each of several labels, of which these are the mean,
+    ``parts``: label to comparison. Numbers are finite or null.
+    """
     return {
         "schema": SCHEMA,
         "versions": versions(),
@@ -213,7 +213,9 @@ def _amplification(one: Amplification) -> dict[str, Any]:
 
 
 def csv_rows(evaluations: Sequence[Evaluation]) -> Iterator[tuple[str | float, ...]]:
-    """The rows of ``metrics.csv``, in the order of `CSV_COLUMNS`."""
+    """The rows of ``metrics.csv``, in the order of `CSV_COLUMNS`: the scores of all comparisons,
+    feature metrics and classifiers, one a row.
+    """
     for evaluation in evaluations:
         for candidate in evaluation.candidates:
             for quantity, label, statistic, unit, score in _scores(evaluation, candidate):

@@ -192,7 +192,7 @@ def test_a_surrogate_that_cannot_be_leaves_nothing(
     dark_file = write(tmp_path / "dark.h5", dark)
     mistakes = {
         "the full sample has 199 showers, expected at least 200": (few, {}),
-        "1 of 300 training showers have no energy": (dark_file, {}),
+        "1 of 300 training showers of the full sample have no energy": (dark_file, {}),
         "patch (1, 3, 1) does not divide shape (3, 4, 2): along axis 1": (
             cylinder_file,
             {"shape__patch": "[1,3,1]"},

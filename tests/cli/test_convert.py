@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from caloforge.io import open_showers
+from caloforge.io import is_sparse, open_showers
 from tests.cli.samples import Caloforge, random_showers, write
 
 
@@ -51,3 +51,20 @@ def test_bad_values_are_found_on_the_way(caloforge: Caloforge, tmp_path: Path) -
     assert outcome.code == 2
     assert "shower 3" in outcome.err
     assert not (tmp_path / "out.h5").exists()
+
+
+def test_hits_alone_and_back(caloforge: Caloforge, shower_file: Path, tmp_path: Path) -> None:
+    there, back = tmp_path / "hits.h5", tmp_path / "back.h5"
+    assert caloforge("convert", "--sparse", shower_file, there).code == 0
+    assert is_sparse(there)
+    assert caloforge("convert", "--dense", there, back).code == 0
+    assert not is_sparse(back)
+    assert torch.equal(open_showers(back)[:].deposits, random_showers(30).deposits)
+
+
+def test_hits_alone_are_written_to_hdf5(
+    caloforge: Caloforge, shower_file: Path, tmp_path: Path
+) -> None:
+    outcome = caloforge("convert", "--sparse", shower_file, tmp_path / "hits.npy")
+    assert outcome.code == 2
+    assert "hits.npy: hits alone are written to HDF5" in outcome.err

@@ -16,11 +16,14 @@ from caloforge.learn.processes import (
     AutoregressiveFlow,
     FlowBridge,
     FlowMatching,
+    Hurdle,
+    HurdleNoise,
     Linear,
     NormalizingFlow,
     Process,
     SchroedingerBridge,
     Steps,
+    Variational,
 )
 
 N, DIM = 48, 4
@@ -47,6 +50,34 @@ def transfusion() -> nn.Module:
         feed_forward=8,
         head=HeadSizes(width=8, layers=2, time_dim=4, time_scale=0.3),
     )
+
+
+class Coder(nn.Module):
+    """Encoder and decoder of DIM numbers, with as many numbers a cell as the decoder is to give."""
+
+    def __init__(self, given: int) -> None:
+        super().__init__()
+        self.encoder, self.decoder = nn.Linear(DIM + 1, 4), nn.Linear(3, given * DIM)
+        self.given = given
+
+    def encode(self, x: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
+        mean, log_variance = self.encoder(torch.cat([x, condition], dim=1)).chunk(2, dim=1)
+        return mean, log_variance
+
+    def decode(self, z: Tensor, condition: Tensor) -> Any:
+        made = self.decoder(torch.cat([z, condition], dim=1))
+        return made if self.given == 1 else made.chunk(self.given, dim=1)
+
+
+class HitCoder(Coder):
+    def __init__(self) -> None:
+        super().__init__(3)
+
+    def encode(self, x: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
+        return super().encode(x.prod(dim=1).flatten(1), condition)
+
+    def decode(self, z: Tensor, condition: Tensor) -> Any:
+        return [made[:, None] for made in super().decode(z, condition)]
 
 
 def points(seed: int, *shape: int) -> Tensor:
@@ -80,6 +111,18 @@ CATALOGUE = {
     "SchroedingerBridge": Case(
         SchroedingerBridge(0.01, 3), Dense, points(1), (points(2), points(3, 2, DIM))
     ),
+    "Variational": Case(Variational(0.5), lambda: Coder(1), points(1).sigmoid(), points(2, 2)),
+    "Hurdle": Case(
+        Hurdle(),
+        HitCoder,
+        (
+            torch.stack([(points(1, 1, DIM) > 0).float(), points(2, 1, DIM)], dim=1),
+            points(3, 1, DIM),
+        ),
+        HurdleNoise(
+            points(2, 2), points(3, 1, DIM), points(4, 1, DIM).sigmoid(), points(5, 1, DIM)
+        ),
+    ),
 }
 
 over_all = pytest.mark.parametrize("name", CATALOGUE)
@@ -94,7 +137,10 @@ def network_of(name: str) -> nn.Module:
 
 
 def rows(noise: Any, some: slice) -> Any:
-    return tuple(part[some] for part in noise) if isinstance(noise, tuple) else noise[some]
+    if not isinstance(noise, tuple):
+        return noise[some]
+    parts = [part[some] for part in noise]
+    return type(noise)(*parts) if isinstance(noise, HurdleNoise) else tuple(parts)
 
 
 @over_all
@@ -132,4 +178,7 @@ def test_a_sample_depends_on_its_own_noise_alone(name: str) -> None:
         whole = case.process.sample(network, case.noise, points(5, 1))
         part = slice(16, 32)
         alone = case.process.sample(network, rows(case.noise, part), points(5, 1)[part])
-    assert torch.equal(alone, whole[part])
+    together = whole if isinstance(whole, tuple) else (whole,)
+    each = alone if isinstance(alone, tuple) else (alone,)
+    for ours, its in zip(each, together, strict=True):
+        assert torch.equal(ours, its[part])

@@ -26,6 +26,14 @@ def convert(
     ],
     run: Run,
     calorimeter: CalorimeterOption = None,
+    sparse: Annotated[
+        bool | None,
+        typer.Option(
+            "--sparse/--dense",
+            help="Write hits alone, or every cell, to HDF5.",
+            show_default="as IN is",
+        ),
+    ] = None,
 ) -> None:
     """Convert a file of showers to another format, a batch at a time.
 
@@ -35,6 +43,7 @@ def convert(
     \b
     Examples:
       caloforge convert geant4.npy geant4.h5
+      caloforge convert --sparse geant4.h5 hits.h5
       caloforge convert --calorimeter binning_dataset_2.xml:electron dataset_2_1.h5 labelled.h5
     """
     from caloforge.io import open_showers
@@ -42,4 +51,4 @@ def convert(
 
     showers = open_showers(source, read_calorimeter(calorimeter))
     with kept(output), bar("converting", len(showers)) as advance:
-        copy(showers, output, progress=advance, **asdict(run))
+        copy(showers, output, sparse=sparse, progress=advance, **asdict(run))

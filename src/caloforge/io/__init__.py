@@ -87,7 +87,8 @@ def convert(
         progress: Called with the number of each batch that is written.
 
     Raises:
-        FileFormatError: The suffix is another, or the source is damaged.
+        FileFormatError: The suffix is another, or not that of HDF5 for hits alone, or the source is
+            damaged.
         OutputExistsError: The path exists and may not be overwritten.
         OutputError: The file cannot be written there, or its format cannot hold the weights or the
             particles.
@@ -95,6 +96,7 @@ def convert(
         ShowerValueError: A value is not physical, or the batch size is less than 1.
     """
     if not is_hdf5(path):
+        require_format(path, source.calorimeter, sparse=bool(sparse))
         write_squirels(path, source, batch_size=batch_size, overwrite=overwrite, progress=progress)
         return
     file = source if isinstance(source, ShowerFile) else None
@@ -113,6 +115,8 @@ def require_format(
     calorimeter: Calorimeter,
     particles: Particles | None = None,
     weights: Tensor | None = None,
+    *,
+    sparse: bool = False,
 ) -> None:
     """Check that a file of this suffix can be written, and can hold such showers.
 
@@ -121,13 +125,17 @@ def require_format(
         calorimeter: Where their cells are.
         particles: Their particles; None where nobody asks.
         weights: Their weights; None for once each.
+        sparse: Whether hits alone shall be written.
 
     Raises:
-        FileFormatError: The suffix is another.
+        FileFormatError: The suffix is another, or not that of HDF5 for hits alone.
         OutputError: The format cannot hold the weights or the particles.
         GeometryMismatchError: The format cannot hold showers of that calorimeter.
     """
     if not is_hdf5(path):
+        if sparse:
+            msg = f"{path}: hits alone are written to HDF5: name the file .h5, or write all cells"
+            raise FileFormatError(msg)
         require_writable_crystals(path, calorimeter, particles, weights)
 
 

@@ -157,6 +157,7 @@ def copy(
     batch_size: int = 1000,
     resume: bool = False,
     overwrite: bool = False,
+    sparse: bool | None = None,
     progress: Progress = silent,
 ) -> Produced:
     """Write showers to a file as they are, like `produce`: from one format to another.
@@ -171,17 +172,27 @@ def copy(
         resume: Go on with an interrupted run, if there is one.
         overwrite: Whether the file may take the place of another, and the run that of an
             interrupted one that is not resumed.
+        sparse: Whether to write hits alone, to HDF5; None for as the source is.
         progress: Given the number of showers just finished.
 
     Raises:
         CaloforgeError: As for `produce`, or what the source holds is not physical.
     """
-    require_format(path, source.calorimeter, source.particles, source.weights)
+    require_format(
+        path, source.calorimeter, source.particles, source.weights, sparse=bool(sparse)
+    )
     attributes, job = attributes_of(source, None, 0), job_of(source, None, 0)
-    if isinstance(source, HitSource) or not is_hdf5(path):
+    alone = isinstance(source, HitSource) if sparse is None else sparse
+    if alone or not is_hdf5(path):
         with Journal(Path(path), job, resume=resume, overwrite=overwrite) as journal:
             if not journal.is_complete:
-                convert(source, journal.unfinished, batch_size=batch_size, progress=progress)
+                convert(
+                    source,
+                    journal.unfinished,
+                    batch_size=batch_size,
+                    sparse=alone and is_hdf5(path),
+                    progress=progress,
+                )
             journal.place()
         return Produced(Path(path), len(source), 0, 0.0)
     made = partial(_copied, source, batch_size, progress)

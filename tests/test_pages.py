@@ -4,7 +4,7 @@ import re
 import shlex
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from _pytest.mark import ParameterSet
 
 from caloforge import zoo
 from caloforge.geometry import calochallenge_2
+from caloforge.gun import Gun, Interval, read_species, read_spectrum
 from caloforge.io import convert, write_binning
 from tests.cli.conftest import caloforge
 from tests.cli.samples import TINY_SURROGATE, Caloforge, settings
@@ -116,6 +117,14 @@ def _showers(name: str, number: int = SHOWERS) -> Callable[[Path], None]:
     return lambda path: convert(zoo.bundled_showers(name)[:number], path)
 
 
+def _mixed(path: Path) -> None:
+    """Electrons and photons from many directions."""
+    showers = zoo.bundled_showers("par04-geant4")[:SHOWERS]
+    beam = Gun(SHOWERS, read_spectrum("1GeV"), 1, read_species("e-:1,gamma:1"), Interval(0, 0.7))[:]
+    particles = replace(showers.particles, pdg=beam.pdg, theta=beam.theta)
+    convert(replace(showers, particles=particles), path)
+
+
 def _model(path: Path) -> None:
     shutil.copytree(ROOT / "src/caloforge/zoo/models/calodream-ds2-laptop", path)
 
@@ -135,7 +144,7 @@ GIVEN: dict[str, dict[str, Callable[[Path], None]]] = {
     "docs/howto/convert.md": {"dataset_2_1.h5": _showers("par04-geant4")},
     "docs/howto/evaluate.md": {"train.h5": _showers("pbwo4-geant4-20gev", 100)},
     "docs/howto/geant4.md": {"reference.h5": _showers("par04-geant4", 20)},
-    "docs/howto/generate.md": {"train.h5": _showers("par04-geant4")},
+    "docs/howto/generate.md": {"train.h5": _showers("par04-geant4"), "both.h5": _mixed},
     "docs/howto/models.md": {"my-model": _model},
     "docs/howto/presets.md": CHALLENGE,
     "docs/howto/show.md": {"mine.h5": _showers("par04-geant4"), "binning_mine.xml": _binning},

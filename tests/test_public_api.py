@@ -163,7 +163,10 @@ PUBLIC: dict[str, list[str]] = {
     ],
     "caloforge.learn": [],
     "caloforge.learn.conditions": [
+        "Beam",
+        "BeamFeatures",
         "Condition",
+        "ENERGY_ALONE",
         "Encoder",
         "IncidentFeatures",
         "LayerFeatures",

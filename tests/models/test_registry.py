@@ -15,7 +15,7 @@ from caloforge import zoo
 from caloforge.errors import ModelError
 from caloforge.geometry import Calorimeter
 from caloforge.learn import training
-from caloforge.learn.conditions import Condition, LogEnergy
+from caloforge.learn.conditions import Beam, Condition, LogEnergy
 from caloforge.learn.noise import Noise, Numbers
 from caloforge.models import (
     STAGES,
@@ -45,12 +45,12 @@ class ToyRecipe(StageRecipe):
 class ToyStage(EnergyStage):
     """Mean logs of the energies of the layers, smeared by a tenth."""
 
-    def __init__(self, calorimeter: Calorimeter, recipe: ToyRecipe) -> None:
+    def __init__(self, calorimeter: Calorimeter, recipe: ToyRecipe, beam: Beam) -> None:
         super().__init__(calorimeter)
-        self.schedule, self.log_energy = recipe.schedule, LogEnergy()
+        self.schedule, self.log_energy = recipe.schedule, LogEnergy(beam)
         layers = calorimeter.n_layers
         self.network = nn.Sequential(
-            nn.Linear(1, recipe.width), nn.SiLU(), nn.Linear(recipe.width, layers)
+            nn.Linear(beam.width, recipe.width), nn.SiLU(), nn.Linear(recipe.width, layers)
         )
 
     def prepare(self, showers: Showers) -> None:

@@ -243,7 +243,7 @@ def _subject(name: str) -> Subject:
         usual = filling(*GFLASH_RANGE)
         return Subject(name, pbwo4_gflash(), usual, ELECTRON, BATCH_SIZES, bounded=False)
     model = zoo.load_model(name)
-    usual, pdg = filling(*model.card.energy_range), model.card.pdg
+    usual, pdg = filling(*model.card.energy_range), (*model.card.species, None)[0]
     if isinstance(model, Surrogate):
         return Subject(name, model, usual, pdg, SURROGATE_BATCH_SIZES, bounded=True)
     pbwo4_gflash().calorimeter.require(

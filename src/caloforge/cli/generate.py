@@ -50,7 +50,7 @@ def generate(
 
     device = machine.start()
     surrogate = zoo.load_surrogate(model).to(device)
-    asked = origin.particles(beam, seed, surrogate.card.pdg, surrogate.calorimeter)
+    asked = origin.particles(beam, seed, surrogate.card.one_species, surrogate.calorimeter)
     particles = Moved(asked, device)
     result = produced(
         particles, surrogate, output, run, seed=seed, strict=strict, doing="generating"

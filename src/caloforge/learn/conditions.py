@@ -6,26 +6,36 @@ layers. An `Encoder` makes numbers of order 1 of it, with moments of the trainin
 - `LogEnergy`: :math:`(\ln E - \ln E_-) / (\ln E_+ - \ln E_-)`, with :math:`[E_-, E_+]` the range of
   the incident energy :math:`E` (CaloDREAM, arXiv:2405.09629, section 2);
 - `IncidentFeatures`, `LayerFeatures`: :math:`\ln(E + \epsilon)`, :math:`\ln(E_l + \epsilon)`, of
-  mean 0 and variance 1.
-
-Angle and place are in the condition, and no bundled model uses them: they were trained along the
-axis. A symmetry that turns a shower turns its condition with it; energies stay as they are.
+  mean 0 and variance 1;
+- `BeamFeatures`: species, direction and place, as far as a `Beam` says that they differ. The first
+  two encoders end with them.
 """
 
-__all__ = ["Condition", "Encoder", "IncidentFeatures", "LayerFeatures", "LogEnergy"]
+__all__ = [
+    "ENERGY_ALONE",
+    "Beam",
+    "BeamFeatures",
+    "Condition",
+    "Encoder",
+    "IncidentFeatures",
+    "LayerFeatures",
+    "LogEnergy",
+]
 
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 import torch
 from jaxtyping import Float
+from pydantic import BeforeValidator
 from torch import Tensor, nn
 
 from caloforge.errors import ModelError
 from caloforge.learn.transforms import Standardisation
 from caloforge.observables import layer_energies
-from caloforge.particles import Index, Particles
+from caloforge.particles import Index, Particles, pdg_of
 from caloforge.showers import Showers, readout_threshold
 from caloforge.units import keV
 
@@ -111,19 +121,148 @@ class Encoder(nn.Module, ABC):
         """The numbers, in single precision."""
 
 
+@dataclass(frozen=True)
+class Beam:
+    """In what the particles of a model differ beside their energy, so that it has to know it.
+
+    Arguments:
+        species: Their species, by name or PDG number; empty for one, whichever it is.
+        direction: Whether they fly in different directions, not all along the axis.
+        place: Whether they enter at different places, not all at the centre.
+    """
+
+    species: tuple[Annotated[int, BeforeValidator(pdg_of)], ...] = ()
+    direction: bool = False
+    place: bool = False
+
+    @property
+    def width(self) -> int:
+        """How many numbers stand for a particle, that of its energy included."""
+        return 1 + self.n_species + 3 * self.direction + 2 * self.place
+
+    @property
+    def n_species(self) -> int:
+        """How many numbers say the species: one each, or none where there is no choice."""
+        return len(self.species) if len(self.species) > 1 else 0
+
+
+ENERGY_ALONE = Beam()
+"""Particles that differ in nothing but their energy."""
+
+
+class BeamFeatures(Encoder):
+    r"""What is known of a particle beside its energy.
+
+    A species is a 1 among zeros: the first layer of a network makes an embedding of it. The
+    direction is :math:`(\sin\theta \cos\phi, \sin\theta \sin\phi)` over its root mean square and
+    :math:`\cos\theta` of mean 0 and variance 1; the place :math:`(x, y)` over its root mean square.
+    Both components of a pair have the same scale, so that the features of a turned particle are
+    the turned features.
+
+    Arguments:
+        beam: In what the particles differ.
+    """
+
+    tilt: Tensor
+    spread: Tensor
+
+    def __init__(self, beam: Beam) -> None:
+        super().__init__()
+        self.beam = beam
+        if beam.direction:
+            self.register_buffer("tilt", torch.ones((), dtype=torch.float64))
+            self.cosine = Standardisation(1)
+        if beam.place:
+            self.register_buffer("spread", torch.ones((), dtype=torch.float64))
+
+    def adapt(self, condition: Condition) -> "BeamFeatures":
+        """Take the scales."""
+        if self.beam.direction:
+            transverse, cosine = _direction(condition.particles)
+            self.tilt.copy_(_root_mean_square(transverse))
+            self.cosine.adapt(cosine)
+        if self.beam.place:
+            self.spread.copy_(_root_mean_square(_place(condition.particles)))
+        return self
+
+    def forward(self, condition: Condition) -> Float[Tensor, "showers n"]:
+        """As many numbers a shower as the beam asks for beside the energy's.
+
+        Raises:
+            ModelError: The species of a particle is not known, or not one of the beam.
+        """
+        particles = condition.particles
+        parts = [condition.incident_energies.new_zeros(len(condition), 0)]
+        if self.beam.n_species:
+            parts.append(_one_hot(particles, self.beam.species))
+        if self.beam.direction:
+            transverse, cosine = _direction(particles)
+            parts += [transverse / self.tilt, self.cosine(cosine)]
+        if self.beam.place:
+            parts.append(_place(particles) / self.spread)
+        return torch.cat(parts, dim=1).float()
+
+
+def _direction(
+    particles: Particles,
+) -> tuple[Float[Tensor, "showers 2"], Float[Tensor, "showers 1"]]:
+    """The components of the unit vector across the axis, and that along it."""
+    none = torch.zeros_like(particles.energies)
+    theta, phi = (
+        (none if angle is None else angle).double() for angle in (particles.theta, particles.phi)
+    )
+    across = torch.stack([phi.cos(), phi.sin()], dim=1) * theta.sin()[:, None]
+    return across, theta.cos()[:, None]
+
+
+def _place(particles: Particles) -> Float[Tensor, "showers 2"]:
+    """The places on the face, in mm."""
+    if particles.place is None:
+        return particles.energies.new_zeros(len(particles), 2, dtype=torch.float64)
+    return particles.place.double()
+
+
+def _root_mean_square(pairs: Float[Tensor, "showers 2"]) -> Tensor:
+    """That of the components; 1 where all are 0."""
+    square = pairs.square().mean()
+    return torch.where(square > 0, square, 1.0).sqrt()
+
+
+def _one_hot(particles: Particles, species: tuple[int, ...]) -> Float[Tensor, "showers species"]:
+    if particles.pdg is None:
+        msg = (
+            "the species of the particles is not known, and the model was trained on several: say "
+            "it, as with --particle e-"
+        )
+        raise ModelError(msg)
+    device = particles.energies.device
+    each = torch.as_tensor(particles.pdg, device=device).expand(len(particles))
+    hot = each[:, None] == torch.tensor(species, device=device)
+    if not hot.any(dim=1).all():
+        first = int((~hot.any(dim=1)).nonzero()[0, 0])
+        msg = f"species {int(each[first])}: expected one that the model was trained on, {species}"
+        raise ModelError(msg)
+    return hot.double()
+
+
 class LogEnergy(Encoder):
     """The log of the incident energy, scaled to the unit interval over the range of the training
-    showers; energies out of the range lie out of the interval.
+    showers; energies out of the range lie out of the interval. `BeamFeatures` follow.
+
+    Arguments:
+        beam: In what the particles differ beside their energy.
     """
 
     ends: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, beam: Beam = ENERGY_ALONE) -> None:
         super().__init__()
+        self.beam = BeamFeatures(beam)
         self.register_buffer("ends", torch.tensor([0.0, 1.0], dtype=torch.float64))
 
     def adapt(self, condition: Condition) -> "LogEnergy":
         """Take the range; that of a single energy becomes a tenth of a decade."""
+        self.beam.adapt(condition)
         energies = condition.incident_energies
         low, high = (math.log(float(end)) for end in (energies.min(), energies.max()))
         self.ends.copy_(
@@ -131,11 +270,11 @@ class LogEnergy(Encoder):
         )
         return self
 
-    def forward(self, condition: Condition) -> Float[Tensor, "showers 1"]:
-        """One number a shower."""
+    def forward(self, condition: Condition) -> Float[Tensor, "showers n"]:
+        """As many numbers a shower as the beam is wide."""
         low, high = self.ends
         scaled: Tensor = (condition.incident_energies.log() - low) / (high - low)
-        return scaled[:, None].float()
+        return torch.cat([scaled[:, None].float(), self.beam(condition)], dim=1)
 
 
 class _Features(Encoder):
@@ -168,14 +307,29 @@ class _Features(Encoder):
 
 
 class IncidentFeatures(_Features):
-    """The standardised log of the incident energy."""
+    """The standardised log of the incident energy. `BeamFeatures` follow.
 
-    def __init__(self) -> None:
+    Arguments:
+        beam: In what the particles differ beside their energy.
+    """
+
+    def __init__(self, beam: Beam = ENERGY_ALONE) -> None:
         super().__init__(1)
+        self.beam = BeamFeatures(beam)
 
     def energies(self, condition: Condition) -> Float[Tensor, "showers 1"]:
         """The incident energy, in MeV."""
         return condition.incident_energies[:, None]
+
+    def adapt(self, condition: Condition) -> "IncidentFeatures":
+        """Take the moments, and the scales of the rest."""
+        self.beam.adapt(condition)
+        super().adapt(condition)
+        return self
+
+    def forward(self, condition: Condition) -> Float[Tensor, "showers n"]:
+        """As many numbers a shower as the beam is wide."""
+        return torch.cat([super().forward(condition), self.beam(condition)], dim=1)
 
 
 class LayerFeatures(_Features):

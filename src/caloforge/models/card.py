@@ -32,7 +32,9 @@ class Card:
         licence: The licence of the weights.
         version: The version of caloforge that made it.
         sha256: The checksum of the file of weights.
-        pdg: The species of the particles, as PDG number; None where it is not known.
+        pdg: The species of the particles, as PDG number, or numbers; None where it is not known.
+        largest_angle: Their largest polar angle to the axis, in radians.
+        largest_offset: The largest distance of their places from the centre, in mm.
     """
 
     name: str
@@ -46,7 +48,21 @@ class Card:
     version: str
     metrics: Mapping[str, Any] = field(default_factory=dict)
     sha256: str = ""
-    pdg: int | None = ELECTRON
+    pdg: int | tuple[int, ...] | None = ELECTRON
+    largest_angle: float = 0.0
+    largest_offset: float = 0.0
+
+    @property
+    def species(self) -> tuple[int, ...]:
+        """The PDG numbers of the particles; empty where they are not known."""
+        if self.pdg is None or isinstance(self.pdg, tuple):
+            return self.pdg or ()
+        return (self.pdg,)
+
+    @property
+    def one_species(self) -> int | None:
+        """The PDG number that all particles have; None where it is not known or not one."""
+        return self.species[0] if len(self.species) == 1 else None
 
     @staticmethod
     def read(directory: Path) -> "Card":

@@ -1,8 +1,8 @@
 r"""A shape made by a flow, whatever the flow carries.
 
 A stage says how it sees a shower as a point of the flow, and what deposits a point stands for. The
-condition of the flow is the ratios of the energies of the layers and the log of the incident
-energy (CaloDREAM, arXiv:2405.09629, systems table D18). Where there is a student, it samples; or
+condition of the flow is the ratios of the energies of the layers and what is known of the particle
+(CaloDREAM, arXiv:2405.09629, systems table D18). Where there is a student, it samples; or
 else the bespoke solver (`caloforge.models.fast_samplers`); or else the steps of the recipe.
 """
 
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from caloforge.geometry import Calorimeter
 from caloforge.learn import training
-from caloforge.learn.conditions import Condition, LogEnergy
+from caloforge.learn.conditions import Beam, Condition, LogEnergy
 from caloforge.learn.noise import Noise, Numbers
 from caloforge.learn.processes import (
     PATHS,
@@ -94,14 +94,18 @@ class FlowStage(ShapeStage):
         calorimeter: Where the cells are.
         flow: The settings of the flow.
         network: Its network, a velocity on points of the shape of ``point_shape``.
+        beam: In what the particles differ beside their energy.
     """
 
     grid: Tensor
 
-    def __init__(self, calorimeter: Calorimeter, flow: FlowRecipe, network: nn.Module) -> None:
+    def __init__(
+        self, calorimeter: Calorimeter, flow: FlowRecipe, network: nn.Module, beam: Beam
+    ) -> None:
         super().__init__(calorimeter)
         self.flow, self.process, self.network = flow, FlowMatching(PATHS[flow.path]), network
-        self.ratios, self.log_energy = LayerRatios(calorimeter.n_layers, flow.scale), LogEnergy()
+        self.ratios = LayerRatios(calorimeter.n_layers, flow.scale)
+        self.log_energy = LogEnergy(beam)
         self.bespoke = None if flow.bespoke is None else BespokeSolver(flow.bespoke.evaluations)
         self.student = None if flow.student is None else copy.deepcopy(network)
         self._chosen: tuple[Sampler, ...] = ()
@@ -160,7 +164,7 @@ class FlowStage(ShapeStage):
         self.log_energy.adapt(condition)
 
     def features(self, condition: Condition) -> Float[Tensor, "showers features"]:
-        """The condition of the flow: ratios of the layers, log of the incident energy."""
+        """The condition of the flow: ratios of the layers, what is known of the particle."""
         ratios = self.ratios.encode(condition.layer_energies, condition)
         return torch.cat([ratios, self.log_energy(condition)], dim=1)
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from caloforge.geometry import Calorimeter
 from caloforge.learn import training
+from caloforge.learn.conditions import Beam
 from caloforge.learn.networks import ConvolutionalFlow, MaskedFlow
 from caloforge.learn.processes import Bijection, DensityDistillation
 from caloforge.models.layer_groups import (
@@ -68,6 +69,7 @@ class MaskedGroups(LayerGroupStage):
         numbers: What stands for the cells.
         schedules: The trainings of a flow and of its student, None for no student.
         flow: Makes a flow, given how many former groups it sees.
+        beam: In what the particles differ beside their energy.
         mapped: Whether the spectrum of the cells is mapped onto that of the training showers.
     """
 
@@ -78,10 +80,11 @@ class MaskedGroups(LayerGroupStage):
         numbers: FilledRecipe | ScoredRecipe,
         schedules: tuple[Schedule, Schedule | None],
         flow: Callable[[int], nn.Module],
+        beam: Beam,
         *,
         mapped: bool,
     ) -> None:
-        super().__init__(calorimeter, order, numbers, schedules[0], flow, mapped=mapped)
+        super().__init__(calorimeter, order, numbers, schedules[0], flow, beam, mapped=mapped)
         self.student_schedule, self.distillation = schedules[1], DensityDistillation()
         self.students = (
             None

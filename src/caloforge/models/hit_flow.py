@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from caloforge.geometry import Calorimeter
 from caloforge.learn import training
-from caloforge.learn.conditions import Condition
+from caloforge.learn.conditions import Beam, Condition
 from caloforge.learn.networks import HitAutoencoder
 from caloforge.learn.noise import Noise, Numbers
 from caloforge.learn.processes import Hurdle, HurdleNoise
@@ -34,6 +34,7 @@ class HitFlowStage(FlowStage):
         autoencoder: Encoder and decoder.
         beta: Weight of the divergence in its loss.
         schedule: Its training.
+        beam: In what the particles differ beside their energy.
     """
 
     def __init__(
@@ -44,8 +45,9 @@ class HitFlowStage(FlowStage):
         autoencoder: HitAutoencoder,
         beta: float,
         schedule: Schedule,
+        beam: Beam,
     ) -> None:
-        super().__init__(calorimeter, flow, network)
+        super().__init__(calorimeter, flow, network, beam)
         self.autoencoder, self.code_process = autoencoder, Hurdle(beta)
         self.code_schedule = schedule
         orbit = Orbits(calorimeter.symmetries).orbit

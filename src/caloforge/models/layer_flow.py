@@ -12,7 +12,7 @@ from torch import Tensor
 
 from caloforge.geometry import Calorimeter
 from caloforge.learn import training
-from caloforge.learn.conditions import Condition, LogEnergy
+from caloforge.learn.conditions import Beam, Condition, LogEnergy
 from caloforge.learn.networks import Transfusion
 from caloforge.learn.noise import Noise, Numbers
 from caloforge.learn.processes import PATHS, SOLVERS, AutoregressiveFlow
@@ -50,19 +50,21 @@ class LayerFlowStage(EnergyStage):
         calorimeter: Where the cells are.
         recipe: The settings.
         network: The network, of as many numbers as layers.
+        beam: In what the particles differ beside their energy.
     """
 
     least: Tensor
 
     def __init__(
-        self, calorimeter: Calorimeter, recipe: LayerFlowRecipe, network: Transfusion
+        self, calorimeter: Calorimeter, recipe: LayerFlowRecipe, network: Transfusion, beam: Beam
     ) -> None:
         super().__init__(calorimeter)
         self.schedule, self.process = (
             recipe.schedule,
             AutoregressiveFlow(PATHS[recipe.path], SOLVERS[recipe.solver], recipe.solver_steps),
         )
-        self.ratios, self.log_energy = LayerRatios(calorimeter.n_layers, recipe.scale), LogEnergy()
+        self.ratios = LayerRatios(calorimeter.n_layers, recipe.scale)
+        self.log_energy = LogEnergy(beam)
         self.register_buffer("least", torch.zeros((), dtype=torch.float64))
         self.network = network
 

@@ -37,7 +37,7 @@ from caloforge import streams
 from caloforge.errors import ModelError
 from caloforge.geometry import Calorimeter
 from caloforge.learn import training
-from caloforge.learn.conditions import Condition, IncidentFeatures, LayerFeatures
+from caloforge.learn.conditions import Beam, Condition, IncidentFeatures, LayerFeatures
 from caloforge.learn.networks.embedding import sinusoids
 from caloforge.learn.noise import Noise, Numbers, by_address, by_generator
 from caloforge.learn.processes import Bijection, NormalizingFlow
@@ -146,12 +146,11 @@ class GroupOrder:
     former: int
     shared: bool
 
-    @property
-    def context(self) -> int:
-        """Numbers in the condition of a flow beside the former groups: the incident energy, those
-        of its layers, its place.
+    def context(self, beam: Beam) -> int:
+        """Numbers in the condition of a flow beside the former groups: those of the particle, the
+        energies of its layers, its place.
         """
-        return 1 + self.layer_group + (_PLACE if self.shared else 0)
+        return beam.width + self.layer_group + (_PLACE if self.shared else 0)
 
     def seen(self, group: int) -> int:
         """Groups that the flow of a group sees."""
@@ -181,6 +180,7 @@ class LayerGroupStage(ShapeStage):
         schedule: The training of a flow.
         mapped: Whether the spectrum of the cells is mapped onto that of the training showers.
         flow: Makes a flow, given how many former groups it sees.
+        beam: In what the particles differ beside their energy.
 
     Raises:
         ModelError: The groups do not divide the layers.
@@ -195,6 +195,7 @@ class LayerGroupStage(ShapeStage):
         numbers: FilledRecipe | ScoredRecipe,
         schedule: Schedule,
         flow: Callable[[int], nn.Module],
+        beam: Beam,
         *,
         mapped: bool,
     ) -> None:
@@ -209,7 +210,7 @@ class LayerGroupStage(ShapeStage):
         self.representation = numbers.build(
             Orbits(calorimeter.symmetries).orbit[grid.reshape(layers, -1)]
         )
-        self.incident, self.energies = IncidentFeatures(), LayerFeatures(layers)
+        self.incident, self.energies = IncidentFeatures(beam), LayerFeatures(layers)
         self.spectrum = SpectrumMap() if mapped else None
         self.flows = nn.ModuleList(
             [flow(order.seen(group)) for group in range(1 if order.shared else self.groups)]

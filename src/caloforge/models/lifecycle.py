@@ -87,12 +87,13 @@ def _require_data(system: type[Model], recipe: Recipe, data: FullShowers | Train
             f"{type(data).__name__}"
         )
         raise TrainingError(msg)
-    data.check()
+    system.require_data(recipe, data)
 
 
 def _new_card(
     name: str, recipe: Recipe, data: FullShowers | TrainingShowers, description: str
 ) -> Card:
+    species = data.full.particles.species
     return Card(
         name=name,
         system=recipe.system,
@@ -103,7 +104,9 @@ def _new_card(
         data=description,
         licence="BSD-3-Clause",
         version=__version__,
-        pdg=data.full.particles.one_species(),
+        pdg=species[0] if len(species) == 1 else species or None,
+        largest_angle=data.largest_angle,
+        largest_offset=data.largest_offset,
     )
 
 

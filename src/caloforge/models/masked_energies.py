@@ -1,9 +1,9 @@
 """The energies of the layers by a masked autoregressive flow.
 
 What the flow sees of them is a representation that fills layers without energy at random, below
-what a layer with energy has. The condition is the incident energy. A shower that deposits more of
-its energy than any of the training is drawn again (the *veto* of L2LFlows, arXiv:2405.20407), with
-a warning, and if that does not help scaled down to what was seen.
+what a layer with energy has. The condition is what is known of the particle. A shower that deposits
+more of its energy than any of the training is drawn again (the *veto* of L2LFlows,
+arXiv:2405.20407), with a warning, and if that does not help scaled down to what was seen.
 """
 
 __all__ = ["MaskedEnergiesRecipe", "MaskedEnergiesStage", "MaskedSizes", "masked_flow"]
@@ -20,7 +20,7 @@ from torch import Tensor
 from caloforge.errors import RepresentationWarning
 from caloforge.geometry import Calorimeter
 from caloforge.learn import training
-from caloforge.learn.conditions import Condition, LogEnergy
+from caloforge.learn.conditions import Beam, Condition, LogEnergy
 from caloforge.learn.networks import MaskedFlow
 from caloforge.learn.noise import Noise, Numbers, by_generator
 from caloforge.learn.processes import NormalizingFlow
@@ -93,6 +93,7 @@ class MaskedEnergiesStage(EnergyStage):
         calorimeter: Where the cells are.
         recipe: The settings.
         representation: What the flow sees of the energies.
+        beam: In what the particles differ beside their energy.
     """
 
     most: Tensor
@@ -103,13 +104,14 @@ class MaskedEnergiesStage(EnergyStage):
         calorimeter: Calorimeter,
         recipe: MaskedEnergiesRecipe,
         representation: Representation[Tensor],
+        beam: Beam,
     ) -> None:
         super().__init__(calorimeter)
         self.schedule, self.veto = recipe.schedule, recipe.veto
-        self.process, self.log_energy = NormalizingFlow(), LogEnergy()
+        self.process, self.log_energy = NormalizingFlow(), LogEnergy(beam)
         for name in ("most", "least"):
             self.register_buffer(name, torch.zeros((), dtype=torch.float64))
-        self.network = masked_flow(calorimeter.n_layers, 1, recipe.network)
+        self.network = masked_flow(calorimeter.n_layers, beam.width, recipe.network)
         self.representation = representation
 
     def prepare(self, showers: Showers) -> None:
@@ -143,7 +145,7 @@ class MaskedEnergiesStage(EnergyStage):
 
     def _seen(
         self, showers: Showers, random: torch.Generator
-    ) -> tuple[Float[Tensor, "showers layers"], Float[Tensor, "showers 1"]]:
+    ) -> tuple[Float[Tensor, "showers layers"], Float[Tensor, "showers known"]]:
         condition = Condition.of(showers)
         noise = by_generator(self.representation.noise(), len(showers), random)
         values = self.representation.encode(condition.layer_energies, condition, noise)

@@ -79,6 +79,20 @@ class Model(Shown, nn.Module, ABC):
             return cls(card)
 
     @classmethod
+    def require_data(cls, recipe: Any, data: Any) -> None:
+        """Check that showers can teach what a recipe asks for.
+
+        Arguments:
+            recipe: The settings, of the type that the model is registered with.
+            data: The training showers, of the kind that it learns from.
+
+        Raises:
+            TrainingError: They cannot.
+        """
+        del recipe
+        data.check()
+
+    @classmethod
     @abstractmethod
     def plan(cls, recipe: Any, card: Card, data: Any) -> "Plan":
         """A new model, its representations fitted, and how it is trained.
@@ -91,9 +105,9 @@ class Model(Shown, nn.Module, ABC):
 
     @property
     def validity(self) -> Validity:
-        """The energies and the species of the training showers, along the axis at the centre."""
-        species = () if self.card.pdg is None else (self.card.pdg,)
-        return Validity(*self.energy_range, species, 0.0, 0.0)
+        """The energies, species, angles and places of the training showers."""
+        card = self.card
+        return Validity(*self.energy_range, card.species, card.largest_angle, card.largest_offset)
 
     def require(self, particles: Particles, first_index: int, *, strict: bool) -> None:
         """Check that the model was made for particles; see `validity`.

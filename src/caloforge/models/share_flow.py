@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from caloforge.geometry import Calorimeter
 from caloforge.learn import training
-from caloforge.learn.conditions import Condition
+from caloforge.learn.conditions import Beam, Condition
 from caloforge.learn.networks import ConvolutionalAutoencoder
 from caloforge.learn.noise import Numbers
 from caloforge.learn.processes import Variational
@@ -55,12 +55,13 @@ class ShareFlowStage(FlowStage):
         calorimeter: Where the cells are.
         recipe: The settings.
         network: The velocity, of one number a cell.
+        beam: In what the particles differ beside their energy.
     """
 
     def __init__(
-        self, calorimeter: Calorimeter, recipe: ShareFlowRecipe, network: nn.Module
+        self, calorimeter: Calorimeter, recipe: ShareFlowRecipe, network: nn.Module, beam: Beam
     ) -> None:
-        super().__init__(calorimeter, recipe.flow, network)
+        super().__init__(calorimeter, recipe.flow, network, beam)
         self.shares = LayerShares(calorimeter, recipe.min_share)
 
     @property
@@ -102,6 +103,7 @@ class LatentShares(ShareFlowStage):
         autoencoder: Encoder and decoder.
         beta: Weight of the divergence in its loss.
         schedule: Its training.
+        beam: In what the particles differ beside their energy.
     """
 
     def __init__(
@@ -112,8 +114,9 @@ class LatentShares(ShareFlowStage):
         autoencoder: ConvolutionalAutoencoder,
         beta: float,
         schedule: Schedule,
+        beam: Beam,
     ) -> None:
-        super().__init__(calorimeter, recipe, network)
+        super().__init__(calorimeter, recipe, network, beam)
         self.autoencoder, self.code_process = autoencoder, Variational(beta)
         self.code_schedule = schedule
 

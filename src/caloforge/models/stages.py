@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from caloforge.geometry import Calorimeter
 from caloforge.learn import training
-from caloforge.learn.conditions import Condition
+from caloforge.learn.conditions import ENERGY_ALONE, Beam, Condition
 from caloforge.learn.noise import Noise, Numbers
 from caloforge.models.registry import STAGES
 from caloforge.showers import Showers
@@ -128,10 +128,10 @@ class StageRecipe:
 
     stage: str
 
-    def build(self, calorimeter: Calorimeter) -> "Stage":
-        """The stage, new."""
+    def build(self, calorimeter: Calorimeter, beam: Beam = ENERGY_ALONE) -> "Stage":
+        """The stage, new, for the particles of a beam."""
         kind: Callable[..., Stage] = STAGES[self.stage].kind
-        return kind(calorimeter, self)
+        return kind(calorimeter, self, beam)
 
 
 class Stage(nn.Module, ABC):

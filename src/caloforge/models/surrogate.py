@@ -15,7 +15,7 @@ from torch import Tensor
 
 from caloforge import streams
 from caloforge.learn import training
-from caloforge.learn.conditions import Condition
+from caloforge.learn.conditions import ENERGY_ALONE, Beam, Condition
 from caloforge.learn.noise import by_address
 from caloforge.models.card import Card
 from caloforge.models.model import Model, Plan
@@ -62,16 +62,18 @@ class SurrogateRecipe(Recipe):
         validation: Training showers held out to watch the loss.
         energy: The stage that makes the energies of the layers.
         shape: The stage that makes the shower in them.
+        beam: In what the particles differ beside their energy.
     """
 
     validation: NonNegativeInt
     energy: Annotated[StageRecipe, _Registered(EnergyStage)]
     shape: Annotated[StageRecipe, _Registered(ShapeStage)]
+    beam: Beam = ENERGY_ALONE
 
 
 @SYSTEMS.register("surrogate", SurrogateRecipe)
 class Surrogate(Model):
-    """Makes showers of one calorimeter from particles that enter it along the axis.
+    """Makes showers of one calorimeter from particles of the kind that it was trained on.
 
     Arguments:
         card: What the model is.
@@ -82,8 +84,15 @@ class Surrogate(Model):
     def __init__(self, card: Card) -> None:
         super().__init__(card)
         recipe = cast("SurrogateRecipe", recipe_of(card))
-        self.energy = cast("EnergyStage", recipe.energy.build(self.calorimeter))
-        self.shape = cast("ShapeStage", recipe.shape.build(self.calorimeter))
+        stages = (
+            part.build(self.calorimeter, recipe.beam) for part in (recipe.energy, recipe.shape)
+        )
+        self.energy, self.shape = cast("tuple[EnergyStage, ShapeStage]", tuple(stages))
+
+    @classmethod
+    def require_data(cls, recipe: SurrogateRecipe, data: FullShowers) -> None:
+        """Check that the showers differ in what the recipe says, and in nothing else."""
+        data.check(recipe.beam)
 
     @classmethod
     def plan(cls, recipe: SurrogateRecipe, card: Card, data: FullShowers) -> Plan:
@@ -122,8 +131,8 @@ class Surrogate(Model):
 
         Raises:
             EnergyRangeError: An energy is outside the range, and ``strict``.
-            ShowerValueError: A particle is another than those of the training: another species, at
-                an angle, or off centre.
+            ShowerValueError: A particle is another than those of the training: of another species,
+                at a larger angle, or farther off centre.
         """
         self.require(particles, first_index, strict=strict)
         parts = []

@@ -18,9 +18,10 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from caloforge.errors import TrainingError
+from caloforge.learn.conditions import ENERGY_ALONE, Beam
 from caloforge.particles import Particles, name_of
 from caloforge.showers import Showers, ShowerSource, spans
-from caloforge.units import format_energy
+from caloforge.units import deg, format_energy
 
 _FEWEST = 200
 _LEAST_RANGE = 1.1
@@ -91,6 +92,16 @@ class TrainingShowers:
         low, high = self._common_energies()
         return _rounded(low, math.floor), _rounded(high, math.ceil)
 
+    @property
+    def largest_angle(self) -> float:
+        """The largest polar angle to the axis, in radians, rounded up to a degree."""
+        return _largest_angle(self.full)
+
+    @property
+    def largest_offset(self) -> float:
+        """The largest distance of a place from the centre, in mm, rounded up to two digits."""
+        return _largest_offset(self.full)
+
     def split(self, held_out: int, seed: int) -> tuple["TrainingShowers", "TrainingShowers"]:
         """Set showers of both sides apart at random.
 
@@ -144,15 +155,28 @@ class FullShowers:
         joined = Particles.cat(particles)
         return cls(Showers(deposits, joined, source.calorimeter, source.weights, part.threshold))
 
-    def check(self) -> None:
+    def check(self, beam: Beam = ENERGY_ALONE) -> None:
         """Check that the showers can teach.
+
+        Arguments:
+            beam: In what their particles may differ beside their energy.
 
         Raises:
             TrainingError: There are fewer than 200, one deposits nothing or what is no number, one
-                enters at an angle or off the centre, they are of several species, or they have
-                weights.
+                enters at an angle, off the centre, or with a species that the beam does not have,
+                or they have weights.
         """
-        _check_side("full", self.full)
+        _check_side("full", self.full, beam)
+
+    @property
+    def largest_angle(self) -> float:
+        """The largest polar angle to the axis, in radians, rounded up to a degree."""
+        return _largest_angle(self.full)
+
+    @property
+    def largest_offset(self) -> float:
+        """The largest distance of a place from the centre, in mm, rounded up to two digits."""
+        return _largest_offset(self.full)
 
     @property
     def energy_range(self) -> tuple[float, float]:
@@ -172,29 +196,44 @@ class FullShowers:
         return FullShowers(self.full.to(device))
 
 
-def _check_side(name: str, showers: Showers) -> None:
-    """Models learn showers of one species along the axis at the centre, each of which counts once;
-    see `Model.validity`.
+def _check_side(name: str, showers: Showers, beam: Beam = ENERGY_ALONE) -> None:
+    """A model that is told nothing but the energy learns showers of one species along the axis at
+    the centre, each of which counts once; see `Model.validity`.
     """
     _check_number(name, showers)
     particles, total = showers.particles, showers.deposits.sum(dim=1)
     bad = ~((total > 0) & total.isfinite())
     _refuse(bad, f"of the {name} sample have no energy, or one that is not finite", "remove them")
-    learned = "models learn showers along the axis at the centre alone"
-    if particles.theta is not None:
-        _refuse(particles.theta != 0, "enter at an angle", learned)
-    if particles.place is not None:
-        _refuse((particles.place != 0).any(dim=1), "enter off the centre", learned)
-    if len(particles.species) > 1:
-        names = ", ".join(map(name_of, particles.species))
-        msg = f"the {name} sample is of {names}, expected one species: train a model for each"
-        raise TrainingError(msg)
+    if particles.theta is not None and not beam.direction:
+        _refuse(particles.theta != 0, "enter at an angle", _unknown("direction"))
+    if particles.place is not None and not beam.place:
+        _refuse((particles.place != 0).any(dim=1), "enter off the centre", _unknown("place"))
+    _check_species(name, particles, beam)
     if showers.weights is not None:
         msg = (
             "the training showers have weights, expected each to count once: draw a sample "
             "according to the weights first"
         )
         raise TrainingError(msg)
+
+
+def _unknown(what: str) -> str:
+    return f"a surrogate learns them where its recipe says 'beam: {{{what}: true}}'"
+
+
+def _check_species(name: str, particles: Particles, beam: Beam) -> None:
+    found, asked = set(particles.species), set(beam.species)
+    fits = found <= asked if asked else len(found) <= 1
+    if fits and (found or not beam.n_species):
+        return
+    names = ", ".join(map(name_of, sorted(found))) or "unknown species"
+    known = ", ".join(map(name_of, sorted(found))) or "e-, gamma"
+    expected = " and ".join(map(name_of, beam.species)) or "one species"
+    msg = (
+        f"the {name} sample is of {names}, expected {expected}: train a model for each, or a "
+        f"surrogate whose recipe says 'beam: {{species: [{known}]}}'"
+    )
+    raise TrainingError(msg)
 
 
 def _check_number(name: str, showers: Showers) -> None:
@@ -249,6 +288,17 @@ def _on_disk(showers: int, cells: int) -> Float[Tensor, "showers cells"]:
         return torch.from_file(
             file.name, shared=True, size=showers * cells, dtype=torch.float32
         ).view(showers, cells)
+
+
+def _largest_angle(showers: Showers) -> float:
+    theta = showers.particles.theta
+    return 0.0 if theta is None else math.ceil(float(theta.abs().max()) / deg) * deg
+
+
+def _largest_offset(showers: Showers) -> float:
+    place = showers.particles.place
+    largest = 0.0 if place is None else float(place.norm(dim=1).max())
+    return _rounded(largest, math.ceil) if largest else 0.0
 
 
 def _rounded(energy: float, towards: Callable[[float], int]) -> float:

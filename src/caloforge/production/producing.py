@@ -178,9 +178,7 @@ def copy(
     Raises:
         CaloforgeError: As for `produce`, or what the source holds is not physical.
     """
-    require_format(
-        path, source.calorimeter, source.particles, source.weights, sparse=bool(sparse)
-    )
+    require_format(path, source.calorimeter, source.particles, source.weights, sparse=bool(sparse))
     attributes, job = attributes_of(source, None, 0), job_of(source, None, 0)
     alone = isinstance(source, HitSource) if sparse is None else sparse
     if alone or not is_hdf5(path):

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 
 from caloforge.geometry import Calorimeter
+from caloforge.learn.conditions import ENERGY_ALONE, Beam
 from caloforge.learn.networks import (
     ConvolutionalAutoencoder,
     HeadSizes,
@@ -62,23 +63,28 @@ class TransfusionRecipe(LayerFlowRecipe):
 class TransfusionStage(LayerFlowStage):
     """The energies of the layers, one after another."""
 
-    def __init__(self, calorimeter: Calorimeter, recipe: TransfusionRecipe) -> None:
+    def __init__(
+        self, calorimeter: Calorimeter, recipe: TransfusionRecipe, beam: Beam = ENERGY_ALONE
+    ) -> None:
         head = HeadSizes(recipe.head_width, recipe.head_layers, time_scale=recipe.time_scale)
         blocks = (recipe.blocks, recipe.blocks)
         sizes = {name: getattr(recipe, name) for name in ("dim", "heads", "feed_forward")}
+        sizes["condition"] = beam.width
         network = Transfusion(calorimeter.n_layers, **sizes, blocks=blocks, head=head)
-        super().__init__(calorimeter, recipe, network)
+        super().__init__(calorimeter, recipe, network, beam)
 
 
 @STAGES.register("vision", ShareFlowRecipe)
 class VisionStage(ShareFlowStage):
     """The shares of all cells, by a vision transformer."""
 
-    def __init__(self, calorimeter: Calorimeter, recipe: ShareFlowRecipe) -> None:
-        shape, condition = image_shape(calorimeter), calorimeter.n_layers + 1
+    def __init__(
+        self, calorimeter: Calorimeter, recipe: ShareFlowRecipe, beam: Beam = ENERGY_ALONE
+    ) -> None:
+        shape, condition = image_shape(calorimeter), calorimeter.n_layers + beam.width
         sizes = asdict(recipe.network)
         network = VisionTransformer(shape, recipe.patch, **sizes, condition=condition)
-        super().__init__(calorimeter, recipe, network)
+        super().__init__(calorimeter, recipe, network, beam)
 
 
 @dataclass(frozen=True)
@@ -106,8 +112,10 @@ class LatentRecipe(ShareFlowRecipe):
 class LatentStage(LatentShares):
     """laViT: the latent code of the shares, by a vision transformer."""
 
-    def __init__(self, calorimeter: Calorimeter, recipe: LatentRecipe) -> None:
-        shape, condition = image_shape(calorimeter), calorimeter.n_layers + 1
+    def __init__(
+        self, calorimeter: Calorimeter, recipe: LatentRecipe, beam: Beam = ENERGY_ALONE
+    ) -> None:
+        shape, condition = image_shape(calorimeter), calorimeter.n_layers + beam.width
         names = ("channels", "kernels", "strides", "pads")
         levels = {name: getattr(recipe, name) for name in names}
         autoencoder = ConvolutionalAutoencoder(shape, condition=condition, **levels)
@@ -115,4 +123,4 @@ class LatentStage(LatentShares):
         sizes = {"channels": channels, **asdict(recipe.network), "condition": condition}
         network = VisionTransformer((layers, alpha, r), recipe.patch, **sizes)
         schedule = recipe.autoencoder_schedule
-        super().__init__(calorimeter, recipe, network, autoencoder, recipe.beta, schedule)
+        super().__init__(calorimeter, recipe, network, autoencoder, recipe.beta, schedule, beam)

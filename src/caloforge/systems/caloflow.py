@@ -17,6 +17,7 @@ from typing import Annotated
 from pydantic import AliasChoices, Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from caloforge.geometry import Calorimeter
+from caloforge.learn.conditions import ENERGY_ALONE, Beam
 from caloforge.learn.networks import MaskedFlow
 from caloforge.learn.representations import SoftRatios
 from caloforge.models import STAGES, StageRecipe
@@ -49,9 +50,11 @@ class RatiosRecipe(MaskedEnergiesRecipe):
 class RatiosStage(MaskedEnergiesStage):
     """The standardised logits of the softened ratios of the layers' energies."""
 
-    def __init__(self, calorimeter: Calorimeter, recipe: RatiosRecipe) -> None:
+    def __init__(
+        self, calorimeter: Calorimeter, recipe: RatiosRecipe, beam: Beam = ENERGY_ALONE
+    ) -> None:
         ratios = SoftRatios(calorimeter.n_layers, recipe.scale, recipe.softening)
-        super().__init__(calorimeter, recipe, ratios)
+        super().__init__(calorimeter, recipe, ratios, beam)
 
 
 @dataclass(frozen=True)
@@ -88,18 +91,23 @@ class MaskedShapeRecipe(StageRecipe):
 class MaskedShapeStage(MaskedGroups):
     """Layer group after layer group, by masked autoregressive flows or by their students."""
 
-    def __init__(self, calorimeter: Calorimeter, recipe: MaskedShapeRecipe) -> None:
+    def __init__(
+        self, calorimeter: Calorimeter, recipe: MaskedShapeRecipe, beam: Beam = ENERGY_ALONE
+    ) -> None:
         super().__init__(
             calorimeter,
             recipe.order,
             recipe.numbers,
             (recipe.schedule, recipe.student),
-            partial(_flow, calorimeter, recipe),
+            partial(_flow, calorimeter, recipe, beam),
+            beam,
             mapped=recipe.mapped,
         )
 
 
-def _flow(calorimeter: Calorimeter, recipe: MaskedShapeRecipe, former: int) -> MaskedFlow:
+def _flow(
+    calorimeter: Calorimeter, recipe: MaskedShapeRecipe, beam: Beam, former: int
+) -> MaskedFlow:
     """A flow that sees so many former groups."""
     cells = recipe.layer_group * calorimeter.image()[0].numel()
-    return masked_flow(cells, former * cells + recipe.order.context, recipe.network)
+    return masked_flow(cells, former * cells + recipe.order.context(beam), recipe.network)

@@ -16,6 +16,7 @@ from typing import Annotated
 from pydantic import AliasChoices, Field, NonNegativeFloat, PositiveInt
 
 from caloforge.geometry import Calorimeter
+from caloforge.learn.conditions import ENERGY_ALONE, Beam
 from caloforge.learn.networks import HitAutoencoder, VisionTransformer
 from caloforge.models import STAGES, StageRecipe
 from caloforge.models.flow_stage import FlowRecipe, TransformerSizes
@@ -50,7 +51,9 @@ class HitAutoencoderRecipe(StageRecipe):
 class HitAutoencoderStage(HitFlowStage):
     """Codes and numbers of hits by a flow, hits and their shares by a decoder."""
 
-    def __init__(self, calorimeter: Calorimeter, recipe: HitAutoencoderRecipe) -> None:
+    def __init__(
+        self, calorimeter: Calorimeter, recipe: HitAutoencoderRecipe, beam: Beam = ENERGY_ALONE
+    ) -> None:
         layers, alpha, r = calorimeter.image().shape
         group = recipe.layer_group
         autoencoder = HitAutoencoder(
@@ -59,15 +62,16 @@ class HitAutoencoderStage(HitFlowStage):
             layer_group=group,
             code=recipe.code,
             **asdict(recipe.autoencoder),
-            condition=2 * layers + 1,
+            condition=2 * layers + beam.width,
         )
         network = VisionTransformer(
             (layers // group, 1, 1),
             (1, 1, 1),
             channels=recipe.code + group,
             **asdict(recipe.network),
-            condition=layers + 1,
+            condition=layers + beam.width,
             exact_gelu=True,
         )
         schedule = recipe.autoencoder_schedule
-        super().__init__(calorimeter, recipe.flow, network, autoencoder, recipe.beta, schedule)
+        coder = autoencoder, recipe.beta, schedule
+        super().__init__(calorimeter, recipe.flow, network, *coder, beam)

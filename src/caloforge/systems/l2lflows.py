@@ -18,6 +18,7 @@ from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 from torch import nn
 
 from caloforge.geometry import Calorimeter
+from caloforge.learn.conditions import ENERGY_ALONE, Beam
 from caloforge.learn.networks import ConvolutionalFlow, UNetDesign, group_norm
 from caloforge.learn.representations import LayerEnergies
 from caloforge.models import STAGES, StageRecipe
@@ -45,10 +46,12 @@ class EnergiesRecipe(MaskedEnergiesRecipe):
 class EnergiesStage(MaskedEnergiesStage):
     """The logits of what the energies of the layers are of the largest."""
 
-    def __init__(self, calorimeter: Calorimeter, recipe: EnergiesRecipe) -> None:
+    def __init__(
+        self, calorimeter: Calorimeter, recipe: EnergiesRecipe, beam: Beam = ENERGY_ALONE
+    ) -> None:
         scale, standardised = recipe.scale, recipe.standardised
         logits = LayerEnergies(calorimeter.n_layers, scale=scale, standardised=standardised)
-        super().__init__(calorimeter, recipe, logits)
+        super().__init__(calorimeter, recipe, logits, beam)
 
 
 @dataclass(frozen=True)
@@ -91,22 +94,24 @@ class ConvolutionalRecipe(StageRecipe):
 class ConvolutionalStage(ConvolutionalGroups):
     """Layer after layer, by convolutional flows."""
 
-    def __init__(self, calorimeter: Calorimeter, recipe: ConvolutionalRecipe) -> None:
+    def __init__(
+        self, calorimeter: Calorimeter, recipe: ConvolutionalRecipe, beam: Beam = ENERGY_ALONE
+    ) -> None:
         order = GroupOrder(1, recipe.former, recipe.shared)
-        new = partial(convolutional_flow, calorimeter, recipe)
-        what = calorimeter, order, recipe.numbers, recipe.schedule, new
+        new = partial(convolutional_flow, calorimeter, recipe, beam)
+        what = calorimeter, order, recipe.numbers, recipe.schedule, new, beam
         super().__init__(*what, mapped=recipe.mapped)
 
 
 def convolutional_flow(
-    calorimeter: Calorimeter, recipe: ConvolutionalRecipe, former: int
+    calorimeter: Calorimeter, recipe: ConvolutionalRecipe, beam: Beam, former: int
 ) -> ConvolutionalFlow:
     """A flow that sees so many former layers; without any, the condition is not embedded."""
     _, rows, columns = calorimeter.image().shape
     norm = nn.BatchNorm2d if recipe.batch_norm else group_norm
     return ConvolutionalFlow(
         (rows, columns),
-        condition=former + GroupOrder(1, recipe.former, recipe.shared).context,
+        condition=former + GroupOrder(1, recipe.former, recipe.shared).context(beam),
         design=UNetDesign(recipe.hidden, recipe.downsamples, calorimeter.polar, norm),
         squeeze=recipe.squeeze,
         blocks=recipe.blocks,

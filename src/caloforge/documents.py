@@ -23,6 +23,7 @@ import math
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -225,13 +226,19 @@ def checked(kind: type[Kind], values: Mapping[str, Any], what: str, refusal: _Re
         CaloforgeError: An error of the given kind: a key is unknown or missing, or a value is not
             of its type; the message names the key, and the near one of an unknown key.
     """
-    plain: type[Any] = kind
-    adapter = TypeAdapter(with_config(ConfigDict(extra="forbid"))(plain))
+    plain: Any = kind
+    adapter = _adapter(plain)
     try:
         record: Kind = adapter.validate_python(values)
     except ValidationError as error:
         _refuse(refusal, f"{what}: {complaint(error, values, adapter.json_schema)}")
     return record
+
+
+@cache
+def _adapter(kind: Any) -> Any:
+    """The checks of a record; making them takes longer than applying them."""
+    return TypeAdapter(with_config(ConfigDict(extra="forbid"))(kind))
 
 
 def complaint(failed: ValidationError, values: Any, schema: Callable[[], Any]) -> str:

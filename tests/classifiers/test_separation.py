@@ -266,6 +266,55 @@ def test_the_floor_may_be_that_of_two_halves() -> None:
     assert abs(found.auc.floor - 0.5) < 4 * found.auc.floor_error
 
 
+def brighter(known: dict[str, torch.Tensor], by: torch.Tensor, seed: int) -> Showers:
+    """Showers that are brighter by half or fainter, as a sign says."""
+    sample = showers(600, seed)
+    return replace(
+        sample,
+        deposits=sample.deposits * (1 + 0.5 * by[:, None]),
+        particles=replace(sample.particles, **known),
+    )
+
+
+def test_what_depends_on_species_direction_or_place_is_found() -> None:
+    """All showers together are alike; those of one condition are not."""
+    sign = torch.randint(2, (600,), generator=torch.Generator().manual_seed(5)) * 2.0 - 1
+    conditions = {
+        "pdg": torch.where(sign > 0, 11, 22),
+        "theta": 0.2 + 0.1 * sign,
+        "place": torch.stack([sign, sign], dim=1),
+    }
+    for name, values in conditions.items():
+        samples = [brighter({name: values}, by, seed) for seed, by in enumerate((sign, -sign))]
+        seen = separate(*samples, OURS, trainings=2).auc.value
+        hidden = [
+            replace(sample, particles=Particles(sample.particles.energies)) for sample in samples
+        ]
+        unseen = separate(*hidden, OURS, trainings=2).auc
+        assert abs(unseen.value - 0.5) < 4 * unseen.floor_error
+        assert seen > 0.8
+
+
+def test_images_come_after_all_that_is_known_of_the_particle() -> None:
+    sign = torch.arange(60) % 2 * 2.0 - 1
+    cylinder = calochallenge_2()
+    generator = torch.Generator().manual_seed(0)
+    particles = Particles(torch.full((60,), 1e3), torch.where(sign > 0, 11, 22), 0.2 + 0.1 * sign)
+    samples = [
+        Showers(torch.rand(60, cylinder.n_cells, generator=generator), particles, cylinder)
+        for _ in range(2)
+    ]
+    for preset in ("calochallenge", "l2lflows"):
+        for one in classifiers_for(preset, cylinder, threshold=0.01):
+            if not isinstance(one.architecture, Dense):
+                small = replace(
+                    one,
+                    architecture=SMALL[type(one.architecture)],
+                    training=replace(one.training, epochs=1),
+                )
+                assert 0 <= separate(*samples, small, trainings=1).auc.value <= 1
+
+
 @pytest.mark.parametrize(
     "calorimeter", [c for c in CALORIMETERS if c.n_cells < 30_000], ids=name_of
 )

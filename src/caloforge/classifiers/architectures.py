@@ -1,8 +1,8 @@
 r"""The networks of the classifiers: from the inputs of a shower to the logit s of "this is the full
 simulation".
 
-A network sees either a list of F features or, for convolutions, a list whose first entry is the
-incident energy and whose others are an image of :math:`L \times A \times R` cells: layers,
+A network sees either a list of F features or, for convolutions, a list whose first entries are
+those of the particle and whose others are an image of :math:`L \times A \times R` cells: layers,
 :math:`\alpha` (or y), :math:`r` (or x), the last fastest. An `Architecture` gives the sizes; the
 networks are those of `caloforge.learn.networks`.
 
@@ -17,6 +17,7 @@ networks are those of `caloforge.learn.networks`.
 
 __all__ = ["Architecture", "Convolutional", "Dense", "Image", "ResNet3d", "RingConvolutional"]
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
@@ -41,8 +42,7 @@ class Architecture(ABC):
 
         Arguments:
             n_features: The number of inputs.
-            image: The shape of the image that follows the first input; None for features without
-                order.
+            image: The shape of the image that ends the inputs; None for features without order.
 
         Raises:
             GeometryError: The network needs an image and there is none.
@@ -71,7 +71,8 @@ class Dense(Architecture):
 
 @dataclass(frozen=True)
 class ResNet3d(Architecture):
-    """A residual network in three dimensions; the incident energy joins before the last layer.
+    """A residual network in three dimensions; what is known of the particle joins before the last
+    layer.
 
     Arguments:
         planes: The numbers of channels of the four stages; each but the first halves the image.
@@ -83,7 +84,9 @@ class ResNet3d(Architecture):
 
     def build(self, n_features: int, image: Image | None) -> nn.Module:
         """See `Architecture.build`."""
-        return ResidualNetwork(_required(image, "a ResNet"), self.planes, self.blocks)
+        shape = _required(image, "a ResNet")
+        numbers = n_features - math.prod(shape)
+        return ResidualNetwork(shape, self.planes, self.blocks, numbers)
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,8 @@ class Convolutional(Architecture):
     def build(self, n_features: int, image: Image | None) -> nn.Module:
         """See `Architecture.build`."""
         shape = _required(image, "a convolutional network")
-        return PooledNetwork(pooled(self.channels), shape, self.widths)
+        numbers = n_features - math.prod(shape)
+        return PooledNetwork(pooled(self.channels), shape, self.widths, numbers)
 
 
 @dataclass(frozen=True)
@@ -119,7 +123,8 @@ class RingConvolutional(Architecture):
     def build(self, n_features: int, image: Image | None) -> nn.Module:
         """See `Architecture.build`."""
         shape = _required(image, "a convolutional network")
-        return PooledNetwork(ring_pooled(self.channels), shape, self.widths)
+        numbers = n_features - math.prod(shape)
+        return PooledNetwork(ring_pooled(self.channels), shape, self.widths, numbers)
 
 
 def _required(image: Image | None, what: str) -> Image:

@@ -2,8 +2,9 @@ r"""A classifier at work: train it several times, each time anew, and have it sc
 never saw.
 
 The inputs of all showers are held as one matrix, filled in batches, up to the size of 20,000
-showers of 6,480 cells; larger ones are made anew from the deposits, batch by batch. Showers of
-weight 0 are left out.
+showers of 6,480 cells; larger ones are made anew from the deposits, batch by batch. In what the
+particles differ beside their energy (`Beam.of`) stands before the inputs. Showers of weight 0 are
+left out.
 """
 
 __all__ = ["LEAST_SHOWERS", "separate", "separate_features"]
@@ -31,6 +32,7 @@ from caloforge.classifiers.calibration import (
 )
 from caloforge.classifiers.classifier import FOLDS, Classifier
 from caloforge.classifiers.fitting import Examples, fitted
+from caloforge.classifiers.inputs import Inputs
 from caloforge.classifiers.protocol import random_numbers
 from caloforge.classifiers.results import (
     FALSE_POSITIVE,
@@ -40,6 +42,7 @@ from caloforge.classifiers.results import (
     ShowerWeights,
 )
 from caloforge.errors import ShowerValueError
+from caloforge.learn.conditions import Beam, BeamFeatures, Condition
 from caloforge.metrics.scores import Score
 from caloforge.showers import Showers, spans
 
@@ -160,7 +163,8 @@ def _between(
         s if side.whole else s[side.on(s.deposits.device)]
         for side, s in zip(sides, (full, candidate), strict=True)
     ]
-    examples = _examples(sides, *_taken(classifier, used), full.deposits.device, image)
+    seen = _Seen.by(classifier, full, candidate)
+    examples = _examples(sides, *_taken(seen, used), full.deposits.device, image)
     trials = []
     for turn in range(trainings):
         progress(f"{classifier.title}: training {turn + 1} of {trainings}")
@@ -222,30 +226,47 @@ def _examples(
     return Examples(take, labels_there, weights_there, n_features, image)
 
 
-def _taken(classifier: Classifier, used: list[Showers]) -> tuple[Take, int]:
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """What a classifier sees of showers: in what the particles of both samples differ beside their
+    energy, and its own inputs.
+    """
+
+    beam: BeamFeatures
+    inputs: Inputs
+    dtype: torch.dtype
+
+    @staticmethod
+    def by(classifier: Classifier, full: Showers, candidate: Showers) -> "_Seen":
+        features = BeamFeatures(Beam.of(full.particles, candidate.particles))
+        adapted = features.adapt(Condition(full.particles))
+        return _Seen(adapted, classifier.inputs, classifier.training.dtype)
+
+    def __call__(self, showers: Showers) -> Tensor:
+        known = self.beam(Condition(showers.particles))
+        return torch.cat([known.to(self.dtype), self.inputs(showers).to(self.dtype)], dim=1)
+
+
+def _taken(seen: _Seen, used: list[Showers]) -> tuple[Take, int]:
     """How the inputs of showers are had, and how many they are."""
-    width, total = classifier.inputs(used[0][:1]).shape[1], sum(map(len, used))
+    width, total = seen(used[0][:1]).shape[1], sum(map(len, used))
 
     def made(rows: Tensor) -> Tensor:
-        x = torch.empty(len(rows), width, dtype=classifier.training.dtype, device=rows.device)
+        x = torch.empty(len(rows), width, dtype=seen.dtype, device=rows.device)
         first = rows < len(used[0])
         for showers, chosen, start in ((used[0], first, 0), (used[1], ~first, len(used[0]))):
             if chosen.any():
-                x[chosen] = classifier.inputs(showers[rows[chosen] - start]).to(x.dtype)
+                x[chosen] = seen(showers[rows[chosen] - start])
         return x
 
-    return (
-        made if total * width > _MOST_HELD else _held(classifier, used, width).__getitem__
-    ), width
+    return (made if total * width > _MOST_HELD else _held(seen, used, width).__getitem__), width
 
 
-def _held(classifier: Classifier, used: list[Showers], width: int) -> Tensor:
-    x = torch.empty(
-        sum(map(len, used)), width, dtype=classifier.training.dtype, device=used[0].deposits.device
-    )
+def _held(seen: _Seen, used: list[Showers], width: int) -> Tensor:
+    x = torch.empty(sum(map(len, used)), width, dtype=seen.dtype, device=used[0].deposits.device)
     for showers, start in zip(used, (0, len(used[0])), strict=True):
         for span in spans(len(showers), _BATCH):
-            x[start + span.start : start + span.stop] = classifier.inputs(showers[span]).to(x.dtype)
+            x[start + span.start : start + span.stop] = seen(showers[span])
     return x
 
 

@@ -135,6 +135,21 @@ class Beam:
     direction: bool = False
     place: bool = False
 
+    @staticmethod
+    def of(*samples: Particles) -> "Beam":
+        """In what the particles of samples differ; in no species where that of a sample is not
+        known.
+        """
+        species = set().union(*(sample.species for sample in samples))
+        known = all(len(sample.species) > 0 for sample in samples)
+        across = torch.cat([_direction(sample)[0] for sample in samples])
+        places = torch.cat([_place(sample) for sample in samples])
+        return Beam(
+            tuple(sorted(species)) if known and len(species) > 1 else (),
+            direction=bool((across != across[:1]).any()),
+            place=bool((places != places[:1]).any()),
+        )
+
     @property
     def width(self) -> int:
         """How many numbers stand for a particle, that of its energy included."""

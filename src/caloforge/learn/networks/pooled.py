@@ -45,32 +45,37 @@ def ring_pooled(channels: int) -> nn.Sequential:
 
 
 class PooledNetwork(nn.Module):
-    """From a number and an image to a number: convolutions see the image, and a dense network what
-    they found and the number. A leaky ReLU follows the last layer too.
+    """From numbers and an image to a number: convolutions see the image, and a dense network what
+    they found and the numbers. A leaky ReLU follows the last layer too.
 
     Arguments:
         convolutions: From images, with shape ``(N, 1, *image)``, to numbers, with shape (N, M).
         image: The shape of the image.
         widths: The widths of the hidden layers of the dense network.
+        numbers: How many numbers come before the image.
     """
 
     def __init__(
-        self, convolutions: nn.Module, image: tuple[int, int, int], widths: Sequence[int]
+        self,
+        convolutions: nn.Module,
+        image: tuple[int, int, int],
+        widths: Sequence[int],
+        numbers: int = 1,
     ) -> None:
         super().__init__()
-        self.convolutions, self.image = convolutions, image
+        self.convolutions, self.image, self.numbers = convolutions, image, numbers
         with torch.no_grad():
-            n = convolutions(torch.zeros(1, 1, *image)).shape[1] + 1
+            n = convolutions(torch.zeros(1, 1, *image)).shape[1] + numbers
         self.dense = nn.Sequential(*dense((n, *widths, 1)), nn.LeakyReLU())
 
     def forward(self, x: Float[Tensor, "batch features"]) -> Float[Tensor, " batch"]:
         """The output.
 
         Arguments:
-            x: The number, and behind it the image, flat.
+            x: The numbers, and behind them the image, flat.
         """
-        seen = self.convolutions(x[:, 1:].reshape(-1, 1, *self.image))
-        found: Tensor = self.dense(torch.cat([seen, x[:, :1]], dim=1))
+        seen = self.convolutions(x[:, self.numbers :].reshape(-1, 1, *self.image))
+        found: Tensor = self.dense(torch.cat([seen, x[:, : self.numbers]], dim=1))
         return found[:, 0]
 
 

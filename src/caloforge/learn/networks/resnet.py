@@ -1,4 +1,4 @@
-"""A residual network in three dimensions (He et al., arXiv:1512.03385), with one number beside the
+"""A residual network in three dimensions (He et al., arXiv:1512.03385), with numbers beside the
 image.
 """
 
@@ -39,20 +39,25 @@ class ResidualBlock(nn.Module):
 
 
 class ResidualNetwork(nn.Module):
-    """From a number and an image to a number; the former, batch-normalised, joins before the last
+    """From numbers and an image to a number; the former, batch-normalised, join before the last
     layer.
 
     Arguments:
         image: The shape of the image.
         planes: The numbers of channels of the stages; each but the first halves the image.
         blocks: The numbers of blocks in the stages.
+        numbers: How many numbers come before the image.
     """
 
     def __init__(
-        self, image: tuple[int, int, int], planes: Sequence[int], blocks: Sequence[int]
+        self,
+        image: tuple[int, int, int],
+        planes: Sequence[int],
+        blocks: Sequence[int],
+        numbers: int = 1,
     ) -> None:
         super().__init__()
-        self.image = image
+        self.image, self.numbers = image, numbers
         stages: list[nn.Module] = []
         before = planes[0]
         for stage, (after, number) in enumerate(zip(planes, blocks, strict=True)):
@@ -66,8 +71,8 @@ class ResidualNetwork(nn.Module):
         ]
         pool = nn.MaxPool3d(3, stride=2, padding=1)
         self.trunk = nn.Sequential(*stem, pool, *stages, nn.AdaptiveAvgPool3d(1), nn.Flatten())
-        self.number = nn.BatchNorm1d(1)
-        self.last = nn.Linear(before + 1, 1)
+        self.number = nn.BatchNorm1d(numbers)
+        self.last = nn.Linear(before + numbers, 1)
         for module in self.modules():
             if isinstance(module, nn.Conv3d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -76,8 +81,8 @@ class ResidualNetwork(nn.Module):
         """The output.
 
         Arguments:
-            x: The number, and behind it the image, flat.
+            x: The numbers, and behind them the image, flat.
         """
-        seen = self.trunk(x[:, 1:].reshape(-1, 1, *self.image))
-        found: Tensor = self.last(torch.cat([seen, self.number(x[:, :1])], dim=1))
+        seen = self.trunk(x[:, self.numbers :].reshape(-1, 1, *self.image))
+        found: Tensor = self.last(torch.cat([seen, self.number(x[:, : self.numbers])], dim=1))
         return found[:, 0]

@@ -24,7 +24,7 @@ from caloforge.showers import Showers
 from caloforge.simulators.protocols import Progress, silent
 
 _PADDING = 16
-_AT_A_TIME = 4096
+_AT_A_TIME = 1024
 
 
 class Bridge(Model):

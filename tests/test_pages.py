@@ -85,6 +85,14 @@ TINY_HALVES = {
 }
 TINY_FLOW = {key: value for key, value in TINY_SURROGATE.items() if key != "shape.patch"}
 
+TINY_TUNING = {
+    **{f"{part}.epochs": 0.01 for part in ("energy.schedule", "shape.flow.schedule")},
+    "shape.autoencoder_schedule.epochs": 0.01,
+    "shape.flow.bespoke.steps": 2,
+    "shape.flow.bespoke.showers": 16,
+    "validation": 20,
+}
+
 SHORTER = {
     r"caloforge (simulate|generate) (?!geant4 ).*-n ": "-n 20",
     r"caloforge simulate geant4 (?!.*-n 1000).*-n ": "-n 20 --workers 1",
@@ -93,6 +101,7 @@ SHORTER = {
     r"caloforge train (squirels-fast|my-recipe.yaml) ": shlex.join(settings(TINY_BRIDGE)),
     r"caloforge train squirels(-laptop)? ": shlex.join(settings(TINY_HALVES)),
     r"caloforge train calodream-ds2 ": shlex.join(settings(TINY_FLOW)),
+    r"caloforge train --from ": shlex.join(settings(TINY_TUNING)),
     r"caloforge tune ": "--constants core_1",
     r"caloforge evaluate ": "--no-classifier",
     r"caloforge bench ": "--repeats 1 --batch-sizes 1 --threads 1 -n 1",

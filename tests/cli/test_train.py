@@ -141,6 +141,45 @@ def test_a_surrogate_is_trained_from_one_sample_and_its_use_is_told(
     assert weights(tmp_path / "m") == weights(surrogate)
 
 
+def test_a_model_is_trained_on(
+    caloforge: Caloforge, cylinder_file: Path, surrogate: Path, tmp_path: Path
+) -> None:
+    words = ("--data", cylinder_file, "--out", tmp_path / "m", "--tune", "lora", "--rank", "2")
+    outcome = caloforge("train", "--from", surrogate, *words, "--set", "seed=9")
+    assert outcome.code == 0, outcome.err
+    card, before = (
+        json.loads((path / "card.json").read_text()) for path in (tmp_path / "m", surrogate)
+    )
+    assert card["start"].startswith(before["name"])
+    assert card["start"].endswith("lora")
+    assert card["recipe"] == before["recipe"] | {"seed": 9}
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ((), "give either a RECIPE, or --from MODEL"),
+        (("calodream-ds2", "--from", "SURROGATE"), "give either a RECIPE, or --from MODEL"),
+        (("calodream-ds2", "--tune", "bias"), "--tune goes with --from MODEL"),
+        (("--from", "SURROGATE", "--full", "DATA"), "recipe of SURROGATE trains a surrogate"),
+        (("--from", "SURROGATE", "--data", "DATA", "--set", "sede=1"), "has no key 'sede'"),
+    ],
+)
+def test_how_to_begin_is_said_once(
+    caloforge: Caloforge,
+    cylinder_file: Path,
+    surrogate: Path,
+    tmp_path: Path,
+    words: tuple[str, ...],
+    expected: str,
+) -> None:
+    known = {"SURROGATE": str(surrogate), "DATA": str(cylinder_file)}
+    given = [known.get(word, word) for word in words]
+    outcome = caloforge("train", *given, "--out", tmp_path / "m")
+    assert expected.replace("SURROGATE", str(surrogate)) in one_error(outcome)
+    assert not (tmp_path / "m").exists()
+
+
 @pytest.mark.parametrize(
     ("recipe", "given", "expected"),
     [
@@ -186,12 +225,12 @@ def test_a_recipe_says_which_samples_it_wants(
 def test_a_surrogate_that_cannot_be_leaves_nothing(
     caloforge: Caloforge, cylinder_file: Path, tmp_path: Path
 ) -> None:
-    few = write(tmp_path / "few.h5", random_cylinder_showers(199))
+    few = write(tmp_path / "few.h5", random_cylinder_showers(99))
     dark = random_cylinder_showers(300)
     dark.deposits[7] = 0
     dark_file = write(tmp_path / "dark.h5", dark)
     mistakes = {
-        "the full sample has 199 showers, expected at least 200": (few, {}),
+        "the full sample has 99 showers, expected at least 100": (few, {}),
         "1 of 300 training showers of the full sample have no energy": (dark_file, {}),
         "patch (1, 3, 1) does not divide shape (3, 4, 2): along axis 1": (
             cylinder_file,

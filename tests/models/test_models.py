@@ -190,9 +190,9 @@ def test_a_damaged_model_is_an_error(trained: tuple[str, Path, Bridge], tmp_path
 def test_too_little_to_train_on(tmp_path: Path) -> None:
     recipe = load_recipe("squirels-fast", TINY["squirels-fast"])
     with pytest.raises(
-        TrainingError, match="the full sample has 100 showers, expected at least 200"
+        TrainingError, match="the full sample has 90 showers, expected at least 100"
     ):
-        train(recipe, tmp_path / "out", data(100), description="")
+        train(recipe, tmp_path / "out", data(90), description="")
     full, fast = (
         zoo.bundled_showers("pbwo4-geant4-20gev")[:],
         zoo.bundled_showers("pbwo4-geant4-50gev")[:],

@@ -370,8 +370,8 @@ def test_showers_that_cannot_teach_are_refused(tmp_path: Path) -> None:
     showers = showers_of(CYLINDER)
     refused(
         tmp_path,
-        FullShowers(showers[:150]),
-        "the full sample has 150 showers, expected at least 200 to train on",
+        FullShowers(showers[:90]),
+        "the full sample has 90 showers, expected at least 100 to train on",
     )
     lit = torch.ones(240, 1)
     lit[[30, 40]] = 0

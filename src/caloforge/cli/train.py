@@ -3,6 +3,7 @@
 __all__ = ["train"]
 
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +15,7 @@ from caloforge.cli._options import Machine, OptionError, grouped
 if TYPE_CHECKING:
     import torch
 
-    from caloforge.models import FullShowers, Model, TrainingShowers
+    from caloforge.models import FullShowers, Model, Recipe, Start, TrainingShowers
 
 
 @dataclass(frozen=True)
@@ -74,17 +75,77 @@ class Samples:
         )
 
 
+class _Tuning(str, Enum):
+    """The names of `caloforge.models.Tuning`, without an import of it."""
+
+    ALL = "all"
+    BIAS = "bias"
+    LORA = "lora"
+    HEAD = "head"
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """What a training starts from."""
+
+    start: Annotated[
+        str | None,
+        typer.Option(
+            "--from", metavar="MODEL", help="Train a model on, by its own recipe, from its weights."
+        ),
+    ] = None
+    tune: Annotated[
+        _Tuning | None,
+        typer.Option(
+            show_default="all",
+            help="What to train of --from: all, biases, additions of low rank, or the last layers.",
+        ),
+    ] = None
+    rank: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="R", show_default="8", help="The rank, for --tune lora."),
+    ] = None
+
+    def chosen(
+        self, recipe: str | None, overrides: dict[str, str]
+    ) -> "tuple[Recipe, Start | None]":
+        """The recipe, and the model to start from."""
+        from caloforge import zoo
+        from caloforge.models import Start, Tuning, load_recipe, recipe_from
+        from caloforge.models.fine_tuning import RANK
+
+        if (recipe is None) == (self.start is None):
+            msg = "give either a RECIPE, or --from MODEL to train a model on"
+            raise OptionError(msg)
+        if recipe is not None:
+            self._require_unused()
+            return load_recipe(recipe, overrides), None
+        model = zoo.load_model(str(self.start))
+        tuning = Tuning(_Tuning.ALL.value if self.tune is None else self.tune.value)
+        start = Start(model, tuning, RANK if self.rank is None else self.rank)
+        return recipe_from(model.card, overrides), start
+
+    def _require_unused(self) -> None:
+        for option, value in (("--tune", self.tune), ("--rank", self.rank)):
+            if value is not None:
+                msg = f"{option} goes with --from MODEL: a recipe trains all from random weights"
+                raise OptionError(msg)
+
+
 @grouped
 def train(
-    recipe: Annotated[
-        str,
-        typer.Argument(
-            metavar="RECIPE", help="Such as calodream-ds2 or squirels-fast, or a YAML file."
-        ),
-    ],
     out: Annotated[Path, typer.Option(metavar="DIR", help="The model's directory.")],
     samples: Samples,
+    beginning: Beginning,
     machine: Machine,
+    recipe: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="RECIPE",
+            help="Such as calodream-ds2 or squirels-fast, or a YAML file.",
+            show_default=False,
+        ),
+    ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting.")
     ] = None,
@@ -107,7 +168,7 @@ def train(
     ] = 1,
 ) -> None:
     """Train a surrogate, which makes showers like those of --data, or a refiner, which makes full
-    showers from fast ones.
+    showers from fast ones; anew, or --from a trained model, for which few showers are enough.
 
     An interrupted training, resumed, comes to the same weights. Several GPUs train together under
     torchrun. Without files a refiner trains on the showers that come with the package: enough to
@@ -119,14 +180,15 @@ def train(
       caloforge train calodream-ds2 --out my-model --data geant4.h5 --device cuda --half --compile
       caloforge train squirels-fast --out my-model --full geant4.h5 --fast fast.h5
       caloforge train squirels-fast --out a-try --set steps=200
+      caloforge train --from calodream-ds2-laptop --tune lora --out mine --data few.h5
       caloforge train squirels --out sq --full geant4.h5 --fast fast.h5 --resume
       caloforge train my.yaml --out m --full g4.h5 --fast f.h5 --set steps=500
     """
     from caloforge.learn.training import Execution, process_group
-    from caloforge.models import SYSTEMS, FullShowers, load_recipe
+    from caloforge.models import SYSTEMS, FullShowers
     from caloforge.models import train as run
 
-    chosen = load_recipe(recipe, _overrides(settings or []))
+    chosen, start = beginning.chosen(recipe, _overrides(settings or []))
     read = (
         samples.for_surrogate
         if SYSTEMS[chosen.system].kind.learns_from is FullShowers
@@ -136,13 +198,14 @@ def train(
         process_group(machine.start()) as (processes, device),
         objectives(quiet=not processes.is_rank_0) as progress,
     ):
-        data, description = read(recipe, device)
+        data, description = read(recipe or f"of {beginning.start}", device)
         execution = Execution(half, compiled, accumulate)
         model = run(
             chosen,
             out,
             data,
             description=description,
+            start=start,
             resume=resume,
             progress=progress,
             execution=execution,

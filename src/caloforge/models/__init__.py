@@ -20,11 +20,14 @@ __all__ = [
     "ShapeStage",
     "Stage",
     "StageRecipe",
+    "Start",
     "Surrogate",
     "SurrogateRecipe",
     "TrainingShowers",
+    "Tuning",
     "load",
     "load_recipe",
+    "recipe_from",
     "recipe_names",
     "recipe_of",
     "train",
@@ -32,9 +35,10 @@ __all__ = [
 
 from caloforge.models.bridge import Bridge
 from caloforge.models.card import Card
+from caloforge.models.fine_tuning import Start, Tuning
 from caloforge.models.lifecycle import load, train
 from caloforge.models.model import Model, Plan
-from caloforge.models.recipes import Recipe, load_recipe, recipe_names, recipe_of
+from caloforge.models.recipes import Recipe, load_recipe, recipe_from, recipe_names, recipe_of
 from caloforge.models.registry import STAGES, SYSTEMS
 from caloforge.models.stages import EnergyStage, ShapeStage, Stage, StageRecipe
 from caloforge.models.surrogate import Surrogate, SurrogateRecipe

@@ -35,6 +35,8 @@ class Card:
         pdg: The species of the particles, as PDG number, or numbers; None where it is not known.
         largest_angle: Their largest polar angle to the axis, in radians.
         largest_offset: The largest distance of their places from the centre, in mm.
+        start: The model that the training started from, with the start of the checksum of its
+            weights, and what of it was trained; empty for random weights.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Card:
     pdg: int | tuple[int, ...] | None = ELECTRON
     largest_angle: float = 0.0
     largest_offset: float = 0.0
+    start: str = ""
 
     @property
     def species(self) -> tuple[int, ...]:

@@ -2,7 +2,7 @@
 
 __all__ = ["load", "train"]
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from caloforge import __version__
@@ -10,6 +10,7 @@ from caloforge.errors import ModelError, OutputExistsError, TrainingError
 from caloforge.io.output import require_folder
 from caloforge.learn import training
 from caloforge.models.card import Card
+from caloforge.models.fine_tuning import Start
 from caloforge.models.model import Model
 from caloforge.models.recipes import Recipe
 from caloforge.models.registry import SYSTEMS
@@ -22,6 +23,7 @@ def train(
     data: FullShowers | TrainingShowers,
     *,
     description: str,
+    start: Start | None = None,
     resume: bool = False,
     progress: training.Progress | None = None,
     execution: training.Execution = training.Execution(),  # noqa: B008 frozen
@@ -35,6 +37,8 @@ def train(
             too.
         data: The training showers: `FullShowers` for a surrogate, `TrainingShowers` for a refiner.
         description: Where they come from, in words, for the card.
+        start: The trained model that the training starts from, and what of it may change; None for
+            random weights.
         resume: Go on from the checkpoint in ``out``.
         progress: Takes the reports.
         execution: How the moves are computed.
@@ -46,6 +50,7 @@ def train(
 
     Raises:
         GeometryMismatchError: The two samples are of different calorimeters.
+        ModelError: The networks of the model to start from are of other sizes.
         OutputExistsError: There is a training or a model in ``out``, and ``resume`` was not asked
             for.
         OutputError: ``out`` is a file, or its folder closed to writing.
@@ -61,7 +66,11 @@ def train(
         )
         raise OutputExistsError(msg)
     processes.wait()
-    plan = system.plan(recipe, _new_card(out.name, recipe, data, description), data)
+    card = _new_card(out.name, recipe, data, description)
+    plan = system.plan(recipe, card if start is None else replace(card, start=start.title), data)
+    if start is not None:
+        with training.isolated(seed=recipe.seed):
+            start.begin(plan.model)
     training.run(
         plan.objectives,
         plan.networks,
@@ -74,6 +83,8 @@ def train(
         seed=recipe.seed,
     )
     if processes.is_rank_0:
+        if start is not None:
+            start.finish(plan.model)
         plan.finish()
         plan.model.save(out)
     processes.wait()

@@ -3,10 +3,11 @@
 Each key is checked, and unknown ones are refused. The card of a model keeps its recipe.
 """
 
-__all__ = ["Recipe", "load_recipe", "recipe_names", "recipe_of"]
+__all__ = ["Recipe", "load_recipe", "recipe_from", "recipe_names", "recipe_of"]
 
+import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any, ClassVar, cast
@@ -56,17 +57,34 @@ def load_recipe(name: str, overrides: Mapping[str, str] | None = None) -> Recipe
         RecipeError: There is no such recipe, or it has an unknown key, lacks one, or a value has
             the wrong type.
     """
-    values = _read(name)
-    for key, text in (overrides or {}).items():
-        _override(values, key, text, name)
+    return _changed(_read(name), overrides or {}, f"recipe {name}")
+
+
+def recipe_from(card: Card, overrides: Mapping[str, str]) -> Recipe:
+    """The recipe that a card holds, with changes, to train on from there.
+
+    Arguments:
+        card: The card.
+        overrides: New values as text, by key, as of `load_recipe`.
+
+    Raises:
+        RecipeError: An override is of an unknown key, or of the wrong type.
+    """
+    values: dict[str, Any] = json.loads(json.dumps(asdict(recipe_of(card))))
+    return _changed(values, overrides, f"recipe of model {card.name}")
+
+
+def _changed(values: dict[str, Any], overrides: Mapping[str, str], what: str) -> Recipe:
+    for key, text in overrides.items():
+        _override(values, key, text, what)
     system = str(values.get("system"))
     if system not in SYSTEMS:
-        msg = f"recipe {name}: system is '{system}', expected one of {', '.join(SYSTEMS.names())}"
+        msg = f"{what}: system is '{system}', expected one of {', '.join(SYSTEMS.names())}"
         raise RecipeError(msg)
     try:
         return _checked(values)
     except ValidationError as error:
-        msg = f"recipe {name}: {complaint(error, values, _schema(system))}"
+        msg = f"{what}: {complaint(error, values, _schema(system))}"
         raise RecipeError(msg) from error
 
 
@@ -103,12 +121,12 @@ def _read(name: str) -> dict[str, Any]:
     return read_yaml(path, f"recipe {name}", RecipeError)
 
 
-def _override(values: dict[str, Any], key: str, text: str, name: str) -> None:
+def _override(values: dict[str, Any], key: str, text: str, what: str) -> None:
     *groups, last = key.split(".")
     for group in groups:
         values = values.get(group, {}) if isinstance(values, dict) else {}
     if not isinstance(values, dict) or last not in values:
         known = values if isinstance(values, dict) else {}
-        msg = f"recipe {name} has no key '{key}'{near(last, known)}"
+        msg = f"{what} has no key '{key}'{near(last, known)}"
         raise RecipeError(msg)
-    values[last] = yaml_value(text, f"recipe {name}, key '{key}'", RecipeError)
+    values[last] = yaml_value(text, f"{what}, key '{key}'", RecipeError)

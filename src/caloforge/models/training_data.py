@@ -23,7 +23,7 @@ from caloforge.particles import Particles, name_of
 from caloforge.showers import Showers, ShowerSource, spans
 from caloforge.units import deg, format_energy
 
-_FEWEST = 200
+_FEWEST = 100
 _LEAST_RANGE = 1.1
 
 _IN_MEMORY = 2**28
@@ -50,7 +50,7 @@ class TrainingShowers:
 
         Raises:
             GeometryMismatchError: The calorimeters differ.
-            TrainingError: There are fewer than 200 showers on a side, the showers of a side are
+            TrainingError: There are fewer than 100 showers on a side, the showers of a side are
                 not of the kind that is learned (see `FullShowers.check`), the sides are of
                 different species, or their energies do not overlap or span less than a tenth.
         """
@@ -162,7 +162,7 @@ class FullShowers:
             beam: In what their particles may differ beside their energy.
 
         Raises:
-            TrainingError: There are fewer than 200, one deposits nothing or what is no number, one
+            TrainingError: There are fewer than 100, one deposits nothing or what is no number, one
                 enters at an angle, off the centre, or with a species that the beam does not have,
                 or they have weights.
         """

@@ -290,6 +290,11 @@ class ConvolutionalAutoencoder(nn.Module):
         )
 
     @property
+    def output(self) -> nn.Module:
+        """The layer that ends it."""
+        return self.logits[-1]
+
+    @property
     def latent_shape(self) -> tuple[int, int, int, int]:
         """The shape of a latent field: channels, layers, alpha, r."""
         return self._latent_shape

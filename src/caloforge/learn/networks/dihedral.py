@@ -140,6 +140,11 @@ class DihedralNetwork(nn.Module):
         self.blocks = nn.ModuleList([_Block(fourier, channels, condition) for _ in range(blocks)])
         self.lower = DihedralLinear(fourier, channels, ends, zero=True)
 
+    @property
+    def output(self) -> nn.Module:
+        """The layer that ends it."""
+        return self.lower
+
     def forward(
         self,
         x: Float[Tensor, "batch dim"],

@@ -111,6 +111,11 @@ class MaskedNetwork(nn.Module):
         nn.init.zeros_(inner[-1].weight)
         nn.init.zeros_(inner[-1].bias)
 
+    @property
+    def output(self) -> nn.Module:
+        """The layer that ends it."""
+        return self.layers[-1]
+
     def forward(
         self, x: Float[Tensor, "batch features"], condition: Float[Tensor, "batch condition"]
     ) -> Float[Tensor, "batch features numbers"]:

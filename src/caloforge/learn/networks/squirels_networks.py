@@ -45,6 +45,11 @@ class SquirelsEnergyNetwork(nn.Module):
         self.energy = dense((1, 256, 256, 256))
         self.decoder = dense((3 * 256 + 1, 256, 256, 1))
 
+    @property
+    def output(self) -> nn.Module:
+        """The layer that ends it."""
+        return self.decoder[-1]
+
     def forward(
         self,
         x: Float[Tensor, "batch 1"],
@@ -76,6 +81,11 @@ class SquirelsShapeNetwork(nn.Module):
         self.encoder = _convolutions(1, 32, 32, 32, 32)
         self.step = dense((_TIME, 256, 256, 32))
         self.decoder = _convolutions(32 + 32 + 3 + 1, 32, 32, 32, 1)
+
+    @property
+    def output(self) -> nn.Module:
+        """The layer that ends it."""
+        return self.decoder[-1]
 
     def forward(
         self,

@@ -270,6 +270,11 @@ class Transfusion(nn.Module):
         """
         return self.velocity(x, time, self.embed(values, condition))
 
+    @property
+    def output(self) -> nn.Module:
+        """The layer that ends it."""
+        return self.head.leave
+
     def embed(
         self, values: Float[Tensor, "batch length"], condition: Float[Tensor, "batch condition"]
     ) -> Float[Tensor, "batch length dim"]:

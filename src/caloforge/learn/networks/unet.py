@@ -18,6 +18,7 @@ __all__ = ["Convolution", "UNet", "UNetDesign", "group_norm"]
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from jaxtyping import Float
@@ -145,6 +146,11 @@ class UNet(nn.Module):
         self.decode = nn.ModuleList(
             [nn.Sequential(*inner, last), *(_activated(design, 2 * w, w, w) for w in coarser)]
         )
+
+    @property
+    def output(self) -> nn.Module:
+        """The layer that ends it."""
+        return cast("nn.Sequential", self.decode[0])[-1]
 
     def forward(
         self, x: Float[Tensor, "batch before alpha r"]

@@ -183,6 +183,11 @@ class ModulatedTransformer(nn.Module):
         nn.init.zeros_(self.modulation.weight)
         nn.init.zeros_(self.final.weight)
 
+    @property
+    def output(self) -> nn.Module:
+        """The layer that ends it."""
+        return self.final
+
     def forward(
         self, tokens: Float[Tensor, "batch tokens inputs"], embedded: Float[Tensor, "batch dim"]
     ) -> Float[Tensor, "batch tokens outputs"]:

@@ -15,6 +15,7 @@ from caloforge.cli._options import Machine, OptionError, grouped
 if TYPE_CHECKING:
     import torch
 
+    from caloforge.learn.training import Execution
     from caloforge.models import FullShowers, Model, Recipe, Start, TrainingShowers
 
 
@@ -132,12 +133,40 @@ class Beginning:
                 raise OptionError(msg)
 
 
+@dataclass(frozen=True)
+class Moves:
+    """How steps are computed."""
+
+    half: Annotated[bool, typer.Option("--half", help="Mixed precision (bfloat16), for a GPU.")] = (
+        False
+    )
+    compiled: Annotated[
+        bool, typer.Option("--compile", help="Compile the networks with torch.compile.")
+    ] = False
+    accumulate: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            metavar="K",
+            help="Average the gradients of K batches in a step, and take 1/K of the steps.",
+        ),
+    ] = 1
+
+    @property
+    def execution(self) -> "Execution":
+        """As the training takes it."""
+        from caloforge.learn.training import Execution
+
+        return Execution(self.half, self.compiled, self.accumulate)
+
+
 @grouped
 def train(
     out: Annotated[Path, typer.Option(metavar="DIR", help="The model's directory.")],
     samples: Samples,
     beginning: Beginning,
     machine: Machine,
+    moves: Moves,
     recipe: Annotated[
         str | None,
         typer.Argument(
@@ -152,20 +181,6 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an interrupted training in DIR.")
     ] = False,
-    half: Annotated[
-        bool, typer.Option("--half", help="Mixed precision (bfloat16), for a GPU.")
-    ] = False,
-    compiled: Annotated[
-        bool, typer.Option("--compile", help="Compile the networks with torch.compile.")
-    ] = False,
-    accumulate: Annotated[
-        int,
-        typer.Option(
-            min=1,
-            metavar="K",
-            help="Average the gradients of K batches in a step, and take 1/K of the steps.",
-        ),
-    ] = 1,
 ) -> None:
     """Train a surrogate, which makes showers like those of --data, or a refiner, which makes full
     showers from fast ones; anew, or --from a trained model, for which few showers are enough.
@@ -184,7 +199,7 @@ def train(
       caloforge train squirels --out sq --full geant4.h5 --fast fast.h5 --resume
       caloforge train my.yaml --out m --full g4.h5 --fast f.h5 --set steps=500
     """
-    from caloforge.learn.training import Execution, process_group
+    from caloforge.learn.training import process_group
     from caloforge.models import SYSTEMS, FullShowers
     from caloforge.models import train as run
 
@@ -199,7 +214,6 @@ def train(
         objectives(quiet=not processes.is_rank_0) as progress,
     ):
         data, description = read(recipe or f"of {beginning.start}", device)
-        execution = Execution(half, compiled, accumulate)
         model = run(
             chosen,
             out,
@@ -208,7 +222,7 @@ def train(
             start=start,
             resume=resume,
             progress=progress,
-            execution=execution,
+            execution=moves.execution,
             processes=processes,
         )
     if processes.is_rank_0:

@@ -79,6 +79,7 @@ PUBLIC: dict[str, list[str]] = {
         "complaint",
         "json_tree",
         "near",
+        "printable",
         "quoted",
         "read_json",
         "read_yaml",

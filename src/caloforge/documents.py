@@ -12,6 +12,7 @@ __all__ = [
     "complaint",
     "json_tree",
     "near",
+    "printable",
     "quoted",
     "read_json",
     "read_yaml",
@@ -52,6 +53,13 @@ def quoted(value: object) -> str:
     text = value if isinstance(value, str) else _short(value)
     cut = text if len(text) <= MOST_QUOTED else text[: MOST_QUOTED - 3] + "..."
     return repr(cut) if isinstance(value, str) else cut
+
+
+def printable(text: str) -> str:
+    """A text that is printed as it stands: with a replacement for each character that steers a
+    terminal or is none at all, such as a byte of a file name that is not UTF-8.
+    """
+    return "".join(c if c.isprintable() else "\ufffd" for c in text)
 
 
 def _short(value: object) -> str:

@@ -121,7 +121,7 @@ def format_energy(energy: float) -> str:
 
 
 def doubt_of_scale(response: float) -> str | None:
-    """What to ask where the mean of E_sum / E is a factor of a thousand from what can be; None
+    """What to ask where the typical E_sum / E is a factor of a thousand from what can be; None
     where it can be.
 
     Example:
@@ -130,7 +130,7 @@ def doubt_of_scale(response: float) -> str | None:
     """
     if not _IMPLAUSIBLE < response < 1 / _IMPLAUSIBLE:
         return (
-            f"E_sum / E is {response:.3g} in the mean: are deposits and incident energies in the "
+            f"E_sum / E is {response:.3g}, typically: are deposits and incident energies in the "
             "same unit? State it by the attribute 'units' of each dataset"
         )
     return None

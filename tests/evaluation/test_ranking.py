@@ -65,6 +65,7 @@ def sample(name: str, preset: Preset, showers: int) -> Sample:
         values={},
         cells=np.zeros((1, 1)),
         features=np.zeros((showers, 1)),
+        fingerprints=np.zeros(showers, dtype=np.int64),
         correlation=np.eye(calorimeter.n_layers),
         mean=np.zeros(calorimeter.n_cells),
         examples=(),

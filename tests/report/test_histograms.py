@@ -42,6 +42,7 @@ def sample(observable: Observable, values: np.ndarray, weights: np.ndarray | Non
         values={observable.name: values},
         cells=np.zeros((1, 1)),
         features=np.zeros((n, 0)),
+        fingerprints=np.zeros(n, dtype=np.int64),
         correlation=np.ones((1, 1)),
         mean=np.zeros(100),
         examples=(),

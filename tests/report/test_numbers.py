@@ -30,6 +30,8 @@ KEYS = {
     "correlations",
     "times",
     "settings",
+    "copies",
+    "doubts",
     "remarks",
 }
 

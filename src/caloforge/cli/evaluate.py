@@ -2,6 +2,7 @@
 
 __all__ = ["evaluate", "full_times", "tell"]
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -12,6 +13,7 @@ import typer
 from rich.text import Text
 
 from caloforge.cli._console import say, steps
+from caloforge.cli._console import tell as note
 from caloforge.cli._energies import energy_range
 from caloforge.cli._options import (
     BatchSize,
@@ -24,6 +26,7 @@ from caloforge.cli._options import (
     use_device,
     use_threads,
 )
+from caloforge.documents import printable, quoted
 
 if TYPE_CHECKING:
     from caloforge.classifiers import Classifier
@@ -99,9 +102,25 @@ class Care:
         if name not in CLASSIFIERS:
             msg = f"--classifiers '{name}': expected one of {', '.join(CLASSIFIERS)}"
             raise OptionError(msg)
-        return classifiers_for(
+        found = classifiers_for(
             name, calorimeter, threshold=None if preset is None else preset.threshold
         )
+        _say_blind(name, found, calorimeter)
+        return found
+
+
+def _say_blind(name: str, found: "tuple[Classifier, ...]", calorimeter: "Calorimeter") -> None:
+    """Say which classifiers of a preset cannot see a calorimeter; an error if none can."""
+    from caloforge.classifiers import CLASSIFIERS
+
+    seeing = {one.name for one in found}
+    blind = [one.title for one in CLASSIFIERS[name] if one.name not in seeing]
+    why = f"an image of calorimeter '{calorimeter.name}' is needed, and it has none"
+    if blind and not found:
+        msg = f"--classifiers '{name}': {why}: choose caloforge, or --no-classifier"
+        raise OptionError(msg)
+    for title in blind:
+        note(f"{title}: left out, {why}")
 
 
 @dataclass(frozen=True)
@@ -146,7 +165,16 @@ class Questions:
 
     def energies_left_out(self) -> tuple[float, float] | None:
         """The lowest and the highest energy, in MeV, that were left out."""
-        return None if self.left_out is None else energy_range(self.left_out, "--left-out")
+        if self.left_out is None:
+            return None
+        low, high = energy_range(self.left_out, "--left-out")
+        if low == high:
+            msg = (
+                f"--left-out {quoted(self.left_out)}: no energies lie in it, expected LOW:HIGH "
+                "with LOW below HIGH, such as 40GeV:60GeV"
+            )
+            raise OptionError(msg)
+        return low, high
 
 
 @grouped
@@ -277,6 +305,7 @@ def _names(paths: list[Path], labels: str | None) -> list[str]:
         if labels is None
         else [label.strip() for label in labels.split(",")]
     )
+    names = [printable(name) for name in names]
     if len(names) != len(paths):
         msg = (
             f"--labels '{labels}': {len(names)} names for {len(paths)} files, expected one for "
@@ -298,4 +327,5 @@ def full_times(name: str, file: "ShowerSource") -> dict[str, float]:
 
     if not isinstance(file, CaloChallengeFile) or "cpu_time_ms" not in file.columns:
         return {}
-    return {name: float(file.column("cpu_time_ms").double().mean())}
+    time = float(file.column("cpu_time_ms").double().mean())
+    return {name: time} if 0 < time < math.inf else {}

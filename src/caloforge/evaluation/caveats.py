@@ -94,6 +94,7 @@ def _neighbours_differ(evaluation: Evaluation, preset: Preset) -> list[str]:
     counts = [
         min(found.showers, smaller_size(evaluation, name))
         for name, found in evaluation.features.items()
+        if found.neighbours is not None
     ]
     if all(similar(count, preset.showers) for count in counts):
         return []

@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from caloforge.evaluation.copies import fingerprints
 from caloforge.evaluation.findings import Example, Sample, Settings, same_energies
 from caloforge.hits import AnyShowers, Hits, batches_of, joined
 from caloforge.io.input import require_deposits, require_hits
@@ -35,6 +36,7 @@ from caloforge.published import Preset
 from caloforge.showers import ShowerSource, spans
 
 _FEATURES, _LAYERS = "high-level features", "energies of layers"
+_FINGERPRINTS = "fingerprints"
 _EXAMPLES_AT = (0.02, 0.25, 0.5, 0.75, 0.98)
 
 
@@ -178,7 +180,9 @@ def collect(
         total += _weighted_sum(batch, weights[span])
         whole.put(span, batch)
         _observe(columns, span, batch, plan)
-    layers, features = (columns.values.pop(key) for key in (_LAYERS, _FEATURES))
+    layers, features, prints = (
+        columns.values.pop(key) for key in (_LAYERS, _FEATURES, _FINGERPRINTS)
+    )
     sample = Sample(
         name=name,
         calorimeter=source.calorimeter,
@@ -189,6 +193,7 @@ def collect(
         values=columns.values,
         cells=counts[0].masses[: 1 + plan.settings.replicas],
         features=features,
+        fingerprints=prints,
         correlation=layer_correlation(layers, weights),
         mean=total / weights.sum(),
         examples=whole.examples,
@@ -226,6 +231,7 @@ def _observe(columns: _Columns, span: slice, batch: AnyShowers, plan: Plan) -> N
             columns.put(observable.name, span, observable.function(batch))
     columns.put(_FEATURES, span, high_level_features(batch, plan.threshold))
     columns.put(_LAYERS, span, layer_energies(batch))
+    columns.put(_FINGERPRINTS, span, fingerprints(batch))
 
 
 def _example_rows(

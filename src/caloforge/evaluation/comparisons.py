@@ -3,12 +3,14 @@
 __all__ = ["compare", "comparisons"]
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from jaxtyping import Real
 
 from caloforge.classifiers.separation import Progress
 from caloforge.errors import ShowerValueError
+from caloforge.evaluation.gaps import Gaps
 from caloforge.evaluation.pair import Pair
 from caloforge.metrics.bins import BINS, Bins, each_position, equal_bins
 from caloforge.metrics.distances import (
@@ -29,17 +31,15 @@ _LEAST_BATCH = 20
 Values = Real[np.ndarray, " _"]
 
 
-def comparisons(pair: Pair, progress: Progress) -> tuple[dict[str, Comparison], dict[str, str]]:
-    """Every observable of two samples, and why there is no comparison where one is missing."""
-    found: dict[str, Comparison] = {}
-    gaps: dict[str, str] = {}
+def comparisons(pair: Pair, gaps: Gaps, progress: Progress) -> dict[str, Comparison]:
+    """Every observable of two samples that can be compared."""
+    found = {}
     for observable in pair.plan.observables:
         progress(f"comparing {observable.title}")
-        try:
-            found[observable.name] = compare(observable, pair)
-        except ShowerValueError as nothing:
-            gaps[observable.name] = str(nothing)
-    return found, gaps
+        one = gaps.found(observable.name, partial(compare, observable, pair))
+        if one is not None:
+            found[observable.name] = one
+    return found
 
 
 def compare(observable: Observable, pair: Pair) -> Comparison:
@@ -85,10 +85,13 @@ def _points(f: Values, g: Values, pair: Pair, name: str, label: str = "") -> Tri
 
 
 def _batched(f: Values, g: Values, pair: Pair) -> Batched | None:
-    if min(len(f), len(g)) < _BATCHES * _LEAST_BATCH:
+    """The distance in batches; None where some batch is too small, or has no weight."""
+    size = min(len(f), len(g)) // _BATCHES
+    weights = pair.resampling.full[0], pair.resampling.candidate[0]
+    held = [w[: _BATCHES * size].reshape(_BATCHES, size).sum(axis=1) for w in weights]
+    if size < _LEAST_BATCH or not min(part.min() for part in held) > 0:
         return None
-    drawn = pair.resampling
-    return batched_wasserstein(f, g, drawn.full[0], drawn.candidate[0], batches=_BATCHES)
+    return batched_wasserstein(f, g, *weights, batches=_BATCHES)
 
 
 def _in_bins(trio: Trio, pair: Pair) -> Trio:

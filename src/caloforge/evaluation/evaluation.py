@@ -11,17 +11,20 @@ while the sample is read: those of two samples at a time, whatever the number of
 
 __all__ = ["evaluate"]
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from jaxtyping import Float
 
-from caloforge.classifiers import LEAST_SHOWERS, separate
+from caloforge.classifiers import Classifier, separate
 from caloforge.classifiers.separation import Progress, silent
 from caloforge.errors import ShowerValueError
 from caloforge.evaluation.collection import Collected, Plan, collect, example, weights_of
 from caloforge.evaluation.comparisons import comparisons
+from caloforge.evaluation.copies import copies
 from caloforge.evaluation.findings import (
     IN_TAILS,
     Amplification,
@@ -36,8 +39,9 @@ from caloforge.evaluation.findings import (
     Slice,
     same_energies,
 )
+from caloforge.evaluation.gaps import Gaps, require_size
 from caloforge.evaluation.pair import Pair
-from caloforge.evaluation.slices import slices
+from caloforge.evaluation.slices import require_left_out, slices
 from caloforge.evaluation.vectors import features
 from caloforge.hits import batches_of
 from caloforge.metrics.amplification import amplification
@@ -57,7 +61,7 @@ class _Measured:
     candidate: Sample
     missed: tuple[Example, ...]
     comparisons: dict[str, Comparison]
-    gaps: dict[str, str]
+    gaps: Gaps
     features: Features | None
     separations: dict[str, Separation]
     slices: tuple[Slice, ...]
@@ -98,9 +102,10 @@ def evaluate(
     Raises:
         GeometryMismatchError: A sample is of another calorimeter.
         ShowerValueError: There is no candidate, one has the name of the full simulation, a sample
-            has too few showers, or a deposit is not finite and at least 0.
+            has too few showers, a deposit is not finite and at least 0, or a time is not positive.
     """
     _check(full, candidates, full_name, training)
+    _require_times(times or {})
     plan = _plan(full, observables, preset, settings or Settings())
     drawn = _all_drawn(full, candidates, plan.settings)
     progress(f"reading {full_name}")
@@ -115,7 +120,11 @@ def evaluate(
         pair = Pair(reference, candidate, drawn[name], plan)
         found.append(_measured(pair, known, progress))
     whole = next(iter(references.values())).sample
-    return _assembled(whole, found, plan, dict(times or {}))
+    candidate_samples = [one.candidate for one in found]
+    return replace(
+        _assembled(whole, found, plan, dict(times or {})),
+        copies=copies(whole, candidate_samples, known),
+    )
 
 
 def _assembled(
@@ -159,11 +168,20 @@ def _check(
     extra = {} if training is None else {"training": training}
     for name, source in {full_name: full, **candidates, **extra}.items():
         full.calorimeter.require(source.calorimeter, f"sample '{name}'")
-        if len(source) < LEAST_FULL:
+        counted = int(np.count_nonzero(weights_of(source)))
+        if counted < LEAST_FULL:
+            weighted = "" if source.weights is None else " with a weight above 0"
             msg = (
-                f"sample '{name}' has {len(source)} showers, expected at least {LEAST_FULL} (500 "
-                "for numbers that mean something)"
+                f"sample '{name}' has {counted} showers{weighted}, expected at least {LEAST_FULL} "
+                "(500 for numbers that mean something)"
             )
+            raise ShowerValueError(msg)
+
+
+def _require_times(times: Mapping[str, float]) -> None:
+    for stage, time in times.items():
+        if not 0 < time < math.inf:
+            msg = f"the time of '{stage}' is {time:g} ms a shower, expected a positive number"
             raise ShowerValueError(msg)
 
 
@@ -173,10 +191,17 @@ def _plan(
     preset: Preset | None,
     settings: Settings,
 ) -> Plan:
-    threshold = THRESHOLD if preset is None else preset.threshold
+    threshold = _readout(full) if preset is None else preset.threshold
     chosen = catalogue(full.calorimeter, threshold) if observables is None else observables
     plan = Plan(chosen, threshold, None, preset, settings)
     return replace(plan, cell_bins=_cell_bins(full, plan))
+
+
+def _readout(full: ShowerSource) -> float:
+    """What a hit exceeds, in MeV: the threshold of the readout where the full simulation states
+    one, else the standard one.
+    """
+    return full[:1].threshold or THRESHOLD
 
 
 def _cell_bins(full: ShowerSource, plan: Plan) -> Bins | None:
@@ -242,11 +267,14 @@ def _training(training: ShowerSource | None, plan: Plan, progress: Progress) -> 
 
 
 def _measured(pair: Pair, training: Sample | None, progress: Progress) -> _Measured:
-    found, gaps = comparisons(pair, progress)
+    gaps = Gaps()
+    found = comparisons(pair, gaps, progress)
     progress(f"feature vectors of {pair.name}")
-    vectors = features(pair)
-    separations = _separations(pair, progress)
+    vectors = features(pair, gaps)
+    separations = _separations(pair, gaps, progress)
     tails = [one.tails(IN_TAILS) for one in separations.values()]
+    sliced = slices(pair)
+    gaps.found("left_out", partial(require_left_out, pair, sliced))
     spurious = _outliers(pair.candidate, [t.spurious for t in tails])
     return _Measured(
         candidate=replace(pair.candidate.sample, outliers=spurious),
@@ -255,24 +283,29 @@ def _measured(pair: Pair, training: Sample | None, progress: Progress) -> _Measu
         gaps=gaps,
         features=vectors,
         separations=separations,
-        slices=slices(pair),
-        amplifications=None if training is None else _amplifications(pair, training),
+        slices=sliced,
+        amplifications=None if training is None else _amplifications(pair, training, gaps),
     )
 
 
-def _separations(pair: Pair, progress: Progress) -> dict[str, Separation]:
-    """How well each classifier separates the samples; nothing where one has too few showers."""
-    settings = pair.plan.settings
-    full, candidate = pair.first(settings.classifier_showers)
-    if min(len(full), len(candidate)) < LEAST_SHOWERS:
-        return {}
+def _separations(pair: Pair, gaps: Gaps, progress: Progress) -> dict[str, Separation]:
+    """How well each classifier separates the samples, where they have showers enough."""
     found = {}
-    for one in settings.classifiers:
-        progress(f"classifier '{one.title}' against {pair.name}")
-        found[one.name] = separate(
-            full, candidate, one, trainings=settings.trainings, seed=settings.seed
-        )
+    for one in pair.plan.settings.classifiers:
+        separation = gaps.found(one.name, partial(_separation, pair, one, progress))
+        if separation is not None:
+            found[one.name] = separation
     return found
+
+
+def _separation(pair: Pair, classifier: Classifier, progress: Progress) -> Separation:
+    settings = pair.plan.settings
+    showers = settings.classifier_showers
+    require_size(pair.full.sample, pair.candidate.sample, first=showers)
+    progress(f"classifier '{classifier.title}' against {pair.name}")
+    return separate(
+        *pair.first(showers), classifier, trainings=settings.trainings, seed=settings.seed
+    )
 
 
 def _outliers(collected: Collected, tails: list[ShowerWeights]) -> tuple[Example, ...]:
@@ -281,12 +314,14 @@ def _outliers(collected: Collected, tails: list[ShowerWeights]) -> tuple[Example
     return tuple(example(collected.first, row) for row in rows)
 
 
-def _amplifications(pair: Pair, training: Sample) -> dict[str, Amplification]:
+def _amplifications(pair: Pair, training: Sample, gaps: Gaps) -> dict[str, Amplification]:
     """Each whole-shower observable of a candidate beside the training sample."""
     samples = (pair.full.sample, training, pair.candidate.sample)
     weights = tuple(s.weights if s.weighted else None for s in samples)
-    return {
-        o.name: amplification(*(s.values[o.name] for s in samples), weights=weights)
-        for o in pair.plan.of_showers
-        if np.ptp(samples[0].values[o.name]) > 0
-    }
+    found = {}
+    for name in (o.name for o in pair.plan.of_showers if np.ptp(samples[0].values[o.name]) > 0):
+        values = [s.values[name] for s in samples]
+        one = gaps.found("amplification", partial(amplification, *values, weights=weights))
+        if one is not None:
+            found[name] = one
+    return found

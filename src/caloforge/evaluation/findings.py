@@ -8,8 +8,10 @@ in both, as showers of a candidate do that were made for the particles of the fu
 __all__ = [
     "IN_TAILS",
     "LEAST_SHOWERS",
+    "OTHERS",
     "Amplification",
     "Comparison",
+    "Copies",
     "Evaluation",
     "Example",
     "Features",
@@ -51,6 +53,15 @@ from caloforge.observables import Observable
 from caloforge.published import Preset
 from caloforge.shown import Shown
 
+OTHERS = {
+    "fpd": "Fréchet distance (FPD)",
+    "kpd": "Kernel distance (KPD)",
+    "neighbours": "Precision, recall, density and coverage",
+    "correlation": "Layer correlations",
+    "left_out": "Energies left out",
+    "amplification": "Amplification",
+}
+"""Results other than observables and classifiers, by name, with their titles."""
 IN_TAILS = 3
 """So many showers of each tail of a classifier's weights are shown."""
 
@@ -130,6 +141,8 @@ class Sample:
         cells: The cells by code of `caloforge.metrics.measures.encode`, in the sample and in its
             replicas, (1 + R, codes).
         features: The high-level features of each shower, with shape (N, features).
+        fingerprints: The fingerprint of each shower (see `caloforge.evaluation.copies`), with shape
+            (N); 0 where it has none.
         correlation: The correlation matrix of the layer energies, with shape (layers, layers).
         mean: The mean energy of each cell, in MeV, with shape (cells).
         examples: Some showers, of increasing energy.
@@ -145,6 +158,7 @@ class Sample:
     values: Mapping[str, Real[np.ndarray, "..."]]
     cells: Float[np.ndarray, "times codes"]
     features: Float[np.ndarray, "showers features"]
+    fingerprints: Int[np.ndarray, " showers"]
     correlation: Float[np.ndarray, "layers layers"]
     mean: Float[np.ndarray, " cells"]
     examples: tuple[Example, ...]
@@ -170,21 +184,44 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class Copies:
+    """Showers that a sample has in common with another, or more than once, bit for bit.
+
+    Arguments:
+        sample: The name of the sample.
+        of: The name of the sample that holds the same showers; its own where it repeats them.
+        showers: How many of its showers are in the other, or repeat an earlier one.
+        among: The number of its showers.
+    """
+
+    sample: str
+    of: str
+    showers: int
+    among: int
+
+    @property
+    def share(self) -> float:
+        """The share of its showers."""
+        return self.showers / self.among
+
+
+@dataclass(frozen=True)
 class Features:
-    """A candidate against the full simulation in vectors of features.
+    """A candidate against the full simulation in vectors of features; None for what could not be
+    found.
 
     Arguments:
         frechet: The Frechet distance of the high-level features (FPD).
         kernel: Their kernel distance (KPD).
         neighbours: Precision, recall, density and coverage of the logarithms of the voxels.
         correlation: The mean difference of the correlations of layer energies; None with a single
-            layer.
+            layer, too.
         showers: The most showers of a sample in the kernel distance and among neighbours.
     """
 
-    frechet: Score
-    kernel: Score
-    neighbours: Neighbours
+    frechet: Score | None
+    kernel: Score | None
+    neighbours: Neighbours | None
     correlation: Score | None
     showers: int
 
@@ -220,7 +257,9 @@ class Evaluation(Shown):
         observables: The observables, in the order of tables.
         comparisons: For each candidate's name and each observable's name the comparison; an
             observable that is empty in one of the two samples is missing, and ``gaps`` says why.
-        gaps: For each candidate's name and each missing observable's name the reason, in words.
+        gaps: For each candidate's name, and for each observable, metric of feature vectors,
+            classifier or other result that is missing, the reason, in words. Results that are
+            neither have the names of `OTHERS`.
         features: For each candidate's name the metrics on feature vectors; none if they were not
             asked for.
         classifiers: For each candidate's name and each classifier's name how well it separates the
@@ -232,6 +271,7 @@ class Evaluation(Shown):
         times: For each stage that was timed its time, in ms a shower.
         settings: How the numbers were made.
         preset: The community's benchmark with whose published results these stand; None for none.
+        copies: The showers that samples have in common, or hold more than once.
     """
 
     full: Sample
@@ -246,6 +286,7 @@ class Evaluation(Shown):
     times: Mapping[str, float]
     settings: Settings
     preset: Preset | None = field(default=None)
+    copies: tuple[Copies, ...] = ()
 
     @property
     def samples(self) -> tuple[Sample, ...]:

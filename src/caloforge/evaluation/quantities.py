@@ -135,16 +135,16 @@ def _classifier(name: str) -> Find:
 
 def _frechet(evaluation: Evaluation, candidate: str) -> Own | None:
     features = evaluation.features.get(candidate)
-    return (
-        None
-        if features is None
-        else _of_score(features.frechet, smaller_size(evaluation, candidate))
-    )
+    if features is None or features.frechet is None:
+        return None
+    return _of_score(features.frechet, smaller_size(evaluation, candidate))
 
 
 def _kernel(evaluation: Evaluation, candidate: str) -> Own | None:
     features = evaluation.features.get(candidate)
-    return None if features is None else _of_score(features.kernel, features.showers)
+    if features is None or features.kernel is None:
+        return None
+    return _of_score(features.kernel, features.showers)
 
 
 def _neighbours(choose: Callable[[Neighbours], Share]) -> Find:
@@ -152,7 +152,7 @@ def _neighbours(choose: Callable[[Neighbours], Share]) -> Find:
 
     def find(evaluation: Evaluation, candidate: str) -> Own | None:
         features = evaluation.features.get(candidate)
-        if features is None:
+        if features is None or features.neighbours is None:
             return None
         share = choose(features.neighbours)
         return Own(

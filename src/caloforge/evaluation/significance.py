@@ -1,14 +1,27 @@
-"""How a number compares with its floor.
+r"""How a number compares with its floor.
 
 A distance is *at the floor* where it exceeds it by at most three standard deviations of one such
-statistic, *close* where it is significant and at most three times the floor, else *far*.
+statistic, *close* where it is significant and at most three times the floor, else *far*. An
+observable with a distribution at each of n labels is as significant as its worst label, each at the
+level :math:`p_3 / n` with :math:`p_3` that of three standard deviations: a mean hides a label.
 """
 
-__all__ = ["CLOSE", "Significance", "overall", "significance", "significance_of_auc"]
+__all__ = [
+    "CLOSE",
+    "Significance",
+    "overall",
+    "significance",
+    "significance_of",
+    "significance_of_auc",
+    "worst",
+]
 
 from enum import Enum
 
-from caloforge.evaluation.findings import Evaluation, Sample, Score, Separation
+from scipy.special import ndtr, ndtri
+
+from caloforge.evaluation.doubts import withheld
+from caloforge.evaluation.findings import Comparison, Evaluation, Sample, Score, Separation
 from caloforge.metrics.scores import SIGMAS
 
 CLOSE = 3.0
@@ -24,11 +37,38 @@ class Significance(Enum):
     FAR = "far"
 
 
-def significance(score: Score) -> Significance:
-    """How a distance compares with its floor."""
-    if not score.resolved:
+def significance(score: Score, among: int = 1) -> Significance:
+    """How a distance, one of so many, compares with its floor."""
+    sigmas = SIGMAS if among == 1 else -float(ndtri(ndtr(-SIGMAS) / among))
+    if not score.value > score.floor + sigmas * score.floor_error:
         return Significance.FLOOR
     return Significance.CLOSE if score.ratio_to_floor <= CLOSE else Significance.FAR
+
+
+def significance_of(comparison: Comparison) -> Significance:
+    """How an observable compares with its floor: as the worst of its labels and their mean."""
+    labels = comparison.parts.values()
+    found = [significance(part.distance, among=len(labels)) for part in labels]
+    return _worst([significance(comparison.distance), *found])
+
+
+def worst(comparison: Comparison) -> tuple[str, Score]:
+    """The label of an observable whose distance is the most floors among those that are as
+    significant as the observable, and that distance; the mean has the label ''.
+    """
+    level = significance_of(comparison)
+    parts = {"": comparison, **comparison.parts}
+    among = {
+        label: part.distance
+        for label, part in parts.items()
+        if significance(part.distance, among=len(parts) - 1 if label else 1) is level
+    }
+    label = max(among, key=lambda one: among[one].ratio_to_floor)
+    return label, among[label]
+
+
+def _worst(found: list[Significance]) -> Significance:
+    return max(found, key=list(Significance).index)
 
 
 def significance_of_auc(separation: Separation) -> Significance:
@@ -41,8 +81,10 @@ def significance_of_auc(separation: Separation) -> Significance:
     return Significance.CLOSE if auc.value <= _CLOSE_AUC else Significance.FAR
 
 
-def overall(evaluation: Evaluation, candidate: Sample) -> Significance:
-    """The significance of a candidate's worst distance or AUC."""
-    found = [significance(c.distance) for c in evaluation.comparisons[candidate.name].values()]
+def overall(evaluation: Evaluation, candidate: Sample) -> Significance | None:
+    """The significance of a candidate's worst distance or AUC; None where there is no verdict."""
+    found = [significance_of(c) for c in evaluation.comparisons[candidate.name].values()]
     found += [significance_of_auc(j) for j in evaluation.classifiers[candidate.name].values()]
-    return max(found, key=list(Significance).index, default=Significance.FAR)
+    if not found or withheld(evaluation, candidate):
+        return None
+    return _worst(found)

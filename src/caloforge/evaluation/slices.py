@@ -2,23 +2,25 @@
 and does it interpolate over energies that its training left out?
 """
 
-__all__ = ["LEAST_IN_SLICE", "slices"]
+__all__ = ["LEAST_IN_SLICE", "require_left_out", "slices"]
 
 from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Bool, Float
 
+from caloforge.errors import ShowerValueError
 from caloforge.evaluation.findings import Slice
 from caloforge.evaluation.pair import Pair
 from caloforge.metrics.bins import equal_bins
 from caloforge.metrics.distances import compare_points
-from caloforge.metrics.resampling import Resampling
+from caloforge.metrics.resampling import Resampling, effective_size
 from caloforge.metrics.scores import Score
 from caloforge.observables import Observable
+from caloforge.units import format_energy
 
 LEAST_IN_SLICE = 100
-"""The fewest showers of a sample in a slice of incident energy."""
+"""The fewest showers of a sample in a slice of incident energy, of weight 1 or worth as much."""
 
 _WANTED_IN_SLICE = 400
 
@@ -37,9 +39,38 @@ def slices(pair: Pair) -> tuple[Slice, ...]:
     for low, high in pairwise(edges):
         last = bool(high == edges[-1])
         inside = (_between(full, low, high, last), _between(candidate, low, high, last))
-        if min(int(i.sum()) for i in inside) >= LEAST_IN_SLICE:
+        if min(_sizes(pair, inside)) >= LEAST_IN_SLICE:
             found.append(_slice(pair, float(low), float(high), inside))
     return tuple(found)
+
+
+def require_left_out(pair: Pair, found: tuple[Slice, ...]) -> None:
+    """Check that there is a slice of the energies left out, if some are.
+
+    Raises:
+        ShowerValueError: There is none; the message says how many showers each sample has in it.
+    """
+    left_out = pair.plan.settings.left_out
+    if left_out is None or any(one.left_out for one in found):
+        return
+    inside = [
+        _between(c.sample.energies, *left_out, last=False) for c in (pair.full, pair.candidate)
+    ]
+    low, high = map(format_energy, left_out)
+    msg = (
+        f"{pair.full.sample.name} and {pair.name} have {inside[0].sum():,} and "
+        f"{inside[1].sum():,} showers from {low} to {high}, expected at least {LEAST_IN_SLICE} "
+        "of each: interpolation is not tested"
+    )
+    raise ShowerValueError(msg)
+
+
+def _sizes(pair: Pair, inside: Inside) -> list[float]:
+    """The effective number of showers of each sample in a slice."""
+    weights = [
+        c.sample.weights[i] for c, i in zip((pair.full, pair.candidate), inside, strict=True)
+    ]
+    return [effective_size(w) if w.any() else 0.0 for w in weights]
 
 
 def _between(energies: Energies, low: float, high: float, last: bool) -> Bool[np.ndarray, " _"]:

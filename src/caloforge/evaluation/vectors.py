@@ -4,35 +4,76 @@ or the logarithms of all its voxels.
 
 __all__ = ["features"]
 
-from caloforge.classifiers import LEAST_SHOWERS
-from caloforge.evaluation.findings import Features, Score
+from collections.abc import Callable
+from typing import TypeVar
+
+import numpy as np
+
+from caloforge.evaluation.findings import Features, Neighbours, Score
+from caloforge.evaluation.gaps import Gaps, require_size
 from caloforge.evaluation.pair import Pair
 from caloforge.metrics.correlations import correlation_distance
 from caloforge.metrics.frechet import frechet_distance
 from caloforge.metrics.kernel import kernel_distance
 from caloforge.metrics.neighbours import log_voxels, neighbours
 
+_Found = TypeVar("_Found")
+_LAYERS = "layer_energies"
 
-def features(pair: Pair) -> Features | None:
-    """The metrics on vectors of features; None where a sample has too few showers for them."""
-    full, candidate = pair.full.sample.features, pair.candidate.sample.features
+
+def features(pair: Pair, gaps: Gaps) -> Features | None:
+    """The metrics on vectors of features; None where they are not asked for, or a sample has too
+    few showers for any.
+    """
     showers = pair.plan.settings.neighbour_showers
-    if min(len(full), len(candidate), showers) < LEAST_SHOWERS:
+    if showers == 0:
         return None
-    some = slice(showers)
-    few = pair.part(some, some)
-    voxels, others = (log_voxels(first.deposits) for first in pair.first(showers))
-    return Features(
-        frechet=frechet_distance(full, candidate, pair.resampling),
-        kernel=kernel_distance(full[some], candidate[some], few),
-        neighbours=neighbours(voxels, others, few),
-        correlation=_correlation(pair),
+    found = Features(
+        frechet=gaps.found("fpd", _sized(_frechet, pair, showers)),
+        kernel=gaps.found("kpd", _sized(_kernel, pair, showers)),
+        neighbours=gaps.found("neighbours", _sized(_neighbours, pair, showers)),
+        correlation=_correlations(pair, gaps, showers),
         showers=showers,
     )
+    known = (found.frechet, found.kernel, found.neighbours, found.correlation)
+    return found if any(one is not None for one in known) else None
 
 
-def _correlation(pair: Pair) -> Score | None:
-    layers = [c.sample.values.get("layer_energies") for c in (pair.full, pair.candidate)]
-    if layers[0] is None or layers[1] is None:
+def _sized(find: Callable[[Pair, slice], _Found], pair: Pair, showers: int) -> Callable[[], _Found]:
+    """The same once it is known that both samples have enough showers for it."""
+
+    def sized() -> _Found:
+        require_size(pair.full.sample, pair.candidate.sample, first=showers)
+        return find(pair, slice(showers))
+
+    return sized
+
+
+def _vectors(pair: Pair) -> tuple[np.ndarray, np.ndarray]:
+    return pair.full.sample.features, pair.candidate.sample.features
+
+
+def _frechet(pair: Pair, some: slice) -> Score:
+    return frechet_distance(*_vectors(pair), pair.resampling)
+
+
+def _kernel(pair: Pair, some: slice) -> Score:
+    full, candidate = _vectors(pair)
+    return kernel_distance(full[some], candidate[some], pair.part(some, some))
+
+
+def _neighbours(pair: Pair, some: slice) -> Neighbours:
+    voxels, others = (log_voxels(first.deposits) for first in pair.first(some.stop))
+    return neighbours(voxels, others, pair.part(some, some))
+
+
+def _correlations(pair: Pair, gaps: Gaps, showers: int) -> Score | None:
+    """The correlations of layer energies, where there are layers."""
+    if _LAYERS not in pair.full.sample.values:
         return None
-    return correlation_distance(layers[0], layers[1], pair.resampling)
+    return gaps.found("correlation", _sized(_correlation, pair, showers))
+
+
+def _correlation(pair: Pair, some: slice) -> Score:
+    full, candidate = (c.sample.values[_LAYERS] for c in (pair.full, pair.candidate))
+    return correlation_distance(full, candidate, pair.resampling)

@@ -171,8 +171,8 @@ def resampling(
 
     Raises:
         ShowerValueError: There are fewer than 4 showers of the full simulation or 2 of the
-            candidate, the weights of a sample sum to 0, or the sizes differ although the incident
-            energies are said to be shared.
+            candidate with a weight above 0, or the sizes differ although the incident energies are
+            said to be shared.
     """
     _check(full, candidate, energies)
     of_full, of_candidate, of_splits = (
@@ -182,8 +182,8 @@ def resampling(
     candidate_rows = np.empty((1 + replicas, len(candidate)), order="F")
     full_rows[0], candidate_rows[0] = full, candidate
     for row in range(1, 1 + replicas):
-        drawn = _counts(of_full, len(full))
-        other = drawn if energies is not None else _counts(of_candidate, len(candidate))
+        drawn = _counts(of_full, full)
+        other = _counts(of_candidate, candidate, drawn if energies is not None else None)
         full_rows[row], candidate_rows[row] = drawn * full, other * candidate
     per_half = []
     for row in range(1 + replicas, 1 + replicas + splits):
@@ -202,14 +202,12 @@ def _rows(*parts: Rows) -> Rows:
 
 
 def _check(full: Weights, candidate: Weights, energies: Real[np.ndarray, " _"] | None) -> None:
-    if len(full) < LEAST_FULL or len(candidate) < 2:
+    n, m = np.count_nonzero(full), np.count_nonzero(candidate)
+    if n < LEAST_FULL or m < 2:
         msg = (
-            f"{len(full)} showers of the full simulation, {len(candidate)} of the candidate: "
+            f"{n} showers of the full simulation, {m} of the candidate with a weight above 0: "
             f"expected at least {LEAST_FULL} and 2"
         )
-        raise ShowerValueError(msg)
-    if not min(full.sum(), candidate.sum()) > 0:
-        msg = "the weights of a sample sum to 0: expected some showers with a positive weight"
         raise ShowerValueError(msg)
     if energies is not None and not len(energies) == len(full) == len(candidate):
         msg = (
@@ -219,18 +217,29 @@ def _check(full: Weights, candidate: Weights, energies: Real[np.ndarray, " _"] |
         raise ShowerValueError(msg)
 
 
-def _counts(rng: np.random.Generator, n: int) -> Int[np.ndarray, " n"]:
-    return np.bincount(rng.integers(n, size=n), minlength=n)
+def _counts(
+    rng: np.random.Generator, weights: Weights, counts: Int[np.ndarray, " n"] | None = None
+) -> Int[np.ndarray, " n"]:
+    """How often each shower is drawn; drawn anew as long as all that are have the weight 0."""
+    n = len(weights)
+    while counts is None or not counts @ weights > 0:
+        counts = np.bincount(rng.integers(n, size=n), minlength=n)
+    return counts
 
 
 def _halves(
     rng: np.random.Generator, full: Weights, energies: Real[np.ndarray, " _"] | None
 ) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
-    """Which showers are in the first half and which in the second, 0 or 1 each."""
-    pairs = _pairs(rng, len(full), energies)
-    swap = rng.integers(2, size=(len(pairs), 1))
-    first, second = np.where(swap, pairs[:, ::-1], pairs).T
-    return np.bincount(first, minlength=len(full)), np.bincount(second, minlength=len(full))
+    """Which showers are in the first half and which in the second, 0 or 1 each; both halves have
+    some weight.
+    """
+    while True:
+        pairs = _pairs(rng, len(full), energies)
+        swap = rng.integers(2, size=(len(pairs), 1))
+        halves = np.where(swap, pairs[:, ::-1], pairs).T
+        if full[halves].sum(axis=1).min() > 0:
+            first, second = (np.bincount(half, minlength=len(full)) for half in halves)
+            return first, second
 
 
 def _pairs(

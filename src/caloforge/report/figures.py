@@ -2,7 +2,8 @@
 
 __all__ = ["drawings"]
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 
 import matplotlib as mpl
 import numpy as np
@@ -10,6 +11,7 @@ from matplotlib.figure import Figure
 
 from caloforge.evaluation.findings import Evaluation, Score
 from caloforge.evaluation.significance import CLOSE
+from caloforge.observables import Observable
 from caloforge.report.amplification_figures import amplification_drawings
 from caloforge.report.classifier_figures import classifier_drawings
 from caloforge.report.drawing import (
@@ -31,24 +33,55 @@ from caloforge.report.words import title
 _LIGHT = (Group.OBSERVABLES, Group.SERIES, Group.CLASSIFIERS, Group.ENERGY, Group.AMPLIFICATION)
 
 
+_Make = Callable[[], Iterable[Drawing]]
+
+
 def drawings(evaluation: Evaluation) -> list[Drawing]:
-    """All figures that the evaluation allows, group by group."""
+    """All figures that the evaluation allows, group by group. Where one cannot be drawn its place
+    says why.
+    """
     with mpl.rc_context(STYLE):
         made = [
-            *_summary(evaluation),
-            *(observable_drawing(evaluation, observable) for observable in drawn(evaluation)),
-            *scatters(evaluation),
-            *images(evaluation),
-            *correlations(evaluation),
-            *classifier_drawings(evaluation),
-            *slice_drawings(evaluation),
-            *amplification_drawings(evaluation),
+            drawing
+            for k, (group, make) in enumerate(_makers(evaluation))
+            for drawing in _drawn(make, group, k)
         ]
-        for drawing in made:
-            settle(drawing.figure)
-            if drawing.group in _LIGHT:
-                lighten(drawing.figure)
         return sorted(made, key=lambda drawing: list(Group).index(drawing.group))
+
+
+def _makers(evaluation: Evaluation) -> Iterator[tuple[Group, _Make]]:
+    """What makes the figures, with the group in which a failure is said."""
+    yield Group.OVERVIEW, partial(_summary, evaluation)
+    for observable in drawn(evaluation):
+        yield Group.OBSERVABLES, partial(_of_observable, evaluation, observable)
+    yield Group.SHOWERS, partial(scatters, evaluation)
+    yield Group.SHOWERS, partial(images, evaluation)
+    yield Group.CORRELATIONS, partial(correlations, evaluation)
+    yield Group.CLASSIFIERS, partial(classifier_drawings, evaluation)
+    yield Group.ENERGY, partial(slice_drawings, evaluation)
+    yield Group.AMPLIFICATION, partial(amplification_drawings, evaluation)
+
+
+def _of_observable(evaluation: Evaluation, observable: Observable) -> list[Drawing]:
+    return [observable_drawing(evaluation, observable)]
+
+
+def _drawn(make: _Make, group: Group, k: int) -> list[Drawing]:
+    """Figures, finished, or one in their place that says why there are none."""
+    try:
+        return [_finished(drawing) for drawing in make()]
+    except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        caption = f"This figure could not be drawn: {type(error).__name__}, {error}"
+        return [_finished(Drawing(f"not-drawn-{k}", caption, Figure((7.2, 0.3)), group))]
+
+
+def _finished(drawing: Drawing) -> Drawing:
+    """The figure laid out and drawn, so that it cannot fail any more."""
+    settle(drawing.figure)
+    if drawing.group in _LIGHT:
+        lighten(drawing.figure)
+    _ = drawing.svg
+    return drawing
 
 
 def _summary(evaluation: Evaluation) -> list[Drawing]:

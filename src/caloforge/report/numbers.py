@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from caloforge.evaluation.doubts import doubts
 from caloforge.evaluation.findings import (
     Amplification,
     Comparison,
@@ -53,7 +54,9 @@ def numbers(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
         ``energy_min`` and ``energy_max`` in MeV
       - ``comparisons``: candidate to observable to a *comparison*, with ``unit`` and ``gain`` over
         the first candidate
-      - ``gaps``: candidate to observable to the reason why there is no comparison
+      - ``gaps``: candidate to observable, classifier or other result (``fpd``, ``kpd``,
+        ``neighbours``, ``correlation``, ``left_out``, ``amplification``) to the reason why it is
+        missing; what is missing is null or absent
       - ``features``: candidate to ``fpd``, ``kpd``, ``correlation`` (*scores*; the last null with a
         single layer) and ``precision``, ``recall``, ``density``, ``coverage``: ``value``,
         ``error``, ``expected`` (what a second sample of the full simulation would give),
@@ -69,6 +72,10 @@ def numbers(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
       - ``times``: stage to ms a shower
       - ``settings``: ``seed``, ``replicas``, ``cuts``, ``trainings``, ``classifier_showers``,
         ``neighbour_showers``
+      - ``copies``: a list of ``showers`` of ``among`` showers of ``sample`` that are in the sample
+        ``of`` bit for bit; where both are one, that repeat an earlier one
+      - ``doubts``: candidate to a list of ``text`` and ``grave``; a grave one makes the verdict
+        void
       - ``remarks``: a list of sentences
 
     A *score* has ``value``, ``error``, ``floor``, ``floor_error``, ``ratio_to_floor`` and
@@ -134,6 +141,11 @@ def _evaluation(evaluation: Evaluation) -> dict[str, Any]:
             "classifier_showers": settings.classifier_showers,
             "neighbour_showers": settings.neighbour_showers,
         },
+        "copies": [asdict(one) for one in evaluation.copies],
+        "doubts": {
+            c.name: [asdict(doubt) for doubt in doubts(evaluation, c)]
+            for c in evaluation.candidates
+        },
         "remarks": remarks(evaluation),
     }
 
@@ -178,12 +190,16 @@ def _score(score: Score) -> dict[str, float]:
 
 
 def _features(features: Features) -> dict[str, Any]:
-    neighbours = asdict(features.neighbours)
+    of = features.neighbours
+    neighbours = {} if of is None else asdict(of)
+    scores = {
+        "fpd": features.frechet,
+        "kpd": features.kernel,
+        "correlation": features.correlation,
+    }
     return {
-        "fpd": _score(features.frechet),
-        "kpd": _score(features.kernel),
-        "correlation": None if features.correlation is None else _score(features.correlation),
-        **{key: neighbours[key] for key in ("precision", "recall", "density", "coverage", "k")},
+        **{key: None if score is None else _score(score) for key, score in scores.items()},
+        **{key: neighbours.get(key) for key in ("precision", "recall", "density", "coverage", "k")},
     }
 
 
@@ -234,10 +250,13 @@ def _scores(
             yield name, label, "separation power", "", part.separation
     features = evaluation.features.get(candidate.name)
     if features is not None:
-        yield "high-level features", "", "fpd", "", features.frechet
-        yield "high-level features", "", "kpd", "", features.kernel
-        if features.correlation is not None:
-            yield "layer energies", "", "mean difference of correlations", "", features.correlation
+        for quantity, statistic, score in (
+            ("high-level features", "fpd", features.frechet),
+            ("high-level features", "kpd", features.kernel),
+            ("layer energies", "mean difference of correlations", features.correlation),
+        ):
+            if score is not None:
+                yield quantity, "", statistic, "", score
     for name, separation in evaluation.classifiers[candidate.name].items():
         yield name, "", "auc", "", separation.auc
         yield name, "", "jsd", "", separation.jsd

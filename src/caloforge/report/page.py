@@ -37,6 +37,9 @@ from caloforge.units import format_energy
 _NAMED_PART = re.compile('<g id="[^"]*"')
 """Names of parts of a figure, to which nothing refers, and which two figures may have in common."""
 
+_FORMULAS = ("=", "+", "-", "@", "\t", "\r")
+"""How the cells begin that a spreadsheet computes."""
+
 PAGE, METRICS, TABLE, FIGURES = "report.html", "metrics.json", "metrics.csv", "figures"
 
 
@@ -85,7 +88,7 @@ def write(
     evaluations = [evaluation] if isinstance(evaluation, Evaluation) else list(evaluation)
     figures = [drawings(e) for e in evaluations]
     files = {METRICS: _json(evaluations), TABLE: _csv(evaluations), **_figure_files(figures)}
-    files[PAGE] = _html(evaluations, figures).encode()
+    files[PAGE] = _html(evaluations, figures).encode(errors="replace")
     _make(Path(directory) / FIGURES)
     for name, content in files.items():
         with NewFile(Path(directory) / name, overwrite=overwrite) as partial:
@@ -104,13 +107,19 @@ def _make(folder: Path) -> None:
 def _json(evaluations: Sequence[Evaluation]) -> bytes:
     return (
         json.dumps(numbers(evaluations), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    ).encode()
+    ).encode(errors="replace")
 
 
 def _csv(evaluations: Sequence[Evaluation]) -> bytes:
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([CSV_COLUMNS, *csv_rows(evaluations)])
-    return text.getvalue().encode()
+    rows_of = ([_inert(cell) for cell in row] for row in csv_rows(evaluations))
+    csv.writer(text, lineterminator="\n").writerows([CSV_COLUMNS, *rows_of])
+    return text.getvalue().encode(errors="replace")
+
+
+def _inert(cell: str | float) -> str | float:
+    """A cell that no spreadsheet takes for a formula."""
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULAS) else cell
 
 
 def _figure_files(figures: Sequence[Sequence[Drawing]]) -> dict[str, bytes]:

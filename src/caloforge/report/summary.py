@@ -5,9 +5,9 @@ __all__ = ["SUMMARISED", "summary"]
 from collections.abc import Iterator
 
 from caloforge.evaluation.findings import Evaluation, Sample
-from caloforge.evaluation.significance import CLOSE, Significance, significance
+from caloforge.evaluation.significance import CLOSE, Significance, significance_of
 from caloforge.report.tables import Row, number, rows
-from caloforge.report.words import remarks, title
+from caloforge.report.words import doubtful, largest, remarks, title
 
 SUMMARISED = ("energy_sum", "response", "cell_energy_log", "n_hits", "layer_energies", "profile_r")
 """The observables of a summary, as far as the evaluation has them."""
@@ -83,23 +83,20 @@ def _times(evaluation: Evaluation) -> list[str]:
 
 def _sentence(evaluation: Evaluation, candidate: Sample) -> str:
     """How many distances are at the floor, and which is the largest."""
-    known = {
-        o: evaluation.comparisons[candidate.name][o.name].distance
-        for o in evaluation.observables
-        if o.name in evaluation.comparisons[candidate.name]
-    }
+    known = evaluation.comparisons[candidate.name]
+    doubt = doubtful(evaluation, candidate)
+    start = f"{candidate.name}: {doubt} Of" if doubt else f"{candidate.name}: of"
     if not known:
-        return f"{candidate.name}: nothing could be compared."
-    levels = [significance(distance) for distance in known.values()]
+        return f"{candidate.name}: {doubt or 'nothing could be compared.'}"
+    levels = [significance_of(comparison) for comparison in known.values()]
     words = {
         Significance.FLOOR: "at the floor",
         Significance.CLOSE: f"within {CLOSE:g} floors",
         Significance.FAR: "beyond",
     }
     counts = [f"{levels.count(x)} {text}" for x, text in words.items() if x in levels]
-    worst = max(known, key=lambda o: known[o].ratio_to_floor)
-    largest = f"{number(known[worst].ratio_to_floor)} floors ({worst.title})"
+    what, ratio = largest(evaluation, candidate)
     return (
-        f"{candidate.name}: of {len(levels)} distances, {', '.join(counts)}; "
-        f"the largest is {largest}."
+        f"{start} {len(levels)} distances, {', '.join(counts)}; the largest is {number(ratio)} "
+        f"floors ({what})."
     )

@@ -10,18 +10,25 @@ __all__ = [
 ]
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from caloforge.evaluation.findings import (
     Comparison,
     Evaluation,
     Features,
+    Neighbours,
     Sample,
     Score,
     Share,
 )
-from caloforge.evaluation.significance import Significance, significance, significance_of_auc
+from caloforge.evaluation.significance import (
+    Significance,
+    significance,
+    significance_of,
+    significance_of_auc,
+    worst,
+)
 from caloforge.observables import Entry, Observable
 
 COLUMNS = (
@@ -52,7 +59,7 @@ class Row:
         candidate: The name of the candidate.
         distance: Value and error.
         floor: The floor and its scatter.
-        ratio: The distance in floors.
+        ratio: The distance in floors, and that of the worst label where it is more.
         gain: How many times smaller the distance is than that of the first candidate.
         separation: The separation power times 1000.
         separation_floor: Its floor times 1000.
@@ -131,15 +138,21 @@ def _comparison_row(
         candidate=candidate,
         distance=with_error(distance.value, distance.error),
         floor=with_error(distance.floor, distance.floor_error),
-        ratio=number(distance.ratio_to_floor),
+        ratio=_floors(comparison),
         gain="" if gain is None else number(gain),
         separation=with_error(PER_MILLE * separation.value, PER_MILLE * separation.error),
         separation_floor=with_error(
             PER_MILLE * separation.floor, PER_MILLE * separation.floor_error
         ),
-        significance=significance(distance),
+        significance=significance_of(comparison),
         parts=parts,
     )
+
+
+def _floors(comparison: Comparison) -> str:
+    """The distance in floors, and that of the worst label where it is more."""
+    mean, largest = (s.ratio_to_floor for s in (comparison.distance, worst(comparison)[1]))
+    return f"{number(mean)}, up to {number(largest)}" if largest > mean else number(mean)
 
 
 def _feature_rows(evaluation: Evaluation) -> Iterator[Row]:
@@ -148,22 +161,25 @@ def _feature_rows(evaluation: Evaluation) -> Iterator[Row]:
         for c in evaluation.candidates
         if c.name in evaluation.features
     ]
-    for name, features in found:
-        yield _score_row(
-            "Frechet distance of features (FPD) [10^-3]", name, features.frechet, PER_MILLE
-        )
-    for name, features in found:
-        yield _score_row(
-            "Kernel distance of features (KPD) [10^-3]", name, features.kernel, PER_MILLE
-        )
-    for name, features in found:
-        if features.correlation is not None:
-            yield _score_row("Layer correlations, mean difference", name, features.correlation)
+    for title, scale, choose in _SCORES:
+        for name, features in found:
+            if (score := choose(features)) is not None:
+                yield _score_row(title, name, score, scale)
     for quantity in ("precision", "recall", "density", "coverage"):
-        yield from (_share_row(quantity, name, features) for name, features in found)
+        for name, features in found:
+            if features.neighbours is not None:
+                yield _share_row(quantity, name, features.neighbours)
 
 
-def _score_row(title: str, candidate: str, score: Score, scale: float = 1.0) -> Row:
+_SCORES: tuple[tuple[str, float, Callable[[Features], Score | None]], ...] = (
+    ("Frechet distance of features (FPD) [10^-3]", PER_MILLE, lambda f: f.frechet),
+    ("Kernel distance of features (KPD) [10^-3]", PER_MILLE, lambda f: f.kernel),
+    ("Layer correlations, mean difference", 1.0, lambda f: f.correlation),
+)
+"""The scores on feature vectors: title, scale, and where they are."""
+
+
+def _score_row(title: str, candidate: str, score: Score, scale: float) -> Row:
     distance = with_error(scale * score.value, scale * score.error)
     floor = with_error(scale * score.floor, scale * score.floor_error)
     return Row(
@@ -179,13 +195,13 @@ def _score_row(title: str, candidate: str, score: Score, scale: float = 1.0) -> 
     )
 
 
-def _share_row(quantity: str, candidate: str, features: Features) -> Row:
-    share: Share = getattr(features.neighbours, quantity)
+def _share_row(quantity: str, candidate: str, neighbours: Neighbours) -> Row:
+    share: Share = getattr(neighbours, quantity)
     found, expected = (
         with_error(share.value, share.error),
         with_error(share.expected, share.expected_error),
     )
-    title = f"{quantity.capitalize()} of voxels, {features.neighbours.k} neighbours"
+    title = f"{quantity.capitalize()} of voxels, {neighbours.k} neighbours"
     return Row(
         title,
         candidate,

@@ -9,15 +9,18 @@ from statistics import median
 
 import numpy as np
 
+from caloforge.documents import printable
 from caloforge.evaluation.caveats import caveats
+from caloforge.evaluation.doubts import doubts
 from caloforge.evaluation.findings import (
     LEAST_SHOWERS,
+    OTHERS,
     Evaluation,
     Sample,
     Slice,
     shares_energies,
 )
-from caloforge.evaluation.significance import CLOSE, Significance, significance
+from caloforge.evaluation.significance import CLOSE, Significance, significance_of, worst
 from caloforge.geometry import Calorimeter
 from caloforge.particles import name_of
 from caloforge.report.tables import number
@@ -33,7 +36,7 @@ def title(evaluation: Evaluation) -> str:
     """What was compared: energies, particles, calorimeter."""
     full = evaluation.full
     words = [energy_range(full), ", ".join(name_of(pdg) for pdg in full.species), "showers"]
-    return f"{' '.join(word for word in words if word)} in {full.calorimeter.name}"
+    return printable(f"{' '.join(word for word in words if word)} in {full.calorimeter.name}")
 
 
 def energy_range(sample: Sample) -> str:
@@ -47,6 +50,7 @@ def energy_range(sample: Sample) -> str:
 def verdict(evaluation: Evaluation, candidate: Sample) -> str:
     """The verdict on one candidate, in a few sentences."""
     parts = [
+        doubtful(evaluation, candidate),
         _distances(evaluation, candidate),
         _classifiers(evaluation, candidate),
         _gain(evaluation, candidate),
@@ -55,15 +59,31 @@ def verdict(evaluation: Evaluation, candidate: Sample) -> str:
     return " ".join(part for part in parts if part)
 
 
+def doubtful(evaluation: Evaluation, candidate: Sample) -> str:
+    """What is odd about a candidate; that there is no verdict, where a doubt is grave."""
+    found = doubts(evaluation, candidate)
+    prefix = "No verdict. " if any(doubt.grave for doubt in found) else ""
+    return prefix + " ".join(doubt.text for doubt in found)
+
+
+def largest(evaluation: Evaluation, candidate: Sample) -> tuple[str, float]:
+    """The worst of a candidate's distances, grouped ones by their worst label: its title, and how
+    many floors it is.
+    """
+    known = evaluation.comparisons[candidate.name]
+    found = {}
+    for o in (o for o in evaluation.observables if o.name in known):
+        label, score = worst(known[o.name])
+        found[f"{o.title}, {label}" if label else o.title] = score.ratio_to_floor
+    title = max(found, key=found.__getitem__)
+    return title, found[title]
+
+
 def _distances(evaluation: Evaluation, candidate: Sample) -> str:
     known = evaluation.comparisons[candidate.name]
     if not known:
         return f"Nothing could be compared with {evaluation.full.name}."
-    levels = [significance(c.distance) for c in known.values()]
-    worst = max(
-        (o for o in evaluation.observables if o.name in known),
-        key=lambda o: known[o.name].distance.ratio_to_floor,
-    )
+    levels = [significance_of(c) for c in known.values()]
     smaller = min(len(evaluation.full), len(candidate))
     words = {
         Significance.FLOOR: f"not resolvable with {smaller:,} showers (at the floor)",
@@ -73,9 +93,11 @@ def _distances(evaluation: Evaluation, candidate: Sample) -> str:
     counts = [
         f"{levels.count(x)} of {len(levels)} {text}" for x, text in words.items() if x in levels
     ]
-    ratio = number(known[worst.name].distance.ratio_to_floor)
-    largest = f"the largest is {ratio} floors ({worst.title})"
-    return f"Distances to {evaluation.full.name}: {', '.join(counts)}; {largest}."
+    what, ratio = largest(evaluation, candidate)
+    return (
+        f"Distances to {evaluation.full.name}: {', '.join(counts)}; the largest is "
+        f"{number(ratio)} floors ({what})."
+    )
 
 
 def _classifiers(evaluation: Evaluation, candidate: Sample) -> str:
@@ -133,7 +155,7 @@ def _amplification(evaluation: Evaluation, candidate: Sample) -> str:
 
 def remarks(evaluation: Evaluation) -> list[str]:
     """What a reader must know before believing the numbers, one sentence each."""
-    notes = [_small(s) for s in evaluation.samples if len(s) < ENOUGH]
+    notes = [_small(s) for s in evaluation.samples if s.effective_size < ENOUGH]
     notes += [_weighted(s) for s in evaluation.samples if s.weighted]
     notes += [note for c in evaluation.candidates for note in _on_energies(evaluation.full, c)]
     notes += [
@@ -178,16 +200,13 @@ def _too_alike(evaluation: Evaluation, candidate: Sample) -> str:
 
 
 def _small(sample: Sample) -> str:
-    chance = math.sqrt(1 / (6 * len(sample)))
-    auc = (
-        f"an AUC below {0.5 + 2 * chance:.2f}"
-        if len(sample) >= LEAST_SHOWERS
-        else "by a classifier, which was left out"
-    )
+    size = sample.effective_size
+    chance = math.sqrt(1 / (6 * size))
+    auc = f", and an AUC below {0.5 + 2 * chance:.2f}" if size >= LEAST_SHOWERS else ""
+    worth = f", worth {size:.3g}" if sample.weighted else ""
     return (
-        f"{sample.name} has only {len(sample)} showers: differences below the floors of this "
-        "table, anything rarer than one "
-        f"shower in {len(sample)}, and {auc} cannot be resolved."
+        f"{sample.name} has only {len(sample):,} showers{worth}: differences below the floors of "
+        f"this table, anything rarer than one shower in {size:.0f}{auc} cannot be resolved."
     )
 
 
@@ -201,12 +220,11 @@ def _reasons(evaluation: Evaluation, candidate: Sample) -> list[str]:
 
 
 def _gap(evaluation: Evaluation, candidate: Sample, reason: str) -> str:
-    titles = [
-        o.title
-        for o in evaluation.observables
-        if evaluation.gaps[candidate.name].get(o.name) == reason
-    ]
-    return f"{', '.join(titles)}: {reason}."
+    named = {o.name: o.title for o in evaluation.observables}
+    named |= {one.name: one.title for one in evaluation.settings.classifiers} | OTHERS
+    gaps = evaluation.gaps[candidate.name]
+    titles = [title for name, title in named.items() if gaps.get(name) == reason]
+    return f"Not known of {candidate.name}: {', '.join(titles)}. {reason}."
 
 
 def _on_energies(full: Sample, candidate: Sample) -> list[str]:

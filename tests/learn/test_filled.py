@@ -61,7 +61,9 @@ def to_fit(deposits: Tensor) -> Condition:
 
 
 def fitted(relative: bool = False, standardised: bool = True) -> FilledLayers:
-    module = FilledLayers(LAYERS, CELLS, relative=relative, standardised=standardised)
+    module = FilledLayers(
+        torch.ones(LAYERS, CELLS, dtype=torch.bool), relative=relative, standardised=standardised
+    )
     return module.fit(made_up(2000), to_fit(made_up(2000)))
 
 
@@ -143,7 +145,9 @@ def test_numbers_by_hand() -> None:
     deposits = torch.tensor([1000.0, 0.01515, 0.0, 0.0]).reshape(1, 1, 4)
     normals = torch.tensor([0.0, 0.0, 0.0, 5.0]).reshape(1, 1, 4)
     uniforms = torch.tensor([1.0, 0.5, 0.0, 0.0]).reshape(1, 1, 4)
-    module = FilledLayers(1, 4, standardised=False).fit(deposits, to_fit(deposits))
+    module = FilledLayers(torch.ones(1, 4, dtype=torch.bool), standardised=False).fit(
+        deposits, to_fit(deposits)
+    )
     v = 1 + torch.log10(torch.tensor([1000.001, 0.01565, 0.001, 0.010]) / 1000.001 + 1e-7) / 7
     expected = torch.logit(0.01 + 0.98 * v)
     torch.testing.assert_close(
@@ -177,7 +181,9 @@ def test_a_shower_does_not_depend_on_its_batch(filled: FilledLayers) -> None:
 
 
 def test_deposits_below_the_least_are_none() -> None:
-    module = FilledLayers(LAYERS, CELLS, least=1.0).fit(made_up(200), to_fit(made_up(200)))
+    module = FilledLayers(torch.ones(LAYERS, CELLS, dtype=torch.bool), least=1.0).fit(
+        made_up(200), to_fit(made_up(200))
+    )
     deposits = made_up(50, 6)
     bright = torch.where(deposits >= 1, deposits, 0.0)
     assert 1 - 2e-4 < module.threshold < 1.1
@@ -200,7 +206,9 @@ def test_a_layer_that_never_had_energy() -> None:
     deposits = made_up(100)
     deposits[:, 2] = 0
     for relative in (False, True):
-        module = FilledLayers(LAYERS, CELLS, relative=relative).fit(deposits, to_fit(deposits))
+        module = FilledLayers(torch.ones(LAYERS, CELLS, dtype=torch.bool), relative=relative).fit(
+            deposits, to_fit(deposits)
+        )
         values = seen(module, deposits, *noise(deposits.shape))
         assert values.isfinite().all()
         assert (back_from(module, values, module.energies(deposits))[:, 2] == 0).all()
@@ -210,7 +218,7 @@ def test_showers_without_deposits_cannot_be_fitted() -> None:
     with pytest.raises(
         ShowerValueError, match="none of the 5 training showers has a deposit of at least 1e-09 MeV"
     ):
-        FilledLayers(LAYERS, CELLS, least=1e-9).fit(
+        FilledLayers(torch.ones(LAYERS, CELLS, dtype=torch.bool), least=1e-9).fit(
             torch.zeros(5, LAYERS, CELLS), known(threshold=1e-9)
         )
 

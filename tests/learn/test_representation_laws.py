@@ -91,7 +91,12 @@ CATALOGUE = {
     "LayerShares": Case(lambda: LayerShares(CYLINDER, 1e-7), of_cells, (1e-3, 1e-3)),
     "CellScores": Case(lambda: CellScores(ORBIT), of_cells_by_layer, (0.02, 0.05), True),
     "HitPattern": Case(lambda: HitPattern(ORBIT), of_cells_by_layer, (1e-2, 1e-2), True),
-    "FilledLayers": Case(lambda: FilledLayers(6, CELLS), of_cells_by_layer, (0.08, 1e-3), True),
+    "FilledLayers": Case(
+        lambda: FilledLayers(torch.ones(6, CELLS, dtype=torch.bool)),
+        of_cells_by_layer,
+        (0.08, 1e-3),
+        True,
+    ),
     "Gaussianised": Case(lambda: Gaussianised(PLATE), of_a_plate, (0.02, 0.01)),
     "StandardisedShape": Case(lambda: StandardisedShape(16), of_a_plate, (1e-3, 0.1)),
     "StandardisedSum": Case(StandardisedSum, of_sums, (1e-5, 1e-3)),

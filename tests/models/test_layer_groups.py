@@ -10,15 +10,16 @@ from torch import Tensor
 
 from caloforge import streams
 from caloforge.errors import ModelError, RepresentationWarning
-from caloforge.geometry import Calorimeter
+from caloforge.geometry import Calorimeter, CylinderGrid, CylinderLayer
 from caloforge.learn import training
 from caloforge.learn.conditions import Condition
 from caloforge.learn.noise import by_address
 from caloforge.learn.representations.voxels import layer_sums
-from caloforge.models.layer_groups import LayerGroupStage
+from caloforge.models.layer_groups import FilledRecipe, LayerGroupStage
 from caloforge.models.stages import Stage
 from caloforge.observables import layer_energies
 from caloforge.showers import Showers
+from caloforge.systems.caloflow import MaskedShapeRecipe
 from tests.catalogue import name_of
 from tests.models.stages import (
     CALORIMETERS,
@@ -142,7 +143,7 @@ def test_a_group_does_not_see_what_comes_after_it(name: str) -> None:
 def test_a_window_holds_the_groups_before_the_nearest_last() -> None:
     stage, showers = fitted("convolutional-shared")
     numbers, window = stage.examples(0, showers[:5], training.generator(1, 2, 3))
-    numbers, former = numbers.unflatten(0, (5, 6)), window.former.unflatten(0, (5, 6))
+    numbers, former = (part.unflatten(0, (5, 6)) for part in (numbers.flatten(1), window.former))
     assert torch.equal(former[:, 0], torch.zeros_like(former[:, 0]))
     assert torch.equal(former[:, 1, 1], numbers[:, 0])
     assert torch.equal(former[:, 4, 0], numbers[:, 2])
@@ -235,3 +236,71 @@ def test_the_loss_of_the_energies_is_the_negative_log_likelihood(recipe: object)
         stage.log_likelihood(showers, training.generator(1, 0, 0)),
     )
     torch.testing.assert_close(loss, -density.mean() / CYLINDER.n_layers)
+
+
+UNEVEN = CylinderGrid(
+    "uneven",
+    (
+        CylinderLayer((0, 1, 3), 4, 2.0),
+        CylinderLayer((0, 2), 1, 2.0, 1),
+        CylinderLayer((0, 1, 2, 5), 2, 2.0, 2),
+    ),
+)
+BY_LAYER = replace(LAYER_BY_LAYER, shared=False)
+WHOLE = replace(LAYER_BY_LAYER, layer_group=3, former=0, shared=False)
+over_uneven = pytest.mark.parametrize(
+    "recipe",
+    [
+        BY_LAYER,
+        WHOLE,
+        replace(WHOLE, numbers=FilledRecipe(kind="filled", relative=True), mapped=True),
+    ],
+    ids=["layer by layer", "whole", "filled"],
+)
+
+
+def uneven(recipe: MaskedShapeRecipe) -> tuple[LayerGroupStage, Showers]:
+    stage, showers = recipe.build(UNEVEN), showers_of(UNEVEN)
+    shaken(stage.flows)
+    stage.prepare(showers)
+    return stage.eval(), showers
+
+
+@over_uneven
+def test_layers_of_different_shapes_keep_their_energies(recipe: MaskedShapeRecipe) -> None:
+    stage, showers = uneven(recipe)
+    deposits, energies = sampled(stage, showers), layer_energies(showers)
+    threshold = float(showers.deposits[showers.deposits > 0].min())
+    found = layer_sums(deposits, UNEVEN.layer_of_cell, UNEVEN.n_layers)
+    expected = torch.where(energies >= threshold, energies, 0.0)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+
+
+@over_uneven
+def test_padding_carries_neither_likelihood_nor_loss(recipe: MaskedShapeRecipe) -> None:
+    """A flow has as many numbers as its group has cells, and what stands for them is theirs."""
+    stage, showers = uneven(recipe)
+    cells = [flow.features for flow in stage.flows]
+    sizes = [8, 1, 6]
+    assert cells == (sizes if len(cells) > 1 else [sum(sizes)])
+    points, _ = stage.examples(0, showers, training.generator(1, 2, 3))
+    assert points.shape == (len(showers), cells[0])
+    before = stage.log_likelihood(showers, training.generator(1, 2, 3))
+    padded = stage.table.cell.numel() - UNEVEN.n_cells
+    assert padded > 0
+    assert before.isfinite().all()
+    for objective in stage.objectives(showers, showers[:40], 1, 0):
+        assert objective.validation is not None
+        assert objective.validation() < float("inf")
+
+
+def test_representing_an_uneven_calorimeter_and_going_back() -> None:
+    stage, showers = uneven(WHOLE)
+    layers = stage.table.layers(showers.deposits)
+    assert torch.equal(stage.table.cells(layers), showers.deposits)
+    assert not layers[:, ~stage.table.real].any()
+
+
+def test_groups_of_different_sizes_cannot_share_a_flow() -> None:
+    with pytest.raises(ModelError, match="groups of layers have 8, 1, 6 cells, and cannot share"):
+        LAYER_BY_LAYER.build(UNEVEN)

@@ -95,7 +95,9 @@ def test_the_published_flows_have_the_published_number_of_parameters(name: str) 
     energy = recipe.energy.build(calorimeter).network
     with torch.device("meta"):
         flows = [
-            convolutional_flow(calorimeter, recipe.shape, recipe.beam, min(k, recipe.shape.former))
+            convolutional_flow(
+                calorimeter, recipe.shape, recipe.beam, 0, min(k, recipe.shape.former)
+            )
             for k in range(calorimeter.n_layers)
         ]
     assert sum(parameters(network) for network in (energy, *flows)) == FLOWS[name]

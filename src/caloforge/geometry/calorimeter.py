@@ -277,6 +277,15 @@ class Calorimeter(Shown, ABC):
             raise GeometryError(msg)
         return self.layer_order.reshape(self.n_layers, *reversed(numbers.pop()))
 
+    @cached_property
+    def layer_table(self) -> Tensor:
+        """The flat index of each cell by layer and place in it, with shape (layers, cells of the
+        largest layer); -1 where a layer has fewer.
+        """
+        table = torch.full((self.n_layers, int(self.layer_of_cell.bincount().max())), -1)
+        table[self.layer_of_cell, self.place_of_cell] = torch.arange(self.n_cells)
+        return table
+
     @property
     def image_shape(self) -> tuple[int, ...]:
         """The shape that flat deposits take when their last axis is unfolded, slowest axis first.

@@ -3,6 +3,7 @@
 __all__ = ["ConvolutionalGroups", "MaskedGroups"]
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import cast
 
 import torch
@@ -31,24 +32,29 @@ _FIRST_SIGHT, _FIRST_SEED = 256, 10_000_019
 class ConvolutionalGroups(LayerGroupStage):
     """Layer after layer, by convolutional flows; the arguments are those of `LayerGroupStage`."""
 
+    @cached_property
+    def image(self) -> tuple[int, ...]:
+        """The shape of a layer."""
+        return tuple(self.calorimeter.image().shape[1:])
+
     def prepare(self, showers: Showers) -> None:
         """Take the state of the representation, moments, and those of the activation norms."""
         super().prepare(showers)
         some = showers[:_FIRST_SIGHT]
         random = torch.Generator(showers.deposits.device).manual_seed(_FIRST_SEED)
         for number, flow in enumerate(self.flows):
-            numbers, window = self.examples(number, some, random)
-            cast("ConvolutionalFlow", flow).initialise(self.point(numbers), self.condition(window))
+            points, window = self.examples(number, some, random)
+            cast("ConvolutionalFlow", flow).initialise(points, self.condition(window))
 
     def point(
         self, numbers: Float[Tensor, "showers numbers"]
     ) -> Float[Tensor, "showers 1 alpha r"]:
         """An image of one channel."""
-        return numbers.reshape(-1, 1, *self.grid.shape[1:])
+        return numbers.reshape(-1, 1, *self.image)
 
     def condition(self, window: Window) -> Float[Tensor, "showers channels alpha r"]:
         """A channel for each former layer, and one for each number, the same everywhere."""
-        alpha, r = self.grid.shape[1:]
+        alpha, r = self.image
         planes = window.context[:, :, None, None].expand(-1, -1, alpha, r)
         return torch.cat([window.former.reshape(len(planes), -1, alpha, r), planes], dim=1)
 
@@ -68,7 +74,7 @@ class MaskedGroups(LayerGroupStage):
         order: How the groups hang together.
         numbers: What stands for the cells.
         schedules: The trainings of a flow and of its student, None for no student.
-        flow: Makes a flow, given how many former groups it sees.
+        flow: Makes a flow, given its number of cells and how many former groups it sees.
         beam: In what the particles differ beside their energy.
         mapped: Whether the spectrum of the cells is mapped onto that of the training showers.
     """
@@ -79,7 +85,7 @@ class MaskedGroups(LayerGroupStage):
         order: GroupOrder,
         numbers: FilledRecipe | ScoredRecipe,
         schedules: tuple[Schedule, Schedule | None],
-        flow: Callable[[int], nn.Module],
+        flow: Callable[[int, int], nn.Module],
         beam: Beam,
         *,
         mapped: bool,
@@ -125,7 +131,7 @@ class MaskedGroups(LayerGroupStage):
         """What a student and its teacher disagree in, on the way from data and from
         random numbers.
         """
-        numbers, window = self.examples(number, showers, random)
-        noise = torch.randn(numbers.shape, generator=random, device=numbers.device)
+        points, window = self.examples(number, showers, random)
+        noise = torch.randn(points.shape, generator=random, device=points.device)
         teacher, student = self._teachers()[number], cast("list[MaskedFlow]", self.students)[number]
-        return self.distillation.loss(teacher, student, numbers, noise, self.condition(window))
+        return self.distillation.loss(teacher, student, points, noise, self.condition(window))

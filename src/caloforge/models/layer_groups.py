@@ -28,7 +28,7 @@ from functools import partial
 from typing import Annotated, Literal, NamedTuple, cast
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from pydantic import AliasChoices, Field, NonNegativeFloat
 from torch import Tensor, nn
 from torch.nn import functional
@@ -54,6 +54,9 @@ _SPECTRUM, _AT_A_TIME = 5000, 256
 """Showers from which the map of the spectrum is fitted, and how many are made at a time."""
 
 _SPECTRUM_SEED = 0
+
+_NEVER = -40.0
+"""What stands in a place without a cell: standard deviations below any deposit."""
 
 
 Part = Annotated[float, Field(gt=0, le=0.5)]
@@ -83,12 +86,13 @@ class FilledRecipe:
         NonNegativeFloat, Field(validation_alias=AliasChoices("min_deposit", "cut"))
     ] = 0.0
 
-    def build(self, orbit: Int64[Tensor, "layers cells"]) -> FilledLayers:
-        """The representation of layers with such cells."""
-        layers, cells = orbit.shape
+    def build(
+        self, orbit: Int64[Tensor, "layers cells"], real: Bool[Tensor, "layers cells"]
+    ) -> FilledLayers:
+        """The representation of layers with such cells, of which some are padding."""
+        del orbit
         return FilledLayers(
-            layers,
-            cells,
+            real,
             fill=self.fill,
             width=self.noise,
             least=self.min_deposit,
@@ -115,8 +119,11 @@ class ScoredRecipe:
 
     kind: Literal["scored"]
 
-    def build(self, orbit: Int64[Tensor, "layers cells"]) -> CellScores:
-        """The representation of layers with such cells."""
+    def build(
+        self, orbit: Int64[Tensor, "layers cells"], real: Bool[Tensor, "layers cells"]
+    ) -> CellScores:
+        """The representation of layers with such cells, of which some are padding."""
+        del real
         return CellScores(orbit)
 
     @staticmethod
@@ -170,8 +177,45 @@ class Window(NamedTuple):
     context: Tensor
 
 
+class _Table(nn.Module):
+    """The cells of a calorimeter by layer, padded with places without a cell.
+
+    Arguments:
+        calorimeter: Where the cells are.
+    """
+
+    cell: Tensor
+    real: Tensor
+
+    def __init__(self, calorimeter: Calorimeter) -> None:
+        super().__init__()
+        cell = calorimeter.layer_table
+        self.register_buffer("cell", cell, persistent=False)
+        self.register_buffer("real", cell >= 0, persistent=False)
+        self.padded = not bool(self.real.all())
+
+    def orbits(self, calorimeter: Calorimeter) -> Int64[Tensor, "layers cells"]:
+        """The orbit of each place; the padding of each layer has one of its own."""
+        orbits = Orbits(calorimeter.symmetries)
+        own = orbits.n_orbits - 1 + (~self.real).any(dim=1).cumsum(dim=0)
+        return torch.where(self.real, orbits.orbit[self.cell], own[:, None])
+
+    def layers(self, cells: Float[Tensor, "showers all"]) -> Layers:
+        """Values of the cells by layer; 0 in the padding."""
+        padded = functional.pad(cells, (0, 1)) if self.padded else cells
+        return padded[:, self.cell.flatten()].reshape(len(cells), *self.cell.shape)
+
+    def cells(self, layers: Layers) -> Float[Tensor, "showers all"]:
+        """The inverse of `layers`."""
+        flat = layers.flatten(1)
+        if self.padded:
+            flat = flat[:, self.real.flatten()]
+        return torch.empty_like(flat).index_copy_(1, self.cell[self.real], flat)
+
+
 class LayerGroupStage(ShapeStage):
-    """Layer group after layer group, each by a flow.
+    """Layer group after layer group, each by a flow. Where layers have different numbers of cells,
+    empty places pad the shorter ones; no flow makes them.
 
     Arguments:
         calorimeter: Where the cells are.
@@ -179,14 +223,13 @@ class LayerGroupStage(ShapeStage):
         numbers: What stands for the cells.
         schedule: The training of a flow.
         mapped: Whether the spectrum of the cells is mapped onto that of the training showers.
-        flow: Makes a flow, given how many former groups it sees.
+        flow: Makes a flow, given its number of cells and how many former groups it sees.
         beam: In what the particles differ beside their energy.
 
     Raises:
-        ModelError: The groups do not divide the layers.
+        ModelError: The groups do not divide the layers, or share a flow and have different numbers
+            of cells.
     """
-
-    grid: Tensor
 
     def __init__(
         self,
@@ -194,26 +237,28 @@ class LayerGroupStage(ShapeStage):
         order: GroupOrder,
         numbers: FilledRecipe | ScoredRecipe,
         schedule: Schedule,
-        flow: Callable[[int], nn.Module],
+        flow: Callable[[int, int], nn.Module],
         beam: Beam,
         *,
         mapped: bool,
     ) -> None:
         super().__init__(calorimeter)
-        grid = calorimeter.image()
-        layers = len(grid)
+        self.table, layers = _Table(calorimeter), calorimeter.n_layers
         _require_division(layers, order.layer_group)
         self.order, self.schedule, self.process = order, schedule, NormalizingFlow()
         self.groups = layers // order.layer_group
-        self.register_buffer("grid", grid, persistent=False)
         self.cell_numbers = numbers
-        self.representation = numbers.build(
-            Orbits(calorimeter.symmetries).orbit[grid.reshape(layers, -1)]
-        )
+        self.representation = numbers.build(self.table.orbits(calorimeter), self.table.real)
         self.incident, self.energies = IncidentFeatures(beam), LayerFeatures(layers)
         self.spectrum = SpectrumMap() if mapped else None
+        cells = [int(self.real(group).sum()) for group in range(self.groups)]
+        if order.shared:
+            _require_alike(calorimeter, cells)
         self.flows = nn.ModuleList(
-            [flow(order.seen(group)) for group in range(1 if order.shared else self.groups)]
+            [
+                flow(cells[group], order.seen(group))
+                for group in range(1 if order.shared else self.groups)
+            ]
         )
 
     @abstractmethod
@@ -229,9 +274,18 @@ class LayerGroupStage(ShapeStage):
         """What samples, as fast as can be: one for each flow."""
 
     @property
-    def cells(self) -> int:
-        """Cells in a group."""
-        return self.order.layer_group * self.grid[0].numel()
+    def places(self) -> int:
+        """Places for the cells of a group, its padding included."""
+        return self.order.layer_group * self.table.cell.shape[1]
+
+    def real(self, group: int) -> Bool[Tensor, " places"]:
+        """Which places of a group have a cell."""
+        first = group * self.order.layer_group
+        return self.table.real[first : first + self.order.layer_group].flatten()
+
+    def _taken(self, numbers: Float[Tensor, "showers places"], group: int) -> Tensor:
+        """What stands for a group, without its padding, in the shape that its flow takes."""
+        return self.point(numbers[:, self.real(group)] if self.table.padded else numbers)
 
     def number(self, group: int) -> int:
         """The number of the flow of a group."""
@@ -244,19 +298,19 @@ class LayerGroupStage(ShapeStage):
     def prepare(self, showers: Showers) -> None:
         """Take the state of the representation, and moments."""
         condition = Condition.to_fit(showers)
-        self.representation.fit(self._layers(showers), condition)
+        self.representation.fit(self.table.layers(showers.deposits), condition)
         self.incident.adapt(condition)
         self.energies.adapt(condition)
-
-    def _layers(self, showers: Showers) -> Float[Tensor, "showers layers cells"]:
-        return showers.deposits[:, self.grid.flatten()].reshape(len(showers), len(self.grid), -1)
 
     def numbers(
         self, showers: Showers, random: torch.Generator, first: int, last: int
     ) -> Float[Tensor, "showers groups numbers"]:
         """What stands for the cells of the groups from the first to before the last."""
         layers = slice(first * self.order.layer_group, last * self.order.layer_group)
-        numbers = self.cell_numbers.seen(self.representation, self._layers(showers), random, layers)
+        deposits = self.table.layers(showers.deposits)
+        numbers = self.cell_numbers.seen(self.representation, deposits, random, layers)
+        if self.table.padded:
+            numbers = torch.where(self.table.real[layers], numbers, 0.0)
         return numbers.reshape(len(showers), last - first, -1)
 
     def context(self, condition: Condition) -> Float[Tensor, "showers groups context"]:
@@ -301,26 +355,28 @@ class LayerGroupStage(ShapeStage):
 
     def loss(self, number: int, showers: Showers, random: torch.Generator) -> Float[Tensor, ""]:
         """The negative log likelihood of what a flow makes, a mean over cells."""
-        numbers, window = self.examples(number, showers, random)
+        points, window = self.examples(number, showers, random)
         flow, condition = cast("Bijection", self.flows[number]), self.condition(window)
-        return self.process.loss(flow, self.point(numbers), condition, random)
+        return self.process.loss(flow, points, condition, random)
 
     def examples(
         self, number: int, showers: Showers, random: torch.Generator
-    ) -> tuple[Float[Tensor, "windows numbers"], Window]:
-        """The numbers of the groups that a flow makes, and what it sees: all groups of all showers,
-        or its own.
+    ) -> tuple[Float[Tensor, "windows ..."], Window]:
+        """The groups that a flow makes, as it takes them, and what it sees: all groups of all
+        showers, or its own.
         """
         context = self.context(Condition.of(showers))
         if not self.order.shared:
             numbers = self.numbers(showers, random, number - self.order.seen(number), number + 1)
-            return numbers[:, -1], Window(numbers[:, :-1], context[:, number])
+            window = Window(numbers[:, :-1], context[:, number])
+            return self._taken(numbers[:, -1], number), window
         numbers = self.numbers(showers, random, 0, self.groups)
         windows = [self._window(numbers, context, group) for group in range(self.groups)]
         former, context = (
             torch.stack(parts, dim=1).flatten(0, 1) for parts in zip(*windows, strict=True)
         )
-        return numbers.flatten(0, 1), Window(former, context)
+        points = [self._taken(numbers[:, group], group) for group in range(self.groups)]
+        return torch.stack(points, dim=1).flatten(0, 1), Window(former, context)
 
     def log_likelihood(
         self, showers: Showers, random: torch.Generator
@@ -332,7 +388,7 @@ class LayerGroupStage(ShapeStage):
         for group in range(self.groups):
             condition = self.condition(self._window(numbers, context, group))
             total = total + self.process.log_likelihood(
-                self.flow(group), self.point(numbers[:, group]), condition
+                self.flow(group), self._taken(numbers[:, group], group), condition
             )
         return total
 
@@ -349,26 +405,22 @@ class LayerGroupStage(ShapeStage):
 
     def noise(self) -> Mapping[str, Noise]:
         """The starts of the flows, each group's from a key of its own."""
-        return {"start": Noise("normal", (self.groups, self.cells), branches=True)}
+        return {"start": Noise("normal", (self.groups, self.places), branches=True)}
 
     def sample(self, condition: Condition, noise: Numbers) -> Float[Tensor, "showers cells"]:
         """Group after group."""
         context, samplers = self.context(condition), self.samplers()
-        numbers = context.new_empty(len(context), self.groups, self.cells)
+        numbers = context.new_zeros(len(context), self.groups, self.places)
         for group in range(self.groups):
-            start, window = (
-                self.point(noise["start"][:, group]),
-                self._window(numbers, context, group),
-            )
-            made = self.process.sample(samplers[self.number(group)], start, self.condition(window))
-            numbers[:, group] = made.flatten(1)
-        layers = self.representation.decode(
-            numbers.reshape(len(context), len(self.grid), -1), condition
-        )
+            start = self._taken(noise["start"][:, group], group)
+            seen = self.condition(self._window(numbers, context, group))
+            made = self.process.sample(samplers[self.number(group)], start, seen)
+            numbers[:, group, self.real(group)] = made.flatten(1)
+        layers = numbers.reshape(len(context), *self.table.cell.shape)
+        layers = torch.where(self.table.real, layers, _NEVER)
+        layers = self.representation.decode(layers, condition)
         layers = layers if self.spectrum is None else self.spectrum.corrected(layers)
-        return torch.empty_like(layers.flatten(1)).index_copy_(
-            1, self.grid.flatten(), layers.flatten(1)
-        )
+        return self.table.cells(layers)
 
     @torch.no_grad()
     def finish(self, showers: Showers) -> None:
@@ -387,6 +439,15 @@ class LayerGroupStage(ShapeStage):
         )
         seen = torch.where(some.deposits >= 0.999 * made[made > 0].min(), some.deposits, 0.0)
         self.spectrum = spectrum.match(made, seen)
+
+
+def _require_alike(calorimeter: Calorimeter, cells: Sequence[int]) -> None:
+    if len(set(cells)) > 1:
+        msg = (
+            f"calorimeter '{calorimeter.name}': groups of layers have {', '.join(map(str, cells))} "
+            "cells, and cannot share a flow: set shape.shared=false"
+        )
+        raise ModelError(msg)
 
 
 def _require_division(layers: int, group: int) -> None:

@@ -99,15 +99,14 @@ class MaskedShapeStage(MaskedGroups):
             recipe.order,
             recipe.numbers,
             (recipe.schedule, recipe.student),
-            partial(_flow, calorimeter, recipe, beam),
+            partial(_flow, recipe, beam, recipe.layer_group * calorimeter.layer_table.shape[1]),
             beam,
             mapped=recipe.mapped,
         )
 
 
 def _flow(
-    calorimeter: Calorimeter, recipe: MaskedShapeRecipe, beam: Beam, former: int
+    recipe: MaskedShapeRecipe, beam: Beam, places: int, cells: int, former: int
 ) -> MaskedFlow:
-    """A flow that sees so many former groups."""
-    cells = recipe.layer_group * calorimeter.image()[0].numel()
-    return masked_flow(cells, former * cells + recipe.order.context(beam), recipe.network)
+    """A flow of so many cells that sees so many former groups, each of so many places."""
+    return masked_flow(cells, former * places + recipe.order.context(beam), recipe.network)

@@ -104,9 +104,12 @@ class ConvolutionalStage(ConvolutionalGroups):
 
 
 def convolutional_flow(
-    calorimeter: Calorimeter, recipe: ConvolutionalRecipe, beam: Beam, former: int
+    calorimeter: Calorimeter, recipe: ConvolutionalRecipe, beam: Beam, cells: int, former: int
 ) -> ConvolutionalFlow:
-    """A flow that sees so many former layers; without any, the condition is not embedded."""
+    """A flow of the cells of a layer that sees so many former layers; without any, the condition is
+    not embedded.
+    """
+    del cells
     _, rows, columns = calorimeter.image().shape
     norm = nn.BatchNorm2d if recipe.batch_norm else group_norm
     return ConvolutionalFlow(

@@ -21,7 +21,7 @@ import math
 from collections.abc import Mapping
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from caloforge.errors import ShowerValueError
@@ -85,8 +85,7 @@ class FilledLayers(Representation[Tensor]):
     :math:`S_l` = 1 GeV.
 
     Arguments:
-        layers: The number of layers.
-        cells: The number of cells a layer.
+        real: Which places of each layer have a cell, with shape (layers, cells of the largest).
         fill: The median of what fills empty cells, over the threshold, in ]0, 1/2].
         width: The width of the noise, over the threshold, in [0, 1/2].
         least: Smaller deposits, in MeV, are none.
@@ -98,11 +97,11 @@ class FilledLayers(Representation[Tensor]):
 
     threshold: Tensor
     largest: Tensor
+    real: Tensor
 
     def __init__(
         self,
-        layers: int,
-        cells: int,
+        real: Bool[Tensor, "layers cells"],
         *,
         fill: float = FILL,
         width: float = FILL,
@@ -111,15 +110,16 @@ class FilledLayers(Representation[Tensor]):
         standardised: bool = True,
     ) -> None:
         super().__init__()
-        self.cells, self.fill, self.width, self.least = cells, fill, width, least
+        self.fill, self.width, self.least = fill, width, least
         self.relative, self.standardised = relative, standardised
         self.register_buffer("threshold", torch.ones((), dtype=torch.float64))
-        self.register_buffer("largest", torch.ones(layers, dtype=torch.float64))
+        self.register_buffer("largest", torch.ones(len(real), dtype=torch.float64))
+        self.register_buffer("real", real, persistent=False)
         self.standardisation = Standardisation(1)
 
     def noise(self) -> Mapping[str, Noise]:
         """The fillings, and the noise on all cells."""
-        shape = len(self.largest), self.cells
+        shape = tuple(self.real.shape)
         return {"filling": Noise("normal", shape), "smear": Noise("uniform", shape)}
 
     def fit(self, x: Float[Tensor, "showers layers cells"], condition: Condition) -> "FilledLayers":
@@ -137,7 +137,7 @@ class FilledLayers(Representation[Tensor]):
             )
             raise ShowerValueError(msg)
         norms = (
-            self._own_norms(self.energies(deposits))
+            self._own_norms(self.energies(deposits), 0)
             if self.relative
             else deposits.amax(dim=2).double()
         )
@@ -146,7 +146,7 @@ class FilledLayers(Representation[Tensor]):
             some = deposits[:: -(-len(deposits) // _ENOUGH)]
             parts = (some[start : start + _AT_A_TIME] for start in range(0, len(some), _AT_A_TIME))
             self.standardisation.adapt_parts(
-                self._random_logits(part, random).reshape(-1, 1) for part in parts
+                self._random_logits(part, random)[:, self.real].reshape(-1, 1) for part in parts
             )
         return self
 
@@ -157,9 +157,10 @@ class FilledLayers(Representation[Tensor]):
         return torch.where(deposits >= self.threshold, deposits, 0.0).double().sum(dim=2)
 
     def _own_norms(
-        self, energies: Float[Tensor, "showers layers"]
+        self, energies: Float[Tensor, "showers layers"], first: int
     ) -> Float[Tensor, "showers layers"]:
-        return energies.double() + self.cells * self.fill * self.threshold
+        cells = self.real.sum(dim=1)[first : first + energies.shape[1]].double()
+        return energies.double() + cells * self.fill * self.threshold
 
     def _scales(
         self, energies: Float[Tensor, "showers layers"], first: int = 0
@@ -168,7 +169,9 @@ class FilledLayers(Representation[Tensor]):
         largest = self.largest[first : first + energies.shape[1]]
         fill = self.fill * self.threshold
         norms = (
-            self._own_norms(energies) if self.relative else (largest + fill).expand(energies.shape)
+            self._own_norms(energies, first)
+            if self.relative
+            else (largest + fill).expand(energies.shape)
         )
         return norms[:, :, None], (_FLOOR * fill / largest)[:, None]
 

@@ -62,7 +62,7 @@ class MaskedShapeRecipe(StageRecipe):
     """Settings of a `MaskedShapeStage`.
 
     Arguments:
-        layer_group: Layers in a group, a divisor of their number.
+        layer_group: Layers in a group, a divisor of their number; None for all in one.
         former: Groups before it that a group sees, k.
         shared: Whether all groups share one flow.
         numbers: What stands for the cells.
@@ -72,7 +72,9 @@ class MaskedShapeRecipe(StageRecipe):
         mapped: Whether the spectrum of the cells is mapped onto that of the training showers.
     """
 
-    layer_group: Annotated[PositiveInt, Field(validation_alias=AliasChoices("layer_group", "slab"))]
+    layer_group: Annotated[
+        PositiveInt | None, Field(validation_alias=AliasChoices("layer_group", "slab"))
+    ]
     former: NonNegativeInt
     shared: bool
     numbers: NumbersRecipe
@@ -81,10 +83,9 @@ class MaskedShapeRecipe(StageRecipe):
     student: Schedule | None = None
     mapped: bool = False
 
-    @property
-    def order(self) -> GroupOrder:
-        """How the groups hang together."""
-        return GroupOrder(self.layer_group, self.former, self.shared)
+    def order(self, calorimeter: Calorimeter) -> GroupOrder:
+        """How the groups of a calorimeter hang together."""
+        return GroupOrder(self.layer_group or calorimeter.n_layers, self.former, self.shared)
 
 
 @STAGES.register("masked", MaskedShapeRecipe)
@@ -94,19 +95,20 @@ class MaskedShapeStage(MaskedGroups):
     def __init__(
         self, calorimeter: Calorimeter, recipe: MaskedShapeRecipe, beam: Beam = ENERGY_ALONE
     ) -> None:
+        order = recipe.order(calorimeter)
+        places = order.layer_group * calorimeter.layer_table.shape[1]
+        context = order.context(beam)
         super().__init__(
             calorimeter,
-            recipe.order,
+            order,
             recipe.numbers,
             (recipe.schedule, recipe.student),
-            partial(_flow, recipe, beam, recipe.layer_group * calorimeter.layer_table.shape[1]),
+            partial(_flow, recipe.network, places, context),
             beam,
             mapped=recipe.mapped,
         )
 
 
-def _flow(
-    recipe: MaskedShapeRecipe, beam: Beam, places: int, cells: int, former: int
-) -> MaskedFlow:
+def _flow(sizes: MaskedSizes, places: int, context: int, cells: int, former: int) -> MaskedFlow:
     """A flow of so many cells that sees so many former groups, each of so many places."""
-    return masked_flow(cells, former * places + recipe.order.context(beam), recipe.network)
+    return masked_flow(cells, former * places + context, sizes)

@@ -314,6 +314,7 @@ PUBLIC: dict[str, list[str]] = {
     "caloforge.learn.processes.variational": ["Autoencoder", "Variational"],
     "caloforge.learn.quantiles": ["KNOTS", "NODES", "QuantileTables"],
     "caloforge.learn.representations": [
+        "BySpecies",
         "CellScores",
         "EMPTY",
         "FILL",
@@ -338,6 +339,7 @@ PUBLIC: dict[str, list[str]] = {
         "renormalised",
         "shower_sums",
     ],
+    "caloforge.learn.representations.by_species": ["BySpecies"],
     "caloforge.learn.representations.cell_scores": ["CellScores"],
     "caloforge.learn.representations.filled": ["FILL", "FilledLayers", "renormalised"],
     "caloforge.learn.representations.gaussianised": ["EMPTY", "Gaussianised", "REACH"],

@@ -30,6 +30,19 @@ def dihedral(grid: RegularGrid) -> DihedralNetwork:
     )
 
 
+def conditioned(grid: RegularGrid) -> DihedralNetwork:
+    return DihedralNetwork(
+        grid.symmetries,
+        grid.symmetry_matrices,
+        scalars=2,
+        channels=8,
+        blocks=2,
+        condition=16,
+        invariants=3,
+        vectors=2,
+    )
+
+
 def shaken(network: nn.Module) -> nn.Module:
     for parameter in network.parameters():
         nn.init.normal_(parameter, std=0.2)
@@ -40,6 +53,10 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[Tensor, ...]]] = {
     "dihedral": (
         lambda: dihedral(pbwo4_crystals()),
         (torch.randn(5, 102), torch.rand(5), torch.randn(5)),
+    ),
+    "dihedral, conditioned": (
+        lambda: conditioned(pbwo4_crystals()),
+        (torch.randn(5, 102), torch.rand(5), torch.randn(5, 8)),
     ),
     "squirels-energy": (
         SquirelsEnergyNetwork,
@@ -110,3 +127,18 @@ def test_fourier_matrix_is_orthogonal_and_block_diagonalises() -> None:
 def test_sinusoids_tell_neighbouring_steps_apart() -> None:
     embedded = sinusoids(torch.arange(20.0), 128)
     assert torch.cdist(embedded, embedded)[~torch.eye(20, dtype=torch.bool)].min() > 1
+
+
+def test_a_field_turns_with_the_shower_and_its_condition() -> None:
+    grid = pbwo4_crystals()
+    network = shaken(conditioned(grid))
+    x, time, condition = torch.randn(5, 102), torch.rand(5), torch.randn(5, 8)
+    before = network(x, time, condition)
+    for cells, matrix in zip(grid.symmetries, grid.symmetry_matrices.float(), strict=True):
+        pairs = condition[:, 4:].reshape(5, 2, 2) @ matrix
+        turned = torch.cat([condition[:, :4], pairs.flatten(1)], dim=1)
+        after = network(torch.cat([x[:, cells], x[:, 100:]], dim=1), time, turned)
+        expected = torch.cat([before[:, cells], before[:, 100:]], dim=1)
+        torch.testing.assert_close(after, expected, rtol=1e-4, atol=1e-4)
+        alone = network(torch.cat([x[:, cells], x[:, 100:]], dim=1), time, condition)
+        assert torch.equal(cells, grid.symmetries[0]) or not torch.allclose(alone, expected, 1e-3)

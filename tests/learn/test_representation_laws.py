@@ -1,7 +1,7 @@
 """The laws of representations, over a catalogue of all of them: a new one joins it by one line."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -13,6 +13,7 @@ from caloforge.learn import representations
 from caloforge.learn.conditions import Condition
 from caloforge.learn.noise import by_generator
 from caloforge.learn.representations import (
+    BySpecies,
     CellScores,
     FilledLayers,
     Gaussianised,
@@ -28,6 +29,7 @@ from caloforge.learn.representations import (
     shower_sums,
 )
 from caloforge.learn.symmetry import Orbits
+from caloforge.particles import ELECTRON
 from caloforge.showers import Showers
 from tests.models.stages import CYLINDER, showers_of
 
@@ -69,6 +71,15 @@ def of_a_plate(seed: int) -> Samples:
     return showers.deposits, Condition.to_fit(showers)
 
 
+def of_two_species(seed: int) -> Samples:
+    """Photons, and electrons half as bright."""
+    showers = plates(seed)
+    photon = torch.arange(len(showers)) % 3 == 0
+    particles = replace(showers.particles, pdg=torch.where(photon, 22, ELECTRON))
+    deposits = torch.where(photon[:, None], showers.deposits, showers.deposits / 2)
+    return deposits, Condition(particles)
+
+
 def of_sums(seed: int) -> Samples:
     showers = plates(seed)
     return shower_sums(showers.deposits), Condition.of(showers)
@@ -98,6 +109,9 @@ CATALOGUE = {
         True,
     ),
     "Gaussianised": Case(lambda: Gaussianised(PLATE), of_a_plate, (0.02, 0.01)),
+    "BySpecies": Case(
+        lambda: BySpecies((ELECTRON, 22), lambda: Gaussianised(PLATE)), of_two_species, (0.02, 0.01)
+    ),
     "StandardisedShape": Case(lambda: StandardisedShape(16), of_a_plate, (1e-3, 0.1)),
     "StandardisedSum": Case(StandardisedSum, of_sums, (1e-5, 1e-3)),
 }

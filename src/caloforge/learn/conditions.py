@@ -156,6 +156,11 @@ class Beam:
         return 1 + self.n_species + 3 * self.direction + 2 * self.place
 
     @property
+    def vectors(self) -> int:
+        """How many pairs of numbers turn with the particle; they come last."""
+        return self.direction + self.place
+
+    @property
     def n_species(self) -> int:
         """How many numbers say the species: one each, or none where there is no choice."""
         return len(self.species) if len(self.species) > 1 else 0
@@ -169,8 +174,9 @@ class BeamFeatures(Encoder):
     r"""What is known of a particle beside its energy.
 
     A species is a 1 among zeros: the first layer of a network makes an embedding of it. The
-    direction is :math:`(\sin\theta \cos\phi, \sin\theta \sin\phi)` over its root mean square and
-    :math:`\cos\theta` of mean 0 and variance 1; the place :math:`(x, y)` over its root mean square.
+    direction is :math:`\cos\theta` of mean 0 and variance 1, and
+    :math:`(\sin\theta \cos\phi, \sin\theta \sin\phi)` over its root mean square; the place
+    :math:`(x, y)` over its root mean square.
     Both components of a pair have the same scale, so that the features of a turned particle are
     the turned features.
 
@@ -212,7 +218,7 @@ class BeamFeatures(Encoder):
             parts.append(_one_hot(particles, self.beam.species))
         if self.beam.direction:
             transverse, cosine = _direction(particles)
-            parts += [transverse / self.tilt, self.cosine(cosine)]
+            parts += [self.cosine(cosine), transverse / self.tilt]
         if self.beam.place:
             parts.append(_place(particles) / self.spread)
         return torch.cat(parts, dim=1).float()

@@ -1,13 +1,15 @@
 """A bridge by flow matching between Gaussianised showers of two simulators.
 
 Partners in training are showers whose incident energies are neighbours: the two simulations know
-nothing else of each other.
+nothing else of each other. Where species, direction or place differ, they are showers of the same
+particle.
 """
 
 __all__ = ["EnergyPartners", "GaussianBridge", "GaussianBridgeRecipe", "Side"]
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import ClassVar, Literal, NamedTuple, cast
 
 import torch
@@ -17,10 +19,10 @@ from torch import Tensor, nn
 
 from caloforge import streams
 from caloforge.learn import training
-from caloforge.learn.conditions import Condition
+from caloforge.learn.conditions import ENERGY_ALONE, Beam, Condition, IncidentFeatures
 from caloforge.learn.noise import Noise, Numbers, by_address
 from caloforge.learn.processes import SOLVERS, FlowBridge, Steps, Trigonometric
-from caloforge.learn.representations import Gaussianised
+from caloforge.learn.representations import BySpecies, Gaussianised, Representation
 from caloforge.models.bridge import Bridge
 from caloforge.models.card import Card
 from caloforge.models.model import Plan
@@ -50,6 +52,7 @@ class GaussianBridgeRecipe(Recipe):
         refresh: Steps between new random numbers for empty cells.
         solver: The method that integrates the flow.
         solver_steps: How many steps it takes, unless asked otherwise.
+        beam: In what the particles differ beside their energy.
     """
 
     validation: int
@@ -62,6 +65,7 @@ class GaussianBridgeRecipe(Recipe):
     refresh: PositiveInt
     solver: Literal["euler", "midpoint", "heun", "rk4"]
     solver_steps: PositiveInt
+    beam: Beam = field(default=ENERGY_ALONE, kw_only=True)
 
 
 class GaussianBridge(Bridge):
@@ -79,7 +83,24 @@ class GaussianBridge(Bridge):
         recipe = cast("GaussianBridgeRecipe", recipe_of(card))
         self.default_steps, self.solver = recipe.solver_steps, SOLVERS[recipe.solver]
         self.process = FlowBridge(Trigonometric())
-        self.fast, self.full = Gaussianised(self.calorimeter), Gaussianised(self.calorimeter)
+        self.fast, self.full = (self._represented(recipe.beam) for _ in range(2))
+        self.known = None if recipe.beam == ENERGY_ALONE else IncidentFeatures(recipe.beam)
+
+    def _represented(self, beam: Beam) -> Representation[Tensor]:
+        new = partial(Gaussianised, self.calorimeter)
+        return BySpecies(beam.species, new) if beam.n_species else new()
+
+    def condition(self, condition: Condition) -> Float[Tensor, "showers ..."]:
+        """What the network is told: the scaled log energy, and all else that differs."""
+        if self.known is not None:
+            known: Tensor = self.known(condition)
+            return known
+        return cast("Gaussianised", self.full).scaled_energy(condition)
+
+    @classmethod
+    def require_data(cls, recipe: GaussianBridgeRecipe, data: TrainingShowers) -> None:
+        """Check that the showers differ in what the recipe says, and in nothing else."""
+        data.check(recipe.beam)
 
     @classmethod
     def plan(cls, recipe: GaussianBridgeRecipe, card: Card, data: TrainingShowers) -> Plan:
@@ -88,6 +109,8 @@ class GaussianBridge(Bridge):
         train, held_out = data.split(recipe.validation, recipe.seed)
         model.fast.fit(train.fast.deposits, Condition(train.fast.particles))
         model.full.fit(train.full.deposits, Condition(train.full.particles))
+        if model.known is not None:
+            model.known.adapt(Condition(train.full.particles))
         batches, validation = (
             model._partners(recipe, side) for side in (train.by_energy(), held_out.by_energy())
         )
@@ -105,7 +128,8 @@ class GaussianBridge(Bridge):
 
     def _partners(self, recipe: GaussianBridgeRecipe, data: TrainingShowers) -> "EnergyPartners":
         sides = Side(self.fast, data.fast), Side(self.full, data.full)
-        return EnergyPartners(self.process, self.network, sides, recipe)
+        condition = self.condition(Condition(data.full.particles))
+        return EnergyPartners(self.process, self.network, sides, condition, recipe)
 
     def noise(self) -> Mapping[str, Noise]:
         """What stands for empty cells."""
@@ -119,14 +143,14 @@ class GaussianBridge(Bridge):
         condition = Condition(showers.particles)
         start = source.encode(showers.deposits, condition, noise)
         process = replace(self.process, sampler=Steps(self.solver, steps, reverse=reverse))
-        end = process.sample(self.network, start, self.full.scaled_energy(condition))
+        end = process.sample(self.network, start, self.condition(condition))
         return target.decode(end, condition)
 
 
 class Side(NamedTuple):
     """Showers of one simulator, in the order of their incident energy."""
 
-    representation: Gaussianised
+    representation: Representation[Tensor]
     showers: Showers
 
 
@@ -137,6 +161,7 @@ class EnergyPartners:
         process: The flow.
         network: Its network.
         sides: Fast showers, and full ones.
+        condition: What the network is told of the full ones.
         recipe: The settings.
     """
 
@@ -145,12 +170,11 @@ class EnergyPartners:
         process: FlowBridge,
         network: nn.Module,
         sides: tuple[Side, Side],
+        condition: Tensor,
         recipe: GaussianBridgeRecipe,
     ) -> None:
         self.process, self.network, self.sides, self.recipe = process, network, sides, recipe
-        full = sides[1]
-        self.condition = full.representation.scaled_energy(Condition(full.showers.particles))
-        self._block = -1
+        self.condition, self._block = condition, -1
 
     def _ends(self, step: int) -> tuple[Tensor, Tensor]:
         """All showers as the flow sees them, with random numbers that a few steps share."""
@@ -170,6 +194,8 @@ class EnergyPartners:
         return representation.encode(showers.deposits, Condition(showers.particles), noise)
 
     def _partners(self, chosen: Tensor, random: torch.Generator) -> Tensor:
+        if self.recipe.beam != ENERGY_ALONE:
+            return chosen
         reach, fast, full = self.recipe.neighbours, *(len(side.showers) for side in self.sides)
         rank = chosen * fast // full
         away = torch.randint(-reach, reach + 1, rank.shape, generator=random, device=rank.device)

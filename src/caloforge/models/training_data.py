@@ -45,8 +45,11 @@ class TrainingShowers:
     full: Showers
     fast: Showers
 
-    def check(self) -> None:
+    def check(self, beam: Beam = ENERGY_ALONE) -> None:
         """Check that the two sides can teach.
+
+        Arguments:
+            beam: In what their particles may differ beside their energy.
 
         Raises:
             GeometryMismatchError: The calorimeters differ.
@@ -56,8 +59,10 @@ class TrainingShowers:
         """
         self.full.calorimeter.require(self.fast.calorimeter, "the fast sample")
         for name, showers in (("full", self.full), ("fast", self.fast)):
-            _check_side(name, showers)
+            _check_side(name, showers, beam)
         self._check_species()
+        if beam != ENERGY_ALONE:
+            self._check_particles()
         low, high = self._common_energies()
         if low > high:
             msg = (
@@ -73,11 +78,21 @@ class TrainingShowers:
             raise TrainingError(msg)
 
     def _check_species(self) -> None:
-        full, fast = (side.particles.one_species() for side in (self.full, self.fast))
-        if full is not None and fast is not None and full != fast:
+        full, fast = (side.particles.species for side in (self.full, self.fast))
+        if full and fast and full != fast:
+            names = (", ".join(map(name_of, species)) for species in (full, fast))
             msg = (
-                f"the full sample is of {name_of(full)}, the fast one of {name_of(fast)}: "
-                "simulate the fast sample --like the full one"
+                "the full sample is of {}, the fast one of {}: simulate the fast sample --like the "
+                "full one"
+            )
+            raise TrainingError(msg.format(*names))
+
+    def _check_particles(self) -> None:
+        if self.full.particles != self.fast.particles:
+            msg = (
+                "full and fast sample are of different particles, expected the same row by row "
+                "where species, direction or place differ: simulate the fast sample --like the "
+                "full one"
             )
             raise TrainingError(msg)
 
@@ -218,7 +233,7 @@ def _check_side(name: str, showers: Showers, beam: Beam = ENERGY_ALONE) -> None:
 
 
 def _unknown(what: str) -> str:
-    return f"a surrogate learns them where its recipe says 'beam: {{{what}: true}}'"
+    return f"a model learns them where its recipe says 'beam: {{{what}: true}}'"
 
 
 def _check_species(name: str, particles: Particles, beam: Beam) -> None:
@@ -231,7 +246,7 @@ def _check_species(name: str, particles: Particles, beam: Beam) -> None:
     expected = " and ".join(map(name_of, beam.species)) or "one species"
     msg = (
         f"the {name} sample is of {names}, expected {expected}: train a model for each, or a "
-        f"surrogate whose recipe says 'beam: {{species: [{known}]}}'"
+        f"model whose recipe says 'beam: {{species: [{known}]}}'"
     )
     raise TrainingError(msg)
 

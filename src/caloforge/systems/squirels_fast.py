@@ -60,4 +60,6 @@ def _network(calorimeter: Calorimeter, recipe: SquirelsFastRecipe) -> DihedralNe
         channels=recipe.channels,
         blocks=recipe.blocks,
         condition=recipe.condition,
+        invariants=recipe.beam.width - 1 - 2 * recipe.beam.vectors,
+        vectors=recipe.beam.vectors,
     )

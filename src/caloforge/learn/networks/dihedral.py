@@ -95,7 +95,9 @@ class _Block(nn.Module):
         self.second = DihedralLinear(fourier, channels, channels, zero=True)
 
     def forward(
-        self, field: Float[Tensor, "8 batch channels"], condition: Float[Tensor, "batch condition"]
+        self,
+        field: Float[Tensor, "8 batch channels"],
+        condition: Float[Tensor, "*group batch condition"],
     ) -> Float[Tensor, "8 batch channels"]:
         scale, shift = self.modulation(condition).chunk(2, dim=-1)
         normal = torch.addcmul(shift, functional.layer_norm(field, field.shape[-1:]), 1 + scale)
@@ -114,7 +116,11 @@ class DihedralNetwork(nn.Module):
         channels: Channels of the fields, an eighth of the width of the layers.
         blocks: Residual blocks.
         condition: Width of the embedding of time and condition.
+        invariants: How many numbers of the condition beside the first stay when a shower is turned.
+        vectors: How many pairs of numbers of the condition turn with it.
     """
+
+    rotations: Tensor
 
     def __init__(
         self,
@@ -125,13 +131,17 @@ class DihedralNetwork(nn.Module):
         channels: int,
         blocks: int,
         condition: int,
+        invariants: int = 0,
+        vectors: int = 0,
     ) -> None:
         super().__init__()
         fourier = fourier_matrix(rotations)
+        self.invariants, self.vectors = invariants, vectors
+        self.register_buffer("rotations", rotations.float(), persistent=False)
         self.orbits, self.cells, self.frequencies = Orbits(symmetries), symmetries.shape[1], 8
         ends = self.orbits.n_orbits + scalars
         self.embedding = nn.Sequential(
-            nn.Linear(2 * self.frequencies, condition),
+            nn.Linear(2 * self.frequencies + invariants + 2 * vectors, condition),
             nn.SiLU(),
             nn.Linear(condition, condition),
             nn.SiLU(),
@@ -149,18 +159,17 @@ class DihedralNetwork(nn.Module):
         self,
         x: Float[Tensor, "batch dim"],
         time: Float[Tensor, " batch"],
-        condition: Float[Tensor, " batch"],
+        condition: Float[Tensor, "batch ..."],
     ) -> Float[Tensor, "batch dim"]:
         """The field at x.
 
         Arguments:
             x: Numbers of the cells, then the scalars.
             time: The time, in [0, 1].
-            condition: A scalar condition of order 1.
+            condition: A scalar condition of order 1, where there are others followed by the
+                invariants and the pairs, with shape (batch, 1 + invariants + 2 vectors).
         """
-        embedded = self.embedding(
-            torch.cat([sinusoids(4 * s, self.frequencies, 20.0) for s in (time, condition)], dim=1)
-        )
+        embedded = self._embedded(time, condition)
         cells, scalars = x[:, : self.cells], x[:, self.cells :]
         field = self.lift(torch.cat([self.orbits.lift(cells), scalars.expand(8, -1, -1)], dim=-1))
         for block in self.blocks:
@@ -169,3 +178,18 @@ class DihedralNetwork(nn.Module):
         return torch.cat(
             [self.orbits.lower(lowered[..., :n_orbits]), lowered[..., n_orbits:].mean(dim=0)], dim=1
         )
+
+    def _embedded(
+        self, time: Float[Tensor, " batch"], condition: Float[Tensor, "batch ..."]
+    ) -> Float[Tensor, "*group batch condition"]:
+        """Time and condition embedded: a field if the condition turns with the shower."""
+        first = condition.reshape(len(time), -1)[:, 0]
+        known = torch.cat([sinusoids(4 * s, self.frequencies, 20.0) for s in (time, first)], dim=1)
+        if self.invariants:
+            known = torch.cat([known, condition[:, 1 : 1 + self.invariants]], dim=1)
+        if self.vectors:
+            pairs = condition[:, 1 + self.invariants :].reshape(-1, self.vectors, 2)
+            turned = torch.einsum("gji,bvj->gbvi", self.rotations, pairs).flatten(2)
+            known = torch.cat([known.expand(len(turned), -1, -1), turned], dim=-1)
+        embedded: Tensor = self.embedding(known)
+        return embedded

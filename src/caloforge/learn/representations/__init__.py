@@ -10,6 +10,7 @@ __all__ = [
     "NODES",
     "NO_NOISE",
     "REACH",
+    "BySpecies",
     "CellScores",
     "FilledLayers",
     "Gaussianised",
@@ -30,6 +31,7 @@ __all__ = [
     "shower_sums",
 ]
 
+from caloforge.learn.representations.by_species import BySpecies
 from caloforge.learn.representations.cell_scores import CellScores
 from caloforge.learn.representations.filled import FILL, FilledLayers, renormalised
 from caloforge.learn.representations.gaussianised import EMPTY, REACH, Gaussianised

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -68,3 +69,32 @@ def test_hits_alone_are_written_to_hdf5(
     outcome = caloforge("convert", "--sparse", shower_file, tmp_path / "hits.npy")
     assert outcome.code == 2
     assert "hits.npy: hits alone are written to HDF5" in outcome.err
+
+
+def of_silent_species(path: Path) -> Path:
+    showers = random_showers(5)
+    with h5py.File(path, "w") as file:
+        file["incident_energies"], file["showers"] = showers.energies[:, None], showers.deposits
+        file["cpu_time_ms"], file["label"] = np.arange(5.0), np.array([b"x"] * 5)
+        file["truth"] = np.ones((5, 3))
+    return path
+
+
+def test_a_species_is_stamped_only_where_it_is_known(caloforge: Caloforge, tmp_path: Path) -> None:
+    source, out = of_silent_species(tmp_path / "in.h5"), tmp_path / "out.h5"
+    assert caloforge("convert", source, out).code == 0
+    assert open_showers(out).particles.species == ()
+    assert caloforge("convert", source, out, "--overwrite", "--particle", "gamma").code == 0
+    assert open_showers(out).particles.species == (22,)
+    outcome = caloforge("convert", out, tmp_path / "b.h5", "--particle", "e-")
+    assert outcome.code == 2
+    assert "out.h5 says gamma itself: leave the option out" in " ".join(outcome.err.split())
+
+
+def test_what_is_not_carried_along_is_said(caloforge: Caloforge, tmp_path: Path) -> None:
+    source = of_silent_species(tmp_path / "in.h5")
+    outcome = caloforge("convert", source, tmp_path / "out.h5")
+    assert "'label, truth': not carried along" in " ".join(outcome.err.split())
+    assert open_showers(tmp_path / "out.h5").extra(slice(2)).keys() == {"cpu_time_ms"}
+    outcome = caloforge("convert", source, tmp_path / "out.npy")
+    assert "'label, truth, cpu_time_ms': not carried" in " ".join(outcome.err.split())

@@ -116,3 +116,12 @@ def test_a_report_in_the_way_is_noticed_before_the_work(
     )
     assert caloforge("evaluate", *full_and_fast, "--out", tmp_path, *QUICK).code == 2
     assert (tmp_path / "metrics.json").read_text() == "mine"
+
+
+def test_a_calorimeter_beside_a_preset_is_refused(
+    caloforge: Caloforge, full_and_fast: Pair, tmp_path: Path
+) -> None:
+    words = ("--preset", "calochallenge-2", "--calorimeter", "pbwo4-10x10", *QUICK)
+    outcome = caloforge("evaluate", *full_and_fast, "--out", tmp_path / "r", *words)
+    assert outcome.code == 2
+    assert "--calorimeter beside --preset" in outcome.err

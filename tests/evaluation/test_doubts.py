@@ -67,6 +67,10 @@ def hot() -> Showers:
     return with_deposits(deposits)
 
 
+def photons() -> Showers:
+    return Showers(OTHER.deposits, Particles(OTHER.energies, pdg=22), OTHER.calorimeter)
+
+
 def joined(*parts: Showers) -> Showers:
     return Showers.cat(parts)
 
@@ -108,8 +112,9 @@ def test_a_grave_doubt_makes_the_verdict_void(kind: str) -> None:
         (emptied, f"9 of {N} showers of mine have no energy, none of Geant4."),
         (hot, "Shower 4 of mine has"),
         (lambda: joined(FULL[:1], OTHER[1:]), f"1 of {N} showers of mine are in Geant4"),
+        (photons, "mine is of gamma by its file, Geant4 of e-"),
     ],
-    ids=["empty", "hot", "one copied"],
+    ids=["empty", "hot", "one copied", "another species"],
 )
 def test_a_small_oddity_is_said_beside_the_verdict(make: Callable[[], Showers], said: str) -> None:
     evaluation = compared(make())

@@ -155,6 +155,9 @@ def test_the_calorimeter_given_serves_where_the_file_is_silent(tmp_path: Path) -
     assert CaloChallengeFile(path, TOWER).calorimeter == TOWER
     other = RegularGrid("plane", (10, 10, 1), (1.0, 1.0, 1.0))
     assert CaloChallengeFile(write_raw(tmp_path / "b.h5"), other).calorimeter == other
+    with h5py.File(tmp_path / "b.h5", "a") as file:
+        file.attrs["calorimeter"] = "our ECAL, version 3"
+    assert CaloChallengeFile(tmp_path / "b.h5", other).calorimeter == other
 
 
 def test_species_is_the_file_s_own_or_the_one_given(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -24,6 +25,7 @@ from caloforge.io import CaloChallengeFile, open_showers
 from caloforge.io.input import checksum
 from caloforge.particles import Particles
 from caloforge.production import Moved, copy, journal_of, produce, shards
+from caloforge.showers import Showers
 from caloforge.simulators import Geant4, Simulator, pbwo4_gflash
 from tests.geant4 import actor
 from tests.makers import REFINERS, SIMULATORS, electrons, fast_showers
@@ -345,3 +347,19 @@ def test_files_say_by_which_chain_they_were_made(tmp_path: Path) -> None:
     assert told[0] == told[1] == chain.describe()
     again = Chain.from_description(told[0])
     assert torch.equal(again.simulate(GUN[:20], seed=3).deposits, open_showers(refined)[:].deposits)
+
+
+def test_showers_without_energy_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gflash = pbwo4_gflash()
+    assert produce(GUN, gflash, tmp_path / "lit.h5", seed=3).dark == 0
+    simulate = type(gflash).simulate
+
+    def dark(*args: Any, **how: Any) -> Showers:
+        showers = simulate(*args, **how)
+        showers.deposits[::3] = 0
+        return showers
+
+    monkeypatch.setattr(type(gflash), "simulate", dark)
+    assert produce(GUN, gflash, tmp_path / "dark.h5", seed=3).dark == 100

@@ -18,6 +18,7 @@ from caloforge.evaluation.significance import (
 )
 from caloforge.metrics import Score
 from caloforge.particles import Particles
+from caloforge.published import PRESETS
 from caloforge.report import COLUMNS, remarks, table, title, verdict
 from caloforge.report.tables import number, rows, with_error
 from caloforge.report.words import energy_range, largest
@@ -161,6 +162,15 @@ def test_the_title_says_energy_particles_and_calorimeter() -> None:
     assert (
         title(evaluate(full, {"a": full}, settings=QUICK)) == "500 MeV gamma showers in pbwo4-10x10"
     )
+
+
+def test_a_species_that_nothing_says_is_unknown_and_else_that_of_the_benchmark() -> None:
+    known = compared(20)
+    silent = replace(known, full=replace(known.full, species=()))
+    unknown = "50 GeV showers of particles of unknown species in pbwo4-10x10"
+    assert title(silent) == unknown
+    photons = replace(silent, preset=PRESETS["calochallenge-1-photons"])
+    assert title(photons) == "50 GeV gamma showers in pbwo4-10x10"
 
 
 def test_a_range_of_energies_is_given_to_three_digits() -> None:

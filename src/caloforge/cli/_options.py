@@ -9,10 +9,12 @@ __all__ = [
     "Machine",
     "OptionError",
     "Overwrite",
+    "ParticleOption",
     "Seed",
     "Strict",
     "Threads",
     "grouped",
+    "open_as",
     "read_calorimeter",
     "use_device",
     "use_threads",
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     import torch
 
     from caloforge.geometry import Calorimeter
+    from caloforge.io import ShowerFile
 
 
 class OptionError(CaloforgeError):
@@ -62,6 +65,14 @@ CalorimeterOption = Annotated[
 ]
 Input = Annotated[Path, typer.Argument(metavar="FILE.h5", help="The showers.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an output that exists.")]
+ParticleOption = Annotated[
+    str | None,
+    typer.Option(
+        "--particle",
+        metavar="NAME|PDG",
+        help="The species, e-, gamma, pi+ or a PDG number, for a file that does not say.",
+    ),
+]
 Seed = Annotated[
     int,
     typer.Option(
@@ -177,3 +188,18 @@ def read_calorimeter(text: str | None) -> "Calorimeter | None":
         )
         raise OptionError(msg)
     return read_binning(path, particle)
+
+
+def open_as(path: Path, calorimeter: str | None, particle: str | None) -> "ShowerFile":
+    """A file of showers with what options say of it; a species that it contradicts is refused."""
+    from caloforge.io import open_showers
+    from caloforge.particles import name_of, pdg_of
+
+    pdg = None if particle is None else pdg_of(particle)
+    file = open_showers(path, read_calorimeter(calorimeter), pdg=pdg)
+    species = file.particles.species if pdg is not None else ()
+    if species not in ((), (pdg,)):
+        said = ", ".join(map(name_of, species))
+        msg = f"--particle {particle}: {path} says {said} itself: leave the option out"
+        raise OptionError(msg)
+    return file

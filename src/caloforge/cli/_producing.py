@@ -69,4 +69,5 @@ def produced(
 def made(produced: "Produced", what: str) -> None:
     """Say what has been made."""
     from_before = f", {produced.resumed:,} of them from before" if produced.resumed else ""
-    say(f"{produced.path}: {produced.showers:,} {what}{from_before}")
+    dark = f"; {produced.dark:,} of them have no energy in any cell" if produced.dark else ""
+    say(f"{produced.path}: {produced.showers:,} {what}{from_before}{dark}")

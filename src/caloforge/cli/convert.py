@@ -4,13 +4,17 @@ __all__ = ["convert"]
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from caloforge.cli._console import bar
-from caloforge.cli._options import CalorimeterOption, grouped, read_calorimeter
+from caloforge.cli._console import bar, tell
+from caloforge.cli._options import CalorimeterOption, ParticleOption, grouped, open_as
 from caloforge.cli._producing import Run, kept
+from caloforge.documents import quoted
+
+if TYPE_CHECKING:
+    from caloforge.io import ShowerFile
 
 
 @grouped
@@ -34,10 +38,12 @@ def convert(
             show_default="as IN is",
         ),
     ] = None,
+    particle: ParticleOption = None,
 ) -> None:
     """Convert a file of showers to another format, a batch at a time.
 
-    Every value is checked on the way. A CaloChallenge file written here says its calorimeter. What
+    Every value is checked on the way. A CaloChallenge file written here says its calorimeter, and
+    its species where they are known; numbers of any meaning, one a shower, are carried along. What
     is finished when a run is interrupted is kept, see --resume.
 
     \b
@@ -46,9 +52,24 @@ def convert(
       caloforge convert --sparse geant4.h5 hits.h5
       caloforge convert --calorimeter binning_dataset_2.xml:electron dataset_2_1.h5 labelled.h5
     """
-    from caloforge.io import open_showers
     from caloforge.production import copy
 
-    showers = open_showers(source, read_calorimeter(calorimeter))
+    showers = open_as(source, calorimeter, particle)
+    _tell_uncarried(showers, output)
     with kept(output), bar("converting", len(showers)) as advance:
         copy(showers, output, sparse=sparse, progress=advance, **asdict(run))
+
+
+def _tell_uncarried(showers: "ShowerFile", output: Path) -> None:
+    """Say what of a file is not in its copy."""
+    from caloforge.io import CaloChallengeFile, is_hdf5
+
+    if not isinstance(showers, CaloChallengeFile):
+        return
+    left = showers.uncarried + (() if is_hdf5(output) else showers.further)
+    if left:
+        names, held = (
+            quoted(", ".join(left)),
+            "one number a shower" if is_hdf5(output) else "energies",
+        )
+        tell(f"{showers.path}: {names}: not carried along, {output.name} holds {held} alone")

@@ -224,6 +224,12 @@ def evaluate(
     report.require_free(out, overwrite=overwrite)
     paths, benchmark = [full, *candidates], questions.benchmark()
     names = _names(paths, labels)
+    if benchmark is not None and calorimeter is not None:
+        msg = (
+            f"--calorimeter beside --preset: '{benchmark.name}' is of calorimeter "
+            f"'{benchmark.calorimeter}': give one of the two"
+        )
+        raise OptionError(msg)
     where = read_calorimeter(calorimeter if benchmark is None else benchmark.calorimeter)
     files = {name: io.open_showers(path, where) for name, path in zip(names, paths, strict=True)}
     reference = files.pop(names[0])

@@ -18,6 +18,7 @@ from jaxtyping import Float
 from scipy.stats import spearmanr
 
 from caloforge.evaluation.findings import LEAST_SHOWERS, Copies, Evaluation, Sample
+from caloforge.particles import name_of
 from caloforge.units import doubt_of_scale
 
 _SHARE = 0.01
@@ -56,6 +57,7 @@ def doubts(evaluation: Evaluation, candidate: Sample) -> tuple[Doubt, ...]:
         *(doubt for sample in (full, candidate) for doubt in _few(sample)),
         *(_copied(one, full.name) for one in evaluation.copies if _concerns(one, full, candidate)),
         *(doubt for sample in (full, candidate) for doubt in _impossible(sample)),
+        *_other_species(full, candidate),
         *_other_scale(full, candidate),
         *_disordered(full, candidate),
         *_empty(full, candidate),
@@ -135,6 +137,19 @@ def _other_scale(full: Sample, candidate: Sample) -> Iterator[Doubt]:
         yield Doubt(
             f"E_sum/E of {candidate.name} is {ratio:.3g} times that of {full.name}: {why}",
             grave=True,
+        )
+
+
+def _other_species(full: Sample, candidate: Sample) -> Iterator[Doubt]:
+    """Species that are known of both samples, and differ."""
+    if full.species and candidate.species and set(full.species) != set(candidate.species):
+        of_full, of_candidate = (
+            ", ".join(name_of(pdg) for pdg in sample.species) for sample in (full, candidate)
+        )
+        yield Doubt(
+            f"{candidate.name} is of {of_candidate} by its file, {full.name} of {of_full}: are "
+            "they to be compared?",
+            grave=False,
         )
 
 

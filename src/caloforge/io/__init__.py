@@ -44,12 +44,15 @@ _HDF5 = (".h5", ".hdf5")
 _NPY = (".npy",)
 
 
-def open_showers(path: Path | str, calorimeter: Calorimeter | None = None) -> ShowerFile:
+def open_showers(
+    path: Path | str, calorimeter: Calorimeter | None = None, *, pdg: int | None = None
+) -> ShowerFile:
     """Open a file of showers, to be read in batches.
 
     Arguments:
         path: A CaloChallenge file (.h5, .hdf5) or one in the layout of the SQuIRELS release (.npy).
         calorimeter: Where the cells are, for a file that does not say so itself.
+        pdg: The species, for a file that does not say so itself; None where it is not known.
 
     Raises:
         FileFormatError: The suffix is another, or the file is not what its reader expects.
@@ -57,7 +60,7 @@ def open_showers(path: Path | str, calorimeter: Calorimeter | None = None) -> Sh
     """
     if is_hdf5(path):
         kind = HitFile if is_sparse(path) else CaloChallengeFile
-        return kind(path, calorimeter)
+        return kind(path, calorimeter, pdg=pdg)
     file = SquirelsFile(path)
     if calorimeter is not None:
         calorimeter.require(file.calorimeter, f"file {path}")

@@ -146,6 +146,21 @@ class CaloChallengeFile(ShowerFile):
         return tuple(name for name in self._names if self._is_column(found(self._file, name)))
 
     @property
+    def further(self) -> tuple[str, ...]:
+        """The names of the columns of numbers beside those of particles and weights."""
+        return tuple(
+            name
+            for name in self.columns
+            if name not in RESERVED and self._file[name].dtype.kind in _NUMBERS
+        )
+
+    @property
+    def uncarried(self) -> tuple[str, ...]:
+        """The names of what else the file holds, which no copy of it will."""
+        carried = (*RESERVED, *self.further)
+        return tuple(name for name in self._names if name not in carried)
+
+    @property
     def _names(self) -> list[str]:
         """The names of what the file holds."""
         self._require_open()
@@ -184,12 +199,7 @@ class CaloChallengeFile(ShowerFile):
             FileFormatError: The file is damaged there.
         """
         rows = range(len(self))[index]
-        names = [name for name in self.columns if name not in RESERVED]
-        return {
-            name: torch.from_numpy(self._values(name, rows))
-            for name in names
-            if self._file[name].dtype.kind in _NUMBERS
-        }
+        return {name: torch.from_numpy(self._values(name, rows)) for name in self.further}
 
     def column(self, name: str) -> Shaped[Tensor, " showers"]:
         """One number of every shower, such as ``cpu_time_ms``, in the type in which it is stored.
@@ -366,16 +376,17 @@ class CaloChallengeFile(ShowerFile):
             raise FileFormatError(msg) from error
 
     def _find_calorimeter(self, given: Calorimeter | None) -> Calorimeter:
-        said = self._stored_calorimeter()
+        said = self._stored_calorimeter(known=given is not None)
         if said is None:
             return self._calorimeter_by_size() if given is None else given
         if given is not None:
             given.require(said, f"file {self.path}")
         return said
 
-    def _stored_calorimeter(self) -> Calorimeter | None:
+    def _stored_calorimeter(self, *, known: bool) -> Calorimeter | None:
+        """The calorimeter that the file describes; a name of its own is none where it is known."""
         text = self._attribute("calorimeter")
-        if text is None:
+        if text is None or (known and not str(text).lstrip().startswith("{")):
             return None
         what = f"{self.path}: attribute 'calorimeter'"
         try:

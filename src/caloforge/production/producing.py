@@ -79,12 +79,14 @@ class Produced:
         resumed: How many of them were there from before.
         milliseconds: The time of the making, without reading and writing, in ms for each shower
             that was made now.
+        dark: How many of those that were made now have no energy in any cell.
     """
 
     path: Path
     showers: int
     resumed: int
     milliseconds: float
+    dark: int = 0
 
 
 @dataclass(frozen=True)
@@ -145,9 +147,9 @@ def produce(
         len(source),
         partial(_made, source, maker, seed, batch_size, watch, progress),
     )
-    resumed = _write(plan, Path(path), resume=resume, overwrite=overwrite, progress=progress)
+    resumed, dark = _write(plan, Path(path), resume=resume, overwrite=overwrite, progress=progress)
     new = len(source) - resumed
-    return Produced(Path(path), len(source), resumed, 1000 * watch.seconds / max(new, 1))
+    return Produced(Path(path), len(source), resumed, 1000 * watch.seconds / max(new, 1), dark)
 
 
 def copy(
@@ -195,8 +197,8 @@ def copy(
         return Produced(Path(path), len(source), 0, 0.0)
     made = partial(_copied, source, batch_size, progress)
     plan = _Plan(source.calorimeter, attributes, job, len(source), made)
-    resumed = _write(plan, Path(path), resume=resume, overwrite=overwrite, progress=progress)
-    return Produced(Path(path), len(source), resumed, 0.0)
+    resumed, dark = _write(plan, Path(path), resume=resume, overwrite=overwrite, progress=progress)
+    return Produced(Path(path), len(source), resumed, 0.0, dark)
 
 
 class _Watch:
@@ -212,12 +214,14 @@ class _Watch:
         self.seconds += time.perf_counter() - self._start
 
 
-def _write(plan: _Plan, path: Path, *, resume: bool, overwrite: bool, progress: Progress) -> int:
-    """Write what is missing; how many showers were there."""
+def _write(
+    plan: _Plan, path: Path, *, resume: bool, overwrite: bool, progress: Progress
+) -> tuple[int, int]:
+    """Write what is missing; how many showers were there, and how many new ones have no energy."""
     opener = partial(
         CaloChallengeWriter, calorimeter=plan.calorimeter, attributes=dict(plan.attributes)
     )
-    block = rows_of_block(_FLOAT * plan.calorimeter.n_cells)
+    block, dark = rows_of_block(_FLOAT * plan.calorimeter.n_cells), 0
     with Journal(path, plan.job, resume=resume, overwrite=overwrite) as journal:
         before = plan.number if journal.is_complete else journal.finished
         progress(before)
@@ -225,9 +229,10 @@ def _write(plan: _Plan, path: Path, *, resume: bool, overwrite: bool, progress: 
             with ShardWriter(journal, opener, block) as writer:
                 for showers, extra in plan.made(before) if before < plan.number else ():
                     writer.append(showers, extra)
+                    dark += len(showers) - int(showers.deposits.any(dim=1).sum())
             _join(journal, opener)
         journal.place()
-    return before
+    return before, dark
 
 
 def _join(journal: Journal, opener: Callable[[Path], CaloChallengeWriter]) -> None:

@@ -34,9 +34,11 @@ _OTHER_ENERGIES = 5.0
 
 def title(evaluation: Evaluation) -> str:
     """What was compared: energies, particles, calorimeter."""
-    full = evaluation.full
-    words = [energy_range(full), ", ".join(name_of(pdg) for pdg in full.species), "showers"]
-    return printable(f"{' '.join(word for word in words if word)} in {full.calorimeter.name}")
+    full, preset = evaluation.full, evaluation.preset
+    known = full.species or (() if preset is None else (preset.pdg,))
+    names = ", ".join(name_of(pdg) for pdg in known)
+    what = f"{names} showers" if names else "showers of particles of unknown species"
+    return printable(f"{energy_range(full)} {what} in {full.calorimeter.name}")
 
 
 def energy_range(sample: Sample) -> str:

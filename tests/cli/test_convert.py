@@ -98,3 +98,19 @@ def test_what_is_not_carried_along_is_said(caloforge: Caloforge, tmp_path: Path)
     assert open_showers(tmp_path / "out.h5").extra(slice(2)).keys() == {"cpu_time_ms"}
     outcome = caloforge("convert", source, tmp_path / "out.npy")
     assert "'label, truth, cpu_time_ms': not carried" in " ".join(outcome.err.split())
+
+
+def test_what_is_mended_is_counted_and_said(caloforge: Caloforge, tmp_path: Path) -> None:
+    source = of_silent_species(tmp_path / "in.h5")
+    with h5py.File(source, "a") as file:
+        file["showers"][0, :3], file["showers"][1] = -1e-6, 0.0
+    outcome = caloforge("convert", source, tmp_path / "out.h5")
+    assert outcome.code == 2
+    assert "3 negative" in outcome.err
+    words = ("--negative", "zero", "--drop", "empty")
+    outcome = caloforge("convert", source, tmp_path / "out.h5", *words)
+    said = " ".join(outcome.err.split())
+    assert "3 negative deposits set to 0; 1 of 5 showers without energy left out" in said
+    assert len(open_showers(tmp_path / "out.h5")) == 4
+    for wrong in (("--negative", "keep"), ("--drop", "all"), ("--threshold", "1")):
+        assert caloforge("convert", source, tmp_path / "b.h5", *wrong).code == 2

@@ -10,6 +10,7 @@ __all__ = [
     "OptionError",
     "Overwrite",
     "ParticleOption",
+    "Reading",
     "Seed",
     "Strict",
     "Threads",
@@ -29,6 +30,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeGuard
 
 import typer
 
+from caloforge.cli._console import tell
+from caloforge.documents import quoted
 from caloforge.errors import CaloforgeError
 
 if TYPE_CHECKING:
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
 
     from caloforge.geometry import Calorimeter
     from caloforge.io import ShowerFile
+    from caloforge.io.mending import Mending
 
 
 class OptionError(CaloforgeError):
@@ -65,6 +69,56 @@ CalorimeterOption = Annotated[
 ]
 Input = Annotated[Path, typer.Argument(metavar="FILE.h5", help="The showers.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an output that exists.")]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How files are read: where the cells are, and what is done with deposits that are none."""
+
+    calorimeter: CalorimeterOption = None
+    negative: Annotated[
+        str,
+        typer.Option(metavar="refuse|zero", help="Refuse negative deposits, or set them to 0."),
+    ] = "refuse"
+    threshold: Annotated[
+        str | None,
+        typer.Option(metavar="ENERGY", help="Set deposits below it to 0, such as 1MeV."),
+    ] = None
+    drop: Annotated[
+        str | None,
+        typer.Option(
+            metavar="empty|nan|empty,nan",
+            help="Leave out showers without energy, or with a deposit that is NaN.",
+        ),
+    ] = None
+
+    def mending(self) -> "Mending":
+        """The same for the reader."""
+        from caloforge.io.mending import DROPS, Mending
+        from caloforge.units import parse_energy
+
+        if self.negative not in ("refuse", "zero"):
+            msg = f"--negative {quoted(self.negative)}: expected refuse or zero"
+            raise OptionError(msg)
+        drop = () if self.drop is None else tuple(self.drop.split(","))
+        if not set(drop) <= set(DROPS):
+            msg = f"--drop {quoted(self.drop)}: expected {', '.join(DROPS)} or both"
+            raise OptionError(msg)
+        threshold = 0.0 if self.threshold is None else parse_energy(self.threshold)
+        return Mending(self.negative == "zero", threshold, drop)
+
+    def of(self, file: "ShowerFile") -> "ShowerFile":
+        """The showers of a file as they shall be read; what is done is said with its numbers."""
+        from caloforge.io.mending import Mended
+
+        mending = self.mending()
+        if not mending:
+            return file
+        mended = Mended(file, mending)
+        tell(f"{file.path}: {mended.report}")
+        return mended
+
+
 ParticleOption = Annotated[
     str | None,
     typer.Option(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from caloforge.cli._console import bar, tell
-from caloforge.cli._options import CalorimeterOption, ParticleOption, grouped, open_as
+from caloforge.cli._options import ParticleOption, Reading, grouped, open_as
 from caloforge.cli._producing import Run, kept
 from caloforge.documents import quoted
 
@@ -29,7 +29,7 @@ def convert(
         Path, typer.Argument(metavar="OUT", help="The file to write; its suffix says the format.")
     ],
     run: Run,
-    calorimeter: CalorimeterOption = None,
+    reading: Reading,
     sparse: Annotated[
         bool | None,
         typer.Option(
@@ -54,8 +54,9 @@ def convert(
     """
     from caloforge.production import copy
 
-    showers = open_as(source, calorimeter, particle)
-    _tell_uncarried(showers, output)
+    file = open_as(source, reading.calorimeter, particle)
+    _tell_uncarried(file, output)
+    showers = reading.of(file)
     with kept(output), bar("converting", len(showers)) as advance:
         copy(showers, output, sparse=sparse, progress=advance, **asdict(run))
 

@@ -17,9 +17,9 @@ from caloforge.cli._console import tell as note
 from caloforge.cli._energies import energy_range
 from caloforge.cli._options import (
     BatchSize,
-    CalorimeterOption,
     OptionError,
     Overwrite,
+    Reading,
     Threads,
     grouped,
     read_calorimeter,
@@ -194,11 +194,11 @@ def evaluate(
     ],
     care: Care,
     questions: Questions,
+    reading: Reading,
     labels: Annotated[
         str | None,
         typer.Option(metavar="A,B,...", help="A name for each file, not the file's own."),
     ] = None,
-    calorimeter: CalorimeterOption = None,
     threads: Threads = None,
     overwrite: Overwrite = False,
 ) -> None:
@@ -224,14 +224,11 @@ def evaluate(
     report.require_free(out, overwrite=overwrite)
     paths, benchmark = [full, *candidates], questions.benchmark()
     names = _names(paths, labels)
-    if benchmark is not None and calorimeter is not None:
-        msg = (
-            f"--calorimeter beside --preset: '{benchmark.name}' is of calorimeter "
-            f"'{benchmark.calorimeter}': give one of the two"
-        )
-        raise OptionError(msg)
-    where = read_calorimeter(calorimeter if benchmark is None else benchmark.calorimeter)
-    files = {name: io.open_showers(path, where) for name, path in zip(names, paths, strict=True)}
+    where = _where(reading.calorimeter, benchmark)
+    files = {
+        name: reading.of(io.open_showers(path, where))
+        for name, path in zip(names, paths, strict=True)
+    }
     reference = files.pop(names[0])
     with steps() as progress:
         evaluation = compare(
@@ -241,7 +238,7 @@ def evaluate(
             preset=benchmark,
             training=None
             if questions.training is None
-            else io.open_showers(questions.training, where),
+            else reading.of(io.open_showers(questions.training, where)),
             times=full_times(names[0], reference),
             settings=replace(
                 care.settings(reference.calorimeter, benchmark),
@@ -252,6 +249,19 @@ def evaluate(
         page = report.write(evaluation, out, overwrite=overwrite)
     tell(evaluation, table=questions.table)
     say(f"\n{page}: the whole report, with figures")
+
+
+def _where(calorimeter: str | None, benchmark: "Preset | None") -> "Calorimeter | None":
+    """The calorimeter that is given, or that of a benchmark."""
+    if benchmark is None:
+        return read_calorimeter(calorimeter)
+    if calorimeter is not None:
+        msg = (
+            f"--calorimeter beside --preset: '{benchmark.name}' is of calorimeter "
+            f"'{benchmark.calorimeter}': give one of the two"
+        )
+        raise OptionError(msg)
+    return read_calorimeter(benchmark.calorimeter)
 
 
 def tell(evaluation: "Evaluation", *, table: bool) -> None:

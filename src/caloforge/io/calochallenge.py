@@ -233,12 +233,15 @@ class CaloChallengeFile(ShowerFile):
         self.close()
 
     def _read(self, rows: range) -> Showers:
+        showers = self._unchecked(rows)
+        require_deposits(showers.deposits, f"{self.path}: dataset '{DEPOSITS}'", rows)
+        return showers
+
+    def _unchecked(self, rows: range) -> Showers:
         with reading(self.path, DEPOSITS):
             deposits = float32(self._dataset(DEPOSITS)[rows.start : rows.stop : rows.step])
-        deposits = self._in_mev(deposits, DEPOSITS)
-        require_deposits(deposits, f"{self.path}: dataset '{DEPOSITS}'", rows)
         return Showers(
-            deposits,
+            self._in_mev(deposits, DEPOSITS),
             self._particles(rows),
             self._calorimeter,
             self._read_weights(rows),

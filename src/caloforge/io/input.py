@@ -106,6 +106,10 @@ class ShowerFile(Shown, ABC):
         del index
         return {}
 
+    def _unchecked(self, rows: range) -> Showers:
+        """Read the chosen rows, ascending, and leave their deposits unchecked."""
+        return self._read(rows)
+
     @abstractmethod
     def _read(self, rows: range) -> Showers:
         """Read the chosen rows, ascending, and check their values."""
@@ -119,6 +123,16 @@ class ShowerFile(Shown, ABC):
             FileFormatError: The file is damaged there.
         """
         return self._read(self._rows_of(index))
+
+    def unchecked(self, index: slice) -> Showers:
+        """A slice whose deposits may be anything, with a positive step; for `caloforge.io.mending`.
+
+        Raises:
+            ShowerValueError: A weight is negative or not finite, an energy not positive or not
+                finite, or the step negative.
+            FileFormatError: The file is damaged there.
+        """
+        return self._unchecked(self._rows_of(index))
 
     def _rows_of(self, index: slice) -> range:
         rows = range(len(self))[index]

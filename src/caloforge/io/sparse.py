@@ -102,6 +102,9 @@ class HitFile(CaloChallengeFile):
     def _read(self, rows: range) -> Showers:
         return self._hits(rows).to_showers()
 
+    def _unchecked(self, rows: range) -> Showers:
+        return self._hits(rows, checked=False).to_showers()
+
     def sparse(self, index: slice) -> Hits:
         """Read a slice as hits, with a positive step.
 
@@ -112,13 +115,14 @@ class HitFile(CaloChallengeFile):
         """
         return self._hits(self._rows_of(index))
 
-    def _hits(self, rows: range) -> Hits:
+    def _hits(self, rows: range, *, checked: bool = True) -> Hits:
         every = range(rows.start, max(rows.start, rows.stop))
         offsets = self._read_offsets(every)
         first, last = int(offsets[0]), int(offsets[-1])
         energies = float32(self._column_of_hits(HIT_ENERGIES, first, last))
         energies = self._in_mev(energies, HIT_ENERGIES)
-        require_hits(energies, offsets - first, f"{self.path}: dataset '{HIT_ENERGIES}'", every)
+        if checked:
+            require_hits(energies, offsets - first, f"{self.path}: dataset '{HIT_ENERGIES}'", every)
         return Hits(
             offsets - first,
             self._read_cells(first, last),

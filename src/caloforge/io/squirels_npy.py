@@ -92,9 +92,13 @@ class SquirelsFile(ShowerFile):
             return np.lib.format.open_memmap(self.path, mode="r")
 
     def _read(self, rows: range) -> Showers:
+        showers = self._unchecked(rows)
+        require_deposits(showers.deposits, f"{self.path}: columns 0 to {_CELLS - 1}", rows)
+        return showers
+
+    def _unchecked(self, rows: range) -> Showers:
         table = self._table()
         deposits = _float32(table[rows.start : rows.stop : rows.step, :_CELLS], GeV)
-        require_deposits(deposits, f"{self.path}: columns 0 to {_CELLS - 1}", rows)
         return Showers(deposits, Particles(self._energies(table, rows)), self.calorimeter)
 
     def _energies(self, table: np.ndarray, rows: range) -> Float[Tensor, " showers"]:

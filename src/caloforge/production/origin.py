@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from caloforge.chain import Chain, Crossing, describe
 from caloforge.errors import GeometryMismatchError, ModelError
 from caloforge.io import CaloChallengeFile, ShowerFile
+from caloforge.io.mending import MENDED, Mended
 from caloforge.models import Model
 from caloforge.simulators import Geant4, GFlash, Refiner, Simulator
 
@@ -111,7 +112,8 @@ def _source(source: Any) -> Any:
     file = getattr(source, "source", source)
     if isinstance(file, ShowerFile):
         state = file.path.stat()
-        return {"size": state.st_size, "changed": state.st_mtime_ns}
+        said = {MENDED: file.provenance[MENDED]} if isinstance(file, Mended) else {}
+        return {"size": state.st_size, "changed": state.st_mtime_ns, **said}
     return _digest(file)
 
 

@@ -3,13 +3,18 @@
 import torch
 
 from caloforge.geometry import (
+    Boxes,
     Calorimeter,
+    CellLayer,
     CellTable,
     CylinderGrid,
     CylinderLayer,
     GridLayer,
+    Hexagons,
+    LayeredCells,
     LayeredGrid,
     RegularGrid,
+    Staggered,
     calochallenge_1_photons,
     calochallenge_1_pions,
     calochallenge_2,
@@ -78,7 +83,39 @@ TABLES: list[CellTable] = [
     ),
 ]
 
-CALORIMETERS: list[Calorimeter] = [*GRIDS, *CYLINDERS, *LAYERED, *TABLES]
+_TILES = torch.tensor([[3.0, 0.5], [3.0, 2.5], [5.5, 1.5], [-4.0, 0.0]])
+
+TABLES += [
+    CellTable.of(
+        "hexagons-and-tiles",
+        torch.tensor([0, 0, 0, 0, 0, 1]),
+        torch.cat([torch.tensor([[0.0, 0.0]]), _TILES, torch.tensor([[9.0, -9.0]])]),
+        torch.tensor([[4.0, 4.6], [2.0, 2.0], [2.0, 2.0], [3.0, 4.0], [4.0, 3.0], [1.0, 3.0]]),
+        (1.0, 2.0),
+        torch.tensor([6, 4, 4, 4, 6, 4]),
+    )
+]
+
+PATTERNED: list[LayeredCells] = [
+    LayeredCells(
+        "silicon-and-tiles",
+        (
+            CellLayer(Hexagons(5.0, 4), 2.0),
+            CellLayer(Hexagons(9.0, 4, core_pitch=6.0, core_rings=2), 2.5),
+            CellLayer(Hexagons(5.0, 4), 2.0),
+            CellLayer(Boxes((3, 4), (8.0, 8.0)), 6.0),
+        ),
+    ),
+    LayeredCells(
+        "shifted",
+        tuple(
+            CellLayer(Staggered((8, 6), (5.0, 5.0), (shift, 0.5), module=(4, 3), gap=1.0), None)
+            for shift in (-1.25, 1.25)
+        ),
+    ),
+]
+
+CALORIMETERS: list[Calorimeter] = [*GRIDS, *CYLINDERS, *LAYERED, *TABLES, *PATTERNED]
 
 
 def name_of(calorimeter: Calorimeter) -> str:

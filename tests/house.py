@@ -15,7 +15,7 @@ from caloforge.geometry import Calorimeter
 ROOT = Path(caloforge.__file__).parent
 
 FLOORS = (
-    ("units", "errors", "streams", "shown"),
+    ("units", "errors", "streams", "shown", "packages"),
     ("documents",),
     ("geometry",),
     ("detector",),

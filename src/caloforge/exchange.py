@@ -7,15 +7,14 @@ with energy: as lists of a record for each shower (awkward), or as one row each 
 __all__ = ["as_arrays", "as_awkward", "as_frame"]
 
 from collections.abc import Mapping
-from importlib import import_module
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from caloforge.errors import PackageError
 from caloforge.hits import AnyShowers, Hits
+from caloforge.packages import optional_package
 from caloforge.showers import Showers
 
 
@@ -31,7 +30,7 @@ def as_awkward(showers: AnyShowers) -> Any:
     Raises:
         PackageError: The package awkward is not installed.
     """
-    awkward = _package("awkward")
+    awkward = optional_package("awkward", "notebook")
     hits = _hits(showers)
     numbers = hits.offsets.diff().numpy(force=True)
     lists = {
@@ -46,7 +45,7 @@ def as_frame(showers: AnyShowers) -> Any:
     Raises:
         PackageError: The package pandas is not installed.
     """
-    pandas = _package("pandas")
+    pandas = optional_package("pandas", "notebook")
     hits = _hits(showers)
     columns = {"shower": hits.shower_of_hit.numpy(force=True)} | _hit_columns(hits)
     return pandas.DataFrame(columns)
@@ -90,11 +89,3 @@ def _columns(showers: AnyShowers) -> dict[str, np.ndarray]:
 
 def _known(columns: Mapping[str, Tensor | None]) -> dict[str, np.ndarray]:
     return {name: v.numpy(force=True) for name, v in columns.items() if v is not None}
-
-
-def _package(name: str) -> Any:
-    try:
-        return import_module(name)
-    except ImportError as error:
-        msg = f"package {name} is not installed: python -m pip install 'caloforge[notebook]'"
-        raise PackageError(msg) from error

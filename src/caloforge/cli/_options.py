@@ -63,7 +63,7 @@ CalorimeterOption = Annotated[
     str | None,
     typer.Option(
         "--calorimeter",
-        metavar="NAME|XML[:PARTICLE]",
+        metavar="NAME|XML[:PARTICLE]|CSV",
         help="Where the cells are, for a file that does not say.",
     ),
 ]
@@ -225,20 +225,23 @@ def _flattened(parameters: Iterable[Parameter]) -> Iterable[Parameter]:
 
 
 def read_calorimeter(text: str | None) -> "Calorimeter | None":
-    """The calorimeter of that name or in that binning file; None for None."""
+    """The calorimeter of that name, or in that binning file or list of cells; None for None."""
     from caloforge.geometry import named_calorimeters
-    from caloforge.io import read_binning
+    from caloforge.io import read_binning, read_cells
+    from caloforge.io.cell_tables import SUFFIXES
 
     if text is None:
         return None
     known = named_calorimeters()
     if text in known:
         return known[text]
+    if text.lower().endswith(SUFFIXES):
+        return read_cells(text)
     path, _, particle = text.rpartition(":") if ":" in text else (text, "", "electron")
     if not path.endswith(".xml"):
         msg = (
-            f"--calorimeter '{text}': expected a known name ({', '.join(known)}) or a binning "
-            "FILE.xml or FILE.xml:PARTICLE"
+            f"--calorimeter '{text}': expected a known name ({', '.join(known)}), a binning "
+            "FILE.xml or FILE.xml:PARTICLE, or a list of cells (.csv, .h5, .parquet)"
         )
         raise OptionError(msg)
     return read_binning(path, particle)

@@ -24,11 +24,14 @@ from torch import Tensor
 
 from caloforge.documents import MOST_QUOTED, quoted
 from caloforge.errors import GeometryError, GeometryMismatchError
-from caloforge.geometry.divisions import Boxes, Division, Rings, Slices, overlaps
+from caloforge.geometry.divisions import Boxes, Division, Rings, Slices, overlaps, spans_of
 from caloforge.shown import Shown, counted
 
 _MOST_CELLS = 10_000_000
 """The most cells of a calorimeter that is read from a description: 80 MB an answer."""
+
+_INSIDE = 1 - 1e-4
+"""Points placed in a cell keep off its edge, so that rounding to float32 leaves them in it."""
 
 _POINTS = 16
 """Where no overlap is known in closed form, a cell is spread as so many points along each axis."""
@@ -62,9 +65,10 @@ class Calorimeter(Shown, ABC):
     kind: ClassVar[str]
     name: str
 
-    def __init_subclass__(cls, kind: str) -> None:
-        cls.kind = kind
-        Calorimeter.kinds[kind] = cls
+    def __init_subclass__(cls, kind: str | None = None) -> None:
+        if kind is not None:
+            cls.kind = kind
+            Calorimeter.kinds[kind] = cls
 
     def facts(self) -> dict[str, str]:
         """What a prompt and a notebook show."""
@@ -227,6 +231,32 @@ class Calorimeter(Shown, ABC):
             return torch.where(places < 0, -1, start + places)
         flat = self.layer_order.to(x.device)[start + places.clamp(min=0)]
         return torch.where(places < 0, -1, flat)
+
+    def points_in(self, cells: Tensor, u: Tensor, v: Tensor) -> Tensor:
+        """A point in each of some cells, well off its edges.
+
+        Arguments:
+            cells: The cells, flat indices, with shape (points).
+            u: Where in it, in ]0, 1[; evenly spread over the cell where u and v are.
+            v: As u.
+
+        Returns:
+            The points (x, y), in mm, float64, with shape (points, 2).
+        """
+        low, width = (values[cells] for values in self._spans)
+        at = low + width * (0.5 + _INSIDE * (torch.stack([u, v], dim=-1).double() - 0.5))
+        if not self.polar:
+            return at
+        r, alpha = at[:, 0].sqrt(), at[:, 1]
+        return torch.stack([r * alpha.cos(), r * alpha.sin()], dim=-1)
+
+    @cached_property
+    def _spans(self) -> tuple[Tensor, Tensor]:
+        """Where each cell begins and how far it extends, in coordinates in which equal steps are
+        equal areas, with shape (cells, 2).
+        """
+        low, width = zip(*(spans_of(division) for division in self.divisions), strict=True)
+        return self.to_flat(torch.cat(low).T).T, self.to_flat(torch.cat(width).T).T
 
     def _places(self, layer: Tensor, x: Tensor, y: Tensor) -> Tensor:
         rings = [division for division in self.divisions if isinstance(division, Rings)]
@@ -443,11 +473,31 @@ class Calorimeter(Shown, ABC):
         start = int(self._starts[layer])
         return self.layer_order[start : start + len(points)], points
 
-    def describe(self) -> dict[str, Any]:
+    def outlines(self) -> tuple[Tensor, Tensor]:
+        """The sizes of each cell along x and y, in mm, float64, with shape (cells, 2), and how many
+        sides it has: 4, a rectangle, or 6, a hexagon, whose longer size is from corner to corner.
+
+        Raises:
+            GeometryError: The cells are rings.
+        """
+        if self.polar:
+            msg = f"calorimeter '{self.name}': its cells are rings, neither boxes nor hexagons"
+            raise GeometryError(msg)
+        return self._spans[1], torch.full((self.n_cells,), 4)
+
+    def describe(self, *, arrays: bool = True) -> dict[str, Any]:
         """The description as plain values, fit for JSON; `Calorimeter.from_description` reads it
         back.
+
+        Arguments:
+            arrays: Whether the `arrays` of a table of cells are listed, too.
         """
+        del arrays
         return {"kind": self.kind, **asdict(self)}  # type: ignore[call-overload]
+
+    def arrays(self) -> dict[str, Tensor]:
+        """The fields of `describe` that are as long as there are cells; none but of a table."""
+        return {}
 
     @staticmethod
     def from_description(description: dict[str, Any]) -> "Calorimeter":

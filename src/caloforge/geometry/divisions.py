@@ -6,7 +6,7 @@ lattices of one kind overlap axis by axis, in coordinates in which equal steps a
 :math:`(x, y)` or :math:`(r^2, \alpha)`.
 """
 
-__all__ = ["Boxes", "Division", "Rings", "Slices", "overlaps"]
+__all__ = ["Boxes", "Division", "Rings", "Slices", "overlaps", "spans_of"]
 
 import math
 from collections.abc import Sequence
@@ -71,6 +71,11 @@ class Boxes:
                 "1 and two positive lengths"
             )
             raise GeometryError(msg)
+
+    @property
+    def n_cells(self) -> int:
+        """Number of cells."""
+        return math.prod(self.number)
 
     @property
     def extent(self) -> tuple[float, float]:
@@ -257,6 +262,14 @@ def overlaps(source: Division, target: Division) -> tuple[Tensor, Tensor]:
     n_fast = torch.tensor([target.number[0], source.number[0]])
     places = slow[:, None] * n_fast + fast
     return places.flatten(0, 1), (slow_share[:, None] * fast_share).flatten()
+
+
+def spans_of(division: Division) -> tuple[Tensor, Tensor]:
+    """Where each cell of a lattice begins and how far it extends, in coordinates in which equal
+    steps are equal areas, with shape (cells, 2).
+    """
+    fast, slow = division.measures
+    return _lattice(fast[:-1], slow[:-1]), _lattice(fast.diff(), slow.diff())
 
 
 def _overlaps(source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:

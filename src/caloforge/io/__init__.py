@@ -1,7 +1,8 @@
 """Showers in and out of files, streamed in batches and checked at the edge.
 
 One module a format: `calochallenge` (HDF5, any calorimeter), `sparse` (the same with hits alone),
-`squirels` (the .npy of the SQuIRELS release), `binning` (the XML of cylindrical calorimeters).
+`squirels` (the .npy of the SQuIRELS release), `binning` (the XML of cylindrical calorimeters),
+`cell_tables` (lists of cells).
 `open_showers` and `convert` choose by the suffix of the path.
 """
 
@@ -17,8 +18,10 @@ __all__ = [
     "is_hdf5",
     "open_showers",
     "read_binning",
+    "read_cells",
     "require_format",
     "write_binning",
+    "write_cells",
     "write_squirels",
 ]
 
@@ -32,6 +35,7 @@ from caloforge.geometry import Calorimeter
 from caloforge.hits import HitSource
 from caloforge.io.binning import read_binning, write_binning
 from caloforge.io.calochallenge import CaloChallengeFile
+from caloforge.io.cell_tables import read_cells, write_cells
 from caloforge.io.input import ShowerFile
 from caloforge.io.output import NewFile
 from caloforge.io.sparse import HitFile, HitWriter, is_sparse

@@ -28,9 +28,10 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from caloforge.documents import MOST_QUOTED, json_tree, quoted
-from caloforge.errors import FileFormatError, GeometryError, ShowerValueError
+from caloforge.documents import MOST_QUOTED, quoted
+from caloforge.errors import FileFormatError, ShowerValueError
 from caloforge.geometry import Calorimeter, named_calorimeters
+from caloforge.io.cell_tables import described
 from caloforge.io.columns import (
     DEPOSITS,
     ENERGIES,
@@ -379,24 +380,12 @@ class CaloChallengeFile(ShowerFile):
             raise FileFormatError(msg) from error
 
     def _find_calorimeter(self, given: Calorimeter | None) -> Calorimeter:
-        said = self._stored_calorimeter(known=given is not None)
+        said = described(self._file, self.path, known=given is not None)
         if said is None:
             return self._calorimeter_by_size() if given is None else given
         if given is not None:
             given.require(said, f"file {self.path}")
         return said
-
-    def _stored_calorimeter(self, *, known: bool) -> Calorimeter | None:
-        """The calorimeter that the file describes; a name of its own is none where it is known."""
-        text = self._attribute("calorimeter")
-        if text is None or (known and not str(text).lstrip().startswith("{")):
-            return None
-        what = f"{self.path}: attribute 'calorimeter'"
-        try:
-            return Calorimeter.from_description(json_tree(str(text), what, FileFormatError))
-        except GeometryError as error:
-            msg = f"{what}: {error}; expected JSON of Calorimeter.describe(): write the file again"
-            raise FileFormatError(msg) from error
 
     def _stated_threshold(self) -> float | None:
         stated = self._attribute(THRESHOLD)

@@ -21,6 +21,7 @@ from torch import Tensor
 from caloforge.errors import FileFormatError
 from caloforge.geometry import Calorimeter
 from caloforge.io.calochallenge import CaloChallengeFile
+from caloforge.io.cell_tables import GROUP
 from caloforge.io.output import NewHdf5
 from caloforge.io.stored import opened
 from caloforge.particles import Particles
@@ -103,20 +104,30 @@ def join_files(parts: Sequence[Path], path: Path) -> None:
     with opened(parts[0]) as first, NewHdf5(path) as whole:
         total = sum(_length_of(part, parts[0], first) for part in parts)
         whole.attrs.update(first.attrs)
-        for name in first:
+        if GROUP in first:
+            first.copy(GROUP, whole)
+        for name in _datasets(first):
             _join(whole, first[name], parts, total)
 
 
 def _length_of(part: Path, first: Path, like: h5py.File) -> int:
     """How many showers are in a file that is of the same kind as the first."""
     with opened(part) as file:
-        kinds = [{name: (f[name].shape[1:], f[name].dtype) for name in f} for f in (file, like)]
+        kinds = [
+            {name: (f[name].shape[1:], f[name].dtype) for name in _datasets(f)}
+            for f in (file, like)
+        ]
         said = [{name: str(value) for name, value in f.attrs.items()} for f in (file, like)]
         if kinds[0] != kinds[1] or said[0] != said[1]:
             what = "datasets" if kinds[0] != kinds[1] else "attributes"
             msg = f"{part}: its {what} are not those of {first}: join files of one kind"
             raise FileFormatError(msg)
-        return len(file[next(iter(file))])
+        return len(file[_datasets(file)[0]])
+
+
+def _datasets(file: h5py.File) -> list[str]:
+    """What holds a row a shower: all but the lists of the calorimeter's cells."""
+    return [name for name in file if name != GROUP]
 
 
 def _join(whole: h5py.File, like: h5py.Dataset, parts: Sequence[Path], total: int) -> None:

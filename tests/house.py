@@ -16,7 +16,8 @@ ROOT = Path(caloforge.__file__).parent
 
 FLOORS = (
     ("units", "errors", "streams", "shown", "packages"),
-    ("documents",),
+    ("documents", "paths", "bundled", "species"),
+    ("spectra",),
     ("geometry",),
     ("detector",),
     ("particles",),

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from caloforge import species
 from caloforge.errors import ShowerValueError
 from caloforge.particles import ELECTRON, Particles, Species, name_of, pdg_of
 
@@ -178,3 +179,9 @@ def test_every_particle_has_its_numbers(given_values: dict[str, Tensor], message
 def test_energies_have_one_axis() -> None:
     with pytest.raises(ShowerValueError, match=r"shape \(2, 1\), expected \(N,\)"):
         Particles(torch.ones(2, 1))
+
+
+def test_the_names_that_one_meets_are_those_of_the_whole_table() -> None:
+    """They are kept apart, as the table takes a second to read."""
+    for name, pdg in species._COMMON.items():
+        assert (species._names()[pdg], species._numbers()[name]) == (name, pdg)

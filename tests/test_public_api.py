@@ -12,6 +12,7 @@ import pytest
 import caloforge
 
 PUBLIC: dict[str, list[str]] = {
+    "caloforge.bundled": ["DETECTORS", "MODELS", "RECIPES", "SAMPLES", "Shelf"],
     "caloforge.chain": [
         "Chain",
         "Crossing",
@@ -104,6 +105,9 @@ PUBLIC: dict[str, list[str]] = {
         "ShowerValueError",
         "TrainingError",
         "UnitError",
+        "near",
+        "printable",
+        "quoted",
     ],
     "caloforge.evaluation": ["Evaluation", "Settings", "evaluate"],
     "caloforge.exchange": ["as_arrays", "as_awkward", "as_frame"],
@@ -565,6 +569,7 @@ PUBLIC: dict[str, list[str]] = {
         "rows_of",
         "tensor_of",
     ],
+    "caloforge.paths": ["is_hdf5", "require_file", "require_folder", "require_writable"],
     "caloforge.production": ["Journal", "Moved", "Produced", "copy", "journal_of", "produce"],
     "caloforge.published": ["PRESETS", "Preset", "Published", "geant4_correlation"],
     "caloforge.report": [
@@ -611,6 +616,22 @@ PUBLIC: dict[str, list[str]] = {
         "load_gflash",
         "pbwo4_gflash",
         "write_gflash",
+    ],
+    "caloforge.species": ["ELECTRON", "name_of", "pdg_of"],
+    "caloforge.spectra": [
+        "Area",
+        "Fixed",
+        "Interval",
+        "LogUniform",
+        "Mixture",
+        "Spectrum",
+        "Uniform",
+        "filling",
+        "read_angle",
+        "read_area",
+        "read_range",
+        "read_species",
+        "read_spectrum",
     ],
     "caloforge.streams": ["Stream", "keys", "normals", "offspring", "uniforms", "words"],
     "caloforge.systems": [],

@@ -22,8 +22,7 @@ __all__ = [
 import json
 import math
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from difflib import get_close_matches
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -32,43 +31,14 @@ import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 from pydantic_core import ErrorDetails
 
-from caloforge.errors import CaloforgeError
+from caloforge.errors import MOST_QUOTED, CaloforgeError, near, printable, quoted
 
 MOST_BYTES = 4 * 2**20
 MOST_DEPTH = 40
 MOST_VALUES = 200_000
-MOST_QUOTED = 80
 
 Kind = TypeVar("Kind")
 _Refusal = type[CaloforgeError]
-
-
-def quoted(value: object) -> str:
-    """A value as a message shows it: in one line, at most `MOST_QUOTED` characters of it.
-
-    Example:
-        >>> len(quoted("a" * 1000))
-        82
-    """
-    text = value if isinstance(value, str) else _short(value)
-    cut = text if len(text) <= MOST_QUOTED else text[: MOST_QUOTED - 3] + "..."
-    return repr(cut) if isinstance(value, str) else cut
-
-
-def printable(text: str) -> str:
-    """A text that is printed as it stands: with a replacement for each character that steers a
-    terminal or is none at all, such as a byte of a file name that is not UTF-8.
-    """
-    return "".join(c if c.isprintable() else "\ufffd" for c in text)
-
-
-def _short(value: object) -> str:
-    """The value's text, without the text of what is too large to be shown anyway."""
-    if isinstance(value, Mapping | list | tuple | set):
-        return f"{type(value).__name__} of {len(value)}"
-    if isinstance(value, int) and value.bit_length() > 4 * MOST_QUOTED:
-        return f"a whole number of {value.bit_length()} bits"
-    return repr(value)
 
 
 def read_yaml(path: Path, what: str, refusal: _Refusal) -> dict[str, Any]:
@@ -296,9 +266,3 @@ _SAY: Mapping[str, Callable[[ErrorDetails], str]] = {
         f"{quoted(error['ctx']['tag'])} is unknown, expected {error['ctx']['expected_tags']}"
     ),
 }
-
-
-def near(name: str, known: Iterable[str]) -> str:
-    """A hint at the known name that is nearest, or nothing."""
-    found = get_close_matches(name, list(known), n=1)
-    return f"; did you mean '{found[0]}'?" if found else ""

@@ -24,7 +24,16 @@ __all__ = [
     "ShowerValueError",
     "TrainingError",
     "UnitError",
+    "near",
+    "printable",
+    "quoted",
 ]
+
+
+from collections.abc import Iterable, Mapping
+
+MOST_QUOTED = 80
+"""So many characters of a value are shown in a message at most."""
 
 
 class CaloforgeError(Exception):
@@ -107,3 +116,39 @@ class RecipeError(CaloforgeError):
 
 class TrainingError(CaloforgeError):
     """Raised when training cannot start or go on: too few showers, a loss that is not finite."""
+
+
+def quoted(value: object) -> str:
+    """A value as a message shows it: in one line, at most `MOST_QUOTED` characters of it.
+
+    Example:
+        >>> len(quoted("a" * 1000))
+        82
+    """
+    text = value if isinstance(value, str) else _short(value)
+    cut = text if len(text) <= MOST_QUOTED else text[: MOST_QUOTED - 3] + "..."
+    return repr(cut) if isinstance(value, str) else cut
+
+
+def printable(text: str) -> str:
+    """A text that is printed as it stands: with a replacement for each character that steers a
+    terminal or is none at all, such as a byte of a file name that is not UTF-8.
+    """
+    return "".join(c if c.isprintable() else "\ufffd" for c in text)
+
+
+def _short(value: object) -> str:
+    """The value's text, without the text of what is too large to be shown anyway."""
+    if isinstance(value, Mapping | list | tuple | set):
+        return f"{type(value).__name__} of {len(value)}"
+    if isinstance(value, int) and value.bit_length() > 4 * MOST_QUOTED:
+        return f"a whole number of {value.bit_length()} bits"
+    return repr(value)
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """A hint at the known name that is nearest, or nothing."""
+    from difflib import get_close_matches
+
+    found = get_close_matches(name, list(known), n=1)
+    return f"; did you mean '{found[0]}'?" if found else ""

@@ -25,22 +25,17 @@ __all__ = [
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from caloforge.documents import MOST_QUOTED, quoted
 from caloforge.errors import RowError, ShowerValueError
 from caloforge.shown import Shown, counted
+from caloforge.species import ELECTRON, name_of, pdg_of
 from caloforge.units import format_energy
-
-ELECTRON = 11
-"""PDG number of the electron."""
 
 Rows = slice | Tensor
 """Rows of a sample: a slice, an int64 tensor of numbers, or a mask."""
@@ -55,21 +50,6 @@ Species = int | Tensor | None
 """PDG numbers: one for all particles, one each (int64, with shape (N)), or None where they are not
 known."""
 
-_WORDS = {
-    "electron": 11,
-    "positron": -11,
-    "muon": 13,
-    "photon": 22,
-    "pion": 211,
-    "neutron": 2112,
-    "proton": 2212,
-}
-"""The words that binning files of the CaloChallenge use, beside the names of the PDG."""
-
-_BEYOND = 2**63
-"""PDG numbers are stored in 64 bits."""
-
-_NEAR = 3
 _PLACE = "place"
 
 
@@ -240,73 +220,6 @@ class Particles(Shown):
         full = 2 * math.pi
         turned: Tensor = (angle - full * (angle / full).round()).to(phi.dtype)
         return turned
-
-
-def pdg_of(species: str | int) -> int:
-    """The PDG number of a species.
-
-    Arguments:
-        species: A number, as such or in digits, a name of the PDG or of EvtGen such as 'e-',
-            'gamma', 'pi+' or 'p+', or one of the words 'electron', 'positron', 'muon', 'photon',
-            'pion', 'neutron', 'proton'.
-
-    Raises:
-        ShowerValueError: There is no such species; the message suggests names that are near.
-
-    Example:
-        >>> pdg_of("e-"), pdg_of("22"), pdg_of(211)
-        (11, 22, 211)
-    """
-    with suppress(ValueError):
-        if abs(number := int(species)) < _BEYOND:
-            return number
-    text = str(species).strip()[:MOST_QUOTED]
-    known = _WORDS | _numbers() if text not in _WORDS else _WORDS
-    if text not in known:
-        from difflib import get_close_matches
-
-        near = get_close_matches(text, known, n=_NEAR, cutoff=0.5)
-        meant = f"; did you mean {' or '.join(near)}?" if near else ""
-        msg = (
-            f"species {quoted(text)}: expected a name such as e-, gamma, pi+ or a PDG number{meant}"
-        )
-        raise ShowerValueError(msg)
-    return known[text]
-
-
-def name_of(pdg: int) -> str:
-    """The PDG's name of a species, such as 'e-'; 'PDG 9999' for a number without a name.
-
-    Example:
-        >>> name_of(11)
-        'e-'
-    """
-    return _names().get(pdg, f"PDG {pdg}")
-
-
-@lru_cache(maxsize=1)
-def _names() -> dict[int, str]:
-    from particle import Particle
-
-    return {int(found.pdgid): found.name for found in Particle.all()}
-
-
-@lru_cache(maxsize=1)
-def _numbers() -> dict[str, int]:
-    """The numbers by the names of EvtGen, and by those of the PDG, which come first; p and n are
-    the nucleons, not nuclei of one.
-    """
-    from particle import Particle
-    from particle.exceptions import MatchingIDNotFound
-
-    numbers = {}
-    for found in Particle.all():
-        try:
-            numbers[found.evtgen_name] = int(found.pdgid)
-        except MatchingIDNotFound:
-            continue
-    names = sorted(_names().items(), key=lambda item: abs(item[0]), reverse=True)
-    return numbers | {name: pdg for pdg, name in names}
 
 
 def rows_of(index: Index, n: int) -> Rows:

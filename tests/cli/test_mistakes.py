@@ -2,6 +2,8 @@
 and nothing left behind.
 """
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -256,19 +258,85 @@ def test_a_value_that_cannot_be_is_one_clear_line(
         ("refine", "squirels-fast", "in.h5", "out.h5", "--steps", "two"),
         ("refine", "squirels-fast", "in.h5", "out.h5", "--batch-size", "0"),
         ("refine", "squirels-fast", "in.h5", "out.h5", "--threads", "0"),
-        ("simulate", "geant5"),
+        ("simulate", "calodream-ds2-laptop"),
         ("simulate", "gflash", "-n", "0", "--energy", "50GeV", "--seed", "1", "out.h5"),
         ("simulate", "gflash", "-n", "3", "--energy", "50GeV", "out.h5"),
         ("evaluate", "full.h5", "--out", "report"),
-        ("generate", "model"),
-        ("generate", "model", "-n", "0", "--energy", "50GeV", "out.h5"),
+        ("generate", "squirels-fast"),
+        ("generate", "squirels-fast", "-n", "0", "--energy", "50GeV", "out.h5"),
         ("train", "squirels-fast"),
         ("--no-such-option",),
     ],
     ids=" ".join,
 )
-def test_a_usage_error_shows_the_usage(caloforge: Caloforge, words: tuple[str, ...]) -> None:
+def test_a_usage_error_shows_the_usage(
+    caloforge: Caloforge, words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("in.h5", "full.h5"):
+        Path(name).touch()
     outcome = caloforge(*words)
     assert outcome.code == 2
     assert "Usage: caloforge" in outcome.err
     assert outcome.out == ""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("show", "absent.h5"),
+        ("show", "--index", "-1", "file.h5"),
+        ("models", "no-such-model"),
+        ("data", "samples", "no-such-sample"),
+        ("demo", "--model", "no-such-model"),
+        ("refine", "no-such-model", "file.h5", "out.h5"),
+        ("refine", "squirels-fast", "absent.h5", "out.h5"),
+        ("refine", "squirels-fast", "file.h5", "file.h5"),
+        ("refine", "squirels-fast", "file.h5", "out.root"),
+        ("refine", "squirels-fast", "file.h5", "absent/out.h5"),
+        ("refine", "squirels-fast", "file.h5", "out.h5", "--device", "gpu"),
+        ("convert", "file.h5", "out.parquet"),
+        ("convert", "absent.h5", "out.npy"),
+        ("generate", "calodream-ds2-laptop", "-n", "3", "out.h5"),
+        ("generate", "calodream-ds2-laptop", "-n", "3", "--energy", "50", "out.h5"),
+        ("simulate", "geant5", "-n", "3", "--energy", "50GeV", "--seed", "1", "out.h5"),
+        ("simulate", "gflash", "--energy", "2GeV:1GeV", "--seed", "1", "-n", "3", "out.h5"),
+        ("simulate", "gflash", "--like", "absent.h5", "--seed", "1", "out.h5"),
+        ("simulate", "gflash", "--energy", "1GeV", "-n", "3", "--theta", "30", "out.h5"),
+        ("simulate", "gflash", "--energy", "1GeV", "-n", "3", "--impact", "1", "out.h5"),
+        ("simulate", "gflash", "--energy", "1GeV", "-n", "3", "--particle", "elektron", "out.h5"),
+        ("simulate", "gflash", "--energy", "1GeV", "-n", "3", "--detector", "none", "out.h5"),
+        ("simulate", "geant4", "none", "--energy", "1GeV", "-n", "3", "--seed", "1", "out.h5"),
+        ("tune", "gflash", "--to", "absent.h5", "tuned.yaml"),
+        ("tune", "gflash", "--to", "file.h5", "file.h5"),
+        ("train", "no-such-recipe", "--out", "model"),
+        ("train", "squirels-fast", "--out", "file.h5"),
+        ("train", "squirels-fast", "--out", "model", "--set", "steps"),
+        ("train", "squirels-fast", "--out", "model", "--full", "absent.h5"),
+        ("evaluate", "file.h5", "absent.h5", "--out", "report"),
+        ("evaluate", "file.h5", "file.h5", "--out", "report"),
+        ("evaluate", "file.h5", "file.h5", "--out", "file.h5", "--labels", "a,b"),
+        ("evaluate", "file.h5", "file.h5", "--out", "report", "--left-out", "1:2"),
+        ("bench", "no-such-model"),
+        ("bench", "gflash", "--energy", "50"),
+        ("bench", "gflash", "--threads", "0"),
+        ("bench", "gflash", "--json", "file.h5"),
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_argument_is_told_before_torch_is_imported(
+    words: tuple[str, ...], tmp_path: Path
+) -> None:
+    (tmp_path / "file.h5").touch()
+    script = (
+        "import sys\nfrom caloforge.cli import main\ntry:\n    main()\nexcept SystemExit as end:\n"
+        "    sys.exit(99 if {'torch', 'scipy', 'matplotlib'} & set(sys.modules) else end.code)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, *words],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")

@@ -1,64 +1,68 @@
-"""The commands of the command line, in the order in which one uses them."""
+"""The commands of the command line, in the order in which one uses them. Each is imported when it
+is called.
+"""
 
 __all__ = ["app", "run"]
 
+from collections import UserDict
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from inspect import getdoc
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
+from typer.main import get_group
 
-from caloforge import __version__
 from caloforge.cli._console import fail, warnings_as_lines
-from caloforge.cli.bench import bench
-from caloforge.cli.convert import convert
-from caloforge.cli.data import data
-from caloforge.cli.demo import demo
-from caloforge.cli.evaluate import evaluate
-from caloforge.cli.generate import generate
-from caloforge.cli.models import models
-from caloforge.cli.refine import refine
-from caloforge.cli.show import show
-from caloforge.cli.simulate import simulate
-from caloforge.cli.train import train
-from caloforge.cli.tune import tune
 from caloforge.errors import CaloforgeError
 
+_COMMANDS = (
+    *("demo", "simulate", "tune", "generate", "refine", "evaluate"),
+    *("bench", "train", "show", "convert", "models", "data"),
+)
 
-class _Ordered(TyperGroup):
-    """The commands in the order in which one uses them."""
+
+class _Imported(UserDict[str, Any]):
+    """The commands by name, in order; the module of one is imported when one asks for it."""
+
+    def __getitem__(self, name: str) -> Any:
+        if name in self.data and self.data[name] is None:
+            self.data[name] = _command(name)
+        return super().__getitem__(name)
+
+
+def _command(name: str) -> Any:
+    found = getattr(import_module(f"caloforge.cli.{name}"), name)
+    parent = typer.Typer(rich_markup_mode="rich", pretty_exceptions_enable=False)
+    parent.callback()(about)
+    if isinstance(found, typer.Typer):
+        parent.add_typer(found, name=name)
+    else:
+        parent.command(name)(found)
+    _flow(parent)
+    return get_group(parent).commands[name]
+
+
+class _Lazy(TyperGroup):
+    """The commands, none of which is imported before it is called."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands = _Imported(dict.fromkeys(_COMMANDS))
 
     def list_commands(self, ctx: Any) -> list[str]:
         del ctx
-        return [
-            "demo",
-            "simulate",
-            "tune",
-            "generate",
-            "refine",
-            "evaluate",
-            "bench",
-            "train",
-            "show",
-            "convert",
-            "models",
-            "data",
-        ]
+        return list(_COMMANDS)
 
 
 app = typer.Typer(
-    cls=_Ordered,
+    cls=_Lazy,
     context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-app.add_typer(simulate, name="simulate")
-app.add_typer(tune, name="tune")
-app.add_typer(data, name="data")
-for command in (train, generate, refine, evaluate, bench, show, convert, models, demo):
-    app.command()(command)
 
 
 def _flow(group: typer.Typer) -> None:
@@ -80,6 +84,8 @@ def _flowing(command: Callable[..., Any] | None) -> str:
 
 def _print_version(wanted: bool) -> bool:
     if wanted:
+        from caloforge import __version__
+
         typer.echo(f"caloforge {__version__}")
         raise typer.Exit
     return wanted

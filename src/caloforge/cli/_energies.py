@@ -1,45 +1,39 @@
 """Which particles to make showers of: those of a gun, or of another file."""
 
-__all__ = ["Beam", "Origin", "energy_range", "spectrum"]
+__all__ = ["Beam", "Origin"]
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from caloforge.cli._options import MOST_SHOWERS, OptionError
-from caloforge.errors import ShowerValueError, UnitError
+from caloforge.cli._options import (
+    MOST_SHOWERS,
+    OptionError,
+    asked,
+    existing,
+)
+from caloforge.spectra import (
+    Area,
+    Interval,
+    Mixture,
+    read_angle,
+    read_area,
+    read_species,
+    read_spectrum,
+)
 
 if TYPE_CHECKING:
     from caloforge.geometry import Calorimeter
-    from caloforge.gun import Area, Interval, Mixture, ParticleSource, Spectrum
+    from caloforge.gun import ParticleSource
 
-_Read = TypeVar("_Read")
 _CELL = "cell"
 
 
-def _read(option: str, text: str, read: Callable[[str], _Read]) -> _Read:
-    try:
-        return read(text)
-    except (UnitError, ShowerValueError) as error:
-        msg = f"{option} {error}"
-        raise OptionError(msg) from error
-
-
-def spectrum(text: str, option: str = "--energy") -> "Spectrum":
-    """The spectrum that ``E``, ``LOW:HIGH`` (uniform) or ``LOW:HIGH:log`` (log-uniform) says."""
-    from caloforge.gun import read_spectrum
-
-    return _read(option, text, read_spectrum)
-
-
-def energy_range(text: str, option: str) -> tuple[float, float]:
-    """The lowest and the highest energy, in MeV, that ``E`` or ``LOW:HIGH`` says."""
-    from caloforge.gun import read_range
-
-    return _read(option, text, read_range)
+def _impact(text: str) -> Area | None:
+    """The area that a text says; None for that of a cell."""
+    return None if text == _CELL else read_area(text)
 
 
 @dataclass(frozen=True)
@@ -52,6 +46,7 @@ class Beam:
             metavar="NAME|PDG|MIXTURE",
             show_default="that of --like, or of what simulates",
             help="The species, e-, gamma, pi+ or a PDG number, or a mixture: e-:2,gamma:1.",
+            callback=asked(read_species),
         ),
     ] = None
     theta: Annotated[
@@ -60,11 +55,17 @@ class Beam:
             metavar="ANGLE|LOW:HIGH",
             show_default="along the axis",
             help="Polar angle, 30deg, or its range, 0deg:45deg.",
+            callback=asked(read_angle),
         ),
     ] = None
     phi: Annotated[
         str | None,
-        typer.Option(metavar="ANGLE|LOW:HIGH", show_default="0deg", help="Azimuth, or its range."),
+        typer.Option(
+            metavar="ANGLE|LOW:HIGH",
+            show_default="0deg",
+            help="Azimuth, or its range.",
+            callback=asked(read_angle),
+        ),
     ] = None
     impact: Annotated[
         str | None,
@@ -72,28 +73,26 @@ class Beam:
             metavar="X,Y|cell",
             show_default="the centre",
             help="Place on the front face, 5mm,-2mm, ranges of both, or anywhere in a cell.",
+            callback=asked(_impact),
         ),
     ] = None
 
-    def species(self, usual: int | None) -> "int | Mixture | None":
+    def species(self, usual: int | None) -> int | Mixture | None:
         """The species; the usual one where none is asked for."""
-        from caloforge.gun import read_species
+        return usual if self.particle is None else read_species(self.particle)
 
-        return usual if self.particle is None else _read("--particle", self.particle, read_species)
+    def angles(self) -> tuple[Interval | None, Interval | None]:
+        """Polar angle and azimuth, in radians."""
+        theta, phi = (None if text is None else read_angle(text) for text in (self.theta, self.phi))
+        return theta, phi
 
-    def angle(self, option: str, text: str | None) -> "Interval | None":
-        """An angle, in radians."""
-        from caloforge.gun import read_angle
-
-        return None if text is None else _read(option, text, read_angle)
-
-    def area(self, calorimeter: "Calorimeter") -> "Area | None":
+    def area(self, calorimeter: "Calorimeter") -> Area | None:
         """The area of the front face in which particles arrive."""
-        from caloforge.gun import cell_of, read_area
+        from caloforge.gun import cell_of
 
         if self.impact == _CELL:
             return cell_of(calorimeter)
-        return None if self.impact is None else _read("--impact", self.impact, read_area)
+        return None if self.impact is None else read_area(self.impact)
 
     @property
     def geometry(self) -> list[str]:
@@ -117,14 +116,26 @@ class Origin:
         typer.Option(
             metavar="E|LOW:HIGH[:log]",
             help="Incident energy, or the range of it; log for uniform logarithms.",
+            callback=asked(read_spectrum),
         ),
     ] = None
     like: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE.h5", help="Take the particles of this file: all that it says of them."
-        ),
+        existing("FILE.h5", "Take the particles of this file: all that it says of them."),
     ] = None
+
+    def require(self, beam: Beam) -> None:
+        """Check, before anything is imported, that these options go together."""
+        if (self.energy is None) == (self.like is None):
+            msg = "give either --energy or --like, to say where the incident energies come from"
+            raise OptionError(msg)
+        if self.like is not None and beam.geometry:
+            what = " and ".join(beam.geometry)
+            msg = f"--like {self.like} says how particles arrive: leave out {what}"
+            raise OptionError(msg)
+        if self.like is None and self.number is None:
+            msg = "with --energy, say how many showers: -n 1000"
+            raise OptionError(msg)
 
     def particles(
         self, beam: Beam, seed: int, pdg: int | None, calorimeter: "Calorimeter"
@@ -139,32 +150,16 @@ class Origin:
         """
         from caloforge.gun import Gun
 
-        if (self.energy is None) == (self.like is None):
-            msg = "give either --energy or --like, to say where the incident energies come from"
-            raise OptionError(msg)
         if self.like is not None:
             return _like(self.like, self.number, beam, pdg)
-        if self.number is None:
-            msg = "with --energy, say how many showers: -n 1000"
-            raise OptionError(msg)
-        return Gun(
-            self.number,
-            spectrum(str(self.energy)),
-            seed,
-            beam.species(pdg),
-            beam.angle("--theta", beam.theta),
-            beam.angle("--phi", beam.phi),
-            beam.area(calorimeter),
-        )
+        spectrum, area = read_spectrum(str(self.energy)), beam.area(calorimeter)
+        return Gun(self.number or 0, spectrum, seed, beam.species(pdg), *beam.angles(), area)
 
 
 def _like(path: Path, number: int | None, beam: Beam, pdg: int | None) -> "ParticleSource":
-    from caloforge.gun import Mixture, like
+    from caloforge.gun import like
     from caloforge.io import open_showers
 
-    if beam.geometry:
-        msg = f"--like {path} says how particles arrive: leave out {' and '.join(beam.geometry)}"
-        raise OptionError(msg)
     showers = open_showers(path)
     if number is not None and number > len(showers):
         msg = f"-n {number}: {path} holds {len(showers)} particles only"

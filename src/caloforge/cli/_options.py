@@ -5,8 +5,11 @@ __all__ = [
     "MOST_THREADS",
     "BatchSize",
     "CalorimeterOption",
+    "DeviceOption",
     "Input",
     "Machine",
+    "ModelArgument",
+    "NewShowers",
     "OptionError",
     "Overwrite",
     "ParticleOption",
@@ -14,6 +17,10 @@ __all__ = [
     "Seed",
     "Strict",
     "Threads",
+    "asked",
+    "existing",
+    "existing_argument",
+    "given",
     "grouped",
     "open_as",
     "read_calorimeter",
@@ -21,6 +28,7 @@ __all__ = [
     "use_threads",
 ]
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, is_dataclass
 from functools import wraps
@@ -29,10 +37,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeGuard
 
 import typer
+from typer.core import TyperOption
 
+from caloforge.bundled import MODELS
 from caloforge.cli._console import tell
-from caloforge.documents import quoted
-from caloforge.errors import CaloforgeError
+from caloforge.errors import CaloforgeError, ShowerValueError, UnitError, quoted
+from caloforge.paths import is_hdf5, require_file
 
 if TYPE_CHECKING:
     import torch
@@ -44,6 +54,32 @@ if TYPE_CHECKING:
 
 class OptionError(CaloforgeError):
     """Raised when an option's value, or a combination of options, cannot be."""
+
+
+def given(check: Callable[[Any], object]) -> Callable[[Any], Any]:
+    """Check an argument, or each of several, before the command begins and imports what it needs;
+    returns what typer calls for that.
+    """
+
+    def checked(value: Any) -> Any:
+        for one in value if isinstance(value, list) else () if value is None else (value,):
+            check(one)
+        return value
+
+    return checked
+
+
+def asked(check: Callable[[Any], object]) -> Callable[[TyperOption, Any], Any]:
+    """As `given`, for an option, which the message names."""
+
+    def checked(param: TyperOption, value: Any) -> Any:
+        try:
+            return given(check)(value)
+        except (UnitError, ShowerValueError) as error:
+            msg = f"{param.opts[0]} {error}"
+            raise OptionError(msg) from error
+
+    return checked
 
 
 MOST_THREADS = 1024
@@ -67,7 +103,35 @@ CalorimeterOption = Annotated[
         help="Where the cells are, for a file that does not say.",
     ),
 ]
-Input = Annotated[Path, typer.Argument(metavar="FILE.h5", help="The showers.")]
+ModelArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="A name from 'caloforge models', or a trained directory.",
+        callback=given(MODELS.find),
+    ),
+]
+
+
+def existing(metavar: str, words: str, **more: Any) -> Any:
+    """An option for a file that must be there."""
+    return typer.Option(metavar=metavar, help=words, callback=given(require_file), **more)
+
+
+def existing_argument(metavar: str, words: str) -> Any:
+    """An argument for a file, or files, that must be there."""
+    return typer.Argument(metavar=metavar, help=words, callback=given(require_file))
+
+
+Input = Annotated[Path, existing_argument("FILE.h5", "The showers.")]
+NewShowers = Annotated[
+    Path,
+    typer.Argument(
+        metavar="OUT.h5",
+        help="The file to write, in CaloChallenge layout.",
+        callback=given(is_hdf5),
+    ),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an output that exists.")]
 
 
@@ -153,15 +217,32 @@ Threads = Annotated[
 ]
 
 
+_DEVICES = re.compile(r"(cpu|cuda|mps|xpu)(:[0-9]+)?")
+
+
+def _require_device(name: str) -> None:
+    if not _DEVICES.fullmatch(name):
+        msg = f"--device {quoted(name)}: expected cpu, or cuda, cuda:1, mps where there is one"
+        raise OptionError(msg)
+
+
+DeviceOption = Annotated[
+    str,
+    typer.Option(
+        "--device",
+        metavar="NAME",
+        help="Where to compute: cpu, cuda, cuda:1, mps.",
+        callback=given(_require_device),
+    ),
+]
+
+
 @dataclass(frozen=True)
 class Machine:
     """With what to compute."""
 
     threads: Threads = None
-    device: Annotated[
-        str,
-        typer.Option("--device", metavar="NAME", help="Where to compute: cpu, cuda, cuda:1, mps."),
-    ] = "cpu"
+    device: DeviceOption = "cpu"
 
     def start(self) -> "torch.device":
         """Use so many cores from now on, and try the device."""

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from caloforge.cli._console import bar, say, tell
+from caloforge.cli._console import say, tell
 from caloforge.cli._options import BatchSize, Overwrite
+from caloforge.cli._progress import bar
 from caloforge.errors import CaloforgeError, DiskFullError, OutputError
+from caloforge.paths import require_writable
 
 if TYPE_CHECKING:
     from caloforge.production import Produced
@@ -28,6 +30,11 @@ class Run:
         bool, typer.Option("--resume", help="Go on with an interrupted run, to the same file.")
     ] = False
     overwrite: Overwrite = False
+
+    def require(self, output: Path) -> None:
+        """Check, before anything is imported, that the output can be written."""
+        if not self.resume:
+            require_writable(output, overwrite=self.overwrite)
 
 
 @contextmanager

@@ -12,17 +12,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from caloforge.cli._console import bar, say
-from caloforge.cli._energies import spectrum
+from caloforge.bundled import MODELS
+from caloforge.cli._console import say
 from caloforge.cli._options import (
     MOST_SHOWERS,
     MOST_THREADS,
+    DeviceOption,
     OptionError,
     Overwrite,
+    asked,
     grouped,
     use_device,
 )
+from caloforge.cli._progress import bar
 from caloforge.errors import EnergyRangeWarning
+from caloforge.paths import require_writable
+from caloforge.spectra import read_spectrum
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -44,6 +49,8 @@ BATCH_SIZES = [1, 100, 1000, 10_000]
 SURROGATE_BATCH_SIZES = [1, 100]
 """A surrogate takes some hundred times as long for a shower as a refiner."""
 CPU_TIME = "cpu_time_ms"
+ALL_THREADS = 0
+"""Stands for every core, as `caloforge.timing.ALL`."""
 BUSY = 0.25
 """A machine whose load exceeds this, for each core, is not quiet."""
 
@@ -64,6 +71,7 @@ class Energies:
             metavar="E|LOW:HIGH[:log]",
             show_default="the model's range",
             help="Incident energy, or the range of it.",
+            callback=asked(read_spectrum),
         ),
     ] = None
 
@@ -83,9 +91,7 @@ class Configurations:
     threads: Annotated[
         str, typer.Option(metavar="T,T,...", help="Numbers of threads; all for every core.")
     ] = "1,all"
-    device: Annotated[str, typer.Option(metavar="NAME", help="Where to compute: cpu, cuda.")] = (
-        "cpu"
-    )
+    device: DeviceOption = "cpu"
 
 
 @dataclass(frozen=True)
@@ -171,6 +177,10 @@ def bench(
         else _numbers("--batch-sizes", configurations.batch_sizes)
     )
     threads = _threads(configurations.threads)
+    if model != GFLASH:
+        MODELS.find(model)
+    if out is not None:
+        require_writable(out, overwrite=overwrite)
     with ExitStack() as stack:
         partial = None if out is None else stack.enter_context(_new_file(out, overwrite=overwrite))
         use_device(configurations.device)
@@ -221,10 +231,8 @@ def _numbers(option: str, text: str) -> list[int]:
 
 
 def _threads(text: str) -> list[int]:
-    from caloforge.timing import ALL
-
     words = [word.strip() for word in text.split(",")]
-    numbers = [ALL if word == "all" else _numbers("--threads", word)[0] for word in words]
+    numbers = [ALL_THREADS if word == "all" else _numbers("--threads", word)[0] for word in words]
     if max(numbers) > MOST_THREADS:
         msg = f"--threads '{text}': expected at most {MOST_THREADS}"
         raise OptionError(msg)
@@ -264,9 +272,9 @@ def _question(subject: Subject, energies: Energies) -> Question:
     if energies.like is not None:
         particles, origin, reference = _like(energies.like)
     else:
-        asked = subject.spectrum if energies.energy is None else spectrum(energies.energy)
-        particles = Gun(NUMBER, asked, seed=0, pdg=subject.pdg)[:]
-        origin, reference = asked.title, None
+        wanted = subject.spectrum if energies.energy is None else read_spectrum(energies.energy)
+        particles = Gun(NUMBER, wanted, seed=0, pdg=subject.pdg)[:]
+        origin, reference = wanted.title, None
     if subject.bounded:
         _tell_outside(subject, particles.energies)
     return Question(subject, particles, origin, reference)

@@ -8,10 +8,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from caloforge.cli._console import bar, tell
-from caloforge.cli._options import ParticleOption, Reading, grouped, open_as
+from caloforge.cli._console import tell
+from caloforge.cli._options import (
+    ParticleOption,
+    Reading,
+    existing_argument,
+    given,
+    grouped,
+    open_as,
+)
 from caloforge.cli._producing import Run, kept
-from caloforge.documents import quoted
+from caloforge.cli._progress import bar
+from caloforge.errors import quoted
+from caloforge.paths import is_hdf5
 
 if TYPE_CHECKING:
     from caloforge.io import ShowerFile
@@ -21,12 +30,15 @@ if TYPE_CHECKING:
 def convert(
     source: Annotated[
         Path,
-        typer.Argument(
-            metavar="IN", help="The file to read: .h5 (CaloChallenge) or .npy (SQuIRELS)."
-        ),
+        existing_argument("IN", "The file to read: .h5 (CaloChallenge) or .npy (SQuIRELS)."),
     ],
     output: Annotated[
-        Path, typer.Argument(metavar="OUT", help="The file to write; its suffix says the format.")
+        Path,
+        typer.Argument(
+            metavar="OUT",
+            help="The file to write; its suffix says the format.",
+            callback=given(is_hdf5),
+        ),
     ],
     run: Run,
     reading: Reading,
@@ -52,6 +64,7 @@ def convert(
       caloforge convert --sparse geant4.h5 hits.h5
       caloforge convert --calorimeter binning_dataset_2.xml:electron dataset_2_1.h5 labelled.h5
     """
+    run.require(output)
     from caloforge.production import copy
 
     file = open_as(source, reading.calorimeter, particle)
@@ -63,7 +76,7 @@ def convert(
 
 def _tell_uncarried(showers: "ShowerFile", output: Path) -> None:
     """Say what of a file is not in its copy."""
-    from caloforge.io import CaloChallengeFile, is_hdf5
+    from caloforge.io import CaloChallengeFile
 
     if not isinstance(showers, CaloChallengeFile):
         return

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from caloforge.cli._console import bar, say, tell
-from caloforge.cli._options import Overwrite
+from caloforge.bundled import SAMPLES
+from caloforge.cli._console import say, tell
+from caloforge.cli._options import Overwrite, given
+from caloforge.cli._progress import bar
 from caloforge.errors import CaloforgeError
 
 if TYPE_CHECKING:
@@ -35,7 +37,12 @@ def about() -> None:
 def samples(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="NAME", help="Which; all if none is named.", show_default=False),
+        typer.Argument(
+            metavar="NAME",
+            help="Which; all if none is named.",
+            show_default=False,
+            callback=given(SAMPLES.find),
+        ),
     ] = None,
     out: Annotated[
         Path | None,

@@ -7,10 +7,13 @@ from typing import Annotated
 
 import typer
 
-from caloforge.cli._console import say, steps
-from caloforge.cli._options import Overwrite, Seed, use_threads
+from caloforge.bundled import MODELS
+from caloforge.cli._console import say
+from caloforge.cli._options import Overwrite, Seed, given, use_threads
 from caloforge.cli._producing import Run, produced
+from caloforge.cli._progress import steps
 from caloforge.cli.evaluate import full_times
+from caloforge.paths import require_folder
 
 BATCH_SIZE = 1000
 FULL, FAST, REFINED = "Geant4", "GFlash", "refined"
@@ -21,7 +24,8 @@ def demo(
         Path, typer.Option(metavar="DIR", help="The folder for the showers and the report.")
     ] = Path("demo-output"),
     model: Annotated[
-        str, typer.Option(metavar="MODEL", help="The model that refines.")
+        str,
+        typer.Option(metavar="MODEL", help="The model that refines.", callback=given(MODELS.find)),
     ] = "squirels-fast",
     seed: Seed = 1,
     threads: Annotated[int, typer.Option(min=1, metavar="T", help="How many cores to use.")] = 1,
@@ -38,6 +42,7 @@ def demo(
       caloforge demo
       caloforge demo --out somewhere --model squirels-laptop --threads 2
     """
+    require_folder(out)
     from caloforge import report, zoo
     from caloforge.evaluation import evaluate
     from caloforge.io import open_showers

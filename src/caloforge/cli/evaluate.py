@@ -10,25 +10,32 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.text import Text
 
-from caloforge.cli._console import say, steps
+from caloforge.cli._console import say
 from caloforge.cli._console import tell as note
-from caloforge.cli._energies import energy_range
 from caloforge.cli._options import (
     BatchSize,
+    DeviceOption,
     OptionError,
     Overwrite,
     Reading,
     Threads,
+    asked,
+    existing,
+    existing_argument,
     grouped,
     read_calorimeter,
     use_device,
     use_threads,
 )
-from caloforge.documents import printable, quoted
+from caloforge.cli._progress import steps
+from caloforge.errors import printable, quoted
+from caloforge.paths import require_folder
+from caloforge.spectra import read_range
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from caloforge.classifiers import Classifier
     from caloforge.evaluation import Evaluation, Settings
     from caloforge.geometry import Calorimeter
@@ -73,9 +80,7 @@ class Care:
             "--paired", min=0, metavar="N", help="Most showers compared pair by pair; 0 for none."
         ),
     ] = 5000
-    device: Annotated[
-        str, typer.Option(metavar="NAME", help="Where to train: cpu, cuda, cuda:1, mps.")
-    ] = "cpu"
+    device: DeviceOption = "cpu"
     batch_size: BatchSize = 1000
 
     def settings(self, calorimeter: "Calorimeter", preset: "Preset | None") -> "Settings":
@@ -136,16 +141,14 @@ class Questions:
     ] = None
     training: Annotated[
         Path | None,
-        typer.Option(
-            metavar="TRAIN.h5",
-            help="The training showers: does a candidate know more than they do?",
-        ),
+        existing("TRAIN.h5", "The training showers: does a candidate know more than they do?"),
     ] = None
     left_out: Annotated[
         str | None,
         typer.Option(
             metavar="LOW:HIGH",
             help="Energies left out of the training: does a candidate interpolate?",
+            callback=asked(read_range),
         ),
     ] = None
     table: Annotated[bool, typer.Option("--table", help="Print every distance, not a summary.")] = (
@@ -167,7 +170,7 @@ class Questions:
         """The lowest and the highest energy, in MeV, that were left out."""
         if self.left_out is None:
             return None
-        low, high = energy_range(self.left_out, "--left-out")
+        low, high = read_range(self.left_out)
         if low == high:
             msg = (
                 f"--left-out {quoted(self.left_out)}: no energies lie in it, expected LOW:HIGH "
@@ -180,13 +183,12 @@ class Questions:
 @grouped
 def evaluate(
     full: Annotated[
-        Path, typer.Argument(metavar="FULL.h5", help="Showers of the full simulation.")
+        Path,
+        existing_argument("FULL.h5", "Showers of the full simulation."),
     ],
     candidates: Annotated[
         list[Path],
-        typer.Argument(
-            metavar="CANDIDATE.h5...", help="Showers to compare with it, the baseline first."
-        ),
+        existing_argument("CANDIDATE.h5...", "Showers to compare with it, the baseline first."),
     ],
     out: Annotated[
         Path,
@@ -216,6 +218,8 @@ def evaluate(
       caloforge evaluate dataset_2_2.hdf5 mine.h5 --out ds2 --preset calochallenge-2
       caloforge evaluate geant4.h5 mine.h5 --out deep --training train.h5
     """
+    require_folder(out)
+    names = _names([full, *candidates], labels)
     from caloforge import io, report
     from caloforge.evaluation import evaluate as compare
 
@@ -223,7 +227,6 @@ def evaluate(
     use_device(care.device)
     report.require_free(out, overwrite=overwrite)
     paths, benchmark = [full, *candidates], questions.benchmark()
-    names = _names(paths, labels)
     where = _where(reading.calorimeter, benchmark)
     files = {
         name: reading.of(io.open_showers(path, where))
@@ -266,6 +269,8 @@ def _where(calorimeter: str | None, benchmark: "Preset | None") -> "Calorimeter 
 
 def tell(evaluation: "Evaluation", *, table: bool) -> None:
     """Print what must be known before believing the numbers, below a summary or the whole table."""
+    from rich.text import Text
+
     from caloforge.report import remarks, summary
 
     if table:
@@ -279,6 +284,8 @@ def tell(evaluation: "Evaluation", *, table: bool) -> None:
 
 def _tell_all(evaluation: "Evaluation") -> None:
     """Print the whole table and what it says."""
+    from rich.text import Text
+
     from caloforge.report import title, verdict
 
     say(Text(f"{title(evaluation)}: distances to {evaluation.full.name}", style="bold"))
@@ -288,8 +295,10 @@ def _tell_all(evaluation: "Evaluation") -> None:
         say(Text(f"\n{candidate.name}: {verdict(evaluation, candidate)}"))
 
 
-def _table(evaluation: "Evaluation") -> Iterator[Text]:
+def _table(evaluation: "Evaluation") -> "Iterator[Text]":
     """The rows of each observable under its name, in columns, coloured by their significance."""
+    from rich.text import Text
+
     from caloforge.report import COLUMNS
     from caloforge.report.tables import rows
 

@@ -4,27 +4,15 @@ model.
 
 __all__ = ["generate"]
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
-
 from caloforge.cli._energies import Beam, Origin
-from caloforge.cli._options import Machine, Seed, Strict, grouped
+from caloforge.cli._options import Machine, ModelArgument, NewShowers, Seed, Strict, grouped
 from caloforge.cli._producing import Run, made, produced
 
 
 @grouped
 def generate(
-    model: Annotated[
-        str,
-        typer.Argument(
-            metavar="MODEL", help="A name from 'caloforge models', or a trained directory."
-        ),
-    ],
-    output: Annotated[
-        Path, typer.Argument(metavar="OUT.h5", help="The file to write, in CaloChallenge layout.")
-    ],
+    model: ModelArgument,
+    output: NewShowers,
     origin: Origin,
     beam: Beam,
     machine: Machine,
@@ -45,6 +33,8 @@ def generate(
       caloforge simulate my-model -n 10000 --energy 1GeV:100GeV:log --seed 1 generated.h5
       caloforge generate my-model -n 2000 --energy 50GeV --strict generated-50gev.h5
     """
+    run.require(output)
+    origin.require(beam)
     from caloforge import zoo
     from caloforge.production import Moved
 

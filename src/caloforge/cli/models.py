@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from caloforge.bundled import MODELS
 from caloforge.cli._console import say
 from caloforge.cli._models import makes_from_particles
+from caloforge.cli._options import given
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -18,7 +20,10 @@ if TYPE_CHECKING:
 
 def models(
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="Show the card of this model.")
+        str | None,
+        typer.Argument(
+            metavar="[NAME]", help="Show the card of this model.", callback=given(MODELS.find)
+        ),
     ] = None,
 ) -> None:
     """List the models that come with the package, or show the card of one.

@@ -8,7 +8,15 @@ from typing import Annotated
 
 import typer
 
-from caloforge.cli._options import Machine, Seed, Strict, grouped
+from caloforge.cli._options import (
+    Machine,
+    ModelArgument,
+    NewShowers,
+    Seed,
+    Strict,
+    existing_argument,
+    grouped,
+)
 from caloforge.cli._producing import Run, made, produced
 
 
@@ -29,14 +37,12 @@ class Passage:
 
 @grouped
 def refine(
-    model: Annotated[
-        str,
-        typer.Argument(
-            metavar="MODEL", help="A name from 'caloforge models', or a trained directory."
-        ),
+    model: ModelArgument,
+    source: Annotated[
+        Path,
+        existing_argument("IN.h5", "The showers to refine."),
     ],
-    source: Annotated[Path, typer.Argument(metavar="IN.h5", help="The showers to refine.")],
-    output: Annotated[Path, typer.Argument(metavar="OUT.h5", help="The file to write.")],
+    output: NewShowers,
     passage: Passage,
     machine: Machine,
     run: Run,
@@ -53,6 +59,7 @@ def refine(
       caloforge refine squirels-laptop geant4.h5 fast-like.h5 --reverse
       caloforge refine my-model fast.h5 refined.h5 --resume
     """
+    run.require(output)
     from caloforge import zoo
     from caloforge.chain import Crossing
     from caloforge.io import open_showers

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from caloforge.cli._console import bar, say
+from caloforge.cli._console import say
 from caloforge.cli._options import (
     BatchSize,
     CalorimeterOption,
@@ -15,6 +15,7 @@ from caloforge.cli._options import (
     OptionError,
     read_calorimeter,
 )
+from caloforge.cli._progress import bar
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -9,8 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from caloforge.bundled import DETECTORS
 from caloforge.cli._energies import Beam, Origin
-from caloforge.cli._options import Machine, OptionError, Overwrite, Seed, grouped
+from caloforge.cli._options import (
+    Machine,
+    NewShowers,
+    OptionError,
+    Overwrite,
+    Seed,
+    existing,
+    given,
+    grouped,
+)
 from caloforge.cli._producing import Run, made, produced
 from caloforge.cli.generate import generate
 
@@ -54,6 +64,7 @@ class FastSimulation:
             metavar="NAME|FILE.yaml",
             show_default="pbwo4-10x10",
             help="A detector of the package, or a YAML file.",
+            callback=given(DETECTORS.find),
         ),
     ] = None
     response: Annotated[
@@ -66,11 +77,17 @@ class FastSimulation:
     ] = None
     tuned: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE.yaml",
-            help="What 'caloforge tune gflash' wrote: detector, response, constants.",
-        ),
+        existing("FILE.yaml", "What 'caloforge tune gflash' wrote: detector, response, constants."),
     ] = None
+
+    def require(self) -> None:
+        """Check, before anything is imported, that these options go together."""
+        if self.tuned is not None and (self.detector is not None or self.response is not None):
+            msg = (
+                f"--tuned {self.tuned.name}: the file says detector and response, leave out "
+                "--detector and --response"
+            )
+            raise OptionError(msg)
 
     def simulator(self) -> "GFlash":
         """The simulator."""
@@ -82,21 +99,13 @@ class FastSimulation:
                 load_detector("pbwo4-10x10" if self.detector is None else self.detector)
             )
             return found if self.response is None else replace(found, response=self.response)
-        if self.detector is not None or self.response is not None:
-            msg = (
-                f"--tuned {self.tuned.name}: the file says detector and response, leave out "
-                "--detector and --response"
-            )
-            raise OptionError(msg)
         return load_gflash(self.tuned)
 
 
 @simulate.command()
 @grouped
 def gflash(
-    output: Annotated[
-        Path, typer.Argument(metavar="OUT.h5", help="The file to write, in CaloChallenge layout.")
-    ],
+    output: NewShowers,
     seed: Seed,
     origin: Origin,
     beam: Beam,
@@ -119,6 +128,9 @@ def gflash(
       caloforge simulate gflash --detector par04-lowgran -n 1000 --energy 50GeV --seed 4 fast.h5
       caloforge simulate gflash --like geant4.h5 --seed 3 --tuned tuned.yaml fast.h5
     """
+    run.require(output)
+    origin.require(beam)
+    fast.require()
     from caloforge.particles import ELECTRON
     from caloforge.production import Moved
 
@@ -159,11 +171,14 @@ class FullSimulation:
 @grouped
 def geant4(
     detector: Annotated[
-        str, typer.Argument(metavar="DETECTOR", help="A detector of the package, or a YAML file.")
+        str,
+        typer.Argument(
+            metavar="DETECTOR",
+            help="A detector of the package, or a YAML file.",
+            callback=given(DETECTORS.find),
+        ),
     ],
-    output: Annotated[
-        Path, typer.Argument(metavar="OUT.h5", help="The file to write, in CaloChallenge layout.")
-    ],
+    output: NewShowers,
     seed: Seed,
     origin: Origin,
     beam: Beam,
@@ -186,12 +201,14 @@ def geant4(
       caloforge simulate geant4 my.yaml --particle gamma --like other.h5 --seed 2 --resume full.h5
       caloforge simulate geant4 ild-ecal-30 -n 400 --energy 5GeV --theta 0deg:30deg --seed 3 full.h5
     """
+    run = Run(resume=resume, overwrite=overwrite)
+    run.require(output)
+    origin.require(beam)
     from caloforge.detector import load_detector
     from caloforge.particles import ELECTRON
     from caloforge.simulators import Geant4
 
     simulator = Geant4(load_detector(detector), full.physics, full.cut, full.workers, full.data)
-    run = Run(resume=resume, overwrite=overwrite)
     source = origin.particles(beam, seed, ELECTRON, simulator.calorimeter)
     particles = source[0 : len(source)]
     result = produced(particles, simulator, output, run, seed=seed, doing="simulating")

@@ -9,8 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from caloforge.cli._console import objectives, say
-from caloforge.cli._options import Machine, OptionError, grouped
+from caloforge.bundled import MODELS, RECIPES
+from caloforge.cli._console import say
+from caloforge.cli._options import (
+    Machine,
+    OptionError,
+    existing,
+    given,
+    grouped,
+)
+from caloforge.cli._progress import objectives
+from caloforge.paths import require_folder
 
 if TYPE_CHECKING:
     import torch
@@ -24,22 +33,23 @@ class Samples:
     """Which showers to learn from."""
 
     data: Annotated[
-        Path | None, typer.Option(metavar="FILE.h5", help="For a surrogate: the showers to learn.")
+        Path | None,
+        existing("FILE.h5", "For a surrogate: the showers to learn."),
     ] = None
     full: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE.h5",
+        existing(
+            "FILE.h5",
+            "For a refiner: the full simulation.",
             show_default="the bundled Geant4 showers",
-            help="For a refiner: the full simulation.",
         ),
     ] = None
     fast: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE.h5",
+        existing(
+            "FILE.h5",
+            "For a refiner: the fast simulation.",
             show_default="GFlash's, of the same energies",
-            help="For a refiner: the fast simulation.",
         ),
     ] = None
 
@@ -92,7 +102,10 @@ class Beginning:
     start: Annotated[
         str | None,
         typer.Option(
-            "--from", metavar="MODEL", help="Train a model on, by its own recipe, from its weights."
+            "--from",
+            metavar="MODEL",
+            help="Train a model on, by its own recipe, from its weights.",
+            callback=given(MODELS.find),
         ),
     ] = None
     tune: Annotated[
@@ -107,6 +120,16 @@ class Beginning:
         typer.Option(min=1, metavar="R", show_default="8", help="The rank, for --tune lora."),
     ] = None
 
+    def require(self, recipe: str | None) -> None:
+        """Check, before anything is imported, that these options go together."""
+        if (recipe is None) == (self.start is None):
+            msg = "give either a RECIPE, or --from MODEL to train a model on"
+            raise OptionError(msg)
+        for option, value in (("--tune", self.tune), ("--rank", self.rank)):
+            if recipe is not None and value is not None:
+                msg = f"{option} goes with --from MODEL: a recipe trains all from random weights"
+                raise OptionError(msg)
+
     def chosen(
         self, recipe: str | None, overrides: dict[str, str]
     ) -> "tuple[Recipe, Start | None]":
@@ -115,22 +138,12 @@ class Beginning:
         from caloforge.models import Start, Tuning, load_recipe, recipe_from
         from caloforge.models.fine_tuning import RANK
 
-        if (recipe is None) == (self.start is None):
-            msg = "give either a RECIPE, or --from MODEL to train a model on"
-            raise OptionError(msg)
         if recipe is not None:
-            self._require_unused()
             return load_recipe(recipe, overrides), None
         model = zoo.load_model(str(self.start))
         tuning = Tuning(_Tuning.ALL.value if self.tune is None else self.tune.value)
         start = Start(model, tuning, RANK if self.rank is None else self.rank)
         return recipe_from(model.card, overrides), start
-
-    def _require_unused(self) -> None:
-        for option, value in (("--tune", self.tune), ("--rank", self.rank)):
-            if value is not None:
-                msg = f"{option} goes with --from MODEL: a recipe trains all from random weights"
-                raise OptionError(msg)
 
 
 @dataclass(frozen=True)
@@ -173,6 +186,7 @@ def train(
             metavar="RECIPE",
             help="Such as calodream-ds2 or squirels-fast, or a YAML file.",
             show_default=False,
+            callback=given(RECIPES.find),
         ),
     ] = None,
     settings: Annotated[
@@ -199,11 +213,14 @@ def train(
       caloforge train squirels --out sq --full geant4.h5 --fast fast.h5 --resume
       caloforge train my.yaml --out m --full g4.h5 --fast f.h5 --set steps=500
     """
+    overrides = _overrides(settings or [])
+    require_folder(out)
+    beginning.require(recipe)
     from caloforge.learn.training import process_group
     from caloforge.models import SYSTEMS, FullShowers
     from caloforge.models import train as run
 
-    chosen, start = beginning.chosen(recipe, _overrides(settings or []))
+    chosen, start = beginning.chosen(recipe, overrides)
     read = (
         samples.for_surrogate
         if SYSTEMS[chosen.system].kind.learns_from is FullShowers

@@ -9,8 +9,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from caloforge import __version__
-from caloforge.cli._console import say, steps
-from caloforge.cli._options import OptionError, Overwrite, Threads, use_threads
+from caloforge.bundled import DETECTORS
+from caloforge.cli._console import say
+from caloforge.cli._options import (
+    OptionError,
+    Overwrite,
+    Threads,
+    existing,
+    given,
+    use_threads,
+)
+from caloforge.cli._progress import steps
+from caloforge.paths import require_writable
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -19,6 +29,14 @@ if TYPE_CHECKING:
     from caloforge.showers import ShowerSource
     from caloforge.simulators import Departure, Fitted
 
+DetectorOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME|YAML",
+        help="Their detector; not needed for the PbWO4 crystals.",
+        callback=given(DETECTORS.find),
+    ),
+]
 tune = typer.Typer(no_args_is_help=True, help="Fit a simulator's constants to showers.")
 
 
@@ -31,16 +49,13 @@ def about() -> None:
 def gflash(
     output: Annotated[Path, typer.Argument(metavar="OUT.yaml", help="The file to write.")],
     to: Annotated[
-        Path, typer.Option(metavar="FULL.h5", help="Full showers of electrons along the beam.")
+        Path,
+        existing("FULL.h5", "Full showers of electrons along the beam."),
     ],
-    detector: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME|YAML", help="Their detector; not needed for the PbWO4 crystals."
-        ),
-    ] = None,
+    detector: DetectorOption = None,
     check: Annotated[
-        Path | None, typer.Option(metavar="FULL.h5", help="Compare with these full showers too.")
+        Path | None,
+        existing("FULL.h5", "Compare with these full showers too."),
     ] = None,
     constants: Annotated[
         str | None,
@@ -65,7 +80,8 @@ def gflash(
       caloforge tune gflash --to full.h5 --detector my-detector.yaml --threads 1 tuned.yaml
       caloforge tune gflash --to full.h5 --constants core_1,core_3,tail_1,response tuned.yaml
     """
-    from caloforge.io import NewFile, open_showers
+    require_writable(output, overwrite=overwrite)
+    from caloforge.io import open_showers
     from caloforge.simulators import (
         DEFAULT_CONSTANTS,
         departures,
@@ -75,7 +91,6 @@ def gflash(
     )
 
     use_threads(threads)
-    NewFile(output, overwrite=overwrite)
     full = open_showers(to)
     of = _detector(full, detector)
     simulator = gflash_of(of)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import yaml
 
+from caloforge.bundled import DETECTORS
 from caloforge.detector.description import Detector
 from caloforge.documents import read_yaml
 from caloforge.errors import GeometryError, OutputExistsError
@@ -13,11 +14,7 @@ from caloforge.errors import GeometryError, OutputExistsError
 
 def detector_names() -> tuple[str, ...]:
     """The names of the detectors that come with the package."""
-    return tuple(sorted(path.stem for path in _detectors().glob("*.yaml")))
-
-
-def _detectors() -> Path:
-    return Path(__file__).parent / "detectors"
+    return DETECTORS.names()
 
 
 def load_detector(name: str) -> Detector:
@@ -30,15 +27,8 @@ def load_detector(name: str) -> Detector:
         GeometryError: There is no such detector, it has an unknown key, lacks one, or is
             impossible.
     """
-    path = Path(name) if name.endswith((".yaml", ".yml")) else _detectors() / f"{name}.yaml"
-    if not path.exists():
-        msg = (
-            f"no detector '{name}': expected one of {', '.join(detector_names())}, or the path of "
-            "a .yaml file"
-        )
-        raise GeometryError(msg)
     what = f"detector {name}"
-    return Detector.from_description(read_yaml(path, what, GeometryError), what)
+    return Detector.from_description(read_yaml(DETECTORS.find(name), what, GeometryError), what)
 
 
 def write_detector(path: Path | str, detector: Detector, *, overwrite: bool = False) -> None:

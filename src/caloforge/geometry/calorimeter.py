@@ -22,8 +22,7 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from caloforge.documents import MOST_QUOTED, quoted
-from caloforge.errors import GeometryError, GeometryMismatchError
+from caloforge.errors import MOST_QUOTED, GeometryError, GeometryMismatchError, quoted
 from caloforge.geometry.divisions import Boxes, Division, Rings, Slices, overlaps, spans_of
 from caloforge.shown import Shown, counted
 

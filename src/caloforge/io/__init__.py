@@ -42,10 +42,8 @@ from caloforge.io.sparse import HitFile, HitWriter, is_sparse
 from caloforge.io.squirels_npy import SquirelsFile, require_writable_crystals, write_squirels
 from caloforge.io.writer import CaloChallengeWriter
 from caloforge.particles import Particles
+from caloforge.paths import is_hdf5
 from caloforge.showers import ShowerSource, spans
-
-_HDF5 = (".h5", ".hdf5")
-_NPY = (".npy",)
 
 
 def open_showers(
@@ -144,19 +142,3 @@ def require_format(
             msg = f"{path}: hits alone are written to HDF5: name the file .h5, or write all cells"
             raise FileFormatError(msg)
         require_writable_crystals(path, calorimeter, particles, weights)
-
-
-def is_hdf5(path: Path | str) -> bool:
-    """Whether the suffix of a path says HDF5, and not the .npy of the SQuIRELS release.
-
-    Raises:
-        FileFormatError: The suffix is another.
-    """
-    suffix = Path(path).suffix.lower()
-    if suffix in _HDF5 + _NPY:
-        return suffix in _HDF5
-    msg = (
-        f"{path}: suffix '{suffix}', expected one of {', '.join(_HDF5 + _NPY)}: rename the file "
-        "or choose another format"
-    )
-    raise FileFormatError(msg)

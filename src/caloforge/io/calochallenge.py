@@ -28,8 +28,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from caloforge.documents import MOST_QUOTED, quoted
-from caloforge.errors import FileFormatError, ShowerValueError
+from caloforge.errors import MOST_QUOTED, FileFormatError, ShowerValueError, quoted
 from caloforge.geometry import Calorimeter, named_calorimeters
 from caloforge.io.cell_tables import described
 from caloforge.io.columns import (

@@ -24,10 +24,11 @@ import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
-from caloforge.errors import FileFormatError, ShowerValueError
+from caloforge.errors import ShowerValueError
 from caloforge.geometry import Calorimeter
 from caloforge.io.columns import are_whole
 from caloforge.particles import Particles
+from caloforge.paths import require_file
 from caloforge.showers import Showers, spans
 from caloforge.shown import Shown, counted
 
@@ -158,19 +159,6 @@ def checksum(path: Path) -> str:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
-
-
-def require_file(path: Path) -> None:
-    """Check that there is a file to read.
-
-    Raises:
-        FileFormatError: There is none, or it is a folder, a pipe or a device.
-    """
-    if not path.is_file():
-        other = "is a folder" if path.is_dir() else "is a pipe or a device"
-        found = other if path.exists() else "no such file"
-        msg = f"{path}: {found}, expected a file to read: check the path"
-        raise FileFormatError(msg)
 
 
 def require_deposits(deposits: Float[Tensor, "showers cells"], where: str, rows: range) -> None:

@@ -25,7 +25,8 @@ from uuid import uuid4
 
 import h5py
 
-from caloforge.errors import DiskFullError, OutputError, OutputExistsError
+from caloforge.errors import DiskFullError
+from caloforge.paths import require_folder, require_writable
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -55,8 +56,7 @@ class NewFile:
     def __init__(self, path: Path | str, *, overwrite: bool = False) -> None:
         self.path = Path(path)
         self._overwrite = overwrite
-        self._require_free()
-        _require_writable(self.path)
+        require_writable(self.path, overwrite=overwrite)
         self.partial = self.path.with_name(f".{self.path.name}.{uuid4().hex[:8]}.partial")
 
     def __enter__(self) -> Path:
@@ -70,49 +70,11 @@ class NewFile:
     ) -> None:
         try:
             if kind is None:
-                self._require_free()
+                require_writable(self.path, overwrite=self._overwrite)
                 self.partial.replace(self.path)
         finally:
             self.partial.unlink(missing_ok=True)
         name_full_disk(error, self.path)
-
-    def _require_free(self) -> None:
-        if os.path.lexists(self.path) and not self._overwrite:
-            msg = (
-                f"{self.path}: exists already: choose another path, or ask for it to be overwritten"
-            )
-            raise OutputExistsError(msg)
-
-
-def _require_writable(path: Path) -> None:
-    if path.is_dir():
-        msg = f"{path}: is a folder, expected the path of a file to write"
-        raise OutputError(msg)
-    if path.is_symlink() or (path.exists() and not path.is_file()):
-        what = f"a link to '{path.readlink()}'" if path.is_symlink() else "a pipe or a device"
-        msg = f"{path}: is {what}, expected the path of a file to write: give the file itself"
-        raise OutputError(msg)
-    if not path.parent.is_dir():
-        msg = f"{path}: its folder '{path.parent}' does not exist: make the folder first"
-        raise OutputError(msg)
-    if not os.access(path.parent, os.W_OK):
-        msg = f"{path}: its folder '{path.parent}' is closed to writing: choose another folder"
-        raise OutputError(msg)
-
-
-def require_folder(path: Path) -> None:
-    """Check, before hours of work, that a folder is there, or can be made, and can be written to.
-
-    Raises:
-        OutputError: It is a file, or the folder is closed to writing in which it would be.
-    """
-    there = next(place for place in (path, *path.absolute().parents) if place.exists())
-    if not there.is_dir():
-        msg = f"{path}: '{there}' is a file, expected a folder: choose another"
-        raise OutputError(msg)
-    if not os.access(there, os.W_OK | os.X_OK):
-        msg = f"{path}: its folder '{there}' is closed to writing: choose another folder"
-        raise OutputError(msg)
 
 
 class NewHdf5:

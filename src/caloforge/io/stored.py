@@ -21,8 +21,7 @@ from typing import Any
 
 import h5py
 
-from caloforge.documents import MOST_QUOTED, quoted
-from caloforge.errors import FileFormatError
+from caloforge.errors import MOST_QUOTED, FileFormatError, quoted
 from caloforge.io.input import require_file
 from caloforge.io.unreadable import HDF5, naming, require_kind
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from caloforge.documents import quoted
+from caloforge.errors import quoted
 from caloforge.errors import FileFormatError
 
 HDF5, NPY = "HDF5", "an array of NumPy"

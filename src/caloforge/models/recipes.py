@@ -8,12 +8,11 @@ __all__ = ["Recipe", "load_recipe", "recipe_from", "recipe_names", "recipe_of"]
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from importlib import resources
-from pathlib import Path
 from typing import Any, ClassVar, cast
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from caloforge.bundled import RECIPES
 from caloforge.documents import complaint, near, read_yaml, yaml_value
 from caloforge.errors import ModelError, RecipeError
 from caloforge.models.card import Card
@@ -39,11 +38,7 @@ class Recipe:
 
 def recipe_names() -> tuple[str, ...]:
     """The names of the recipes that come with the package."""
-    return tuple(sorted(path.stem for path in _recipes().glob("*.yaml")))
-
-
-def _recipes() -> Path:
-    return Path(str(resources.files("caloforge"))) / "systems"
+    return RECIPES.names()
 
 
 def load_recipe(name: str, overrides: Mapping[str, str] | None = None) -> Recipe:
@@ -113,12 +108,7 @@ def _checked(values: Mapping[str, Any]) -> Recipe:
 
 
 def _read(name: str) -> dict[str, Any]:
-    path = Path(name) if name.endswith((".yaml", ".yml")) else _recipes() / f"{name}.yaml"
-    if not path.exists():
-        known = ", ".join(recipe_names())
-        msg = f"no recipe '{name}': expected one of {known}, or the path of a .yaml file"
-        raise RecipeError(msg)
-    return read_yaml(path, f"recipe {name}", RecipeError)
+    return read_yaml(RECIPES.find(name), f"recipe {name}", RecipeError)
 
 
 def _override(values: dict[str, Any], key: str, text: str, what: str) -> None:

@@ -18,34 +18,19 @@ __all__ = [
 
 import shutil
 from collections.abc import Iterable
-from importlib import resources
 from pathlib import Path
 
+from caloforge.bundled import MODELS, SAMPLES
 from caloforge.errors import ModelError
 from caloforge.geometry import Calorimeter
 from caloforge.io import NewFile, ShowerFile, open_showers
 from caloforge.models import Bridge, Card, Model, Surrogate
 from caloforge.models import load as load_directory
 
-_ZOO = Path(str(resources.files("caloforge"))) / "zoo"
-
 
 def names() -> tuple[str, ...]:
     """The names of the models, the default first."""
-    found = sorted(path.parent.name for path in (_ZOO / "models").glob("*/card.json"))
-    return tuple(sorted(found, key=lambda name: name != "squirels-fast"))
-
-
-def _directory(model: str) -> Path:
-    if model in names():
-        return _ZOO / "models" / model
-    if Path(model).is_dir():
-        return Path(model)
-    msg = (
-        f"no model '{model}': expected {', '.join(names())}, or a directory made by 'caloforge "
-        "train'"
-    )
-    raise ModelError(msg)
+    return MODELS.names()
 
 
 def card(model: str) -> Card:
@@ -57,12 +42,12 @@ def card(model: str) -> Card:
     Raises:
         ModelError: There is no such model.
     """
-    return Card.read(_directory(model))
+    return Card.read(MODELS.find(model))
 
 
 def name_of(directory: Path) -> str:
     """What a model is asked for by: a name of `names`, or its directory."""
-    bundled = directory.resolve().parent == (_ZOO / "models").resolve()
+    bundled = directory.name in names() and MODELS.find(directory.name).samefile(directory)
     return directory.name if bundled else str(directory.resolve())
 
 
@@ -75,7 +60,7 @@ def load_model(model: str) -> Model:
     Raises:
         ModelError: There is no such model, or it is damaged.
     """
-    return load_directory(_directory(model))
+    return load_directory(MODELS.find(model))
 
 
 def load(model: str) -> Bridge:
@@ -118,7 +103,7 @@ def load_surrogate(model: str) -> Surrogate:
 
 def shower_names() -> tuple[str, ...]:
     """The names of the bundled samples of real showers."""
-    return tuple(sorted(path.stem for path in (_ZOO / "showers").glob("*.h5")))
+    return SAMPLES.names()
 
 
 def bundled_showers(name: str, calorimeter: Calorimeter | None = None) -> ShowerFile:
@@ -131,7 +116,7 @@ def bundled_showers(name: str, calorimeter: Calorimeter | None = None) -> Shower
     Raises:
         ModelError: There is no such sample.
     """
-    return open_showers(_sample(name), calorimeter)
+    return open_showers(SAMPLES.find(name), calorimeter)
 
 
 def copy_showers(
@@ -152,17 +137,10 @@ def copy_showers(
         OutputExistsError: One of the files exists; then none is copied.
         OSError: The folder cannot be made or written to.
     """
-    sources = [_sample(name) for name in names]
+    sources = [SAMPLES.find(name) for name in names]
     Path(folder).mkdir(parents=True, exist_ok=True)
     outputs = [NewFile(Path(folder) / path.name, overwrite=overwrite) for path in sources]
     for path, output in zip(sources, outputs, strict=True):
         with output as partial:
             shutil.copyfile(path, partial)
     return [output.path for output in outputs]
-
-
-def _sample(name: str) -> Path:
-    if name not in shower_names():
-        msg = f"no bundled sample '{name}': expected one of {', '.join(shower_names())}"
-        raise ModelError(msg)
-    return _ZOO / "showers" / f"{name}.h5"

@@ -1,0 +1,81 @@
+"""What a path must be before it is read or written; asked at once, before anything is imported."""
+
+__all__ = ["is_hdf5", "require_file", "require_folder", "require_writable"]
+
+import os
+from pathlib import Path
+
+from caloforge.errors import FileFormatError, OutputError, OutputExistsError
+
+_HDF5 = (".h5", ".hdf5")
+_NPY = (".npy",)
+
+
+def is_hdf5(path: Path | str) -> bool:
+    """Whether the suffix of a path says HDF5, and not the .npy of the SQuIRELS release.
+
+    Raises:
+        FileFormatError: The suffix is another.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix in _HDF5 + _NPY:
+        return suffix in _HDF5
+    msg = (
+        f"{path}: suffix '{suffix}', expected one of {', '.join(_HDF5 + _NPY)}: rename the file "
+        "or choose another format"
+    )
+    raise FileFormatError(msg)
+
+
+def require_file(path: Path) -> None:
+    """Check that there is a file to read.
+
+    Raises:
+        FileFormatError: There is none, or it is a folder, a pipe or a device.
+    """
+    if not path.is_file():
+        other = "is a folder" if path.is_dir() else "is a pipe or a device"
+        found = other if path.exists() else "no such file"
+        msg = f"{path}: {found}, expected a file to read: check the path"
+        raise FileFormatError(msg)
+
+
+def require_writable(path: Path, *, overwrite: bool = False) -> None:
+    """Check that a file can be written at a path.
+
+    Raises:
+        OutputExistsError: The path exists and may not be overwritten.
+        OutputError: It is a folder, a link, a pipe or a device, or the folder that shall hold the
+            file is missing or closed to writing.
+    """
+    if os.path.lexists(path) and not overwrite:
+        msg = f"{path}: exists already: choose another path, or ask for it to be overwritten"
+        raise OutputExistsError(msg)
+    if path.is_dir():
+        msg = f"{path}: is a folder, expected the path of a file to write"
+        raise OutputError(msg)
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        what = f"a link to '{path.readlink()}'" if path.is_symlink() else "a pipe or a device"
+        msg = f"{path}: is {what}, expected the path of a file to write: give the file itself"
+        raise OutputError(msg)
+    if not path.parent.is_dir():
+        msg = f"{path}: its folder '{path.parent}' does not exist: make the folder first"
+        raise OutputError(msg)
+    if not os.access(path.parent, os.W_OK):
+        msg = f"{path}: its folder '{path.parent}' is closed to writing: choose another folder"
+        raise OutputError(msg)
+
+
+def require_folder(path: Path) -> None:
+    """Check, before hours of work, that a folder is there, or can be made, and can be written to.
+
+    Raises:
+        OutputError: It is a file, or the folder is closed to writing in which it would be.
+    """
+    there = next(place for place in (path, *path.absolute().parents) if place.exists())
+    if not there.is_dir():
+        msg = f"{path}: '{there}' is a file, expected a folder: choose another"
+        raise OutputError(msg)
+    if not os.access(there, os.W_OK | os.X_OK):
+        msg = f"{path}: its folder '{there}' is closed to writing: choose another folder"
+        raise OutputError(msg)

@@ -147,7 +147,10 @@ def test_energies_out_of_the_model_s_range_are_told_once(caloforge: Caloforge, m
 
 
 MISTAKES: dict[str, tuple[tuple[str, ...], str]] = {
-    "unknown model": (("no-such-model",), "no model 'no-such-model': expected squirels-fast"),
+    "unknown model": (
+        ("no-such-model",),
+        "no model 'no-such-model': expected one of squirels-fast",
+    ),
     "batch of none": (
         ("gflash", "--batch-sizes", "1,0"),
         "--batch-sizes '1,0': expected whole numbers of at least 1",

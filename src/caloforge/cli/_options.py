@@ -222,7 +222,10 @@ _DEVICES = re.compile(r"(cpu|cuda|mps|xpu)(:[0-9]+)?")
 
 def _require_device(name: str) -> None:
     if not _DEVICES.fullmatch(name):
-        msg = f"--device {quoted(name)}: expected cpu, or cuda, cuda:1, mps where there is one"
+        msg = (
+            f"--device {quoted(name)} cannot be used here: expected cpu, or cuda, cuda:1 or mps "
+            "where there is one"
+        )
         raise OptionError(msg)
 
 

@@ -115,6 +115,7 @@ def test_a_file_that_is_no_tuned_simulator_is_one_clear_line(
 def test_the_file_alone_says_detector_and_response(
     caloforge: Caloforge, tmp_path: Path, words: tuple[object, ...]
 ) -> None:
+    (tmp_path / "tuned.yaml").touch()
     given = ("--tuned", tmp_path / "tuned.yaml", *words)
     outcome = caloforge(
         "simulate", "gflash", "-n", 3, "--energy", "50GeV", "--seed", 4, *given, tmp_path / "out.h5"

@@ -27,8 +27,8 @@ import h5py
 import numpy as np
 import torch
 
-from caloforge.documents import json_tree, quoted
-from caloforge.errors import FileFormatError, GeometryError
+from caloforge.documents import json_tree
+from caloforge.errors import FileFormatError, GeometryError, quoted
 from caloforge.geometry import Calorimeter, CellTable
 from caloforge.io.columns import are_whole
 from caloforge.io.input import require_file

@@ -11,8 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from caloforge.errors import quoted
-from caloforge.errors import FileFormatError
+from caloforge.errors import FileFormatError, quoted
 
 HDF5, NPY = "HDF5", "an array of NumPy"
 """Kinds of files that hold showers."""

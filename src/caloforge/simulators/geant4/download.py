@@ -27,8 +27,7 @@ from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 from urllib.response import addinfourl
 
-from caloforge.errors import quoted
-from caloforge.errors import Geant4Error, OutputError
+from caloforge.errors import Geant4Error, OutputError, quoted
 from caloforge.simulators.geant4.datasets import DATA_SETS, folder_of, present_data
 from caloforge.simulators.geant4.physics import Physics
 

@@ -36,6 +36,8 @@ CYLINDERS: list[CylinderGrid] = [
     ),
     CylinderGrid("rings", (CylinderLayer((0, 1, 3), 1, 2.0, 0), CylinderLayer((1, 4), 1, 2.0, 1))),
     CylinderGrid("halves", (CylinderLayer((0, 1, 3), 2, 2.0, 0),)),
+    CylinderGrid("along", (CylinderLayer((0, 1, 3), 8, 2.0, 0),), along_particle=True),
+    CylinderGrid("odd", (CylinderLayer((0, 1, 3), 5, 2.0, 0),), along_particle=True),
 ]
 
 GRIDS: list[RegularGrid] = [

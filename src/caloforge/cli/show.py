@@ -70,7 +70,8 @@ def _summary(showers: "ShowerSource", measured: "Tensor", title: str) -> "Table"
     table.add_row("showers", f"{len(showers):,}")
     table.add_row(
         "calorimeter",
-        f"{calorimeter.name} ({calorimeter.n_cells} cells, {calorimeter.n_layers} layer(s))",
+        f"{calorimeter.name} ({calorimeter.n_cells} cells, {calorimeter.n_layers} layer(s))"
+        + (", along the particle" if calorimeter.along_particle else ""),
     )
     if not calorimeter.has_depth:
         table.add_row("depth", "in layers: their thickness in mm is unknown")

@@ -117,7 +117,7 @@ def gflash(
 
     Shower i depends on the seed, i and its energy alone. With --like, -n takes the first particles
     of the file. The finished showers of an interrupted run are kept, see --resume. Detectors:
-    calogan-3layer, ild-ecal-30, par04-highgran, par04-lowgran, pbwo4-10x10.
+    calogan-3layer, ild-ecal-30, par04-highgran, par04-lowgran, par04-siw, pbwo4-10x10.
 
     \b
     Examples:
@@ -192,7 +192,7 @@ def geant4(
 
     Shower i depends on the seed, i and its particle alone. The finished showers of an interrupted
     run are kept, see --resume. Detectors: calogan-3layer, ild-ecal-30, par04-highgran,
-    par04-lowgran, pbwo4-10x10.
+    par04-lowgran, par04-siw, pbwo4-10x10.
 
     \b
     Examples:

@@ -10,7 +10,9 @@ its inner surface is the face, and the beam leaves from inside.
 
 What is deposited in the active slabs of a layer within the cells' area belongs to the cell in front
 of which it lies: a box (`Boxes`) or a bin in :math:`r` and :math:`\alpha` around the beam (`Rings`,
-`EqualRings`). Boxes are real: particles begin a new step at their borders. Rings are not.
+`EqualRings`). Boxes are real: particles begin a new step at their borders. Rings are not, so they
+may also lie along the direction of each particle (`CylinderGrid`): then a layer is as much of its
+path as the layer is thick, and what is deposited in any active slab belongs to the bin around it.
 """
 
 __all__ = ["Detector"]
@@ -59,11 +61,12 @@ class Detector:
         mixtures: Materials of one's own, by name.
         summary: What it is, in words.
         inner_radius: The radius of the face, in mm, for shells of a cylinder; None for flat slabs.
+        along_particle: Whether rings lie along the particle's direction, not along the axis.
 
     Raises:
         GeometryError: A number is impossible, a material is unknown, cells reach over the edge of
             the slabs, layers are read partly in boxes, partly in rings, or shells are read in
-            boxes.
+            boxes, or boxes are to lie along the particle.
     """
 
     name: str
@@ -77,6 +80,7 @@ class Detector:
     mixtures: Mapping[str, Mixture] = field(default_factory=dict)
     summary: str = ""
     inner_radius: float | None = None
+    along_particle: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layers", tuple(self.layers))
@@ -131,6 +135,11 @@ class Detector:
         if len({isinstance(layers.cells, Boxes) for layers in self.layers}) > 1:
             self._refuse(
                 "some layers are read in boxes and some in rings, expected one kind for all"
+            )
+        if self.along_particle and isinstance(self.layers[0].cells, Boxes):
+            self._refuse(
+                "its cells are boxes and shall lie along the particle, expected rings, such as "
+                "cells: {n_r: 9, width: 4.65, n_alpha: 16}"
             )
 
     def _require_cylinder(self, radius: float) -> None:
@@ -200,7 +209,7 @@ class Detector:
                 CylinderLayer(cells.r_edges, cells.n_alpha, t, k)
                 for k, (cells, t) in enumerate(rings)
             )
-            return CylinderGrid(self.name, tuple(cut))
+            return CylinderGrid(self.name, tuple(cut), self.along_particle)
         if len({cells for cells, _ in boxes}) > 1:
             return LayeredGrid(
                 self.name, tuple(GridLayer(cells.number, cells.size, t) for cells, t in boxes)
@@ -212,7 +221,8 @@ class Detector:
         """The description as plain values, fit for YAML and JSON; `Detector.from_description` reads
         it back.
         """
-        return _plain(asdict(self))  # type: ignore[no-any-return]
+        said = _plain(asdict(self))
+        return {k: v for k, v in said.items() if v or k != "along_particle"}
 
     @staticmethod
     def from_description(

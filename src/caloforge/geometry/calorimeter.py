@@ -87,6 +87,13 @@ class Calorimeter(Shown, ABC):
     def thicknesses(self) -> tuple[float | None, ...]:
         """The depth of each layer, in mm, front to back; None where it is unknown."""
 
+    @property
+    def along_particle(self) -> bool:
+        """Whether the cells move with the particle: depth is counted along its direction, from its
+        place on, and x and y across it.
+        """
+        return False
+
     @cached_property
     def common_division(self) -> Division | None:
         """How all layers are divided; None where they are not divided alike."""
@@ -425,8 +432,10 @@ class Calorimeter(Shown, ABC):
             to 1 where the cell is covered.
 
         Raises:
-            GeometryError: The numbers of layers differ, and a thickness is unknown.
+            GeometryError: The numbers of layers differ, and a thickness is unknown; or the cells of
+                one move with the particle, and the other's do not.
         """
+        self._require_frame(to)
         layers = self._layer_shares(to)
         exact = bool(self.divisions and to.divisions) and self.polar == to.polar
         part = self._exact if exact else self._counted
@@ -436,6 +445,16 @@ class Calorimeter(Shown, ABC):
         shares = torch.cat([share * w for (_, share), w in zip(found, weights, strict=True)])
         shape = (to.n_cells, self.n_cells)
         return torch.sparse_coo_tensor(places.T, shares, shape, check_invariants=True).coalesce()
+
+    def _require_frame(self, to: "Calorimeter") -> None:
+        if self.along_particle != to.along_particle:
+            moving, still = (self, to) if self.along_particle else (to, self)
+            msg = (
+                f"the cells of calorimeter '{moving.name}' lie along the particle's direction, "
+                f"those of '{still.name}' along the axis: no cell of one lies in the same cell of "
+                "the other for all particles, choose two calorimeters of one kind"
+            )
+            raise GeometryError(msg)
 
     def _layer_shares(self, to: "Calorimeter") -> Tensor:
         """The share of each layer that lies in each of the other's, with shape (other's layers,

@@ -72,9 +72,17 @@ class CylinderGrid(Calorimeter, kind="cylinder-grid"):
     r"""Voxels around the shower axis, each layer with bins of its own; index order r, then alpha,
     then layer.
 
+    A mesh *along the particle* moves with it, as in Geant4's example Par04 and in LEMURS: its
+    origin is the particle's place on the front face and its :math:`z` the direction of flight;
+    :math:`x` and :math:`y` are turned with :math:`z`, by the smallest rotation,
+    :math:`R_z(\phi) R_y(\theta) R_z(-\phi)`. So a turned particle leaves the turned shower. Matter
+    does not move: of the symmetries only the mirrors of :math:`x` and :math:`y` are left, which
+    flat slabs and the shells of a cylinder share.
+
     Arguments:
         name: A short name for messages and files.
         cylinder_layers: The layers that have bins, front to back.
+        along_particle: Whether the mesh lies along the particle, not along the axis.
 
     Raises:
         GeometryError: There is no layer, or one is impossible.
@@ -82,6 +90,7 @@ class CylinderGrid(Calorimeter, kind="cylinder-grid"):
 
     name: str
     cylinder_layers: tuple[CylinderLayer, ...]
+    along_particle: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "cylinder_layers", tuple(self.cylinder_layers))
@@ -108,10 +117,23 @@ class CylinderGrid(Calorimeter, kind="cylinder-grid"):
         return unknown if invented and unknown in named_calorimeters().values() else self
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, CylinderGrid) and self.cylinder_layers == other.cylinder_layers
+        return isinstance(other, CylinderGrid) and self._key == other._key
 
     def __hash__(self) -> int:
-        return hash(self.cylinder_layers)
+        return hash(self._key)
+
+    @property
+    def _key(self) -> tuple[tuple[CylinderLayer, ...], bool]:
+        return self.cylinder_layers, self.along_particle
+
+    def describe(self) -> dict[str, Any]:
+        """As for every calorimeter; a mesh along the axis does not say so."""
+        said = super().describe()
+        return {k: v for k, v in said.items() if v or k != "along_particle"}
+
+    def facts(self) -> dict[str, str]:
+        """What a prompt and a notebook show."""
+        return super().facts() | ({"mesh": "along the particle"} if self.along_particle else {})
 
     @cached_property
     def divisions(self) -> tuple[Rings, ...]:
@@ -141,12 +163,14 @@ class CylinderGrid(Calorimeter, kind="cylinder-grid"):
     @cached_property
     def _symmetry_group(self) -> Symmetries:
         r"""The rotations in :math:`\alpha` that all layers share, and their mirror images; a full
-        ring turns into itself.
+        ring turns into itself. Along the particle, the half turn alone.
         """
         turns = (
             math.gcd(*(layer.n_alpha for layer in self.cylinder_layers if layer.n_alpha > 1)) or 1
         )
-        group = [(k / turns, mirrored) for mirrored in (False, True) for k in range(turns)]
+        step = max(1, turns // 2) if self.along_particle and turns % 2 == 0 else 1
+        kept = range(0, 1 if self.along_particle and turns % 2 else turns, step)
+        group = [(k / turns, mirrored) for mirrored in (False, True) for k in kept]
         return Symmetries.distinct(
             [self._turned(fraction, mirrored=mirrored) for fraction, mirrored in group],
             [_matrix(fraction, mirrored=mirrored) for fraction, mirrored in group],

@@ -8,7 +8,8 @@
 
 A layer with fewer than two edges has no cells (data set 1 has such layers); it is left out, and the
 others keep their ids. The published files do not hold the depth of a layer. Here an attribute
-``thickness``, in mm, is written and read where it is known; other readers pass over it.
+``thickness``, in mm, is written and read where it is known, and ``along_particle="true"`` of a
+<Bin> for a mesh along the particle; other readers pass over them.
 """
 
 __all__ = ["read_binning", "write_binning"]
@@ -24,6 +25,8 @@ from caloforge.io.input import require_file
 from caloforge.io.output import NewFile
 from caloforge.particles import pdg_of
 
+_ALONG = "along_particle"
+
 
 def read_binning(path: Path | str, particle: str, *, name: str | None = None) -> CylinderGrid:
     """Read the calorimeter that a binning file gives for a particle.
@@ -38,10 +41,13 @@ def read_binning(path: Path | str, particle: str, *, name: str | None = None) ->
             or a layer is impossible.
     """
     path = Path(path)
-    layers = [_read_layer(path, layer) for layer in _entry(path, particle).findall("Layer")]
+    entry = _entry(path, particle)
+    layers = [_read_layer(path, layer) for layer in entry.findall("Layer")]
     try:
         return CylinderGrid(
-            name or f"{path.stem}-{particle}", tuple(layer for layer in layers if layer is not None)
+            name or f"{path.stem}-{particle}",
+            tuple(layer for layer in layers if layer is not None),
+            entry.get(_ALONG) == "true",
         )
     except GeometryError as error:
         msg = f"{path}: entry '{particle}': {error}"
@@ -65,7 +71,8 @@ def write_binning(
     """
     root = Element("Bins")
     for particle, calorimeter in calorimeters.items():
-        entry = ElementTree.SubElement(root, "Bin", _pid(particle) | {"name": particle})
+        along = {_ALONG: "true"} if calorimeter.along_particle else {}
+        entry = ElementTree.SubElement(root, "Bin", _pid(particle) | {"name": particle} | along)
         entry.extend(_layer_element(layer) for layer in calorimeter.cylinder_layers)
     ElementTree.indent(root)
     with NewFile(path, overwrite=overwrite) as partial:

@@ -27,6 +27,7 @@ import geant4_pybind as g4
 import numpy as np
 
 Description = Mapping[str, Any]
+Places = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 _MARGIN = 10.0
 """How much of the surroundings is built behind and beside the detector, in mm."""
@@ -45,6 +46,9 @@ _CHARGED = "charged"
 
 _GROUP = 12
 """So many tubes stand in one volume."""
+
+_DECIMALS = 9
+"""Depths are rounded to so many decimals of a mm."""
 
 
 class Task(NamedTuple):
@@ -173,15 +177,16 @@ class Divided:
         for cell in self._innermost:
             cell.SetSensitiveDetector(readout)
 
-    def read(self, event: Any) -> tuple[np.ndarray, np.ndarray]:
+    def read(self, event: Any, task: Task) -> tuple[np.ndarray, np.ndarray]:
         """The numbers of the cells hit and their energies."""
+        del task
         hits = np.array(list(event.GetHCofThisEvent().GetHC(0))).reshape(-1, 2)
         return hits[:, 0].astype(np.int32), hits[:, 1].copy()
 
 
 class Recorder(g4.G4VPrimitiveScorer):  # type: ignore[misc]
-    """Notes layer, twice x and y, and energy of each step with a deposit, of those that a filter of
-    Geant4 lets pass.
+    """Notes layer (twice z, where there is none), twice x and y, and energy of each step with a
+    deposit, of those that a filter of Geant4 lets pass.
 
     No scorer of Geant4 goes by position, so this is called from Python within the step loop, for
     steps of charged particles in active slabs and for those of neutral ones. The cells are found
@@ -189,7 +194,9 @@ class Recorder(g4.G4VPrimitiveScorer):  # type: ignore[misc]
     20 GeV, as long in all as with real sectors.
     """
 
-    def __init__(self, layer: int, passing: Any, note: Callable[[tuple[float, ...]], None]) -> None:
+    def __init__(
+        self, layer: int | None, passing: Any, note: Callable[[tuple[float, ...]], None]
+    ) -> None:
         super().__init__(passing.GetName(), 0)
         self.SetFilter(passing)
         self._layer, self._note, self._step = layer, note, None
@@ -203,7 +210,8 @@ class Recorder(g4.G4VPrimitiveScorer):  # type: ignore[misc]
         deposit = self._deposit()
         if deposit:
             twice = self._one_place() + self._other_place()
-            self._note((self._layer, twice.x, twice.y, deposit))
+            depth = twice.z if self._layer is None else self._layer
+            self._note((depth, twice.x, twice.y, deposit))
         return True
 
     def _look_up(self, step: Any) -> None:
@@ -228,11 +236,11 @@ class Virtual:
 
     def __init__(self, layers: Sequence[Description]) -> None:
         self._layers = layers
-        self._slabs: list[tuple[int, Any]] = []
+        self._slabs: list[tuple[int | None, Any]] = []
         self._notes = array("d")
         self._kept: list[Any] = []
 
-    def add(self, slab: Any, layer: int, cells: Description) -> None:
+    def add(self, slab: Any, layer: int | None, cells: Description) -> None:
         """Take an active slab as it is."""
         del cells
         self._slabs.append((layer, slab))
@@ -246,15 +254,20 @@ class Virtual:
             slab.SetSensitiveDetector(_read_by(f"readout{number}", recorders))
             self._kept += recorders
 
-    def read(self, event: Any) -> tuple[np.ndarray, np.ndarray]:
+    def read(self, event: Any, task: Task) -> tuple[np.ndarray, np.ndarray]:
         """The numbers of the cells hit and their energies."""
         del event
-        layer, twice_x, twice_y, deposits = np.array(self._notes).reshape(-1, 4).T
+        depth, twice_x, twice_y, deposits = np.array(self._notes).reshape(-1, 4).T
         del self._notes[:]
-        cells = self._cells(layer.astype(int), twice_x / 2, twice_y / 2)
+        cells = self._cells(*self._places(depth, twice_x / 2, twice_y / 2, task))
         energies = np.bincount(cells[cells >= 0], deposits[cells >= 0])
         hit = np.flatnonzero(energies)
         return hit.astype(np.int32), energies[hit]
+
+    def _places(self, depth: np.ndarray, x: np.ndarray, y: np.ndarray, task: Task) -> Places:
+        """The layer of each deposit, and where it lies among its cells."""
+        del task
+        return depth.astype(int), x, y
 
     def _cells(self, layer: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """The numbers of the cells that hold some places; -1 where there is none."""
@@ -274,6 +287,37 @@ class Virtual:
             numbers[inside] = (layer[inside] * middle + sector) * fast + ring
             first += layers["number"]
         return numbers
+
+
+class Moving(Virtual):
+    """Readout of rings along the particle: depth is counted along its direction, from its place on
+    the front face; see `caloforge.geometry.CylinderGrid`.
+    """
+
+    def __init__(self, detector: Description) -> None:
+        super().__init__(detector["layers"])
+        self._detector = detector
+        each = [
+            sum(slab["thickness"] for slab in layers["slabs"])
+            for layers in detector["layers"]
+            for _ in range(layers["number"])
+        ]
+        self._edges = np.round(np.cumsum([0.0, *each]), _DECIMALS)
+
+    def add(self, slab: Any, layer: int | None, cells: Description) -> None:
+        """Take an active slab as it is: it belongs to no layer."""
+        del layer
+        super().add(slab, None, cells)
+
+    def _places(self, depth: np.ndarray, x: np.ndarray, y: np.ndarray, task: Task) -> Places:
+        (x_0, y_0), z = task.impact, depth / 2 - _front(self._detector, task.impact[0])
+        sine, cosine = math.sin(task.phi), math.cos(task.phi)
+        along = (x - x_0) * cosine + (y - y_0) * sine
+        aside = (y - y_0) * cosine - (x - x_0) * sine
+        tilted = along * math.cos(task.theta) - z * math.sin(task.theta)
+        way = along * math.sin(task.theta) + z * math.cos(task.theta)
+        layer = np.searchsorted(self._edges, way, side="right") - 1
+        return layer, tilted * cosine - aside * sine, tilted * sine + aside * cosine
 
 
 def _is_heavy(material: Any) -> bool:
@@ -399,6 +443,12 @@ def _slabs(detector: Description) -> Iterator[tuple[Description, float, int]]:
             number += 1
 
 
+def _front(detector: Description, x: float) -> float:
+    """The depth of the front face at x."""
+    radius = detector.get("inner_radius")
+    return 0.0 if radius is None else math.sqrt(radius**2 - x**2) - radius
+
+
 def _particle(pdg: int) -> Any:
     particle = g4.G4ParticleTable.GetParticleTable().FindParticle(pdg)
     if particle is None:
@@ -422,7 +472,7 @@ class Gun(g4.G4VUserPrimaryGeneratorAction):  # type: ignore[misc]
         sine, cosine = math.sin(task.theta), math.cos(task.theta)
         direction = sine * math.cos(task.phi), sine * math.sin(task.phi), cosine
         back = self._detector["distance"] / cosine
-        met = *task.impact, self._front(task.impact[0])
+        met = *task.impact, _front(self._detector, task.impact[0])
         x, y, z = (place - back * d for place, d in zip(met, direction, strict=True))
         self._gun.SetParticleDefinition(self._species[task.pdg])
         self._gun.SetParticlePosition(g4.G4ThreeVector(x, y, z))
@@ -430,11 +480,6 @@ class Gun(g4.G4VUserPrimaryGeneratorAction):  # type: ignore[misc]
         self._gun.SetParticleEnergy(task.energy)
         self._gun.GeneratePrimaryVertex(event)
         self._state.start = time.thread_time()
-
-    def _front(self, x: float) -> float:
-        """The depth of the front face at x."""
-        radius = self._detector.get("inner_radius")
-        return 0.0 if radius is None else math.sqrt(radius**2 - x**2) - radius
 
 
 class Reader(g4.G4UserEventAction):  # type: ignore[misc]
@@ -447,7 +492,8 @@ class Reader(g4.G4UserEventAction):  # type: ignore[misc]
     def EndOfEventAction(self, event: Any) -> None:  # noqa: N802
         """Keep the finished shower."""
         milliseconds = 1000 * (time.thread_time() - self._state.start)
-        self._state.done = Done(self._state.task.number, *self._readout.read(event), milliseconds)
+        task = self._state.task
+        self._state.done = Done(task.number, *self._readout.read(event, task), milliseconds)
 
 
 class State:
@@ -478,11 +524,17 @@ def _physics(constructors: Sequence[str]) -> Any:
     return physics
 
 
+def _readout(detector: Description) -> Divided | Virtual:
+    layers = detector["layers"]
+    if detector.get("along_particle"):
+        return Moving(detector)
+    return Divided(layers) if "number" in layers[0]["cells"] else Virtual(layers)
+
+
 def _started(job: Description, state: State) -> Any:
     """Geant4, ready for the first event."""
     manager = g4.G4RunManager()
-    layers = job["detector"]["layers"]
-    readout = Divided(layers) if "number" in layers[0]["cells"] else Virtual(layers)
+    readout = _readout(job["detector"])
     construction = Construction(job["detector"], readout)
     physics = _physics(job["constructors"])
     physics.SetVerboseLevel(0)

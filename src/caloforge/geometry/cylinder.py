@@ -126,9 +126,9 @@ class CylinderGrid(Calorimeter, kind="cylinder-grid"):
     def _key(self) -> tuple[tuple[CylinderLayer, ...], bool]:
         return self.cylinder_layers, self.along_particle
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self, *, arrays: bool = True) -> dict[str, Any]:
         """As for every calorimeter; a mesh along the axis does not say so."""
-        said = super().describe()
+        said = super().describe(arrays=arrays)
         return {k: v for k, v in said.items() if v or k != "along_particle"}
 
     def facts(self) -> dict[str, str]:

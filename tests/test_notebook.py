@@ -116,7 +116,7 @@ def test_a_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> 
     def absent(name: str) -> None:
         raise ImportError(name)
 
-    monkeypatch.setattr("caloforge.exchange.import_module", absent)
+    monkeypatch.setattr("caloforge.packages.import_module", absent)
     for convert in (sample(3).to_awkward, sample(3).to_dataframe):
         with pytest.raises(PackageError, match="pip install"):
             convert()

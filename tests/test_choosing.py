@@ -16,6 +16,8 @@ ROW = re.compile(r"^\| (`[a-z0-9-]+`(?:, `[a-z0-9-]+`)*) \| .* \| ([^|]*) \|$", 
 SECTION = "## What a recipe can be trained for"
 NAMES = {
     "crystals": "pbwo4-10x10",
+    "set 1": "calochallenge-1-photons",
+    "set 1 (pions)": "calochallenge-1-pions",
     "set 2": "calochallenge-2",
     "set 3": "calochallenge-3",
     "ILD": "ild-ecal-30",
@@ -25,6 +27,7 @@ NAMES = {
 SMALLER = {
     "calodream-": {"shape.network.dim": "12", "shape.network.hidden": "12"},
     "l2lflows-": {"shape.hidden": "2", "shape.blocks": "1", "shape.shared": "true"},
+    "caloflow-whole-laptop": {"shape.network.hidden": "[2]", "shape.network.blocks": "1"},
     "squirels-fast": {"channels": "8", "blocks": "1", "condition": "8"},
 }
 """Settings that make the networks small and leave what they fit alone."""
@@ -45,7 +48,7 @@ def smaller(recipe: str) -> Mapping[str, str]:
 
 
 def fits(recipe: str, calorimeter: Calorimeter) -> bool:
-    settings = load_recipe(recipe, smaller(recipe) if "laptop" not in recipe else {})
+    settings = load_recipe(recipe, smaller(recipe) if "ds2-laptop" not in recipe else {})
     card = Card(
         name=recipe,
         system=settings.system,

@@ -226,7 +226,7 @@ def test_weights_of_zero_in_a_block_of_rows_cost_no_distance(zeros: slice) -> No
 
 
 def test_one_shower_that_carries_all_weight_is_refused_by_name() -> None:
-    with pytest.raises(ShowerValueError, match="sample 'mine' has 1 showers with a weight above 0"):
+    with pytest.raises(ShowerValueError, match="sample 'mine' has 1 shower with a weight above 0"):
         compared(weighted((torch.arange(N) == 3).float()))
 
 

@@ -5,10 +5,13 @@ or null.
 import json
 import math
 from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
 
 import torch
 
 from caloforge.evaluation import evaluate
+from caloforge.io import convert, open_showers
 from caloforge.report.numbers import CSV_COLUMNS, csv_rows, numbers
 from caloforge.showers import Showers
 from tests.evaluation.samples import QUICK, energies, toy
@@ -31,6 +34,7 @@ KEYS = {
     "times",
     "settings",
     "copies",
+    "origins",
     "doubts",
     "remarks",
 }
@@ -104,3 +108,16 @@ def test_the_table_of_scores_has_one_a_row() -> None:
     )
     assert ("high-level features", "", "fpd") in found
     assert all(math.isfinite(float(number)) for row in rows for number in row[6:])
+
+
+def test_the_files_behind_the_numbers_are_named_with_their_checksums(tmp_path: Path) -> None:
+    full, candidate = tmp_path / "full.h5", tmp_path / "mine.h5"
+    for seed, path in enumerate((full, candidate)):
+        convert(toy(energies(60), seed=seed), path)
+    found = evaluate(open_showers(full), {"mine": open_showers(candidate)}, settings=QUICK)
+    content = numbers([found])
+    assert content["evaluations"][0]["origins"] == {
+        name: {"file": str(path), "sha256": sha256(path.read_bytes()).hexdigest()}
+        for name, path in {"Full simulation": full, "mine": candidate}.items()
+    }
+    assert set(content["made"]) == {"date", "command"}

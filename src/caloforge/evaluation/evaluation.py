@@ -44,12 +44,14 @@ from caloforge.evaluation.pair import Pair
 from caloforge.evaluation.slices import require_left_out, slices
 from caloforge.evaluation.vectors import features
 from caloforge.hits import batches_of
+from caloforge.io.input import ShowerFile
 from caloforge.metrics.amplification import amplification
 from caloforge.metrics.bins import Bins
 from caloforge.metrics.resampling import LEAST_FULL, Resampling, resampling
 from caloforge.observables import THRESHOLD, Entry, Observable, Scale, catalogue, max_energy
 from caloforge.published import Preset
 from caloforge.showers import ShowerSource
+from caloforge.shown import counted
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +126,16 @@ def evaluate(
     return replace(
         _assembled(whole, found, plan, dict(times or {})),
         copies=copies(whole, candidate_samples, known),
+        origins=_origins({full_name: full, **candidates}, training),
     )
+
+
+def _origins(
+    sources: Mapping[str, ShowerSource], training: ShowerSource | None
+) -> dict[str, dict[str, str]]:
+    """The files of the samples, by their names."""
+    every = {**sources, **({} if training is None else {"training": training})}
+    return {name: one.origin for name, one in every.items() if isinstance(one, ShowerFile)}
 
 
 def _assembled(
@@ -168,12 +179,12 @@ def _check(
     extra = {} if training is None else {"training": training}
     for name, source in {full_name: full, **candidates, **extra}.items():
         full.calorimeter.require(source.calorimeter, f"sample '{name}'")
-        counted = int(np.count_nonzero(weights_of(source)))
-        if counted < LEAST_FULL:
+        number = int(np.count_nonzero(weights_of(source)))
+        if number < LEAST_FULL:
             weighted = "" if source.weights is None else " with a weight above 0"
             msg = (
-                f"sample '{name}' has {counted} showers{weighted}, expected at least {LEAST_FULL} "
-                "(500 for numbers that mean something)"
+                f"sample '{name}' has {counted(number, 'shower')}{weighted}, expected at least "
+                f"{LEAST_FULL} (500 for numbers that mean something)"
             )
             raise ShowerValueError(msg)
 

@@ -272,6 +272,8 @@ class Evaluation(Shown):
         settings: How the numbers were made.
         preset: The community's benchmark with whose published results these stand; None for none.
         copies: The showers that samples have in common, or hold more than once.
+        origins: For each sample that was read from a file, the training sample included, the file
+            and its checksum.
     """
 
     full: Sample
@@ -287,6 +289,7 @@ class Evaluation(Shown):
     settings: Settings
     preset: Preset | None = field(default=None)
     copies: tuple[Copies, ...] = ()
+    origins: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @property
     def samples(self) -> tuple[Sample, ...]:

@@ -91,6 +91,11 @@ class ShowerFile(Shown, ABC):
         """
         return {}
 
+    @property
+    def origin(self) -> dict[str, str]:
+        """By which file a number can be had again: its name and its checksum."""
+        return {"file": str(self.path), "sha256": checksum(self.path)}
+
     @abstractmethod
     def __len__(self) -> int: ...
 

@@ -110,6 +110,11 @@ class Mended(ShowerFile):
         return {**self._file.provenance, MENDED: self.report}
 
     @property
+    def origin(self) -> dict[str, str]:
+        """The file, its checksum, and what was done with it."""
+        return {**self._file.origin, MENDED: self.report}
+
+    @property
     def report(self) -> str:
         """What was done, with its numbers."""
         of, low = f"of {len(self._file):,} showers", format_energy(self._mending.threshold)

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from caloforge.documents import printable
 from caloforge.evaluation.doubts import doubts
 from caloforge.evaluation.findings import (
     Amplification,
@@ -22,7 +23,7 @@ from caloforge.evaluation.findings import (
     Separation,
     Slice,
 )
-from caloforge.report.provenance import machine, versions
+from caloforge.report.provenance import machine, made, versions
 from caloforge.report.words import remarks, title
 
 SCHEMA = 2
@@ -45,7 +46,7 @@ def numbers(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
     """The content of ``metrics.json``: one object.
 
     - ``schema``: 2; a change that breaks readers raises it
-    - ``versions``, ``machine``: name to text
+    - ``made``: ``date`` (UTC) and ``command``; ``versions``, ``machine``: name to text
     - ``evaluations``: a list of objects, each with
 
       - ``title``: what was compared, in words; ``preset``: the name of the benchmark, or null
@@ -74,6 +75,8 @@ def numbers(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
         ``neighbour_showers``
       - ``copies``: a list of ``showers`` of ``among`` showers of ``sample`` that are in the sample
         ``of`` bit for bit; where both are one, that repeat an earlier one
+      - ``origins``: sample (``training`` too) to ``file``, ``sha256`` and, where deposits were
+        mended, ``mended``; only of samples read from a file
       - ``doubts``: candidate to a list of ``text`` and ``grave``; a grave one makes the verdict
         void
       - ``remarks``: a list of sentences
@@ -87,6 +90,7 @@ def numbers(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
     """
     return {
         "schema": SCHEMA,
+        "made": made(),
         "versions": versions(),
         "machine": machine(),
         "evaluations": [_finite(_evaluation(evaluation)) for evaluation in evaluations],
@@ -140,6 +144,10 @@ def _evaluation(evaluation: Evaluation) -> dict[str, Any]:
             "trainings": settings.trainings,
             "classifier_showers": settings.classifier_showers,
             "neighbour_showers": settings.neighbour_showers,
+        },
+        "origins": {
+            name: {key: printable(text) for key, text in origin.items()}
+            for name, origin in evaluation.origins.items()
         },
         "copies": [asdict(one) for one in evaluation.copies],
         "doubts": {

@@ -29,9 +29,9 @@ from caloforge.report.display import library, payload, place, scene, script
 from caloforge.report.drawing import INK, Drawing, Group
 from caloforge.report.figures import drawings
 from caloforge.report.numbers import CSV_COLUMNS, csv_rows, numbers
-from caloforge.report.provenance import machine, versions
+from caloforge.report.provenance import machine, made, versions
 from caloforge.report.tables import COLUMNS, number, rows, with_error
-from caloforge.report.words import energy_range, remarks, title, verdict
+from caloforge.report.words import energy_range, plainly, remarks, title, verdict
 from caloforge.units import format_energy
 
 _NAMED_PART = re.compile('<g id="[^"]*"')
@@ -156,6 +156,7 @@ def _html(evaluations: Sequence[Evaluation], figures: Sequence[Sequence[Drawing]
         plotly=Markup(library()),
         display=Markup(script()),
         columns=COLUMNS,
+        made=made(),
         machine=machine(),
         versions=versions(),
         metrics=METRICS,
@@ -178,6 +179,7 @@ def _section(part: int, evaluation: Evaluation, figures: Sequence[Drawing]) -> d
         "published": _published(evaluation),
         "times": _times(evaluation),
         "settings": evaluation.settings,
+        "origins": evaluation.origins,
     }
 
 
@@ -193,7 +195,8 @@ def _verdict(evaluation: Evaluation, candidate: Sample) -> dict[str, Any]:
     return {
         "name": candidate.name,
         "significance": overall(evaluation, candidate),
-        "text": verdict(evaluation, candidate),
+        "plain": plainly(evaluation, candidate),
+        "text": verdict(evaluation, candidate).removeprefix("No verdict. "),
     }
 
 

@@ -1,16 +1,30 @@
-"""Where numbers were made: the machine and the versions of what made them."""
+"""Where numbers come from: when and by which command they were made, the machine, the versions."""
 
-__all__ = ["machine", "versions"]
+__all__ = ["machine", "made", "versions"]
 
 import os
 import platform
+import shlex
+import sys
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
 import torch
 
+from caloforge.documents import printable
+
 _PACKAGES = ("caloforge", "torch", "numpy", "scipy", "h5py")
 _CPU_INFO = Path("/proc/cpuinfo")
+
+
+def made() -> dict[str, str]:
+    """The date, and the words by which the program was started."""
+    words = [Path(sys.argv[0]).name, *sys.argv[1:]]
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": printable(shlex.join(words)),
+    }
 
 
 def machine() -> dict[str, str]:

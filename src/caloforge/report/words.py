@@ -2,7 +2,7 @@
 know before believing them.
 """
 
-__all__ = ["energy_range", "remarks", "title", "verdict"]
+__all__ = ["energy_range", "plainly", "remarks", "title", "verdict"]
 
 import math
 from statistics import median
@@ -20,7 +20,7 @@ from caloforge.evaluation.findings import (
     Slice,
     shares_energies,
 )
-from caloforge.evaluation.significance import CLOSE, Significance, significance_of, worst
+from caloforge.evaluation.significance import CLOSE, Significance, overall, significance_of, worst
 from caloforge.geometry import Calorimeter
 from caloforge.particles import name_of
 from caloforge.report.tables import number
@@ -59,6 +59,18 @@ def verdict(evaluation: Evaluation, candidate: Sample) -> str:
     ]
     parts += [_interpolation(evaluation, candidate), _amplification(evaluation, candidate)]
     return " ".join(part for part in parts if part)
+
+
+def plainly(evaluation: Evaluation, candidate: Sample) -> str:
+    """The verdict on one candidate in one sentence, for who reads no more."""
+    full, showers = evaluation.full.name, f"{min(len(evaluation.full), len(candidate)):,} showers"
+    sentences = {
+        None: f"No verdict on {candidate.name}.",
+        Significance.FLOOR: f"With {showers}, nothing tells {candidate.name} from {full}.",
+        Significance.CLOSE: f"{candidate.name} differs from {full}, by little everywhere.",
+        Significance.FAR: f"{candidate.name} differs clearly from {full} somewhere.",
+    }
+    return sentences[overall(evaluation, candidate)]
 
 
 def doubtful(evaluation: Evaluation, candidate: Sample) -> str:

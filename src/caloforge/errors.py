@@ -18,6 +18,7 @@ __all__ = [
     "OutputError",
     "OutputExistsError",
     "PackageError",
+    "PausedError",
     "RecipeError",
     "RepresentationWarning",
     "RowError",
@@ -112,6 +113,12 @@ class ModelError(CaloforgeError):
 
 class RecipeError(CaloforgeError):
     """Raised when a recipe is unknown, holds an unknown key, or a value of the wrong type."""
+
+
+class PausedError(CaloforgeError):
+    """Raised when a training ends before its last step because it was asked to; what is done is
+    kept, and resumed from there.
+    """
 
 
 class TrainingError(CaloforgeError):

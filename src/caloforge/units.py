@@ -7,12 +7,14 @@ out::
     depth_in_cm = depth / cm
 
 At the command line a value carries its unit (``--energy 50GeV``, ``--theta 30deg``);
-`parse_energy`, `parse_angle` and `parse_length` read it.
+`parse_energy`, `parse_angle` and `parse_length` read it. How long the work may take is in seconds
+(`parse_duration`).
 """
 
 __all__ = [
     *("ENERGY_UNITS", "GeV", "MeV", "TeV", "cm", "deg", "keV", "m", "mm", "rad"),
-    *("doubt_of_scale", "format_energy", "parse_angle", "parse_energy", "parse_length"),
+    *("doubt_of_scale", "format_energy", "parse_angle", "parse_duration", "parse_energy"),
+    "parse_length",
 ]
 
 import math
@@ -36,6 +38,7 @@ deg = math.pi / 180
 ENERGY_UNITS = {"keV": keV, "MeV": MeV, "GeV": GeV, "TeV": TeV}
 _LENGTHS = {"mm": mm, "cm": cm, "m": m}
 _ANGLES = {"rad": rad, "deg": deg}
+_DURATIONS = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _IMPLAUSIBLE = 3e-3
 """Sampling calorimeters that are not calibrated read some percent of the energy."""
 
@@ -95,6 +98,23 @@ def parse_length(text: str) -> float:
     value = _read(text, _LENGTHS)
     if not math.isfinite(value):
         msg = f"length '{text}': expected a number with its unit, such as 0.7mm or 2cm"
+        raise UnitError(msg)
+    return value
+
+
+def parse_duration(text: str) -> float:
+    """Read how long the work may take, with its unit, s, min, h or d; its value in seconds.
+
+    Raises:
+        UnitError: The text is not of that form, or the time is not positive and finite.
+
+    Example:
+        >>> parse_duration("1.5h")
+        5400.0
+    """
+    value = _read(text, _DURATIONS)
+    if not 0 < value < math.inf:
+        msg = f"time '{text}': expected a positive number with its unit, such as 90min or 2h"
         raise UnitError(msg)
     return value
 

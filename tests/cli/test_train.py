@@ -3,11 +3,14 @@ same.
 """
 
 import json
+import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from caloforge.io import open_showers
+from caloforge.systems.calodream import VisionStage
 from tests.cli.samples import (
     TINY_SURROGATE,
     Caloforge,
@@ -116,7 +119,7 @@ def surrogate_trained(
 def one_error(outcome: Outcome) -> str:
     """The one error that is told."""
     assert outcome.code == 2
-    [line] = [line for line in outcome.err.splitlines() if "steps, loss" not in line]
+    [line] = [line for line in outcome.err.splitlines() if "caloforge: note: " not in line]
     assert line.startswith("caloforge: error: ")
     return line
 
@@ -289,6 +292,55 @@ def test_an_interrupted_training_resumed_comes_to_the_same_weights(
     outcome = surrogate_trained(caloforge, cylinder_file, tmp_path / "m", "--resume")
     assert outcome.code == 0, outcome.err
     assert weights(tmp_path / "m") == weights(surrogate)
+
+
+GOES_ON = "the same command with --resume goes on"
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_waits_for_the_step_and_saves_it(
+    caloforge: Caloforge,
+    cylinder_file: Path,
+    surrogate: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    number: signal.Signals,
+    code: int,
+) -> None:
+    points = VisionStage.points
+    sent: list[signal.Signals] = []
+
+    def sending(*given: Any) -> Any:
+        if not sent:
+            sent.append(number)
+            signal.raise_signal(number)
+        return points(*given)
+
+    monkeypatch.setattr(VisionStage, "points", sending)
+    outcome = surrogate_trained(caloforge, cylinder_file, tmp_path / "m")
+    assert outcome.code == code, outcome.err
+    assert f"paused at step 1 of 4 of shape: {GOES_ON}" in outcome.err
+    outcome = surrogate_trained(caloforge, cylinder_file, tmp_path / "m", "--resume")
+    assert outcome.code == 0, outcome.err
+    assert weights(tmp_path / "m") == weights(surrogate)
+
+
+def test_a_training_ends_in_time_and_goes_on(
+    caloforge: Caloforge, cylinder_file: Path, surrogate: Path, tmp_path: Path
+) -> None:
+    words, pauses = ("--resume", "--max-time", "1e-6s"), 0
+    while not (tmp_path / "m" / "card.json").exists():
+        outcome = surrogate_trained(caloforge, cylinder_file, tmp_path / "m", *words)
+        assert outcome.code == 0, outcome.err
+        pauses += GOES_ON in outcome.err
+    assert pauses > 3
+    assert weights(tmp_path / "m") == weights(surrogate)
+
+
+def test_a_recipe_is_shown_with_the_meaning_of_each_setting(caloforge: Caloforge) -> None:
+    outcome = caloforge("train", "--show", "squirels-fast")
+    assert outcome.code == 0
+    assert "# Its residual blocks.\nblocks: 4\n" in outcome.out
 
 
 def interrupt(*_: object, **__: object) -> None:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from caloforge.errors import PausedError
 from caloforge.learn.training import (
     Adam,
     Execution,
@@ -81,7 +83,12 @@ def adversaries(maker: nn.Module, critic: nn.Module) -> Objective:
     return Objective("pair", players, STEPS)
 
 
-def train(out: Path, processes: Processes, accumulate: int = 1, last: int | None = None) -> None:
+def train(
+    out: Path,
+    processes: Processes,
+    execution: Execution = Execution(),  # noqa: B008 frozen
+    last: int | None = None,
+) -> None:
     """Three independent lines, then a line, a coder and a pair; the first so many of all these."""
     torch.manual_seed(0)
     networks: dict[str, nn.Module] = {n: nn.Linear(2, 1) for n in ("a", "b", "c", "joint")}
@@ -114,8 +121,23 @@ def train(out: Path, processes: Processes, accumulate: int = 1, last: int | None
         processes=processes,
         checkpoint_every=5,
         seed=3,
-        execution=Execution(accumulate=accumulate),
+        execution=execution,
+        resume=True,
     )
+
+
+def train_with_pauses(out: Path, processes: Processes) -> None:
+    """Pause whenever the last process says so, once in three times, and go on."""
+    mine = processes.rank == processes.size - 1
+    done = False
+    while not done:
+        asked = count(1)
+        stop = Execution(stop=lambda asked=asked: mine and next(asked) % 3 == 0)
+        try:
+            train(out, processes, stop)
+            done = True
+        except PausedError:
+            processes.wait()
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +151,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     subprocess.run(
         [*start, __file__, str(out / "two")], check=True, env=environment, capture_output=True
     )
-    train(out / "one", Processes(), accumulate=2)
+    train(out / "one", Processes(), Execution(accumulate=2))
     train(out / "independent", Processes(), last=3)
     return {path.name: path for path in out.iterdir()}
 
@@ -175,6 +197,11 @@ def test_independent_objectives_are_shared_out_and_come_to_the_same_bits(
     assert all(torch.equal(one[key], two[key]) for key in alone)
 
 
+def test_processes_that_pause_together_come_to_the_same_bits(trained: dict[str, Path]) -> None:
+    two, pausing = weights(trained["two"]), weights(trained["pausing"])
+    assert all(torch.equal(pausing[key], value) for key, value in two.items())
+
+
 def test_the_history_tells_of_all_objectives(trained: dict[str, Path]) -> None:
     for name, lines in (("one", 2), ("two", 4)):
         out = trained[name]
@@ -208,3 +235,4 @@ def test_without_torchrun_a_process_is_alone(monkeypatch: pytest.MonkeyPatch) ->
 if __name__ == "__main__":
     with process_group(torch.device("cpu")) as (joint_processes, _):
         train(Path(sys.argv[1]), joint_processes)
+        train_with_pauses(Path(sys.argv[1]).with_name("pausing"), joint_processes)

@@ -5,7 +5,7 @@ selection, reports.
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import pairwise
+from itertools import count, pairwise
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from caloforge.errors import TrainingError
+from caloforge.errors import PausedError, TrainingError
 from caloforge.learn.training import (
     Adam,
     Execution,
@@ -176,6 +176,42 @@ def test_an_interrupted_run_resumes_to_the_same_bits(
     assert len(history.splitlines()) > 3
 
 
+def sometimes(every: int) -> Callable[[], bool]:
+    """Says yes once in so many times that it is asked."""
+    asked = count(1)
+    return lambda: next(asked) % every == 0
+
+
+def independent(networks: Networks, stop: Stop | None = None) -> list[Objective]:
+    line, _ = objectives(networks, stop)
+    other = {"first": networks["second"], "second": networks["first"]}
+    return [
+        replace(line, independent=True),
+        replace(objectives(other)[0], name="other", independent=True),
+    ]
+
+
+@pytest.mark.parametrize("course", [*COURSES, "independent"])
+def test_a_training_that_pauses_again_and_again_comes_to_the_same_bits(
+    tmp_path: Path, course: str
+) -> None:
+    made = independent if course == "independent" else COURSES[course]
+    whole, pauses, done = fresh(), 0, False
+    run(made(whole), whole, tmp_path / "whole", checkpoint_every=50, seed=3)
+    while not done:
+        networks, execution = fresh(), Execution(stop=sometimes(29))
+        told = {"checkpoint_every": 50, "execution": execution, "seed": 3, "resume": True}
+        try:
+            run(made(networks), networks, tmp_path / "often", **told)
+            done = True
+        except PausedError:
+            pauses += 1
+    assert pauses >= 3
+    assert_same(whole, networks)
+    history = [(tmp_path / name / "history.csv").read_text() for name in ("whole", "often")]
+    assert history[0] == history[1]
+
+
 def test_a_finished_run_resumes_to_itself(tmp_path: Path) -> None:
     networks, again = fresh(), fresh()
     run(objectives(networks), networks, tmp_path)
@@ -300,14 +336,6 @@ def test_a_compiled_network_learns_the_same(tmp_path: Path) -> None:
 
 
 def test_independent_objectives_resume_to_the_same_bits(tmp_path: Path) -> None:
-    def independent(networks: Networks, stop: Stop | None = None) -> list[Objective]:
-        line, _ = objectives(networks, stop)
-        other = {"first": networks["second"], "second": networks["first"]}
-        return [
-            replace(line, independent=True),
-            replace(objectives(other)[0], name="other", independent=True),
-        ]
-
     whole, broken = fresh(), fresh()
     run(independent(whole), whole, tmp_path / "whole", checkpoint_every=50)
     with pytest.raises(StopError):

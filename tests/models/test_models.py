@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,16 @@ from caloforge.errors import (
     TrainingError,
 )
 from caloforge.geometry import RegularGrid
-from caloforge.models import Bridge, Card, TrainingShowers, load, load_recipe, recipe_names, train
+from caloforge.models import (
+    Bridge,
+    Card,
+    TrainingShowers,
+    explained,
+    load,
+    load_recipe,
+    recipe_names,
+    train,
+)
 from caloforge.particles import Particles
 from caloforge.showers import Showers
 
@@ -121,6 +131,10 @@ def test_resuming_a_finished_training_gives_the_same_model(
         load_recipe(name, TINY[name]), out, data(), description="bundled showers", resume=True
     )
     assert again.card == model.card
+
+
+def test_a_card_says_which_weights_were_kept(trained: tuple[str, Path, Bridge]) -> None:
+    assert trained[2].card.kept == "moving average at the last step"
 
 
 def test_other_calorimeters_are_refused(trained: tuple[str, Path, Bridge]) -> None:
@@ -270,6 +284,51 @@ def test_recipes_of_the_package() -> None:
 def test_recipes_are_checked(overrides: dict[str, str], message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         load_recipe("squirels-fast", overrides)
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_a_recipe_explains_each_setting_and_is_read_back(name: str, tmp_path: Path) -> None:
+    recipe = load_recipe(name)
+    text = explained(recipe)
+    lines = text.splitlines()
+    for before, line in pairwise(lines):
+        assert "#" in before or "#" in line, line
+    (tmp_path / "same.yaml").write_text(text)
+    assert load_recipe(str(tmp_path / "same.yaml")) == recipe
+
+
+def test_a_recipe_comes_from_another(tmp_path: Path) -> None:
+    base = load_recipe("calodream-ds2-laptop")
+    (tmp_path / "child.yaml").write_text(
+        "from: calodream-ds2-laptop\nseed: 7\nshape: {flow: {schedule: {epochs: 3}}}\n"
+    )
+    (tmp_path / "grandchild.yaml").write_text("from: child.yaml\nvalidation: 5\n")
+    found = load_recipe(str(tmp_path / "grandchild.yaml"), {"seed": "8"})
+    changed = {"validation": "5", "seed": "8", "shape.flow.schedule.epochs": "3"}
+    assert found == load_recipe("calodream-ds2-laptop", changed) != base
+
+
+def test_a_group_of_another_kind_replaces_the_one_it_comes_from(tmp_path: Path) -> None:
+    (tmp_path / "mixed.yaml").write_text(
+        "from: caloflow-whole-laptop\nshape: {numbers: {kind: filled, width: 1.0}}\n"
+    )
+    with pytest.raises(RecipeError, match=r"shape\.numbers\.\w+"):
+        load_recipe(str(tmp_path / "mixed.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("from: circle.yaml\n", "comes from this recipe"),
+        ("from: [1]\n", "expected the name or path of another recipe"),
+        ("from: nowhere\n", "no recipe"),
+        ("from: squirels-fast\nneighbors: 3\n", "did you mean 'neighbours'"),
+    ],
+)
+def test_what_a_recipe_comes_from_is_checked(text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "circle.yaml").write_text(text)
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(str(tmp_path / "circle.yaml"))
 
 
 def test_recipe_files(tmp_path: Path) -> None:

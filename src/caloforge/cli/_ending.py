@@ -6,14 +6,15 @@ the signal's number. An interruption that arrives while an object of C dies is l
 sent again.
 """
 
-__all__ = ["ending"]
+__all__ = ["Postponed", "ending"]
 
+import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import NoReturn
+from typing import Any, NoReturn
 
 _HEEDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _SOON = 0.01
@@ -41,6 +42,46 @@ def ending() -> Iterator[None]:
     if came:
         _say(signal.Signals(came[0]))
         raise SystemExit(128 + came[0])
+
+
+class Postponed:
+    """Within, from the first time that it is called on, a signal is answered with words and waits
+    for the end; the next one does not. A call says whether one came.
+
+    Arguments:
+        words: The answer.
+    """
+
+    def __init__(self, words: str) -> None:
+        self._words, self._came, self._handlers = words, list[int](), dict[int, Any]()
+        self._armed = threading.current_thread() is not threading.main_thread()
+
+    def __enter__(self) -> "Postponed":
+        return self
+
+    def __call__(self) -> bool:
+        if not self._armed:
+            self._armed = True
+            handlers = {number: signal.getsignal(number) for number in _HEEDED}
+            self._handlers = {n: heeds for n, heeds in handlers.items() if callable(heeds)}
+            for number in self._handlers:
+                signal.signal(number, self._wait)
+        return bool(self._came)
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._restore()
+        if self._came and kind is None:
+            signal.raise_signal(self._came[0])
+
+    def _wait(self, number: int, _: object) -> None:
+        self._came.append(number)
+        self._restore()
+        with suppress(OSError):
+            os.write(sys.stderr.fileno(), f"caloforge: note: {self._words}\n".encode())
+
+    def _restore(self) -> None:
+        while self._handlers:
+            signal.signal(*self._handlers.popitem())
 
 
 def _heed(came: list[int]) -> Callable[[], None]:

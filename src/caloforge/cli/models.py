@@ -67,6 +67,7 @@ def _details(card: "Card") -> "Table":
     )
     origin = (
         ("trained on", card.data),
+        *((("keeps", card.kept),) if card.kept else ()),
         ("licence", card.licence),
         ("made by", f"caloforge {card.version}"),
         ("sha256", card.sha256),

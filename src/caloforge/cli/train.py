@@ -2,6 +2,10 @@
 
 __all__ = ["train"]
 
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -10,22 +14,28 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from caloforge.bundled import MODELS, RECIPES
-from caloforge.cli._console import say
+from caloforge.cli._console import say, tell
+from caloforge.cli._ending import Postponed
 from caloforge.cli._options import (
     Machine,
     OptionError,
+    asked,
     existing,
     given,
     grouped,
 )
 from caloforge.cli._progress import objectives
+from caloforge.errors import PausedError
 from caloforge.paths import require_folder
+from caloforge.units import parse_duration
 
 if TYPE_CHECKING:
     import torch
 
     from caloforge.learn.training import Execution
     from caloforge.models import FullShowers, Model, Recipe, Start, TrainingShowers
+
+_WAIT = "ends after this step, with its state saved; interrupt once more to end at once"
 
 
 @dataclass(frozen=True)
@@ -95,6 +105,15 @@ class _Tuning(str, Enum):
     HEAD = "head"
 
 
+def _show(recipe: str | None) -> None:
+    """Print a recipe, and end."""
+    if recipe is not None:
+        from caloforge.models import explained, load_recipe
+
+        say(explained(load_recipe(recipe)))
+        raise typer.Exit
+
+
 @dataclass(frozen=True)
 class Beginning:
     """What a training starts from."""
@@ -118,6 +137,18 @@ class Beginning:
     rank: Annotated[
         int | None,
         typer.Option(min=1, metavar="R", show_default="8", help="The rank, for --tune lora."),
+    ] = None
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a training in DIR that paused.")
+    ] = False
+    show: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RECIPE",
+            help="Print a recipe, with the meaning of each setting, and end.",
+            callback=_show,
+            is_eager=True,
+        ),
     ] = None
 
     def require(self, recipe: str | None) -> None:
@@ -165,12 +196,24 @@ class Moves:
         ),
     ] = 1
 
-    @property
-    def execution(self) -> "Execution":
-        """As the training takes it."""
+    max_time: Annotated[
+        str | None,
+        typer.Option(
+            "--max-time",
+            metavar="TIME",
+            help="Pause after so long, such as 90min or 2h; --resume goes on.",
+            callback=asked(parse_duration),
+        ),
+    ] = None
+
+    def execution(self, interrupted: Callable[[], bool]) -> "Execution":
+        """As the training takes it: it pauses where it is interrupted, or the time is over."""
         from caloforge.learn.training import Execution
 
-        return Execution(self.half, self.compiled, self.accumulate)
+        allowed = math.inf if self.max_time is None else parse_duration(self.max_time)
+        end = time.monotonic() + allowed
+        over = lambda: interrupted() or time.monotonic() > end  # noqa: E731
+        return Execution(self.half, self.compiled, self.accumulate, over)
 
 
 @grouped
@@ -192,17 +235,14 @@ def train(
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting.")
     ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with an interrupted training in DIR.")
-    ] = False,
 ) -> None:
     """Train a surrogate, which makes showers like those of --data, or a refiner, which makes full
     showers from fast ones; anew, or --from a trained model, for which few showers are enough.
 
-    An interrupted training, resumed, comes to the same weights. Several GPUs train together under
-    torchrun. Without files a refiner trains on the showers that come with the package: enough to
-    try, but the demo evaluates with them, and the package's own models have seen six times
-    as many.
+    A training that Ctrl-C, a signal or --max-time ends saves its state; resumed, it comes to the
+    same weights. Several GPUs train together under torchrun. Without files a refiner trains on the
+    showers that come with the package: enough to try, but the demo evaluates with them, and the
+    package's own models have seen six times as many.
 
     \b
     Examples:
@@ -210,7 +250,8 @@ def train(
       caloforge train squirels-fast --out my-model --full geant4.h5 --fast fast.h5
       caloforge train squirels-fast --out a-try --set steps=200
       caloforge train --from calodream-ds2-laptop --tune lora --out mine --data few.h5
-      caloforge train squirels --out sq --full geant4.h5 --fast fast.h5 --resume
+      caloforge train squirels --out sq --full geant4.h5 --fast fast.h5 --max-time 2h --resume
+      caloforge train --show calodream-ds2-laptop
       caloforge train my.yaml --out m --full g4.h5 --fast f.h5 --set steps=500
     """
     overrides = _overrides(settings or [])
@@ -227,23 +268,38 @@ def train(
         else samples.for_refiner
     )
     with (
+        Postponed(_WAIT) as interrupted,
         process_group(machine.start()) as (processes, device),
         objectives(quiet=not processes.is_rank_0) as progress,
     ):
+        execution = moves.execution(interrupted)
         data, description = read(recipe or f"of {beginning.start}", device)
-        model = run(
-            chosen,
-            out,
-            data,
-            description=description,
-            start=start,
-            resume=resume,
-            progress=progress,
-            execution=moves.execution,
-            processes=processes,
-        )
-    if processes.is_rank_0:
-        say(f"{out}: trained; {_use(model, out)}")
+        if processes.is_rank_0:
+            tell(f"training on {description}")
+        with _pausing(quiet=not processes.is_rank_0):
+            model = run(
+                chosen,
+                out,
+                data,
+                description=description,
+                start=start,
+                resume=beginning.resume,
+                progress=progress,
+                execution=execution,
+                processes=processes,
+            )
+            if processes.is_rank_0:
+                say(f"{out}: trained; {_use(model, out)}")
+
+
+@contextmanager
+def _pausing(*, quiet: bool) -> Iterator[None]:
+    """Within, a training may pause."""
+    try:
+        yield
+    except PausedError as paused:
+        if not quiet:
+            tell(f"{paused}: the same command with --resume goes on")
 
 
 def _use(model: "Model", out: Path) -> str:

@@ -25,6 +25,7 @@ __all__ = [
     "SurrogateRecipe",
     "TrainingShowers",
     "Tuning",
+    "explained",
     "load",
     "load_recipe",
     "recipe_from",
@@ -38,7 +39,14 @@ from caloforge.models.card import Card
 from caloforge.models.fine_tuning import Start, Tuning
 from caloforge.models.lifecycle import load, train
 from caloforge.models.model import Model, Plan
-from caloforge.models.recipes import Recipe, load_recipe, recipe_from, recipe_names, recipe_of
+from caloforge.models.recipes import (
+    Recipe,
+    explained,
+    load_recipe,
+    recipe_from,
+    recipe_names,
+    recipe_of,
+)
 from caloforge.models.registry import STAGES, SYSTEMS
 from caloforge.models.stages import EnergyStage, ShapeStage, Stage, StageRecipe
 from caloforge.models.surrogate import Surrogate, SurrogateRecipe

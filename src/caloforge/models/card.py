@@ -37,6 +37,7 @@ class Card:
         largest_offset: The largest distance of their places from the centre, in mm.
         start: The model that the training started from, with the start of the checksum of its
             weights, and what of it was trained; empty for random weights.
+        kept: Which weights the training kept, in words; empty where it is not known.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Card:
     largest_angle: float = 0.0
     largest_offset: float = 0.0
     start: str = ""
+    kept: str = ""
 
     @property
     def species(self) -> tuple[int, ...]:

@@ -69,6 +69,7 @@ class FilledRecipe:
     """Cells as `FilledLayers`.
 
     Arguments:
+        kind: ``filled``.
         relative: Whether a layer is divided by its own energy, not by the largest deposit in the
             training showers.
         standardised: Whether the numbers are brought to mean 0 and variance 1.
@@ -115,7 +116,11 @@ class FilledRecipe:
 
 @dataclass(frozen=True)
 class ScoredRecipe:
-    """Cells as `CellScores`."""
+    """Cells as `CellScores`.
+
+    Arguments:
+        kind: ``scored``.
+    """
 
     kind: Literal["scored"]
 

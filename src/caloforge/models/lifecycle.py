@@ -2,6 +2,7 @@
 
 __all__ = ["load", "train"]
 
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -49,6 +50,7 @@ def train(
         The model as saved.
 
     Raises:
+        PausedError: ``execution`` says so; the checkpoint is in ``out``.
         GeometryMismatchError: The two samples are of different calorimeters.
         ModelError: The networks of the model to start from are of other sizes.
         OutputExistsError: There is a training or a model in ``out``, and ``resume`` was not asked
@@ -86,6 +88,7 @@ def train(
         if start is not None:
             start.finish(plan.model)
         plan.finish()
+        plan.model.card = replace(plan.model.card, kept=_kept(plan.objectives))
         plan.model.save(out)
     processes.wait()
     return load(out)
@@ -119,6 +122,16 @@ def _new_card(
         largest_angle=data.largest_angle,
         largest_offset=data.largest_offset,
     )
+
+
+def _kept(objectives: Sequence[training.Objective]) -> str:
+    """Which weights the objectives keep; by their names, where it is not the same of all."""
+    names: dict[str, list[str]] = {}
+    for one in objectives:
+        names.setdefault(one.keeps, []).append(one.name)
+    if len(names) == 1:
+        return next(iter(names))
+    return "; ".join(f"{', '.join(of)}: {kept}" for kept, of in names.items())
 
 
 def load(directory: Path) -> Model:

@@ -1,22 +1,35 @@
 """A recipe is a YAML file that names a system and gives every setting of its training.
 
-Each key is checked, and unknown ones are refused. The card of a model keeps its recipe.
+Each key is checked, and unknown ones are refused. A recipe with a key ``from`` has all that the
+recipe of that name or path has, but for the keys that it gives itself; of a group these may be some
+alone. The card of a model keeps its recipe, whole.
 """
 
-__all__ = ["Recipe", "load_recipe", "recipe_from", "recipe_names", "recipe_of"]
+__all__ = ["Recipe", "explained", "load_recipe", "recipe_from", "recipe_names", "recipe_of"]
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from inspect import cleandoc
+from pathlib import Path
+from textwrap import wrap
 from typing import Any, ClassVar, cast
 
+import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from caloforge.bundled import RECIPES
-from caloforge.documents import complaint, near, read_yaml, yaml_value
+from caloforge.documents import complaint, near, quoted, read_yaml, yaml_value
 from caloforge.errors import ModelError, RecipeError
 from caloforge.models.card import Card
 from caloforge.models.registry import SYSTEMS
+
+_FROM = "from"
+_KINDS = ("system", "stage", "kind")
+"""The keys that say which others a group has."""
+
+_WIDTH = 90
 
 
 @dataclass(frozen=True)
@@ -107,8 +120,68 @@ def _checked(values: Mapping[str, Any]) -> Recipe:
     return cast("Recipe", TypeAdapter(kind).validate_python(dict(values)))
 
 
-def _read(name: str) -> dict[str, Any]:
-    return read_yaml(RECIPES.find(name), f"recipe {name}", RecipeError)
+def _read(name: str, heirs: tuple[Path, ...] = ()) -> dict[str, Any]:
+    path = RECIPES.find(name)
+    values = read_yaml(path, f"recipe {name}", RecipeError)
+    if _FROM not in values:
+        return values
+    base = values.pop(_FROM)
+    if not isinstance(base, str) or path.resolve() in heirs:
+        wrong = f"{quoted(base)} comes from this recipe" if heirs else f"found {quoted(base)}"
+        msg = f"recipe {name}: {_FROM}: {wrong}, expected the name or path of another recipe"
+        raise RecipeError(msg)
+    near_by = base if base in recipe_names() else str(path.parent / base)
+    return _merged(_read(near_by, (*heirs, path.resolve())), values)
+
+
+def _merged(base: dict[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys of both, group by group; a group of another kind replaces what was there."""
+    merged = dict(base)
+    for key, value in own.items():
+        before = base.get(key)
+        if isinstance(before, dict) and isinstance(value, dict):
+            alike = all(value.get(k, before.get(k)) == before.get(k) for k in _KINDS)
+            merged[key] = _merged(before, value) if alike else value
+        else:
+            merged[key] = value
+    return merged
+
+
+def explained(recipe: Recipe) -> str:
+    """A recipe as YAML, with the meaning of each key above it.
+
+    Example:
+        >>> print(explained(load_recipe("squirels-fast"))[:86])
+        # The name of the system.
+        system: squirels-fast
+        # What the model does, in a sentence.
+    """
+    return "\n".join(_lines(recipe, ""))
+
+
+def _lines(record: Any, indent: str) -> Iterator[str]:
+    meanings = _meanings(type(record))
+    for one in fields(record):
+        value = getattr(record, one.name)
+        for line in wrap(meanings.get(one.name, ""), _WIDTH - len(indent)):
+            yield f"{indent}# {line}"
+        if is_dataclass(value):
+            yield f"{indent}{one.name}:"
+            yield from _lines(value, indent + "  ")
+        else:
+            plain = json.loads(json.dumps(value))
+            text = yaml.safe_dump(plain, default_flow_style=True, width=10_000)
+            yield f"{indent}{one.name}: {text.removesuffix('...' + chr(10)).strip()}"
+
+
+def _meanings(kind: type[Any]) -> dict[str, str]:
+    """What the docstrings of a record and its bases say of its fields."""
+    found: dict[str, str] = {}
+    for part in reversed(kind.__mro__):
+        _, _, arguments = cleandoc(part.__doc__ or "").partition("Arguments:\n")
+        entries = re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", arguments, re.MULTILINE)
+        found |= {name: " ".join(words.split()) for name, words in entries}
+    return found
 
 
 def _override(values: dict[str, Any], key: str, text: str, what: str) -> None:

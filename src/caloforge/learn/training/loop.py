@@ -19,12 +19,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from itertools import takewhile
 from pathlib import Path
+from typing import NoReturn
 
 import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from caloforge.errors import TrainingError
+from caloforge.errors import PausedError, TrainingError
 from caloforge.learn.training.checkpoint import (
     CHECKPOINT,
     HISTORY,
@@ -41,6 +42,9 @@ from caloforge.learn.training.randomness import isolated
 
 FIRST_REPORT, REPORTS = 2.0, 10.0
 """Seconds to the first report of an objective, and between those that follow."""
+
+_ASKED = 10
+"""Steps after which several processes ask together whether to pause."""
 
 _REASON = 200
 """The most characters of an error that a message quotes."""
@@ -160,6 +164,7 @@ class _Run:
     def _enter(self, index: int) -> None:
         """Go to the beginning of an objective."""
         self.index, self.step, self.movers = index, 0, list[Mover]()
+        self.losses: list[list[float]] = []
         self.selector: _Selector | None = None
         for network in self.networks.values():
             network.eval()
@@ -189,6 +194,28 @@ class _Run:
         """Whether the objective has come to its end."""
         return self.step >= self.steps or (self.selector is not None and self.selector.done)
 
+    @property
+    def stopped(self) -> bool:
+        """Whether the training shall pause."""
+        stop, processes = self.options.execution.stop, self.options.processes
+        if stop is None or (processes.size > 1 and self.step % _ASKED):
+            return False
+        return self.any(stop())
+
+    def any(self, here: bool) -> bool:
+        """Whether it holds in any of the processes, which have all come here."""
+        return self._mean(float(here)) > 0
+
+    def pause(self) -> NoReturn:
+        """End here, with what is done written down.
+
+        Raises:
+            PausedError: Always.
+        """
+        self.save()
+        where = f"paused at step {self.step:,} of {self.steps:,} of {self.objective.name}"
+        raise PausedError(where if self.out is None else f"{self.out}: {where}")
+
     def advance(self) -> list[float]:
         """One step: every player's moves in turn; their mean losses.
 
@@ -200,6 +227,7 @@ class _Run:
         except FloatingPointError as error:
             raise TrainingError(self._lost(str(error))) from error
         self.step += 1
+        self.losses.append(losses)
         return losses
 
     def _moves(self, mover: Mover) -> float:
@@ -233,12 +261,13 @@ class _Run:
         kept = f"the last good state is in {self.out / CHECKPOINT}"
         return f"{where}; {kept}: lower the learning rate and resume"
 
-    def record(self, losses: list[float]) -> None:
+    def record(self) -> None:
         """Add lines to the history, with the validation loss of the averaged networks."""
         validation = self._validate()
-        for mover, loss in zip(self.movers, losses, strict=True):
+        for mover, loss in zip(self.movers, _means(self.losses), strict=True):
             name = ": ".join(filter(None, (self.objective.name, mover.player.name)))
             self.history.append((name, self.step, loss, validation))
+        self.losses = []
 
     @torch.no_grad()
     def _validate(self) -> float:
@@ -260,7 +289,7 @@ class _Run:
         """The mean over the processes, which so decide alike."""
         if self.options.processes.size == 1:
             return value
-        there = torch.tensor(value, device=self.movers[0].device)
+        there = torch.tensor(value, device=_device(self.networks, self.objectives))
         return self.options.processes.mean(there).item()
 
     def _weights(self) -> dict[str, Tensor]:
@@ -298,6 +327,7 @@ class _Run:
             for key, value in network.state_dict().items()
         }
         state = {"objective": self.index, "step": self.step, "history": self.history}
+        state["losses"] = self.losses
         for number, mover in enumerate(self.movers):
             tensors |= {f"players.{number}.{k}": v for k, v in mover.tensors().items()}
         state["players"] = [mover.state() for mover in self.movers]
@@ -331,7 +361,7 @@ class _Run:
         self.history = [tuple(row) for row in kept.state["history"]]
         if kept.state["step"]:
             self.begin()
-            self.step = int(kept.state["step"])
+            self.step, self.losses = int(kept.state["step"]), kept.state.get("losses", [])
             for number, (mover, state) in enumerate(
                 zip(self.movers, kept.state["players"], strict=True)
             ):
@@ -371,6 +401,7 @@ def run(
             with the state as it stands.
 
     Raises:
+        PausedError: ``execution`` says so between two steps; the checkpoint is of this step.
         TrainingError: A loss or its gradient is not finite, or the checkpoint is not of these
             networks.
     """
@@ -399,6 +430,8 @@ def _follow(state: _Run, *, resume: bool) -> None:
         _play(state)
         state.finish()
         state.save()
+        if state.index < len(state.objectives) and state.stopped:
+            state.pause()
 
 
 def _play_independent(state: _Run, out: Path) -> None:
@@ -410,11 +443,17 @@ def _play_independent(state: _Run, out: Path) -> None:
     )
     alone = replace(state.options, processes=Processes())
     processes = state.options.processes
+    paused: PausedError | None = None
     for number in range(processes.rank, len(group), processes.size):
         objective = replace(group[number], independent=False)
         folder, first = out / objective.name, state.first + state.index + number
-        _follow(_Run([objective], _players(objective), folder, alone, first), resume=True)
-    processes.wait()
+        try:
+            _follow(_Run([objective], _players(objective), folder, alone, first), resume=True)
+        except PausedError as error:
+            paused = error
+            break
+    if state.any(paused is not None):
+        raise paused or PausedError(f"{out}: paused")
     for objective in group:
         _Run([], _players(objective), out / objective.name, alone).load()
     state.join(len(group))
@@ -438,14 +477,17 @@ def _play(state: _Run) -> None:
             objective.start()
         state.begin()
     watch = _Watch(state.options.progress, objective, state.steps)
+    begun = state.step
     while not state.finished:
         before = state.step
         until = min(state.steps, (before // interval + 1) * interval)
-        losses = []
         while state.step < until:
-            losses.append(state.advance())
-            watch.see(state.step, losses[-1])
-        state.record(_means(losses))
+            if state.step > begun and state.stopped:
+                watch.report(state.step)
+                state.pause()
+            losses = state.advance()
+            watch.see(state.step, losses)
+        state.record()
         if state.step // every > before // every or state.finished:
             state.save()
         watch.report(state.step)

@@ -3,7 +3,7 @@
 __all__ = ["Execution", "Mover"]
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -21,18 +21,20 @@ from caloforge.learn.training.randomness import address, reseed
 
 @dataclass(frozen=True)
 class Execution:
-    """How the moves are computed.
+    """How the moves are computed, and when to pause.
 
     Arguments:
         half: Compute the loss in mixed precision (bfloat16); weights and their averages stay in
             single precision.
         compiled: Have torch.compile compile what a network computes when it is called.
         accumulate: Batches whose gradients are averaged in a move, in each process, at least 1.
+        stop: Asked between steps; where it says yes, the state is written and the training pauses.
     """
 
     half: bool = False
     compiled: bool = False
     accumulate: int = 1
+    stop: Callable[[], bool] | None = None
 
     def __post_init__(self) -> None:
         if self.accumulate < 1:

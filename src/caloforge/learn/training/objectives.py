@@ -142,6 +142,14 @@ class Objective:
             )
             raise TrainingError(msg)
 
+    @property
+    def keeps(self) -> str:
+        """Which weights it leaves, in words."""
+        if self.selection is not None and self.selection.keep:
+            return "weights of the best validation"
+        averaged = any(player.average is not None for player in self.players)
+        return "moving average at the last step" if averaged else "weights of the last step"
+
 
 def minimise(
     name: str,

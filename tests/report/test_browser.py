@@ -98,6 +98,7 @@ def test_a_shower_in_the_tails_is_shown_by_its_link(page: Page) -> None:
     row = page.ask("document.querySelector('a[data-shower^=\"0,2,\"]').textContent")
     page.ask("document.querySelector('a[data-shower^=\"0,2,\"]').click()")
     assert page.ask(NOTES)[1].startswith(f"refined, shower {row} ")
+    assert page.ask(NOTES)[0].startswith(f"Full, shower {row} "), "it has the same energy"
     assert "in the tails" in page.ask(
         "document.querySelector('#display-shower option:checked').textContent"
     )
@@ -121,7 +122,7 @@ def test_the_showers_turn_together(page: Page) -> None:
     page.wait("document.getElementById('display-plot').layout.scene2.camera.eye.x === 1")
 
 
-@pytest.mark.parametrize("width", [1280, 700])
+@pytest.mark.parametrize("width", [1366, 390])
 def test_the_page_fits_its_window(report: Path, page: Page, width: int) -> None:
     page.see(report, width=width)
     page.wait(DRAWN)

@@ -14,19 +14,22 @@ import pytest
 from caloforge.errors import OutputError, OutputExistsError
 from caloforge.evaluation import Evaluation, evaluate
 from caloforge.evaluation.findings import Example
+from caloforge.evaluation.significance import worst
 from caloforge.geometry import CylinderGrid, CylinderLayer
 from caloforge.observables import ENERGY_SUM, LAYER_ENERGY, N_HITS, SPECTRUM
 from caloforge.report import remarks, require_free, write
 from caloforge.report.display import MOST_CELLS, payload, place, scene
-from caloforge.report.drawing import INK, Group, over, symmetric_about_one
+from caloforge.report.drawing import INK, Drawing, Group, over, symmetric_about_one
 from caloforge.report.figures import drawings
+from caloforge.report.latex import latex
+from caloforge.report.tables import COLUMNS, table
 from caloforge.units import GeV
 from tests.catalogue import CYLINDERS
 from tests.evaluation.samples import QUICK, compared, complete, energies, toy
 
 FEW = (ENERGY_SUM, N_HITS)
 ODD_NAMES = ["_hidden", "$x_1$ & <b>bold</b>", 'quote"d', "</script>", "ünïcode"]
-FILES = {"report.html", "metrics.json", "metrics.csv", "figures"}
+FILES = {"report.html", "metrics.json", "metrics.csv", "table.tex", "figures"}
 LAYERED = CylinderGrid("toy-3", tuple(CylinderLayer((0, 10, 20, 40), 4, id=k) for k in (0, 1, 12)))
 
 
@@ -38,6 +41,11 @@ def evaluation() -> Evaluation:
 @pytest.fixture(scope="module")
 def folder(evaluation: Evaluation, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write(evaluation, tmp_path_factory.mktemp("report") / "new" / "folder").parent
+
+
+@pytest.fixture(scope="module")
+def figures(evaluation: Evaluation) -> list[Drawing]:
+    return drawings(evaluation)
 
 
 class Tags(HTMLParser):
@@ -79,7 +87,7 @@ def test_the_page_loads_nothing(folder: Path) -> None:
     page = Tags(visible(text))
     assert set(page.tags) & {"img", "iframe", "object", "embed", "base", "form"} == set()
     outside = {t for t in page.targets if not t.startswith(("#", "data:"))}
-    assert outside == {"metrics.json", "metrics.csv"}
+    assert outside == {"metrics.json", "metrics.csv", "table.tex"}
     assert "url(http" not in visible(text)
     assert "@import" not in visible(text)
     assert "default-src 'none'" in text
@@ -158,10 +166,13 @@ def test_showers_in_the_tails_lead_to_the_display(evaluation: Evaluation, folder
         assert shown["showers"][sample][k]["row"] == row
 
 
-def test_every_figure_is_there_twice_and_sound(evaluation: Evaluation, folder: Path) -> None:
-    names = {d.name for d in drawings(evaluation)}
-    assert {p.stem for p in (folder / "figures").glob("*.svg")} == names
-    assert {p.stem for p in (folder / "figures").glob("*.png")} == names
+def test_every_figure_is_there_thrice_and_sound(
+    evaluation: Evaluation, figures: list[Drawing], folder: Path
+) -> None:
+    widths = {d.name: d.figure.get_figwidth() for d in figures}
+    names = set(widths)
+    for suffix in ("svg", "pdf", "png"):
+        assert {p.stem for p in (folder / "figures").glob(f"*.{suffix}")} == names
     expected = {
         "summary",
         "energy_sum",
@@ -178,12 +189,54 @@ def test_every_figure_is_there_twice_and_sound(evaluation: Evaluation, folder: P
     } <= names
     for path in (folder / "figures").glob("*.svg"):
         assert ElementTree.fromstring(path.read_text()).tag.endswith("svg")
+    for path in (folder / "figures").glob("*.pdf"):
+        assert path.read_bytes().startswith(b"%PDF")
     for path in (folder / "figures").glob("*.png"):
-        assert path.read_bytes().startswith(b"\x89PNG")
+        content = path.read_bytes()
+        assert content.startswith(b"\x89PNG")
+        width = int.from_bytes(content[16:20])
+        assert width == pytest.approx(200 * widths[path.stem], abs=1)
 
 
-def test_figures_stand_group_by_group(evaluation: Evaluation) -> None:
-    order = [list(Group).index(d.group) for d in drawings(evaluation)]
+def test_text_in_figures_is_text(folder: Path) -> None:
+    figure = ElementTree.fromstring((folder / "figures" / "n_hits.svg").read_text())
+    text = "".join(figure.itertext())
+    assert "share of showers" in text
+    assert "refined" in text
+
+
+def test_the_first_screen_shows_the_worst_and_a_typical_observable(
+    evaluation: Evaluation, folder: Path
+) -> None:
+    text = visible((folder / "report.html").read_text())
+    first = text[: text.index("<nav")]
+    refined = evaluation.candidates[1]
+    floors = {
+        name: worst(one)[1].ratio_to_floor
+        for name, one in evaluation.comparisons["refined"].items()
+    }
+    shown = re.findall(r'<use href="#svg-(.*)-1" ', first)
+    assert len(shown) == 2
+    assert "The worst observable: " in first
+    assert shown[0] == max((name for name in floors if name != SPECTRUM.name), key=floors.get)
+    assert floors[shown[1]] <= floors[shown[0]]
+    assert f"{refined.name} is" in first
+
+
+def test_the_table_for_a_paper_is_the_table(evaluation: Evaluation, folder: Path) -> None:
+    text = (folder / "table.tex").read_text()
+    assert text == latex([evaluation])
+    lines = [line for line in text.splitlines() if line.endswith(r" \\")]
+    cells = [line.removesuffix(r" \\").split(" & ") for line in lines[1:]]
+    assert [row[1] for row in cells] == [row[1] for row in table(evaluation)]
+    expected = [row[2].replace("±", r"$\pm$") for row in table(evaluation)]
+    assert [row[2] for row in cells] == expected
+    assert {len(row) for row in cells} == {len(COLUMNS)}
+    assert not re.search(r"(?<!\\)[%#_]", "".join(lines))
+
+
+def test_figures_stand_group_by_group(figures: list[Drawing]) -> None:
+    order = [list(Group).index(d.group) for d in figures]
     assert order == sorted(order)
 
 
@@ -325,7 +378,9 @@ def test_the_display_holds_the_examples_as_they_are(evaluation: Evaluation) -> N
     shown = scene(evaluation, "a title")
     transverse = LAYERED.transverse.numpy()
     for sample, showers in zip(evaluation.samples, shown.showers, strict=True):
-        for example, shower in zip((*sample.examples, *sample.outliers), showers, strict=True):
+        for example, shower in zip(
+            (*sample.examples, *sample.outliers, *sample.partners), showers, strict=True
+        ):
             assert shower.row == example.row
             np.testing.assert_allclose(shower.deposits, example.deposits, rtol=1e-3)
             np.testing.assert_allclose(

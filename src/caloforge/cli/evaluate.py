@@ -208,7 +208,7 @@ def evaluate(
     full simulation's own.
 
     Prints a summary, and writes a page with tables, figures, a display of showers, times, machine
-    and versions, and the numbers in metrics.json and metrics.csv.
+    and versions, the numbers in metrics.json and metrics.csv, and a table in LaTeX.
 
     \b
     Examples:

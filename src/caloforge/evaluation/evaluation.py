@@ -56,12 +56,13 @@ from caloforge.shown import counted
 
 @dataclass(frozen=True, eq=False)
 class _Measured:
-    """What was found for one candidate, and the showers of both samples that a classifier finds
-    hardest to match.
+    """What was found for one candidate, and of the full simulation the showers that a classifier
+    finds hardest to match, and those beside the candidate's.
     """
 
     candidate: Sample
     missed: tuple[Example, ...]
+    partners: tuple[Example, ...]
     comparisons: dict[str, Comparison]
     gaps: Gaps
     features: Features | None
@@ -144,8 +145,9 @@ def _assembled(
     """The findings of all candidates by their names."""
     named = {one.candidate.name: one for one in found}
     missed = {example.row: example for one in found for example in one.missed}
+    partners = {example.row: example for one in found for example in one.partners}
     return Evaluation(
-        full=replace(full, outliers=tuple(missed.values())),
+        full=replace(full, outliers=tuple(missed.values()), partners=tuple(partners.values())),
         candidates=tuple(one.candidate for one in found),
         observables=plan.observables,
         comparisons={name: one.comparisons for name, one in named.items()},
@@ -287,9 +289,12 @@ def _measured(pair: Pair, training: Sample | None, progress: Progress) -> _Measu
     sliced = slices(pair)
     gaps.found("left_out", partial(require_left_out, pair, sliced))
     spurious = _outliers(pair.candidate, [t.spurious for t in tails])
+    missed = _outliers(pair.full, [t.missed for t in tails])
+    beside = _partners(pair.candidate, missed)
     return _Measured(
-        candidate=replace(pair.candidate.sample, outliers=spurious),
-        missed=_outliers(pair.full, [t.missed for t in tails]),
+        candidate=replace(pair.candidate.sample, outliers=spurious, partners=beside),
+        missed=missed,
+        partners=_partners(pair.full, spurious),
         comparisons=found,
         gaps=gaps,
         features=vectors,
@@ -323,6 +328,13 @@ def _outliers(collected: Collected, tails: list[ShowerWeights]) -> tuple[Example
     """The showers in the tails of weights."""
     rows = dict.fromkeys(int(row) for tail in tails for row in tail.rows)
     return tuple(example(collected.first, row) for row in rows)
+
+
+def _partners(collected: Collected, outliers: tuple[Example, ...]) -> tuple[Example, ...]:
+    """For each of some showers of another sample the one nearest in energy."""
+    energies = collected.first.energies.double().cpu().numpy()
+    nearest = (int(np.argmin(np.abs(energies - one.energy))) for one in outliers)
+    return tuple(example(collected.first, row) for row in dict.fromkeys(nearest))
 
 
 def _amplifications(pair: Pair, training: Sample, gaps: Gaps) -> dict[str, Amplification]:

@@ -147,6 +147,7 @@ class Sample:
         mean: The mean energy of each cell, in MeV, with shape (cells).
         examples: Some showers, of increasing energy.
         outliers: The showers in the tails of the classifiers' weights (see `Separation.tails`).
+        partners: For the showers in the tails of other samples those nearest in energy.
     """
 
     name: str
@@ -163,6 +164,7 @@ class Sample:
     mean: Float[np.ndarray, " cells"]
     examples: tuple[Example, ...]
     outliers: tuple[Example, ...] = ()
+    partners: tuple[Example, ...] = ()
 
     def __len__(self) -> int:
         return len(self.energies)

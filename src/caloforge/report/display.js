@@ -87,13 +87,13 @@
 
   function offer() {
     const fill = (name, entries, chosen) => control(name).replaceChildren(...entries.map(([value, text]) => new Option(text, value, false, value === chosen)));
-    const { samples, showers, examples } = scene(), [left, right] = state.shown;
+    const { samples, showers, examples, outliers } = scene(), [left, right] = state.shown;
     fill("scene", scenes.map((one, k) => [String(k), one.title]), String(state.scene));
     PANELS.forEach((panel) => fill(`sample-${panel}`, samples.map((name, k) => [String(k), name]), String(state.shown[panel])));
     const common = showers[left].slice(0, examples).map((one, k) => [`both,${k}`, `${one.text} (shower ${one.row})`]);
-    const tails = PANELS.slice(0, left === right ? 1 : 2).flatMap((panel) => showers[state.shown[panel]].slice(examples).map(
+    const tails = PANELS.slice(0, left === right ? 1 : 2).flatMap((panel) => showers[state.shown[panel]].slice(examples, examples + outliers[state.shown[panel]]).map(
       (one, k) => [`${panel},${examples + k}`, `${samples[state.shown[panel]]} in the tails: ${one.text} (shower ${one.row})`]));
-    const odd = PANELS.find((panel) => state.shower[panel] >= examples);
+    const odd = PANELS.find((panel) => inTails(state.shown[panel], state.shower[panel]));
     fill("shower", [...common, ...tails], odd === undefined ? `both,${state.shower[0]}` : `${odd},${state.shower[odd]}`);
   }
 
@@ -103,12 +103,14 @@
     return draw();
   }
 
+  const inTails = (sample, k) => k >= scene().examples && k < scene().examples + scene().outliers[sample];
+
   function nearest(sample, energy) {
-    const off = scene().showers[sample].slice(0, scene().examples).map((one) => Math.abs(one.energy - energy));
+    const off = scene().showers[sample].map((one, k) => (inTails(sample, k) ? Infinity : Math.abs(one.energy - energy)));
     return off.indexOf(Math.min(...off));
   }
 
-  // One shower in both panels if it is an example; one from the tails in its own panel, beside the example nearest in energy.
+  // One shower in both panels if it is an example; one from the tails in its own panel, beside one of the same energy that is not.
   function choose(panel, k) {
     if (k < scene().examples) return show({ shower: [k, k] });
     const other = nearest(state.shown[1 - panel], scene().showers[state.shown[panel]][k].energy);

@@ -57,8 +57,10 @@ class Scene:
         title: What was compared.
         samples: The names of the samples, the full simulation first.
         showers: Those of each sample: first the examples, of increasing energy, of which the k-th
-            of all samples belong together; then its own outliers.
+            of all samples belong together; then its own outliers; then those that stand beside
+            outliers of other samples.
         examples: The number of examples.
+        outliers: The number of outliers of each sample.
         depth: The name of the axis along the beam: depth, or layer where no depth in mm is known.
         centres: The coordinates (depth, x, y) of the cells, in mm or layers, as three lists.
         ranges: The ends of the three axes.
@@ -70,6 +72,7 @@ class Scene:
     samples: list[str]
     showers: list[list[Shower]]
     examples: int
+    outliers: list[int]
     depth: str
     centres: list[list[float]]
     ranges: list[list[float]]
@@ -84,9 +87,7 @@ def scene(evaluation: Evaluation, title: str) -> Scene:
         evaluation: The evaluation.
         title: What was compared, in words.
     """
-    shown = {
-        s.name: [_brightest(e) for e in (*s.examples, *s.outliers)] for s in evaluation.samples
-    }
+    shown = {s.name: [_brightest(e) for e in _shown(s)] for s in evaluation.samples}
     used = np.unique(np.concatenate([e.cells for group in shown.values() for e in group]))
     centres = _centres(evaluation.full.calorimeter)[used]
     ranges = _ranges(centres)
@@ -97,6 +98,7 @@ def scene(evaluation: Evaluation, title: str) -> Scene:
         samples=[sample.name for sample in evaluation.samples],
         showers=[[_shower(e, used) for e in shown[sample.name]] for sample in evaluation.samples],
         examples=len(evaluation.full.examples),
+        outliers=[len(sample.outliers) for sample in evaluation.samples],
         depth="depth [mm]" if evaluation.full.calorimeter.has_depth else "layer",
         centres=[_rounded(column) for column in centres.T],
         ranges=[_rounded(ends) for ends in ranges],
@@ -169,5 +171,8 @@ def place(sample: Sample, row: int) -> int | None:
     """The place of a shower, by its row, among those of its sample that are shown; None if it is
     not among them.
     """
-    shown = (*sample.examples, *sample.outliers)
-    return next((k for k, example in enumerate(shown) if example.row == row), None)
+    return next((k for k, example in enumerate(_shown(sample)) if example.row == row), None)
+
+
+def _shown(sample: Sample) -> tuple[Example, ...]:
+    return (*sample.examples, *sample.outliers, *sample.partners)

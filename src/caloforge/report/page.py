@@ -1,9 +1,9 @@
 """The report on disk: one self-contained HTML page, the figures, and the plain numbers.
 
-A folder gets ``report.html``, ``metrics.json`` and ``metrics.csv`` (see `caloforge.report.numbers`)
-and ``figures/*.png`` and ``*.svg``. The page holds everything it shows and loads nothing, which its
-content security policy enforces. It follows the reader's choice of light or dark, prints, and reads
-without scripts, too: only the event display needs them.
+A folder gets ``report.html``, ``metrics.json`` and ``metrics.csv`` (`caloforge.report.numbers`),
+``table.tex`` and ``figures/*.pdf``, ``*.svg`` and ``*.png``. The page holds everything it shows and
+loads nothing, which its content security policy enforces. It follows the reader's choice of light
+or dark, prints, and reads without scripts, too: only the event display needs them.
 """
 
 __all__ = ["require_free", "write"]
@@ -28,10 +28,11 @@ from caloforge.io.output import NewFile, require_folder
 from caloforge.report.display import library, payload, place, scene, script
 from caloforge.report.drawing import INK, Drawing, Group
 from caloforge.report.figures import drawings
+from caloforge.report.latex import latex
 from caloforge.report.numbers import CSV_COLUMNS, csv_rows, numbers
 from caloforge.report.provenance import machine, made, versions
 from caloforge.report.tables import COLUMNS, number, rows, with_error
-from caloforge.report.words import energy_range, plainly, remarks, title, verdict
+from caloforge.report.words import energy_range, in_floors, plainly, remarks, title, verdict
 from caloforge.units import format_energy
 
 _NAMED_PART = re.compile('<g id="[^"]*"')
@@ -41,6 +42,7 @@ _FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 """How the cells begin that a spreadsheet computes."""
 
 PAGE, METRICS, TABLE, FIGURES = "report.html", "metrics.json", "metrics.csv", "figures"
+LATEX = "table.tex"
 
 
 def require_free(directory: Path | str, *, overwrite: bool = False) -> None:
@@ -56,7 +58,7 @@ def require_free(directory: Path | str, *, overwrite: bool = False) -> None:
     """
     folder = Path(directory)
     require_folder(folder)
-    taken = [name for name in (PAGE, METRICS, TABLE, FIGURES) if (folder / name).exists()]
+    taken = [name for name in (PAGE, METRICS, TABLE, LATEX, FIGURES) if (folder / name).exists()]
     if taken and not overwrite:
         msg = (
             f"{folder}: holds {', '.join(taken)} already: choose another folder, or ask for the "
@@ -88,6 +90,7 @@ def write(
     evaluations = [evaluation] if isinstance(evaluation, Evaluation) else list(evaluation)
     figures = [drawings(e) for e in evaluations]
     files = {METRICS: _json(evaluations), TABLE: _csv(evaluations), **_figure_files(figures)}
+    files[LATEX] = latex(evaluations).encode(errors="replace")
     files[PAGE] = _html(evaluations, figures).encode(errors="replace")
     _make(Path(directory) / FIGURES)
     for name, content in files.items():
@@ -131,6 +134,7 @@ def _figure_files(figures: Sequence[Sequence[Drawing]]) -> dict[str, bytes]:
         prefix = f"{FIGURES}/{k}-" if len(figures) > 1 else f"{FIGURES}/"
         for drawing in group:
             files[f"{prefix}{drawing.name}.png"] = drawing.png
+            files[f"{prefix}{drawing.name}.pdf"] = drawing.pdf
             files[f"{prefix}{drawing.name}.svg"] = drawing.svg.replace(
                 "<svg ", '<svg style="background: white" ', 1
             ).encode()
@@ -161,6 +165,7 @@ def _html(evaluations: Sequence[Evaluation], figures: Sequence[Sequence[Drawing]
         versions=versions(),
         metrics=METRICS,
         table=TABLE,
+        latex=LATEX,
     )
 
 
@@ -174,7 +179,8 @@ def _section(part: int, evaluation: Evaluation, figures: Sequence[Drawing]) -> d
         "groups": [
             list(group) for _, group in groupby(rows(evaluation), key=lambda row: row.observable)
         ],
-        "figures": _figure_groups(figures),
+        "first": _first(evaluation, figures),
+        "figures": _figure_groups(part, figures),
         "tails": _tails(part, evaluation),
         "published": _published(evaluation),
         "times": _times(evaluation),
@@ -200,9 +206,35 @@ def _verdict(evaluation: Evaluation, candidate: Sample) -> dict[str, Any]:
     }
 
 
-def _figure_groups(figures: Sequence[Drawing]) -> list[dict[str, Any]]:
+def _first(evaluation: Evaluation, figures: Sequence[Drawing]) -> list[dict[str, Any]]:
+    """The figures of the worst and of the median observable, for the first screen. The first of
+    several candidates, the baseline, does not choose them.
+    """
+    drawn = {drawing.name: drawing for drawing in figures}
+    others = evaluation.candidates[1:] or evaluation.candidates
+    found = sorted(
+        (floors, said, name)
+        for candidate in others
+        for name, said, floors in in_floors(evaluation, candidate)
+        if name in drawn
+    )
+    if not found:
+        return []
+    chosen = {"The worst observable": found[-1], "A typical one": found[(len(found) - 1) // 2]}
+    return [
+        {**_size(drawn[name]), "name": name, "said": f"{what}: {said}."}
+        for what, (_, said, name) in chosen.items()
+    ]
+
+
+def _size(drawing: Drawing) -> dict[str, float]:
+    width, height = drawing.figure.get_size_inches()
+    return {"inches": width, "height": height}
+
+
+def _figure_groups(part: int, figures: Sequence[Drawing]) -> list[dict[str, Any]]:
     """The figures, group by group."""
-    held = {group: [_figure(d) for d in figures if d.group is group] for group in Group}
+    held = {group: [_figure(part, d) for d in figures if d.group is group] for group in Group}
     return [
         {"key": group.name.lower(), "title": group.value, "figures": shown}
         for group, shown in held.items()
@@ -210,20 +242,17 @@ def _figure_groups(figures: Sequence[Drawing]) -> list[dict[str, Any]]:
     ]
 
 
-def _figure(drawing: Drawing) -> dict[str, Any]:
-    """A figure in the colours of the page's text; its own text is drawn as paths and needs
-    no font.
-    """
+def _figure(part: int, drawing: Drawing) -> dict[str, Any]:
+    """A figure in the colours of the page's text."""
     svg = _NAMED_PART.sub("<g", drawing.svg.replace(INK, "currentColor")).replace(
-        "<svg ", '<svg role="img" ', 1
+        "<svg ", f'<svg role="img" id="svg-{drawing.name}-{part + 1}" ', 1
     )
-    inches = drawing.figure.get_figwidth()
     return {
         "svg": Markup(svg),
         "caption": drawing.caption,
         "wide": drawing.wide,
         "name": drawing.name,
-        "inches": inches,
+        **_size(drawing),
     }
 
 

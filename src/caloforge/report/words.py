@@ -2,9 +2,10 @@
 know before believing them.
 """
 
-__all__ = ["energy_range", "plainly", "remarks", "title", "verdict"]
+__all__ = ["energy_range", "in_floors", "plainly", "remarks", "title", "verdict"]
 
 import math
+from collections.abc import Iterator
 from statistics import median
 
 import numpy as np
@@ -84,13 +85,21 @@ def largest(evaluation: Evaluation, candidate: Sample) -> tuple[str, float]:
     """The worst of a candidate's distances, grouped ones by their worst label: its title, and how
     many floors it is.
     """
+    _, title, ratio = max(_ratios(evaluation, candidate), key=lambda one: one[2])
+    return title, ratio
+
+
+def in_floors(evaluation: Evaluation, candidate: Sample) -> Iterator[tuple[str, str, float]]:
+    """The name of each observable, what is said of its worst label, and how many floors it is."""
+    for name, title, ratio in _ratios(evaluation, candidate):
+        yield name, f"{title}, in which {candidate.name} is {number(ratio)} floors away", ratio
+
+
+def _ratios(evaluation: Evaluation, candidate: Sample) -> Iterator[tuple[str, str, float]]:
     known = evaluation.comparisons[candidate.name]
-    found = {}
     for o in (o for o in evaluation.observables if o.name in known):
         label, score = worst(known[o.name])
-        found[f"{o.title}, {label}" if label else o.title] = score.ratio_to_floor
-    title = max(found, key=found.__getitem__)
-    return title, found[title]
+        yield o.name, f"{o.title}, {label}" if label else o.title, score.ratio_to_floor
 
 
 def _distances(evaluation: Evaluation, candidate: Sample) -> str:

@@ -1,6 +1,13 @@
 """What a path must be before it is read or written; asked at once, before anything is imported."""
 
-__all__ = ["is_hdf5", "require_file", "require_folder", "require_writable"]
+__all__ = [
+    "LEMURS_SUFFIX",
+    "is_hdf5",
+    "names_lemurs",
+    "require_file",
+    "require_folder",
+    "require_writable",
+]
 
 import os
 from pathlib import Path
@@ -9,22 +16,30 @@ from caloforge.errors import FileFormatError, OutputError, OutputExistsError
 
 _HDF5 = (".h5", ".hdf5")
 _NPY = (".npy",)
+LEMURS_SUFFIX = ".lemurs.h5"
+"""Showers are written to such a path in the layout of LEMURS."""
 
 
 def is_hdf5(path: Path | str) -> bool:
-    """Whether the suffix of a path says HDF5, and not the .npy of the SQuIRELS release.
+    """Whether the suffix of a path says HDF5 in the layout of the CaloChallenge, and not that of
+    LEMURS (.lemurs.h5) or the .npy of the SQuIRELS release.
 
     Raises:
         FileFormatError: The suffix is another.
     """
     suffix = Path(path).suffix.lower()
     if suffix in _HDF5 + _NPY:
-        return suffix in _HDF5
+        return suffix in _HDF5 and not names_lemurs(path)
     msg = (
         f"{path}: suffix '{suffix}', expected one of {', '.join(_HDF5 + _NPY)}: rename the file "
         "or choose another format"
     )
     raise FileFormatError(msg)
+
+
+def names_lemurs(path: Path | str) -> bool:
+    """Whether a path ends in ``.lemurs.h5``: showers are written to it in this layout."""
+    return Path(path).name.lower().endswith(LEMURS_SUFFIX)
 
 
 def require_file(path: Path) -> None:

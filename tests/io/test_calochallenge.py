@@ -343,6 +343,15 @@ def test_bad_weights_are_counted_and_the_first_is_placed(bad: float, tmp_path: P
         _ = file.weights
 
 
+@pytest.mark.parametrize("name", ["incident_theta", "incident_phi"])
+def test_angles_that_may_be_in_degrees_are_refused(name: str, tmp_path: Path) -> None:
+    angles = np.array([0.1, 0.2, 40.0, 0.3, 45.0, 0.5])
+    file = CaloChallengeFile(write_raw(tmp_path / "a.h5", **{name: angles}))
+    message = rf"a\.h5: dataset '{name}': 2 of 6 .* is 40, that of shower 2: are they in degrees"
+    with pytest.raises(ShowerValueError, match=message):
+        _ = file.particles
+
+
 def append_all(writer: CaloChallengeWriter, batches: list[Showers]) -> None:
     for batch in batches:
         writer.append(batch)

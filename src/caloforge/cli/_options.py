@@ -310,6 +310,7 @@ def _flattened(parameters: Iterable[Parameter]) -> Iterable[Parameter]:
 
 def read_calorimeter(text: str | None) -> "Calorimeter | None":
     """The calorimeter of that name, or in that binning file or list of cells; None for None."""
+    from caloforge.detector import detector_names, load_detector
     from caloforge.geometry import named_calorimeters
     from caloforge.io import read_binning, read_cells
     from caloforge.io.cell_tables import SUFFIXES
@@ -319,13 +320,16 @@ def read_calorimeter(text: str | None) -> "Calorimeter | None":
     known = named_calorimeters()
     if text in known:
         return known[text]
+    if text in detector_names():
+        return load_detector(text).calorimeter
     if text.lower().endswith(SUFFIXES):
         return read_cells(text)
     path, _, particle = text.rpartition(":") if ":" in text else (text, "", "electron")
     if not path.endswith(".xml"):
         msg = (
-            f"--calorimeter '{text}': expected a known name ({', '.join(known)}), a binning "
-            "FILE.xml or FILE.xml:PARTICLE, or a list of cells (.csv, .h5, .parquet)"
+            f"--calorimeter '{text}': expected a known name ({', '.join(known)}), a detector of "
+            f"the package ({', '.join(detector_names())}), a binning FILE.xml or "
+            "FILE.xml:PARTICLE, or a list of cells (.csv, .h5, .parquet)"
         )
         raise OptionError(msg)
     return read_binning(path, particle)

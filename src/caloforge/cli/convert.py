@@ -20,7 +20,7 @@ from caloforge.cli._options import (
 from caloforge.cli._producing import Run, kept
 from caloforge.cli._progress import bar
 from caloforge.errors import quoted
-from caloforge.paths import is_hdf5
+from caloforge.paths import is_hdf5, names_lemurs
 
 if TYPE_CHECKING:
     from caloforge.io import ShowerFile
@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 def convert(
     source: Annotated[
         Path,
-        existing_argument("IN", "The file to read: .h5 (CaloChallenge) or .npy (SQuIRELS)."),
+        existing_argument(
+            "IN", "The file to read: .h5 (CaloChallenge, LEMURS) or .npy (SQuIRELS)."
+        ),
     ],
     output: Annotated[
         Path,
@@ -62,6 +64,7 @@ def convert(
     Examples:
       caloforge convert geant4.npy geant4.h5
       caloforge convert --sparse geant4.h5 hits.h5
+      caloforge convert LEMURS_Par04SiW_gamma_100kEvents_1GeV1TeV_GPSflat_part1.h5 lemurs.h5
       caloforge convert --calorimeter binning_dataset_2.xml:electron dataset_2_1.h5 labelled.h5
     """
     run.require(output)
@@ -77,13 +80,15 @@ def convert(
 def _tell_uncarried(showers: "ShowerFile", output: Path) -> None:
     """Say what of a file is not in its copy."""
     from caloforge.io import CaloChallengeFile
+    from caloforge.io.lemurs import BARREL_PHI
 
     if not isinstance(showers, CaloChallengeFile):
         return
-    left = showers.uncarried + (() if is_hdf5(output) else showers.further)
+    kept_there = (BARREL_PHI,) if names_lemurs(output) else ()
+    lost = () if is_hdf5(output) else (name for name in showers.further if name not in kept_there)
+    left = (*showers.uncarried, *lost)
     if left:
-        names, held = (
-            quoted(", ".join(left)),
-            "one number a shower" if is_hdf5(output) else "energies",
-        )
+        names = quoted(", ".join(left))
+        others = "energies and directions" if names_lemurs(output) else "energies"
+        held = "one number a shower" if is_hdf5(output) else others
         tell(f"{showers.path}: {names}: not carried along, {output.name} holds {held} alone")

@@ -1,27 +1,31 @@
 """Showers in and out of files, streamed in batches and checked at the edge.
 
 One module a format: `calochallenge` (HDF5, any calorimeter), `sparse` (the same with hits alone),
-`squirels` (the .npy of the SQuIRELS release), `binning` (the XML of cylindrical calorimeters),
-`cell_tables` (lists of cells).
-`open_showers` and `convert` choose by the suffix of the path.
+`squirels` (the .npy of the SQuIRELS release), `lemurs` (records in HDF5), `binning` (the XML of
+cylindrical calorimeters), `cell_tables` (lists of cells).
+`open_showers` chooses by suffix and content, `convert` by the suffix of the path.
 """
 
 __all__ = [
+    "LEMURS_SUFFIX",
     "CaloChallengeFile",
     "CaloChallengeWriter",
     "HitFile",
     "HitWriter",
+    "LemursFile",
     "NewFile",
     "ShowerFile",
     "SquirelsFile",
     "convert",
     "is_hdf5",
+    "names_lemurs",
     "open_showers",
     "read_binning",
     "read_cells",
     "require_format",
     "write_binning",
     "write_cells",
+    "write_lemurs",
     "write_squirels",
 ]
 
@@ -37,12 +41,13 @@ from caloforge.io.binning import read_binning, write_binning
 from caloforge.io.calochallenge import CaloChallengeFile
 from caloforge.io.cell_tables import read_cells, write_cells
 from caloforge.io.input import ShowerFile
+from caloforge.io.lemurs import LemursFile, is_lemurs, require_writable_mesh, write_lemurs
 from caloforge.io.output import NewFile
 from caloforge.io.sparse import HitFile, HitWriter, is_sparse
 from caloforge.io.squirels_npy import SquirelsFile, require_writable_crystals, write_squirels
 from caloforge.io.writer import CaloChallengeWriter
 from caloforge.particles import Particles
-from caloforge.paths import is_hdf5
+from caloforge.paths import LEMURS_SUFFIX, is_hdf5, names_lemurs
 from caloforge.showers import ShowerSource, spans
 
 
@@ -52,7 +57,8 @@ def open_showers(
     """Open a file of showers, to be read in batches.
 
     Arguments:
-        path: A CaloChallenge file (.h5, .hdf5) or one in the layout of the SQuIRELS release (.npy).
+        path: A CaloChallenge or LEMURS file (.h5, .hdf5), or one in the layout of the SQuIRELS
+            release (.npy).
         calorimeter: Where the cells are, for a file that does not say so itself.
         pdg: The species, for a file that does not say so itself; None where it is not known.
 
@@ -60,7 +66,9 @@ def open_showers(
         FileFormatError: The suffix is another, or the file is not what its reader expects.
         GeometryMismatchError: The file is of another calorimeter than the one given.
     """
-    if is_hdf5(path):
+    if is_hdf5(path) or names_lemurs(path):
+        if is_lemurs(path):
+            return LemursFile(path, calorimeter, pdg=pdg)
         kind = HitFile if is_sparse(path) else CaloChallengeFile
         return kind(path, calorimeter, pdg=pdg)
     file = SquirelsFile(path)
@@ -84,7 +92,8 @@ def convert(
         source: The showers, in memory or in a file. A CaloChallenge file keeps all that is known
             of their particles, weights, the further columns of a file and what it says of its
             origin.
-        path: The file to write: .h5 or .hdf5 (CaloChallenge) or .npy (SQuIRELS release).
+        path: The file to write: .h5 or .hdf5 (CaloChallenge), .lemurs.h5 (LEMURS) or .npy
+            (SQuIRELS release).
         batch_size: How many showers are in memory at a time.
         overwrite: Whether the file may take the place of one that is there, the source's own
             included.
@@ -102,7 +111,8 @@ def convert(
     """
     if not is_hdf5(path):
         require_format(path, source.calorimeter, sparse=bool(sparse))
-        write_squirels(path, source, batch_size=batch_size, overwrite=overwrite, progress=progress)
+        write = write_lemurs if names_lemurs(path) else write_squirels
+        write(path, source, batch_size=batch_size, overwrite=overwrite, progress=progress)
         return
     file = source if isinstance(source, ShowerFile) else None
     origin = {} if file is None else file.provenance
@@ -141,4 +151,5 @@ def require_format(
         if sparse:
             msg = f"{path}: hits alone are written to HDF5: name the file .h5, or write all cells"
             raise FileFormatError(msg)
-        require_writable_crystals(path, calorimeter, particles, weights)
+        require = require_writable_mesh if names_lemurs(path) else require_writable_crystals
+        require(path, calorimeter, particles, weights)

@@ -38,8 +38,10 @@ from caloforge.io.columns import (
     HIT_DATASETS,
     OFFSETS,
     PDG,
+    PHI,
     PLACE,
     RESERVED,
+    THETA,
     THRESHOLD,
     UNITS,
     WEIGHTS,
@@ -47,6 +49,7 @@ from caloforge.io.columns import (
 )
 from caloforge.io.input import (
     ShowerFile,
+    require_angles,
     require_deposits,
     require_energies,
     require_finite,
@@ -62,6 +65,9 @@ _NUMBERS = "fiub"
 """The kinds of types that are numbers."""
 
 _UNITS = {name.lower(): unit for name, unit in ENERGY_UNITS.items()}
+
+_LARGEST = {THETA: math.pi, PHI: 2 * math.pi}
+"""The largest angles, in rad."""
 
 _WIDEST = 8
 """Numbers of more bytes are read in double precision."""
@@ -283,7 +289,11 @@ class CaloChallengeFile(ShowerFile):
         if name not in self._file:
             return None
         values = float32(self._values(name, rows))
-        require_finite(values, f"{self.path}: dataset '{name}'", rows)
+        where, most = f"{self.path}: dataset '{name}'", _LARGEST.get(name)
+        if most is None:
+            require_finite(values, where, rows)
+        else:
+            require_angles(values, where, rows, -most, most)
         return values
 
     def _read_weights(self, rows: range) -> Float[Tensor, " showers"] | None:

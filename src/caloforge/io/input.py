@@ -5,6 +5,7 @@ it unchecked.
 __all__ = [
     "ShowerFile",
     "checksum",
+    "require_angles",
     "require_deposits",
     "require_energies",
     "require_file",
@@ -34,6 +35,9 @@ from caloforge.shown import Shown, counted
 
 _CHUNK = 1 << 20
 """So many bytes are read at a time for a checksum."""
+
+_ROUNDING = 1e-5
+"""So far beyond its bounds single precision may bring an angle, in rad."""
 
 
 class ShowerFile(Shown, ABC):
@@ -281,6 +285,33 @@ def require_finite(values: Float[Tensor, " showers"], where: str, rows: range) -
         ShowerValueError: One is not; the message counts them and says where the first is.
     """
     _require(values.isfinite().numpy(force=True), "not finite", where, rows)
+
+
+def require_angles(
+    values: Float[Tensor, " showers"], where: str, rows: range, least: float, most: float
+) -> None:
+    """Check that angles are finite and no more than a turn can be, as those in degrees are.
+
+    Arguments:
+        values: One a shower, in rad.
+        where: The file and the dataset, for the message.
+        rows: The number of each shower in the file.
+        least: The least angle, in rad.
+        most: The largest.
+
+    Raises:
+        ShowerValueError: One is not; the message counts them and says where the first is.
+    """
+    require_finite(values, where, rows)
+    bad = (values < least - _ROUNDING) | (values > most + _ROUNDING)
+    if bad.any():
+        first = int(bad.nonzero()[0, 0])
+        msg = (
+            f"{where}: {int(bad.sum())} of {len(values)} angles lie outside [{least:.4g}, "
+            f"{most:.4g}] rad, the first is {float(values[first]):g}, that of shower "
+            f"{rows[first]}: are they in degrees? Convert them to radians"
+        )
+        raise ShowerValueError(msg)
 
 
 def require_species(pdg: Shaped[np.ndarray, " showers"], where: str, rows: range) -> None:

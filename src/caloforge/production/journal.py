@@ -22,7 +22,7 @@ from types import TracebackType
 from typing import Any
 
 from caloforge.errors import OutputError, OutputExistsError
-from caloforge.io import NewFile
+from caloforge.io import LEMURS_SUFFIX, NewFile, names_lemurs
 from caloforge.io.output import name_full_disk
 
 _JOB, _LOCK, _COMPLETE = "job.json", "lock", "complete"
@@ -121,12 +121,17 @@ class Journal:
     @property
     def whole(self) -> Path:
         """Where the shards are joined."""
-        return self.folder / f"whole{self.output.suffix}"
+        return self.folder / f"whole{self._suffix}"
 
     @property
     def unfinished(self) -> Path:
         """Where a shard, or the whole, is written."""
-        return self.folder / f"unfinished{self.output.suffix}"
+        return self.folder / f"unfinished{self._suffix}"
+
+    @property
+    def _suffix(self) -> str:
+        """What says the format."""
+        return LEMURS_SUFFIX if names_lemurs(self.output) else self.output.suffix
 
     def keep(self, path: Path, rows: int) -> None:
         """Keep a file of so many more finished showers."""

@@ -89,6 +89,7 @@ PUBLIC: dict[str, list[str]] = {
     "caloforge.errors": [
         "CaloforgeError",
         "DiskFullError",
+        "DiskSpaceWarning",
         "EnergyRangeError",
         "EnergyRangeWarning",
         "FileFormatError",
@@ -582,6 +583,7 @@ PUBLIC: dict[str, list[str]] = {
         "require_file",
         "require_folder",
         "require_writable",
+        "watch_disk",
     ],
     "caloforge.production": ["Journal", "Moved", "Produced", "copy", "journal_of", "produce"],
     "caloforge.published": ["PRESETS", "Preset", "Published", "geant4_correlation"],

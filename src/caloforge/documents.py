@@ -255,6 +255,13 @@ def _names(schema: Any) -> Iterator[str]:
             yield from _names(part)
 
 
+def _expected(words: str) -> Callable[[ErrorDetails], str]:
+    """What was expected, with the numbers of the check, and what was found."""
+    return lambda error: (
+        f"expected {words.format(**error.get('ctx', {}))}, found {quoted(error['input'])}"
+    )
+
+
 def _as_pydantic(error: ErrorDetails) -> str:
     return f"{error['msg'].lower()} (found {quoted(error['input'])})"
 
@@ -262,6 +269,22 @@ def _as_pydantic(error: ErrorDetails) -> str:
 _UNKNOWN = {"extra_forbidden", "unexpected_keyword_argument"}
 _SAY: Mapping[str, Callable[[ErrorDetails], str]] = {
     "missing": lambda error: "is missing",
+    "value_error": lambda error: str(error["ctx"]["error"]),
+    "literal_error": _expected("{expected}"),
+    "enum": _expected("{expected}"),
+    "greater_than": _expected("a number above {gt:g}"),
+    "greater_than_equal": _expected("a number of at least {ge:g}"),
+    "less_than": _expected("a number below {lt:g}"),
+    "less_than_equal": _expected("a number of at most {le:g}"),
+    "finite_number": _expected("a finite number"),
+    "string_type": _expected("a text"),
+    "too_long": _expected("at most {max_length} values"),
+    "too_short": _expected("at least {min_length} values"),
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), _expected("a whole number")),
+    **dict.fromkeys(("float_type", "float_parsing"), _expected("a number")),
+    **dict.fromkeys(("bool_type", "bool_parsing"), _expected("true or false")),
+    **dict.fromkeys(("list_type", "tuple_type"), _expected("a list")),
+    **dict.fromkeys(("dict_type", "dataclass_type", "mapping_type"), _expected("keys and values")),
     "union_tag_invalid": lambda error: (
         f"{quoted(error['ctx']['tag'])} is unknown, expected {error['ctx']['expected_tags']}"
     ),

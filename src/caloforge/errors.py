@@ -8,6 +8,7 @@ one line on standard error and exit code 2.
 __all__ = [
     "CaloforgeError",
     "DiskFullError",
+    "DiskSpaceWarning",
     "EnergyRangeError",
     "EnergyRangeWarning",
     "FileFormatError",
@@ -89,6 +90,10 @@ class OutputExistsError(OutputError):
 
 class DiskFullError(OutputError):
     """Raised when a disk is full, or a quota used up, while an output is written."""
+
+
+class DiskSpaceWarning(UserWarning):
+    """Issued when a disk has less room than what a run will write needs."""
 
 
 class EnergyRangeError(CaloforgeError):

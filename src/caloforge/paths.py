@@ -7,12 +7,15 @@ __all__ = [
     "require_file",
     "require_folder",
     "require_writable",
+    "watch_disk",
 ]
 
 import os
+import shutil
+import warnings
 from pathlib import Path
 
-from caloforge.errors import FileFormatError, OutputError, OutputExistsError
+from caloforge.errors import DiskSpaceWarning, FileFormatError, OutputError, OutputExistsError
 
 _HDF5 = (".h5", ".hdf5")
 _NPY = (".npy",)
@@ -64,7 +67,7 @@ def require_writable(path: Path, *, overwrite: bool = False) -> None:
             file is missing or closed to writing.
     """
     if os.path.lexists(path) and not overwrite:
-        msg = f"{path}: exists already: choose another path, or ask for it to be overwritten"
+        msg = f"{path}: exists already: choose another path, or overwrite it (--overwrite)"
         raise OutputExistsError(msg)
     if path.is_dir():
         msg = f"{path}: is a folder, expected the path of a file to write"
@@ -94,3 +97,20 @@ def require_folder(path: Path) -> None:
     if not os.access(there, os.W_OK | os.X_OK):
         msg = f"{path}: its folder '{there}' is closed to writing: choose another folder"
         raise OutputError(msg)
+
+
+def watch_disk(path: Path, needed: float) -> None:
+    """Warn where a disk has less room than what will be written needs.
+
+    Arguments:
+        path: A file or folder on it, which need not be there yet.
+        needed: The size of what will be written, in bytes.
+    """
+    there = next(place for place in (path, *path.absolute().parents) if place.exists())
+    free = shutil.disk_usage(there).free
+    if needed > free:
+        msg = (
+            f"{path}: some {needed / 1e9:.3g} GB will be written until the end, and its disk has "
+            f"{free / 1e9:.3g} GB free: make room, or choose another disk"
+        )
+        warnings.warn(msg, DiskSpaceWarning, stacklevel=3)

@@ -260,7 +260,7 @@ def test_a_value_that_cannot_be_is_one_clear_line(
         ("refine", "squirels-fast", "in.h5", "out.h5", "--threads", "0"),
         ("simulate", "calodream-ds2-laptop"),
         ("simulate", "gflash", "-n", "0", "--energy", "50GeV", "--seed", "1", "out.h5"),
-        ("simulate", "gflash", "-n", "3", "--energy", "50GeV", "out.h5"),
+        ("simulate", "gflash", "-n", "3", "--energy", "50GeV"),
         ("evaluate", "full.h5", "--out", "report"),
         ("generate", "squirels-fast"),
         ("generate", "squirels-fast", "-n", "0", "--energy", "50GeV", "out.h5"),

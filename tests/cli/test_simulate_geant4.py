@@ -76,7 +76,8 @@ def test_an_interrupted_run_can_be_resumed(
             ("simulate", "geant4", "pbwo4-10x10", *RUN, "--data", "no-such-folder", "OUT"),
             "no-such-folder",
         ),
-        (("simulate", "geant4", "pbwo4-10x10", *RUN, "--cut", "0", "OUT"), "cut"),
+        (("simulate", "geant4", "pbwo4-10x10", *RUN, "--cut", "0mm", "OUT"), "cut"),
+        (("simulate", "geant4", "pbwo4-10x10", *RUN, "--cut", "0.7", "OUT"), "0.7mm"),
     ],
     ids=lambda value: (
         " ".join(str(word) for word in value[10:]) if isinstance(value, tuple) else ""

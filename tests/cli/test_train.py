@@ -241,7 +241,10 @@ def test_a_surrogate_that_cannot_be_leaves_nothing(
         ),
         "dim 13": (cylinder_file, {"energy__dim": 13}),
         "has no key 'shape.patches'": (cylinder_file, {"shape__patches": 1}),
-        "unable to parse string as a number": (cylinder_file, {"energy__schedule__epochs": "many"}),
+        "epochs: expected a number, found 'many'": (
+            cylinder_file,
+            {"energy__schedule__epochs": "many"},
+        ),
     }
     for expected, (file, changes) in mistakes.items():
         assert expected in one_error(surrogate_trained(caloforge, file, tmp_path / "m", **changes))

@@ -2,10 +2,14 @@
 
 import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors import SafetensorError
+from safetensors.torch import save_file
 
 from caloforge.errors import DiskFullError, OutputError, OutputExistsError
 from caloforge.io import NewFile
@@ -50,6 +54,38 @@ def test_what_stood_there_stays_when_its_replacement_fails(tmp_path: Path) -> No
     assert (tmp_path / "out.txt").read_text() == "old"
 
 
+def test_the_next_run_removes_what_a_killed_one_left(tmp_path: Path) -> None:
+    """And nothing of a process that is at work, of another output or another machine."""
+    script = (
+        "import os, signal, sys\n"
+        "from caloforge.io import NewFile\n"
+        "with NewFile(sys.argv[1]) as partial:\n"
+        "    partial.write_text('half of')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    for name in ("out[1].txt", "other.txt"):
+        subprocess.run([sys.executable, "-c", script, tmp_path / name], check=False)
+    elsewhere = f".out[1].txt.00000000-{2**22 + 1}-abcd.partial"
+    (tmp_path / elsewhere).touch()
+    with NewFile(tmp_path / "out[1].txt") as at_work:
+        with NewFile(tmp_path / "out[1].txt") as partial:
+            partial.write_text("all of it")
+        left = set(names_in(tmp_path)) - {at_work.name, "out[1].txt", elsewhere}
+        assert [name.startswith(".other.txt.") for name in left] == [True]
+        (tmp_path / "out[1].txt").unlink()
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o027, 0o077])
+def test_the_mode_of_a_file_follows_the_umask(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        with NewFile(tmp_path / "weights.safetensors") as partial:
+            save_file({"w": torch.zeros(3)}, partial)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "weights.safetensors").stat().st_mode & 0o777 == 0o666 & ~umask
+
+
 def test_overwriting_replaces(tmp_path: Path) -> None:
     (tmp_path / "out.txt").write_text("old")
     with NewFile(tmp_path / "out.txt", overwrite=True) as partial:
@@ -61,7 +97,7 @@ def test_an_existing_path_is_refused_at_once(tmp_path: Path) -> None:
     (tmp_path / "out.txt").write_text("old")
     with pytest.raises(
         OutputExistsError,
-        match=r"out\.txt: exists already: choose another path, or ask for it to be overwritten",
+        match=r"out\.txt: exists already: choose another path, or overwrite it \(--overwrite\)",
     ):
         NewFile(tmp_path / "out.txt")
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -13,6 +13,7 @@ from caloforge import zoo
 from caloforge.chain import Chain
 from caloforge.detector import load_detector
 from caloforge.errors import (
+    DiskSpaceWarning,
     EnergyRangeError,
     FileFormatError,
     Geant4Error,
@@ -40,6 +41,14 @@ def eager(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every batch is a shard."""
     monkeypatch.setattr(shards, "INTERVAL", 0.0)
     monkeypatch.setattr(shards, "SHARE", 0.0)
+
+
+class Usage(NamedTuple):
+    """Of a disk, in bytes."""
+
+    total: int
+    used: int
+    free: int
 
 
 class Interrupting:
@@ -132,6 +141,21 @@ def test_shards_may_be_cut_anywhere(
             produce(GUN, pbwo4_gflash(), parts, seed=3, **how)
     produce(GUN, pbwo4_gflash(), parts, seed=3, resume=True)
     assert checksum(whole) == checksum(parts)
+
+
+@pytest.mark.usefixtures("eager")
+def test_a_run_says_soon_that_the_disk_is_too_small(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Shards and the joined file are there together; a disk that is large enough is silent."""
+    out, again = tmp_path / "out.h5", tmp_path / "again.h5"
+    copy(fast_showers(300), again, batch_size=50)
+    full = Usage(10**9, 10**9 - 5000, 5000)
+    monkeypatch.setattr("caloforge.paths.shutil.disk_usage", lambda _: full)
+    with pytest.warns(DiskSpaceWarning, match=r"out\.h5: some .* GB will be written") as said:
+        copy(fast_showers(300), out, batch_size=50)
+    assert len(said) == 1
+    assert out.read_bytes() == again.read_bytes()
 
 
 def _cut(kept: bytes, number: int) -> bytes:

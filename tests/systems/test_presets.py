@@ -47,33 +47,33 @@ CHANGES: list[tuple[str, Any, str]] = [
         "gan",
         "shape.stage: 'gan' is unknown, expected .*'vision', 'latent'",
     ),
-    ("shape.flow.path", "wild", r"shape.flow.path: input should be 'linear', .* \(found 'wild'\)"),
+    ("shape.flow.path", "wild", r"shape.flow.path: expected 'linear', .*, found 'wild\'"),
     ("shape.patch", [3, 16], "shape.patch.2: is missing"),
-    ("shape.patch", [3, 16, 1, 1], "shape.patch: tuple should have at most 3 items"),
-    ("shape.network.dim", 480.5, "shape.network.dim: input should be a valid integer"),
+    ("shape.patch", [3, 16, 1, 1], "shape.patch: expected at most 3 values, found list of 4"),
+    ("shape.network.dim", 480.5, "shape.network.dim: expected a whole number, found 480.5"),
     (
         "shape.flow.schedule.epochs",
         "many",
-        "shape.flow.schedule.epochs: input should be a valid number",
+        "shape.flow.schedule.epochs: expected a number, found 'many'",
     ),
-    ("shape.flow.schedule.epochs", 0, "shape.flow.schedule.epochs: input should be greater than 0"),
+    ("shape.flow.schedule.epochs", 0, "shape.flow.schedule.epochs: expected a number above 0"),
     (
         "shape.flow.schedule.batch_size",
         -3,
-        "shape.flow.schedule.batch_size: input should be greater than 0",
+        "shape.flow.schedule.batch_size: expected a number above 0",
     ),
     (
         "shape.flow.schedule.average",
         1.0,
-        "shape.flow.schedule.average: input should be less than 1",
+        "shape.flow.schedule.average: expected a number below 1",
     ),
     (
         "shape.flow.bespoke.evaluations",
         0,
-        "shape.flow.bespoke.evaluations: input should be greater than 0",
+        "shape.flow.bespoke.evaluations: expected a number above 0",
     ),
-    ("shape.network.blocks", -1, "shape.network.blocks: input should be greater than 0"),
-    ("energy.schedule", 7, "energy.schedule: input should be a dictionary"),
+    ("shape.network.blocks", -1, "shape.network.blocks: expected a number above 0"),
+    ("energy.schedule", 7, "energy.schedule: expected keys and values"),
 ]
 
 

@@ -9,7 +9,7 @@ import typer
 
 from caloforge.bundled import MODELS
 from caloforge.cli._console import say
-from caloforge.cli._options import Overwrite, Seed, given, use_threads
+from caloforge.cli._options import MOST_THREADS, Overwrite, Seed, given, use_threads
 from caloforge.cli._producing import Run, produced
 from caloforge.cli._progress import steps
 from caloforge.cli.evaluate import full_times
@@ -28,7 +28,9 @@ def demo(
         typer.Option(metavar="MODEL", help="The model that refines.", callback=given(MODELS.find)),
     ] = "squirels-fast",
     seed: Seed = 1,
-    threads: Annotated[int, typer.Option(min=1, metavar="T", help="How many cores to use.")] = 1,
+    threads: Annotated[
+        int, typer.Option(min=1, max=MOST_THREADS, metavar="T", help="How many cores to use.")
+    ] = 1,
     overwrite: Overwrite = False,
 ) -> None:
     """Simulate showers by GFlash, refine them to Geant4's quality, compare, and write a page about

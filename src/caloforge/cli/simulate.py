@@ -17,12 +17,14 @@ from caloforge.cli._options import (
     OptionError,
     Overwrite,
     Seed,
+    asked,
     existing,
     given,
     grouped,
 )
 from caloforge.cli._producing import Run, made, produced
 from caloforge.cli.generate import generate
+from caloforge.units import parse_length
 
 if TYPE_CHECKING:
     from caloforge.simulators import GFlash
@@ -106,12 +108,12 @@ class FastSimulation:
 @grouped
 def gflash(
     output: NewShowers,
-    seed: Seed,
     origin: Origin,
     beam: Beam,
     machine: Machine,
     fast: FastSimulation,
     run: Run,
+    seed: Seed = 0,
 ) -> None:
     """Simulate electron showers by GFlash, the parametrisation of Grindhammer and Peters.
 
@@ -152,8 +154,13 @@ class FullSimulation:
         ),
     ] = "FTFP_BERT"
     cut: Annotated[
-        float, typer.Option(metavar="MM", help="Secondaries with a shorter range are not made.")
-    ] = 0.7
+        str,
+        typer.Option(
+            metavar="LENGTH",
+            help="Secondaries with a shorter range are not made.",
+            callback=asked(parse_length),
+        ),
+    ] = "0.7mm"
     workers: Annotated[
         int,
         typer.Option(min=1, metavar="W", help="How many processes work; never changes the result."),
@@ -179,7 +186,6 @@ def geant4(
         ),
     ],
     output: NewShowers,
-    seed: Seed,
     origin: Origin,
     beam: Beam,
     full: FullSimulation,
@@ -187,6 +193,7 @@ def geant4(
         bool, typer.Option("--resume", help="Go on with an interrupted run, to the same file.")
     ] = False,
     overwrite: Overwrite = False,
+    seed: Seed = 0,
 ) -> None:
     """Simulate showers in a detector by Geant4, particle by particle.
 
@@ -208,7 +215,8 @@ def geant4(
     from caloforge.particles import ELECTRON
     from caloforge.simulators import Geant4
 
-    simulator = Geant4(load_detector(detector), full.physics, full.cut, full.workers, full.data)
+    cut = parse_length(full.cut)
+    simulator = Geant4(load_detector(detector), full.physics, cut, full.workers, full.data)
     source = origin.particles(beam, seed, ELECTRON, simulator.calorimeter)
     particles = source[0 : len(source)]
     result = produced(particles, simulator, output, run, seed=seed, doing="simulating")

@@ -39,6 +39,6 @@ def write_detector(path: Path | str, detector: Detector, *, overwrite: bool = Fa
     """
     path = Path(path)
     if path.exists() and not overwrite:
-        msg = f"{path}: exists already: choose another path, or ask for it to be overwritten"
+        msg = f"{path}: exists already: choose another path, or overwrite it (--overwrite)"
         raise OutputExistsError(msg)
     path.write_text(yaml.safe_dump(detector.describe(), sort_keys=False))

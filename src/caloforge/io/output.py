@@ -2,7 +2,8 @@
 
 What is written goes to a hidden file beside the output and takes the output's name when all has
 gone well. Whatever goes wrong before, an interruption from the keyboard included, the hidden file
-is removed and what stood at the output's path stays.
+is removed and what stood at the output's path stays. Its name says which process of which machine
+writes it, so that the next one removes what a killed process left.
 
 HDF5 does not bear a failure to write: it tries again at each close, and ends the process with a
 segmentation fault. So it writes through a file that keeps its first failure and goes on as if there
@@ -12,11 +13,15 @@ were none, and interruptions wait meanwhile.
 __all__ = ["NewFile", "NewHdf5", "held_back", "name_full_disk", "require_folder"]
 
 import errno
+import glob
 import os
+import platform
 import signal
+import stat
 import threading
+import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
@@ -57,9 +62,14 @@ class NewFile:
         self.path = Path(path)
         self._overwrite = overwrite
         require_writable(self.path, overwrite=overwrite)
-        self.partial = self.path.with_name(f".{self.path.name}.{uuid4().hex[:8]}.partial")
+        writer = f"{_here()}-{os.getpid()}-{uuid4().hex[:4]}"
+        self.partial = self.path.with_name(f".{self.path.name}.{writer}.partial")
 
     def __enter__(self) -> Path:
+        for left in _left_behind(self.path):
+            left.unlink(missing_ok=True)
+        self.partial.touch()
+        self._mode = stat.S_IMODE(self.partial.stat().st_mode)
         return self.partial
 
     def __exit__(
@@ -71,10 +81,26 @@ class NewFile:
         try:
             if kind is None:
                 require_writable(self.path, overwrite=self._overwrite)
+                self.partial.chmod(self._mode)
                 self.partial.replace(self.path)
         finally:
             self.partial.unlink(missing_ok=True)
         name_full_disk(error, self.path)
+
+
+def _here() -> str:
+    """What stands for this machine in a name."""
+    return f"{zlib.crc32(platform.node().encode()):08x}"
+
+
+def _left_behind(path: Path) -> Iterator[Path]:
+    """The hidden files of an output whose writers, processes of this machine, are no more."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.{_here()}-[0-9]*-????.partial"):
+        with suppress(PermissionError, ValueError, OverflowError):
+            try:
+                os.kill(int(left.name.split("-")[-2]), 0)
+            except ProcessLookupError:
+                yield left
 
 
 class NewHdf5:

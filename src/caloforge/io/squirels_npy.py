@@ -160,7 +160,7 @@ def write_squirels(
     """
     require_writable_crystals(path, source.calorimeter, source.particles, source.weights)
     header = {"descr": "<f8", "fortran_order": False, "shape": (len(source), _ENERGY + 1)}
-    with NewFile(path, overwrite=overwrite) as partial, partial.open("xb") as file:
+    with NewFile(path, overwrite=overwrite) as partial, partial.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
         for span in spans(len(source), batch_size):
             batch, rows = source[span], range(span.start, span.stop)

@@ -2,9 +2,11 @@
 
 __all__ = ["load", "train"]
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+
+from torch import nn
 
 from caloforge import __version__
 from caloforge.errors import ModelError, OutputExistsError, TrainingError
@@ -16,6 +18,7 @@ from caloforge.models.model import Model
 from caloforge.models.recipes import Recipe
 from caloforge.models.registry import SYSTEMS
 from caloforge.models.training_data import FullShowers, TrainingShowers
+from caloforge.paths import watch_disk
 
 
 def train(
@@ -64,7 +67,8 @@ def train(
     require_folder(out)
     if out.exists() and any(out.iterdir()) and not resume:
         msg = (
-            f"{out} exists and is not empty: resume the training there, or choose another directory"
+            f"{out}: exists and is not empty: resume the training there (--resume), or choose "
+            "another directory"
         )
         raise OutputExistsError(msg)
     processes.wait()
@@ -73,6 +77,7 @@ def train(
     if start is not None:
         with training.isolated(seed=recipe.seed):
             start.begin(plan.model)
+    watch_disk(out, _room(plan.networks))
     training.run(
         plan.objectives,
         plan.networks,
@@ -122,6 +127,12 @@ def _new_card(
         largest_angle=data.largest_angle,
         largest_offset=data.largest_offset,
     )
+
+
+def _room(networks: Mapping[str, nn.Module]) -> float:
+    """The bytes of two checkpoints, one in place of the other: weights, moments and averages."""
+    parameters = (p for network in networks.values() for p in network.parameters())
+    return 2 * 4 * sum(p.numel() * p.element_size() for p in parameters)
 
 
 def _kept(objectives: Sequence[training.Objective]) -> str:

@@ -168,7 +168,6 @@ class Model(Shown, nn.Module, ABC):
             save_file(
                 {k: _stored(v, halve=k in weights) for k, v in self.state_dict().items()}, partial
             )
-            partial.chmod(0o644)
             self.card = replace(self.card, sha256=checksum(partial))
         self.card.write(directory)
         return self.card

@@ -67,8 +67,8 @@ class Journal:
             NewFile(output, overwrite=overwrite)
         if (self.folder / _JOB).exists() and not (resume or overwrite):
             msg = (
-                f"{output}: an unfinished run of it is there ({self.folder.name}): resume it, or "
-                "overwrite it to begin anew"
+                f"{output}: an unfinished run of it is there ({self.folder.name}): resume it "
+                "(--resume), or overwrite it to begin anew (--overwrite)"
             )
             raise OutputExistsError(msg)
 
@@ -183,7 +183,8 @@ class Journal:
         if differing:
             msg = (
                 f"{self.output}: the unfinished run beside it ({self.folder.name}) has another "
-                f"{' and another '.join(differing)}: give the same options, or overwrite it"
+                f"{' and another '.join(differing)}: give the same options, or overwrite "
+                "it (--overwrite)"
             )
             raise OutputError(msg)
 

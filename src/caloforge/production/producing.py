@@ -27,6 +27,7 @@ from caloforge.io import CaloChallengeWriter, ShowerFile, convert, is_hdf5, requ
 from caloforge.io.joining import Joined, join_files
 from caloforge.io.writer import rows_of_block
 from caloforge.particles import Particles
+from caloforge.paths import watch_disk
 from caloforge.production.journal import Journal
 from caloforge.production.origin import attributes_of, job_of
 from caloforge.production.shards import ShardWriter
@@ -221,7 +222,7 @@ def _write(
     opener = partial(
         CaloChallengeWriter, calorimeter=plan.calorimeter, attributes=dict(plan.attributes)
     )
-    block, dark = rows_of_block(_FLOAT * plan.calorimeter.n_cells), 0
+    block, dark, watched = rows_of_block(_FLOAT * plan.calorimeter.n_cells), 0, False
     with Journal(path, plan.job, resume=resume, overwrite=overwrite) as journal:
         before = plan.number if journal.is_complete else journal.finished
         progress(before)
@@ -230,9 +231,18 @@ def _write(
                 for showers, extra in plan.made(before) if before < plan.number else ():
                     writer.append(showers, extra)
                     dark += len(showers) - int(showers.deposits.any(dim=1).sum())
+                    if journal.shards and not watched:
+                        watch_disk(path, _room(journal, plan.number))
+                        watched = True
             _join(journal, opener)
         journal.place()
     return before, dark
+
+
+def _room(journal: Journal, number: int) -> float:
+    """The bytes that so many showers still take, in shards and joined, as the finished ones do."""
+    size = sum(path.stat().st_size for path in journal.shards) / journal.finished
+    return (2 * number - journal.finished) * size
 
 
 def _join(journal: Journal, opener: Callable[[Path], CaloChallengeWriter]) -> None:

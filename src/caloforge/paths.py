@@ -88,11 +88,13 @@ def require_folder(path: Path) -> None:
     """Check, before hours of work, that a folder is there, or can be made, and can be written to.
 
     Raises:
-        OutputError: It is a file, or the folder is closed to writing in which it would be.
+        OutputError: It is a file or a link to nothing, or the folder is closed to writing in which
+            it would be.
     """
-    there = next(place for place in (path, *path.absolute().parents) if place.exists())
+    there = next(place for place in (path, *path.absolute().parents) if os.path.lexists(place))
     if not there.is_dir():
-        msg = f"{path}: '{there}' is a file, expected a folder: choose another"
+        what = "a file" if there.exists() else "a link to nothing"
+        msg = f"{path}: '{there}' is {what}, expected a folder: choose another"
         raise OutputError(msg)
     if not os.access(there, os.W_OK | os.X_OK):
         msg = f"{path}: its folder '{there}' is closed to writing: choose another folder"

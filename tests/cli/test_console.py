@@ -3,8 +3,10 @@
 import warnings
 
 import pytest
+from rich.table import Table
 
-from caloforge.cli._console import fail, say, warnings_as_lines
+from caloforge.cli import _app
+from caloforge.cli._console import fail, say, tell, warnings_as_lines
 from caloforge.errors import EnergyRangeWarning
 
 
@@ -32,3 +34,47 @@ def test_warnings_are_told_as_before_afterwards() -> None:
 def test_words_are_printed_as_they_are(capsys: pytest.CaptureFixture[str], words: str) -> None:
     say(words)
     assert capsys.readouterr().out == f"{words}\n"
+
+
+STEERING = "run\x1b[31m\x1b]0;title\x07\r.h5"
+
+
+def test_what_steers_a_terminal_is_shown_and_not_sent(capsys: pytest.CaptureFixture[str]) -> None:
+    table = Table(box=None, show_header=False)
+    table.add_row(STEERING)
+    for shown in (STEERING, f"first\n{STEERING}", table):
+        say(shown)
+    tell(STEERING)
+    with pytest.raises(SystemExit):
+        fail(STEERING)
+    captured = capsys.readouterr()
+    for line in (captured.out + captured.err).splitlines():
+        assert line.rstrip().isprintable()
+        assert line == "first" or "\ufffd[31m\ufffd]0;title" in line
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (MemoryError(), "not enough memory: take smaller"),
+        (MemoryError("Unable to allocate 7.28 TiB for"), "for 8e+03 GB at once"),
+        (
+            RuntimeError("DefaultCPUAllocator: tried to allocate 96 bytes."),
+            "for 9.6e-08 GB at once",
+        ),
+    ],
+)
+def test_memory_that_is_not_there_is_one_line(
+    error: Exception,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def greedy(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(_app, "app", greedy)
+    with pytest.raises(SystemExit) as end:
+        _app.run(())
+    assert end.value.code == 2
+    assert said in capsys.readouterr().err

@@ -117,6 +117,7 @@ EVALUATE = ("evaluate", "in.h5", "in.h5", "--labels", "a,b")
         ((*EVALUATE, "--out", "r", "--device", "abacus"), "--device 'abacus' cannot be used here"),
         ((*EVALUATE, "--out", "in.h5/r"), "is a file, expected a folder"),
         (("train", "squirels-fast", "--out", "in.h5"), "is a file, expected a folder"),
+        (("data", "samples", "--out", "nowhere/x"), "is a link to nothing, expected a folder"),
     ],
     ids=lambda words: " ".join(words[-2:]) if isinstance(words, tuple) else "",
 )
@@ -129,10 +130,11 @@ def test_what_cannot_be_is_refused_before_the_work(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "in.h5", random_showers(5))
+    (tmp_path / "nowhere").symlink_to("gone")
     outcome = caloforge(*words)
     assert outcome.code == 2
     assert said in outcome.err
-    assert [path.name for path in tmp_path.iterdir()] == ["in.h5"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.h5", "nowhere"]
 
 
 @pytest.mark.parametrize("words", [(), ("simulate", "gflash"), ("convert",)], ids=" ".join)

@@ -277,6 +277,7 @@ def test_recipes_of_the_package() -> None:
     [
         ({"stepz": "3"}, "recipe squirels-fast has no key 'stepz'"),
         ({"steps": "many"}, "steps: expected a whole number, found 'many'"),
+        ({"seed": str(2**64)}, "seed: expected a number below"),
         ({"solver": "magic"}, "solver: expected 'euler', 'midpoint', 'heun' or 'rk4'"),
         ({"system": "gan"}, "system is 'gan', expected one of squirels, squirels-fast"),
     ],

@@ -4,6 +4,7 @@ is called.
 
 __all__ = ["app", "run"]
 
+import re
 from collections import UserDict
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -17,6 +18,7 @@ from typer.main import get_group
 from caloforge.cli._console import fail, warnings_as_lines
 from caloforge.errors import CaloforgeError
 
+_CUDA = "CUDA out of memory"
 _COMMANDS = (
     *("demo", "simulate", "tune", "generate", "refine", "evaluate"),
     *("bench", "train", "show", "convert", "models", "data"),
@@ -123,3 +125,24 @@ def run(arguments: Sequence[str] | None) -> None:
             app(arguments, prog_name="caloforge")
         except (CaloforgeError, OSError) as error:
             fail(error)
+        except (MemoryError, RuntimeError) as error:
+            if not _lacks_memory(error):
+                raise
+            fail(f"not enough memory{_wanted(error)}: {_LESS}")
+
+
+_LESS = "take smaller batches or networks, fewer showers, or a larger machine"
+
+
+def _lacks_memory(error: Exception) -> bool:
+    words = str(error)
+    return isinstance(error, MemoryError) or "DefaultCPUAllocator" in words or _CUDA in words
+
+
+def _wanted(error: Exception) -> str:
+    """How much was asked for, where the error says it."""
+    found = re.search(r"allocate ([\d.]+) ?(bytes|[KMGTPE]iB)", str(error))
+    if found is None:
+        return ""
+    size = float(found[1]) * 1024 ** (" KMGTPE".index(found[2][0]) if "i" in found[2] else 0)
+    return f" for {size / 1e9:.3g} GB at once"

@@ -17,17 +17,18 @@ from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
-from caloforge.errors import EnergyRangeWarning, RepresentationWarning
+from caloforge.errors import EnergyRangeWarning, RepresentationWarning, printable
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType
+    from rich.segment import Segment
 
 WARNINGS_OF_A_KIND = 3
 """After so many warnings of one kind, the others are counted only."""
 
 
 def _line(kind: str, message: object) -> None:
-    typer.echo(f"caloforge: {kind}: {' '.join(str(message).split())}", err=True)
+    typer.echo(f"caloforge: {kind}: {printable(' '.join(str(message).split()))}", err=True)
 
 
 def fail(message: object) -> NoReturn:
@@ -47,7 +48,29 @@ def say(thing: "RenderableType") -> None:
     from rich.text import Text
 
     console = Console(highlight=False, markup=False, emoji=False)
-    console.print(thing, soft_wrap=isinstance(thing, str | Text) and not console.is_terminal)
+    flows = isinstance(thing, str | Text) and not console.is_terminal
+    console.print(_Inert(thing), soft_wrap=flows)
+
+
+class _Inert:
+    """What is shown, without characters that steer a terminal, such as those of a file's name.
+
+    Arguments:
+        thing: What is shown.
+    """
+
+    def __init__(self, thing: "RenderableType") -> None:
+        self._thing = thing
+
+    def __rich_console__(
+        self, console: "Console", options: "ConsoleOptions"
+    ) -> "Iterator[Segment]":
+        from rich.segment import Segment
+
+        thing = console.render_str(self._thing) if isinstance(self._thing, str) else self._thing
+        for text, style, control in console.render(thing, options):
+            lines = (text if control else printable(line) for line in text.split("\n"))
+            yield Segment("\n".join(lines), style, control)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from caloforge.cli._console import tell
+from caloforge.errors import printable
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -131,6 +132,7 @@ def steps() -> Iterator[Callable[[str], None]]:
         yield lambda words: log.say(lambda: words)
         return
     from rich.console import Console
+    from rich.text import Text
 
     with Console(stderr=True, highlight=False).status("starting") as status:
-        yield status.update
+        yield lambda words: status.update(Text(printable(words)))

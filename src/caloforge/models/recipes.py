@@ -14,10 +14,10 @@ from dataclasses import asdict, dataclass, fields, is_dataclass
 from inspect import cleandoc
 from pathlib import Path
 from textwrap import wrap
-from typing import Any, ClassVar, cast
+from typing import Annotated, Any, ClassVar, cast
 
 import yaml
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from caloforge.bundled import RECIPES
 from caloforge.documents import complaint, near, quoted, read_yaml, yaml_value
@@ -46,7 +46,7 @@ class Recipe:
 
     system: str
     summary: str
-    seed: int
+    seed: Annotated[int, Field(ge=-(2**63), lt=2**64)]
 
 
 def recipe_names() -> tuple[str, ...]:

@@ -26,6 +26,7 @@ from caloforge.geometry import Calorimeter
 from caloforge.io import NewFile, ShowerFile, open_showers
 from caloforge.models import Bridge, Card, Model, Surrogate
 from caloforge.models import load as load_directory
+from caloforge.paths import require_folder
 
 
 def names() -> tuple[str, ...]:
@@ -135,9 +136,10 @@ def copy_showers(
     Raises:
         ModelError: There is no such sample.
         OutputExistsError: One of the files exists; then none is copied.
-        OSError: The folder cannot be made or written to.
+        OutputError: The folder cannot be made or written to.
     """
     sources = [SAMPLES.find(name) for name in names]
+    require_folder(Path(folder))
     Path(folder).mkdir(parents=True, exist_ok=True)
     outputs = [NewFile(Path(folder) / path.name, overwrite=overwrite) for path in sources]
     for path, output in zip(sources, outputs, strict=True):

@@ -578,9 +578,11 @@ PUBLIC: dict[str, list[str]] = {
     ],
     "caloforge.paths": [
         "LEMURS_SUFFIX",
+        "files_of",
         "is_hdf5",
         "names_lemurs",
         "require_file",
+        "require_files",
         "require_folder",
         "require_writable",
         "watch_disk",

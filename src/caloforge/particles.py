@@ -32,7 +32,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from caloforge.errors import RowError, ShowerValueError
+from caloforge.errors import RowError, ShowerValueError, quoted
 from caloforge.shown import Shown, counted
 from caloforge.species import ELECTRON, name_of, pdg_of
 from caloforge.units import format_energy
@@ -40,7 +40,7 @@ from caloforge.units import format_energy
 Rows = slice | Tensor
 """Rows of a sample: a slice, an int64 tensor of numbers, or a mask."""
 
-Index = int | Rows | Sequence[int] | np.ndarray
+Index = int | np.integer | Rows | Sequence[int] | np.ndarray
 """What chooses showers: the number of one, rows, or these as a list or an array."""
 
 Numbers = Tensor | np.ndarray | Sequence[float] | Sequence[Sequence[float]]
@@ -234,12 +234,16 @@ def rows_of(index: Index, n: int) -> Rows:
     """
     if isinstance(index, slice | Tensor):
         return index
-    if isinstance(index, int | np.integer):
-        if not -n <= index < n:
-            msg = f"index {index}: expected one of {n} showers, 0 to {n - 1}"
-            raise RowError(msg)
-        return slice(int(index) % n, int(index) % n + 1)
     chosen = np.asarray(index)
+    if chosen.size and chosen.dtype.kind not in "biu":
+        msg = f"index {quoted(str(index))}: expected a number, a slice, a list or a mask"
+        raise RowError(msg)
+    if chosen.dtype != np.bool_:
+        for row in chosen[(chosen < -n) | (chosen >= n)].reshape(-1)[:1]:
+            msg = f"index {row}: expected one of {n} showers, 0 to {n - 1}"
+            raise RowError(msg)
+    if isinstance(index, int | np.integer):
+        return slice(int(index) % n, int(index) % n + 1)
     return torch.from_numpy(chosen if chosen.size else chosen.astype(np.int64))
 
 

@@ -2,9 +2,11 @@
 
 __all__ = [
     "LEMURS_SUFFIX",
+    "files_of",
     "is_hdf5",
     "names_lemurs",
     "require_file",
+    "require_files",
     "require_folder",
     "require_writable",
     "watch_disk",
@@ -13,6 +15,8 @@ __all__ = [
 import os
 import shutil
 import warnings
+from collections.abc import Sequence
+from glob import glob, has_magic
 from pathlib import Path
 
 from caloforge.errors import DiskSpaceWarning, FileFormatError, OutputError, OutputExistsError
@@ -43,6 +47,41 @@ def is_hdf5(path: Path | str) -> bool:
 def names_lemurs(path: Path | str) -> bool:
     """Whether a path ends in ``.lemurs.h5``: showers are written to it in this layout."""
     return Path(path).name.lower().endswith(LEMURS_SUFFIX)
+
+
+def files_of(paths: Path | str | Sequence[Path | str]) -> list[Path]:
+    """The files that are meant by a path, a pattern such as ``run_*.h5``, or several of them; those
+    of a pattern in alphabetical order.
+
+    Raises:
+        FileFormatError: No file fits a pattern, or none is given.
+    """
+    given = [paths] if isinstance(paths, Path | str) else paths
+    found = [file for one in given for file in _fitting(Path(one))]
+    if not found:
+        msg = "no file is given, expected one or several"
+        raise FileFormatError(msg)
+    return found
+
+
+def _fitting(path: Path) -> list[Path]:
+    if path.exists() or not has_magic(str(path)):
+        return [path]
+    found = sorted(map(Path, glob(str(path))))  # noqa: PTH207 (a pattern may be absolute)
+    if not found:
+        msg = f"{path}: no file fits this pattern: check it"
+        raise FileFormatError(msg)
+    return found
+
+
+def require_files(path: Path) -> None:
+    """Check that the files of a path or a pattern are there to read.
+
+    Raises:
+        FileFormatError: There is none, or one is a folder, a pipe or a device.
+    """
+    for file in files_of(path):
+        require_file(file)
 
 
 def require_file(path: Path) -> None:

@@ -107,6 +107,7 @@ def test_what_is_mended_is_counted_and_said(caloforge: Caloforge, tmp_path: Path
     outcome = caloforge("convert", source, tmp_path / "out.h5")
     assert outcome.code == 2
     assert "3 negative" in outcome.err
+    assert "--negative zero" in " ".join(outcome.err.split())
     words = ("--negative", "zero", "--drop", "empty")
     outcome = caloforge("convert", source, tmp_path / "out.h5", *words)
     said = " ".join(outcome.err.split())
@@ -114,3 +115,51 @@ def test_what_is_mended_is_counted_and_said(caloforge: Caloforge, tmp_path: Path
     assert len(open_showers(tmp_path / "out.h5")) == 4
     for wrong in (("--negative", "keep"), ("--drop", "all"), ("--threshold", "1")):
         assert caloforge("convert", source, tmp_path / "b.h5", *wrong).code == 2
+
+
+BINNING = """<Bins><Bin pid="22" name="photon">
+<Layer id="0" r_edges="0,5,10" n_bin_alpha="4" /></Bin></Bins>"""
+
+
+def eight_cells(path: Path) -> Path:
+    with h5py.File(path, "w") as file:
+        file["incident_energies"], file["showers"] = np.full((5, 1), 1e3), np.ones((5, 8))
+    return path
+
+
+@pytest.mark.parametrize(
+    "name", ["b.xml", "B.XML", "a:b/x.xml", r"C:\data\b.xml", "x.xml:photon", "x:y.xml:photon"]
+)
+def test_a_binning_file_says_cells_and_species_however_it_is_called(
+    caloforge: Caloforge, tmp_path: Path, name: str
+) -> None:
+    path = tmp_path / name.removesuffix(":photon")
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(BINNING)
+    words = ("--calorimeter", tmp_path / name)
+    outcome = caloforge("convert", eight_cells(tmp_path / "in.h5"), tmp_path / "out.h5", *words)
+    assert outcome.code == 0, outcome.err
+    assert open_showers(tmp_path / "out.h5").particles.species == (22,)
+
+
+def test_a_species_that_a_binning_file_contradicts_is_said(
+    caloforge: Caloforge, tmp_path: Path
+) -> None:
+    (tmp_path / "b.xml").write_text(BINNING)
+    source = eight_cells(tmp_path / "in.h5")
+    with h5py.File(source, "a") as file:
+        file.attrs["pdg"] = 11
+    words = ("--calorimeter", tmp_path / "b.xml")
+    outcome = caloforge("convert", source, tmp_path / "out.h5", *words)
+    assert "says e- itself, not gamma" in " ".join(outcome.err.split())
+    assert open_showers(tmp_path / "out.h5").particles.species == (11,)
+
+
+def test_several_files_become_one(caloforge: Caloforge, tmp_path: Path) -> None:
+    files = [write(tmp_path / f"run_{k}.h5", random_showers(20, seed=k)) for k in range(3)]
+    for given in (files, [tmp_path / "run_*.h5"]):
+        outcome = caloforge("convert", *given, tmp_path / "all.h5", "--overwrite")
+        assert outcome.code == 0, outcome.err
+        found = open_showers(tmp_path / "all.h5")
+        assert torch.equal(found[40:].deposits, random_showers(20, seed=2).deposits)
+    assert caloforge("convert", tmp_path / "no_*.h5", tmp_path / "b.h5").code == 2

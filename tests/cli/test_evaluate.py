@@ -26,6 +26,13 @@ def unwritten(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
+@pytest.fixture
+def few_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw two observables alone."""
+    monkeypatch.setattr("caloforge.report.figures.drawn", lambda found: found.observables[:2])
+
+
+@pytest.mark.usefixtures("few_figures")
 def test_the_folder_has_page_and_numbers_and_is_replaced_only_if_told(
     caloforge: Caloforge, full_and_fast: Pair, tmp_path: Path
 ) -> None:
@@ -125,3 +132,16 @@ def test_a_calorimeter_beside_a_preset_is_refused(
     outcome = caloforge("evaluate", *full_and_fast, "--out", tmp_path / "r", *words)
     assert outcome.code == 2
     assert "--calorimeter beside --preset" in outcome.err
+
+
+@pytest.mark.usefixtures("unwritten")
+def test_a_quick_look_takes_the_first_showers_of_a_pattern(
+    caloforge: Caloforge, tmp_path: Path
+) -> None:
+    for k in range(4):
+        write(tmp_path / f"part_{k}.h5", random_showers(50, seed=k))
+    words = ("--labels", "full,fast", "--out", tmp_path / "r", *QUICK, "--particle", "e-")
+    files = (tmp_path / "part_[01].h5", tmp_path / "part_[23].h5")
+    outcome = caloforge("evaluate", *files, *words, "-n", 60)
+    assert outcome.code == 0, outcome.err
+    assert "e- showers in pbwo4-10x10, 60 of each sample" in outcome.out

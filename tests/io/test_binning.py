@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from caloforge.errors import FileFormatError, OutputExistsError
 from caloforge.geometry import CylinderGrid, CylinderLayer, calochallenge_1_photons
 from caloforge.io import read_binning, write_binning
+from caloforge.io.binning import species_of_binning
 from tests.catalogue import CYLINDERS, name_of
 
 PHOTONS = """
@@ -160,3 +161,23 @@ def test_an_existing_output_is_refused_unless_asked(photons: Path) -> None:
     assert photons.read_text() == PHOTONS
     write_binning(photons, {"electron": CYLINDERS[0]}, overwrite=True)
     assert read_binning(photons, "electron") == CYLINDERS[0]
+
+
+@pytest.mark.parametrize(
+    ("attributes", "species"),
+    [
+        ('pid="22" name="photon"', 22),
+        ('pid="-211" name="electron"', -211),
+        ('name="pion"', 211),
+        ('name="mystery"', None),
+        ('pid="?" name="e-"', 11),
+    ],
+)
+def test_the_species_is_what_the_entry_says(
+    attributes: str, species: int | None, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.xml"
+    layer = '<Layer id="0" r_edges="0,5" n_bin_alpha="1" />'
+    path.write_text(f"<Bins><Bin {attributes}>{layer}</Bin></Bins>")
+    assert species_of_binning(path) == species
+    assert read_binning(path).n_cells == 1

@@ -22,14 +22,13 @@ __all__ = [
     "existing_argument",
     "given",
     "grouped",
-    "open_as",
     "read_calorimeter",
     "use_device",
     "use_threads",
 ]
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from functools import wraps
 from inspect import Parameter, Signature, signature
@@ -42,7 +41,7 @@ from typer.core import TyperOption
 from caloforge.bundled import MODELS
 from caloforge.cli._console import tell
 from caloforge.errors import CaloforgeError, ShowerValueError, UnitError, quoted
-from caloforge.paths import is_hdf5, require_file
+from caloforge.paths import is_hdf5, require_files
 
 if TYPE_CHECKING:
     import torch
@@ -115,12 +114,12 @@ ModelArgument = Annotated[
 
 def existing(metavar: str, words: str, **more: Any) -> Any:
     """An option for a file that must be there."""
-    return typer.Option(metavar=metavar, help=words, callback=given(require_file), **more)
+    return typer.Option(metavar=metavar, help=words, callback=given(require_files), **more)
 
 
 def existing_argument(metavar: str, words: str) -> Any:
     """An argument for a file, or files, that must be there."""
-    return typer.Argument(metavar=metavar, help=words, callback=given(require_file))
+    return typer.Argument(metavar=metavar, help=words, callback=given(require_files))
 
 
 Input = Annotated[Path, existing_argument("FILE.h5", "The showers.")]
@@ -135,11 +134,24 @@ NewShowers = Annotated[
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an output that exists.")]
 
 
+ParticleOption = Annotated[
+    str | None,
+    typer.Option(
+        "--particle",
+        metavar="NAME|PDG",
+        help="The species, e-, gamma, pi+ or a PDG number, for a file that does not say.",
+    ),
+]
+
+
 @dataclass(frozen=True)
 class Reading:
-    """How files are read: where the cells are, and what is done with deposits that are none."""
+    """How files are read: where the cells are, of which species the particles, and what is done
+    with deposits that are none.
+    """
 
     calorimeter: CalorimeterOption = None
+    particle: ParticleOption = None
     negative: Annotated[
         str,
         typer.Option(metavar="refuse|zero", help="Refuse negative deposits, or set them to 0."),
@@ -162,7 +174,8 @@ class Reading:
         from caloforge.units import parse_energy
 
         if self.negative not in ("refuse", "zero"):
-            msg = f"--negative {quoted(self.negative)}: expected refuse or zero"
+            why = "noise below 0 has no logarithm, centre or width: " * (self.negative == "keep")
+            msg = f"--negative {quoted(self.negative)}: {why}expected refuse or zero"
             raise OptionError(msg)
         drop = () if self.drop is None else tuple(self.drop.split(","))
         if not set(drop) <= set(DROPS):
@@ -170,6 +183,54 @@ class Reading:
             raise OptionError(msg)
         threshold = 0.0 if self.threshold is None else parse_energy(self.threshold)
         return Mending(self.negative == "zero", threshold, drop)
+
+    def opened(
+        self,
+        paths: Sequence[Path],
+        *,
+        calorimeter: "Calorimeter | None" = None,
+        first: int | None = None,
+    ) -> "ShowerFile":
+        """Files as one sample, with what the options say of it, and mended as they ask for.
+
+        Arguments:
+            paths: The files, or patterns.
+            calorimeter: Where the cells are, in place of the option.
+            first: So many showers of the sample, from the first on; None for all.
+        """
+        from caloforge.io import open_showers
+        from caloforge.io.several import several
+
+        where = calorimeter or read_calorimeter(self.calorimeter)
+        file = open_showers(paths, where, pdg=self._species())
+        self._require_species(file)
+        return self.of(several([file], first))
+
+    def _species(self) -> int | None:
+        """The species that an option says: the one that is named, else the binning file's."""
+        from caloforge.io.binning import species_of_binning
+        from caloforge.particles import pdg_of
+
+        if self.particle is not None:
+            return pdg_of(self.particle)
+        named = _binning_file(self.calorimeter)
+        return None if named is None else species_of_binning(*named)
+
+    def _require_species(self, file: "ShowerFile") -> None:
+        """Refuse a species that a file contradicts; what a binning file says is not asked for."""
+        from caloforge.particles import name_of
+
+        asked = self._species()
+        species = () if asked is None else file.particles.species
+        if asked is None or species in ((), (asked,)):
+            return
+        said = ", ".join(map(name_of, species))
+        if self.particle is not None:
+            msg = (
+                f"--particle {self.particle}: {file.path} says {said} itself: leave the option out"
+            )
+            raise OptionError(msg)
+        tell(f"{file.path}: says {said} itself, not {name_of(asked)} as the binning file does")
 
     def of(self, file: "ShowerFile") -> "ShowerFile":
         """The showers of a file as they shall be read; what is done is said with its numbers."""
@@ -183,14 +244,6 @@ class Reading:
         return mended
 
 
-ParticleOption = Annotated[
-    str | None,
-    typer.Option(
-        "--particle",
-        metavar="NAME|PDG",
-        help="The species, e-, gamma, pi+ or a PDG number, for a file that does not say.",
-    ),
-]
 Seed = Annotated[
     int,
     typer.Option(
@@ -324,27 +377,22 @@ def read_calorimeter(text: str | None) -> "Calorimeter | None":
         return load_detector(text).calorimeter
     if text.lower().endswith(SUFFIXES):
         return read_cells(text)
-    path, _, particle = text.rpartition(":") if ":" in text else (text, "", "electron")
-    if not path.endswith(".xml"):
+    named = _binning_file(text)
+    if named is None:
         msg = (
-            f"--calorimeter '{text}': expected a known name ({', '.join(known)}), a detector of "
-            f"the package ({', '.join(detector_names())}), a binning FILE.xml or "
+            f"--calorimeter {quoted(text)}: expected a known name ({', '.join(known)}), a detector "
+            f"of the package ({', '.join(detector_names())}), a binning FILE.xml or "
             "FILE.xml:PARTICLE, or a list of cells (.csv, .h5, .parquet)"
         )
         raise OptionError(msg)
-    return read_binning(path, particle)
+    return read_binning(*named)
 
 
-def open_as(path: Path, calorimeter: str | None, particle: str | None) -> "ShowerFile":
-    """A file of showers with what options say of it; a species that it contradicts is refused."""
-    from caloforge.io import open_showers
-    from caloforge.particles import name_of, pdg_of
+_BINNING = re.compile(r"(.*\.xml)(?::([^:/\\]*))?", re.IGNORECASE | re.DOTALL)
+"""A path, and the name of a particle; a path may hold a colon, too."""
 
-    pdg = None if particle is None else pdg_of(particle)
-    file = open_showers(path, read_calorimeter(calorimeter), pdg=pdg)
-    species = file.particles.species if pdg is not None else ()
-    if species not in ((), (pdg,)):
-        said = ", ".join(map(name_of, species))
-        msg = f"--particle {particle}: {path} says {said} itself: leave the option out"
-        raise OptionError(msg)
-    return file
+
+def _binning_file(text: str | None) -> tuple[str, str | None] | None:
+    """The path of a binning file and the particle in it; None for another text."""
+    found = None if text is None else _BINNING.fullmatch(text)
+    return None if found is None else (found[1], found[2])

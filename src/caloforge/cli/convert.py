@@ -10,12 +10,10 @@ import typer
 
 from caloforge.cli._console import tell
 from caloforge.cli._options import (
-    ParticleOption,
     Reading,
     existing_argument,
     given,
     grouped,
-    open_as,
 )
 from caloforge.cli._producing import Run, kept
 from caloforge.cli._progress import bar
@@ -28,10 +26,11 @@ if TYPE_CHECKING:
 
 @grouped
 def convert(
-    source: Annotated[
-        Path,
+    sources: Annotated[
+        list[Path],
         existing_argument(
-            "IN", "The file to read: .h5 (CaloChallenge, LEMURS) or .npy (SQuIRELS)."
+            "IN...",
+            "The file, or several, or a pattern: .h5 (CaloChallenge, LEMURS) or .npy (SQuIRELS).",
         ),
     ],
     output: Annotated[
@@ -52,9 +51,8 @@ def convert(
             show_default="as IN is",
         ),
     ] = None,
-    particle: ParticleOption = None,
 ) -> None:
-    """Convert a file of showers to another format, a batch at a time.
+    """Convert a file of showers, or several to one, to another format, a batch at a time.
 
     Every value is checked on the way. A CaloChallenge file written here says its calorimeter, and
     its species where they are known; numbers of any meaning, one a shower, are carried along. What
@@ -65,14 +63,16 @@ def convert(
       caloforge convert geant4.npy geant4.h5
       caloforge convert --sparse geant4.h5 hits.h5
       caloforge convert LEMURS_Par04SiW_gamma_100kEvents_1GeV1TeV_GPSflat_part1.h5 lemurs.h5
+      caloforge convert "run_*.h5" all.h5
       caloforge convert --calorimeter binning_dataset_2.xml:electron dataset_2_1.h5 labelled.h5
     """
     run.require(output)
+    from caloforge.io.several import files_in
     from caloforge.production import copy
 
-    file = open_as(source, reading.calorimeter, particle)
-    _tell_uncarried(file, output)
-    showers = reading.of(file)
+    showers = reading.opened(sources)
+    for file in files_in(showers):
+        _tell_uncarried(file, output)
     with kept(output), bar("converting", len(showers)) as advance:
         copy(showers, output, sparse=sparse, progress=advance, **asdict(run))
 

@@ -14,6 +14,7 @@ import typer
 from caloforge.cli._console import say
 from caloforge.cli._console import tell as note
 from caloforge.cli._options import (
+    MOST_SHOWERS,
     BatchSize,
     DeviceOption,
     OptionError,
@@ -80,6 +81,12 @@ class Care:
             "--paired", min=0, metavar="N", help="Most showers compared pair by pair; 0 for none."
         ),
     ] = 5000
+    first: Annotated[
+        int | None,
+        typer.Option(
+            "-n", min=1, max=MOST_SHOWERS, metavar="N", help="Take the first N showers of a sample."
+        ),
+    ] = None
     device: DeviceOption = "cpu"
     batch_size: BatchSize = 1000
 
@@ -184,7 +191,9 @@ class Questions:
 def evaluate(
     full: Annotated[
         Path,
-        existing_argument("FULL.h5", "Showers of the full simulation."),
+        existing_argument(
+            "FULL.h5", "Showers of the full simulation; a pattern for several files."
+        ),
     ],
     candidates: Annotated[
         list[Path],
@@ -217,10 +226,11 @@ def evaluate(
       caloforge evaluate geant4.h5 fast.h5 --out quick --no-classifier
       caloforge evaluate dataset_2_2.hdf5 mine.h5 --out ds2 --preset calochallenge-2
       caloforge evaluate geant4.h5 mine.h5 --out deep --training train.h5
+      caloforge evaluate "geant4_*.h5" "mine_*.h5" --out all
     """
     require_folder(out)
     names = _names([full, *candidates], labels)
-    from caloforge import io, report
+    from caloforge import report
     from caloforge.evaluation import evaluate as compare
 
     use_threads(threads)
@@ -229,7 +239,7 @@ def evaluate(
     paths, benchmark = [full, *candidates], questions.benchmark()
     where = _where(reading.calorimeter, benchmark)
     files = {
-        name: reading.of(io.open_showers(path, where))
+        name: reading.opened([path], calorimeter=where, first=care.first)
         for name, path in zip(names, paths, strict=True)
     }
     reference = files.pop(names[0])
@@ -241,7 +251,7 @@ def evaluate(
             preset=benchmark,
             training=None
             if questions.training is None
-            else reading.of(io.open_showers(questions.training, where)),
+            else reading.opened([questions.training], calorimeter=where),
             times=full_times(names[0], reference),
             settings=replace(
                 care.settings(reference.calorimeter, benchmark),
@@ -348,9 +358,10 @@ def _names(paths: list[Path], labels: str | None) -> list[str]:
 
 def full_times(name: str, file: "ShowerSource") -> dict[str, float]:
     """The mean time of a shower, in ms, under that name, if the file knows."""
-    from caloforge.io import CaloChallengeFile
+    from caloforge.io import ShowerFile
 
-    if not isinstance(file, CaloChallengeFile) or "cpu_time_ms" not in file.columns:
+    columns = file.extra(slice(None)) if isinstance(file, ShowerFile) else {}
+    if "cpu_time_ms" not in columns:
         return {}
-    time = float(file.column("cpu_time_ms").double().mean())
+    time = float(columns["cpu_time_ms"].double().mean())
     return {name: time} if 0 < time < math.inf else {}

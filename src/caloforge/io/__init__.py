@@ -29,7 +29,7 @@ __all__ = [
     "write_squirels",
 ]
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from torch import Tensor
@@ -43,29 +43,39 @@ from caloforge.io.cell_tables import read_cells, write_cells
 from caloforge.io.input import ShowerFile
 from caloforge.io.lemurs import LemursFile, is_lemurs, require_writable_mesh, write_lemurs
 from caloforge.io.output import NewFile
+from caloforge.io.several import several
 from caloforge.io.sparse import HitFile, HitWriter, is_sparse
 from caloforge.io.squirels_npy import SquirelsFile, require_writable_crystals, write_squirels
 from caloforge.io.writer import CaloChallengeWriter
 from caloforge.particles import Particles
-from caloforge.paths import LEMURS_SUFFIX, is_hdf5, names_lemurs
+from caloforge.paths import LEMURS_SUFFIX, files_of, is_hdf5, names_lemurs
 from caloforge.showers import ShowerSource, spans
 
 
 def open_showers(
-    path: Path | str, calorimeter: Calorimeter | None = None, *, pdg: int | None = None
+    path: Path | str | Sequence[Path | str],
+    calorimeter: Calorimeter | None = None,
+    *,
+    pdg: int | None = None,
 ) -> ShowerFile:
-    """Open a file of showers, to be read in batches.
+    """Open a file of showers, or several as one sample, to be read in batches.
 
     Arguments:
         path: A CaloChallenge or LEMURS file (.h5, .hdf5), or one in the layout of the SQuIRELS
-            release (.npy).
+            release (.npy); several, or a pattern such as ``run_*.h5``, for one sample of their
+            showers in order.
         calorimeter: Where the cells are, for a file that does not say so itself.
         pdg: The species, for a file that does not say so itself; None where it is not known.
 
     Raises:
         FileFormatError: The suffix is another, or the file is not what its reader expects.
-        GeometryMismatchError: The file is of another calorimeter than the one given.
+        GeometryMismatchError: The file is of another calorimeter than the one given, or than
+            another file.
     """
+    return several([_opened(one, calorimeter, pdg) for one in files_of(path)])
+
+
+def _opened(path: Path, calorimeter: Calorimeter | None, pdg: int | None) -> ShowerFile:
     if is_hdf5(path) or names_lemurs(path):
         if is_lemurs(path):
             return LemursFile(path, calorimeter, pdg=pdg)

@@ -12,9 +12,10 @@ others keep their ids. The published files do not hold the depth of a layer. Her
 <Bin> for a mesh along the particle; other readers pass over them.
 """
 
-__all__ = ["read_binning", "write_binning"]
+__all__ = ["read_binning", "species_of_binning", "write_binning"]
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
@@ -28,12 +29,14 @@ from caloforge.particles import pdg_of
 _ALONG = "along_particle"
 
 
-def read_binning(path: Path | str, particle: str, *, name: str | None = None) -> CylinderGrid:
+def read_binning(
+    path: Path | str, particle: str | None = None, *, name: str | None = None
+) -> CylinderGrid:
     """Read the calorimeter that a binning file gives for a particle.
 
     Arguments:
         path: The file.
-        particle: The name of the particle in the file.
+        particle: The name of the particle in the file; None for the only one.
         name: The name of the calorimeter; without it, that of the file and the particle.
 
     Raises:
@@ -45,13 +48,32 @@ def read_binning(path: Path | str, particle: str, *, name: str | None = None) ->
     layers = [_read_layer(path, layer) for layer in entry.findall("Layer")]
     try:
         return CylinderGrid(
-            name or f"{path.stem}-{particle}",
+            name or f"{path.stem}-{entry.get('name')}",
             tuple(layer for layer in layers if layer is not None),
             entry.get(_ALONG) == "true",
         )
     except GeometryError as error:
-        msg = f"{path}: entry '{particle}': {error}"
+        msg = f"{path}: entry '{entry.get('name')}': {error}"
         raise FileFormatError(msg) from error
+
+
+def species_of_binning(path: Path | str, particle: str | None = None) -> int | None:
+    """The species of a particle in a binning file: its pid, or what its name says; None for
+    neither.
+
+    Arguments:
+        path: The file.
+        particle: The name of the particle in the file; None for the only one.
+
+    Raises:
+        FileFormatError: As for `read_binning`.
+    """
+    entry = _entry(Path(path), particle)
+    for said in (entry.get("pid"), entry.get("name")):
+        with suppress(ShowerValueError):
+            if said is not None:
+                return pdg_of(said)
+    return None
 
 
 def write_binning(
@@ -86,19 +108,20 @@ def _pid(particle: str) -> dict[str, str]:
         return {}
 
 
-def _entry(path: Path, particle: str) -> Element:
+def _entry(path: Path, particle: str | None) -> Element:
     require_file(path)
     try:
         entries = ElementTree.parse(path).getroot().findall("Bin")
     except ElementTree.ParseError as error:
         msg = f"{path}: not XML ({error}): expected a CaloChallenge binning file"
         raise FileFormatError(msg) from error
-    fitting = [entry for entry in entries if entry.get("name") == particle]
+    fitting = [entry for entry in entries if particle in (None, entry.get("name"))]
     if len(fitting) != 1:
         names = ", ".join(f"'{entry.get('name')}'" for entry in entries) or "no <Bin> at all"
+        whose = "" if particle is None else f" for particle '{particle}'"
         msg = (
-            f"{path}: {len(fitting)} entries for particle '{particle}', expected 1; the file has "
-            f"{names}: give one of these"
+            f"{path}: {len(fitting)} entries{whose}, expected 1; the file has {names}: give one "
+            "of these"
         )
         raise FileFormatError(msg)
     return fitting[0]

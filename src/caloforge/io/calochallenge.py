@@ -18,9 +18,10 @@ __all__ = ["CaloChallengeFile", "float32", "native"]
 
 import math
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 import h5py
 import numpy as np
@@ -226,6 +227,9 @@ class CaloChallengeFile(ShowerFile):
         if not self._file:
             msg = f"{self.path}: the file has been closed: open it again"
             raise FileFormatError(msg)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(type(self), self.path, self._calorimeter, pdg=self._pdg), ()
 
     def __enter__(self) -> "CaloChallengeFile":
         return self

@@ -28,10 +28,13 @@ from torch import Tensor
 from caloforge.errors import ShowerValueError
 from caloforge.geometry import Calorimeter
 from caloforge.io.columns import are_whole
-from caloforge.particles import Particles
+from caloforge.particles import Index, Particles, rows_of
 from caloforge.paths import require_file
 from caloforge.showers import Showers, spans
 from caloforge.shown import Shown, counted
+
+_ROWS = 100
+"""So many showers are read at a time where they are asked for one by one."""
 
 _CHUNK = 1 << 20
 """So many bytes are read at a time for a checksum."""
@@ -50,6 +53,11 @@ class ShowerFile(Shown, ABC):
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         require_file(self.path)
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """All files that are read."""
+        return (self.path,)
 
     @property
     @abstractmethod
@@ -106,7 +114,7 @@ class ShowerFile(Shown, ABC):
     def facts(self) -> dict[str, str]:
         """What a prompt and a notebook show, from the header alone."""
         return {
-            "file": str(self.path),
+            "file": ", ".join(map(str, self.paths)),
             "showers": counted(len(self), "shower"),
             "calorimeter": f"{self.calorimeter.n_cells:,} cells of {self.calorimeter.name}",
         }
@@ -124,15 +132,31 @@ class ShowerFile(Shown, ABC):
     def _read(self, rows: range) -> Showers:
         """Read the chosen rows, ascending, and check their values."""
 
-    def __getitem__(self, index: slice) -> Showers:
-        """Read a slice, with a positive step.
+    def __getitem__(self, index: Index) -> Showers:
+        """Read a row, a slice with a positive step, or the rows of a list or a mask.
 
         Raises:
             ShowerValueError: A deposit or a weight is negative or not finite, an energy not
                 positive or not finite, or the step negative.
             FileFormatError: The file is damaged there.
+            RowError: There is no such row.
         """
-        return self._read(self._rows_of(index))
+        rows = rows_of(index, len(self))
+        return self._read(self._rows_of(rows)) if isinstance(rows, slice) else self._chosen(rows)
+
+    def __iter__(self) -> Iterator[Showers]:
+        return (shower for batch in self.batches(_ROWS) for shower in batch)
+
+    def _chosen(self, chosen: Shaped[Tensor, " _"]) -> Showers:
+        """Rows in any order, of which neighbours are read together."""
+        asked = torch.arange(len(self))[chosen].numpy()
+        numbers, places = np.unique(asked, return_inverse=True)
+        parts = [self._read(range(0))]
+        for near in np.split(numbers, 1 + np.flatnonzero(np.diff(numbers // _ROWS))):
+            if len(near):
+                first, last = int(near[0]), int(near[-1])
+                parts.append(self._read(range(first, last + 1))[near - first])
+        return Showers.cat(parts)[places]
 
     def unchecked(self, index: slice) -> Showers:
         """A slice whose deposits may be anything, with a positive step; for `caloforge.io.mending`.
@@ -192,7 +216,7 @@ def require_deposits(deposits: Float[Tensor, "showers cells"], where: str, rows:
         f"{where}: {_counts(kinds)} of the {deposits.numel()} deposits of showers {rows[0]} to "
         f"{rows[-1]}, the first in shower "
         f"{rows[shower]}, cell {cell} ({float(deposits[shower, cell]):g} MeV): expected finite "
-        "deposits of at least 0 MeV"
+        f"deposits of at least 0 MeV{_remedy(kinds)}"
     )
     raise ShowerValueError(msg)
 
@@ -222,7 +246,7 @@ def require_hits(
     msg = (
         f"{where}: {_counts(kinds)} of the {len(energies)} hits of showers {rows[0]} to {rows[-1]},"
         f" the first in shower {rows[shower]} ({float(energies[hit]):g} MeV): expected finite "
-        "energies of at least 0 MeV"
+        f"energies of at least 0 MeV{_remedy(kinds)}"
     )
     raise ShowerValueError(msg)
 
@@ -341,6 +365,13 @@ def _require(good: Bool[np.ndarray, " showers"], what: str, where: str, rows: ra
 def _kinds(deposits: Float[Tensor, "*shape"]) -> dict[str, Bool[Tensor, "*shape"]]:
     infinite = deposits.isinf()
     return {"NaN": deposits.isnan(), "infinite": infinite, "negative": (deposits < 0) & ~infinite}
+
+
+def _remedy(kinds: dict[str, Bool[Tensor, "*shape"]]) -> str:
+    """How convert and evaluate mend what can be noise, or a shower that failed."""
+    options = {"negative": "--negative zero", "NaN": "--drop nan"}
+    named = [option for kind, option in options.items() if kinds[kind].any()]
+    return f": mend them by {' '.join(named)} of convert or evaluate" if named else ""
 
 
 def _counts(kinds: dict[str, Bool[Tensor, "*shape"]]) -> str:

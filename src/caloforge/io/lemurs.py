@@ -26,6 +26,7 @@ import json
 import math
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,9 @@ class LemursFile(ShowerFile):
     def close(self) -> None:
         """Close the file; nothing can be read from it afterwards."""
         self._file.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(type(self), self.path, self._calorimeter, pdg=self._pdg), ()
 
     def __enter__(self) -> "LemursFile":
         return self

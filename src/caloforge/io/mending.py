@@ -14,6 +14,7 @@ __all__ = ["DROPS", "MENDED", "Mended", "Mending"]
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from jaxtyping import Float, Int
@@ -78,46 +79,52 @@ class Mended(ShowerFile):
 
     def __init__(self, file: ShowerFile, mending: Mending) -> None:
         super().__init__(file.path)
-        self._file, self._mending = file, mending
+        self.file, self._mending = file, mending
+        """The file as it is."""
         self._negative = self._below = 0
         self._left = dict.fromkeys(mending.drop, 0)
         self._rows = torch.cat([torch.empty(0, dtype=torch.int64), *self._looked_at()])
 
     @property
+    def paths(self) -> tuple[Path, ...]:
+        """The paths of the files."""
+        return self.file.paths
+
+    @property
     def calorimeter(self) -> Calorimeter:
         """Where the cells are."""
-        return self._file.calorimeter
+        return self.file.calorimeter
 
     @property
     def particles(self) -> Particles:
         """The incident particles of the showers that are kept."""
-        return self._file.particles[self._rows]
+        return self.file.particles[self._rows]
 
     @property
     def energies(self) -> Tensor:
         """Their incident energies, in MeV, with shape (N)."""
-        return self._file.energies[self._rows]
+        return self.file.energies[self._rows]
 
     @property
     def weights(self) -> Tensor | None:
         """Their weights, with shape (N); None for once each."""
-        weights = self._file.weights
+        weights = self.file.weights
         return None if weights is None else weights[self._rows]
 
     @property
     def provenance(self) -> dict[str, str]:
         """What the file says of itself, and what was done with it."""
-        return {**self._file.provenance, MENDED: self.report}
+        return {**self.file.provenance, MENDED: self.report}
 
     @property
     def origin(self) -> dict[str, str]:
         """The file, its checksum, and what was done with it."""
-        return {**self._file.origin, MENDED: self.report}
+        return {**self.file.origin, MENDED: self.report}
 
     @property
     def report(self) -> str:
         """What was done, with its numbers."""
-        of, low = f"of {len(self._file):,} showers", format_energy(self._mending.threshold)
+        of, low = f"of {len(self.file):,} showers", format_energy(self._mending.threshold)
         parts = [f"{self._negative:,} negative deposits set to 0"] if self._mending.positive else []
         if self._mending.threshold:
             parts.append(f"{self._below:,} deposits below {low} set to 0")
@@ -131,12 +138,12 @@ class Mended(ShowerFile):
     def extra(self, index: slice) -> dict[str, Tensor]:
         """Further numbers, one a shower, in a slice, by name."""
         rows, chosen = self._span(self._rows[index])
-        return {name: values[chosen] for name, values in self._file.extra(rows).items()}
+        return {name: values[chosen] for name, values in self.file.extra(rows).items()}
 
     def _read(self, rows: range) -> Showers:
         numbers = self._rows[rows.start : rows.stop : rows.step]
         span, chosen = self._span(numbers)
-        raw = self._file.unchecked(span)[chosen]
+        raw = self.file.unchecked(span)[chosen]
         deposits = self._mending.clean(raw.deposits)
         if len(numbers):
             every = range(int(numbers[0]), int(numbers[-1]) + 1)
@@ -154,8 +161,8 @@ class Mended(ShowerFile):
 
     def _looked_at(self) -> Iterator[Int[Tensor, " kept"]]:
         """The rows that are kept, batch by batch, while what is done is counted."""
-        for span in spans(len(self._file), _ROWS):
-            raw = self._file.unchecked(span).deposits
+        for span in spans(len(self.file), _ROWS):
+            raw = self.file.unchecked(span).deposits
             cleaned = self._mending.clean(raw)
             self._negative += int((raw < 0).sum())
             self._below += int(((raw > 0) & (raw < self._mending.threshold)).sum())

@@ -111,8 +111,12 @@ def _identity(maker: Maker) -> Any:
 def _source(source: Any) -> Any:
     file = getattr(source, "source", source)
     if isinstance(file, ShowerFile):
-        state = file.path.stat()
-        said = {MENDED: file.provenance[MENDED]} if isinstance(file, Mended) else {}
+        state, *others = (path.stat() for path in file.paths)
+        said: dict[str, Any] = {}
+        if others:
+            said["others"] = [[one.st_size, one.st_mtime_ns] for one in others]
+        if isinstance(file, Mended):
+            said[MENDED] = file.provenance[MENDED]
         return {"size": state.st_size, "changed": state.st_mtime_ns, **said}
     return _digest(file)
 

@@ -75,8 +75,8 @@ def numbers(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
         ``neighbour_showers``
       - ``copies``: a list of ``showers`` of ``among`` showers of ``sample`` that are in the sample
         ``of`` bit for bit; where both are one, that repeat an earlier one
-      - ``origins``: sample (``training`` too) to ``file``, ``sha256`` and, where deposits were
-        mended, ``mended``; only of samples read from a file
+      - ``origins``: sample (``training`` too) to ``file``, ``sha256``, ``showers`` where some were
+        left out, and ``mended`` where deposits were mended; only of samples read from a file
       - ``doubts``: candidate to a list of ``text`` and ``grave``; a grave one makes the verdict
         void
       - ``remarks``: a list of sentences

@@ -173,7 +173,7 @@ def _section(part: int, evaluation: Evaluation, figures: Sequence[Drawing]) -> d
     return {
         "title": title(evaluation),
         "full": evaluation.full.name,
-        "samples": [_sample(s) for s in evaluation.samples],
+        "samples": [_sample(s, evaluation.origins.get(s.name, {})) for s in evaluation.samples],
         "verdicts": [_verdict(evaluation, candidate) for candidate in evaluation.candidates],
         "remarks": remarks(evaluation),
         "groups": [
@@ -189,8 +189,9 @@ def _section(part: int, evaluation: Evaluation, figures: Sequence[Drawing]) -> d
     }
 
 
-def _sample(sample: Sample) -> dict[str, str]:
+def _sample(sample: Sample, origin: Mapping[str, str]) -> dict[str, str]:
     weighted = f" (weighted, worth {sample.effective_size:,.0f})" if sample.weighted else ""
+    weighted += f" ({origin['showers']})" if "showers" in origin else ""
     return {
         "name": sample.name,
         "text": f"{len(sample):,} showers{weighted}, {energy_range(sample)}",

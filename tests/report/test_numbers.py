@@ -29,6 +29,7 @@ KEYS = {
     "features",
     "classifiers",
     "slices",
+    "bins",
     "amplification",
     "correlations",
     "times",

@@ -166,7 +166,7 @@ def collect(
     Raises:
         ShowerValueError: A deposit is not finite and at least 0.
     """
-    counts = [CellCounts(weights) for weights in rows]
+    particles, counts = source.particles, [CellCounts(weights) for weights in rows]
     bins = plan.cell_bins
     binned = [] if bins is None else [CellCounts(weights, bins) for weights in rows]
     energies, weights = source.energies.double().cpu().numpy(), weights_of(source)
@@ -186,7 +186,7 @@ def collect(
     sample = Sample(
         name=name,
         calorimeter=source.calorimeter,
-        species=source.particles.species,
+        species=particles.species,
         energies=energies,
         weights=weights,
         weighted=source.weights is not None,
@@ -197,6 +197,7 @@ def collect(
         correlation=layer_correlation(layers, weights),
         mean=total / weights.sum(),
         examples=whole.examples,
+        particles=particles,
     )
     first = whole.first
     return tuple(

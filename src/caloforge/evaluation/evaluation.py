@@ -22,12 +22,14 @@ from jaxtyping import Float
 from caloforge.classifiers import Classifier, separate
 from caloforge.classifiers.separation import Progress, silent
 from caloforge.errors import ShowerValueError
+from caloforge.evaluation.by_condition import bins
 from caloforge.evaluation.collection import Collected, Plan, collect, example, weights_of
 from caloforge.evaluation.comparisons import comparisons
 from caloforge.evaluation.copies import copies
 from caloforge.evaluation.findings import (
     IN_TAILS,
     Amplification,
+    Bin,
     Comparison,
     Evaluation,
     Example,
@@ -41,7 +43,7 @@ from caloforge.evaluation.findings import (
 )
 from caloforge.evaluation.gaps import Gaps, require_size
 from caloforge.evaluation.pair import Pair
-from caloforge.evaluation.slices import require_left_out, slices
+from caloforge.evaluation.slices import energy_cuts, require_left_out, slices
 from caloforge.evaluation.vectors import features
 from caloforge.hits import batches_of
 from caloforge.io.input import ShowerFile
@@ -68,6 +70,7 @@ class _Measured:
     features: Features | None
     separations: dict[str, Separation]
     slices: tuple[Slice, ...]
+    bins: tuple[Bin, ...]
     amplifications: dict[str, Amplification] | None
 
 
@@ -155,6 +158,7 @@ def _assembled(
         features={name: one.features for name, one in named.items() if one.features is not None},
         classifiers={name: one.separations for name, one in named.items()},
         slices={name: one.slices for name, one in named.items()},
+        bins={name: one.bins for name, one in named.items()},
         amplifications={
             name: one.amplifications
             for name, one in named.items()
@@ -286,7 +290,8 @@ def _measured(pair: Pair, training: Sample | None, progress: Progress) -> _Measu
     vectors = features(pair, gaps)
     separations = _separations(pair, gaps, progress)
     tails = [one.tails(IN_TAILS) for one in separations.values()]
-    sliced = slices(pair)
+    of_energy = energy_cuts(pair)
+    sliced = slices(pair, of_energy)
     gaps.found("left_out", partial(require_left_out, pair, sliced))
     spurious = _outliers(pair.candidate, [t.spurious for t in tails])
     missed = _outliers(pair.full, [t.missed for t in tails])
@@ -300,6 +305,7 @@ def _measured(pair: Pair, training: Sample | None, progress: Progress) -> _Measu
         features=vectors,
         separations=separations,
         slices=sliced,
+        bins=bins(pair, of_energy, separations),
         amplifications=None if training is None else _amplifications(pair, training, gaps),
     )
 

@@ -10,6 +10,7 @@ __all__ = [
     "LEAST_SHOWERS",
     "OTHERS",
     "Amplification",
+    "Bin",
     "Comparison",
     "Copies",
     "Evaluation",
@@ -50,6 +51,7 @@ from caloforge.metrics.neighbours import Neighbours, Share
 from caloforge.metrics.resampling import effective_size
 from caloforge.metrics.scores import Score
 from caloforge.observables import Observable
+from caloforge.particles import Particles
 from caloforge.published import Preset
 from caloforge.shown import Shown
 
@@ -148,6 +150,7 @@ class Sample:
         examples: Some showers, of increasing energy.
         outliers: The showers in the tails of the classifiers' weights (see `Separation.tails`).
         partners: For the showers in the tails of other samples those nearest in energy.
+        particles: The incident particles; None where nobody asks.
     """
 
     name: str
@@ -165,6 +168,7 @@ class Sample:
     examples: tuple[Example, ...]
     outliers: tuple[Example, ...] = ()
     partners: tuple[Example, ...] = ()
+    particles: Particles | None = None
 
     def __len__(self) -> int:
         return len(self.energies)
@@ -249,6 +253,34 @@ class Slice:
     scores: Mapping[str, Score]
 
 
+@dataclass(frozen=True)
+class Bin:
+    """A candidate against the full simulation among particles of like condition.
+
+    Arguments:
+        of: The condition: ``energy``, ``angle`` (the polar one) or ``species``.
+        low: The least energy, in MeV, or angle, in rad; the PDG number of a species.
+        high: The largest; the same as ``low`` for a species or at a fixed energy or angle.
+        n_full: Number of showers of the full simulation in the bin.
+        n_candidate: Number of showers of the candidate in it.
+        scores: For each whole-shower observable's name the standardised Wasserstein distance.
+        ks: For each of them the probability of the Kolmogorov-Smirnov test.
+        aucs: For each classifier's name the AUC of its scores of the showers in the bin, which its
+            trainings did not see; none where it scored few.
+        among: How many distances there are in all bins of the candidate.
+    """
+
+    of: str
+    low: float
+    high: float
+    n_full: int
+    n_candidate: int
+    scores: Mapping[str, Score]
+    ks: Mapping[str, float]
+    aucs: Mapping[str, Score]
+    among: int
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Evaluation(Shown):
     """Candidates against the full simulation.
@@ -273,6 +305,8 @@ class Evaluation(Shown):
         times: For each stage that was timed its time, in ms a shower.
         settings: How the numbers were made.
         preset: The community's benchmark with whose published results these stand; None for none.
+        bins: For each candidate's name the bins of incident energy, polar angle and species, the
+            worst first; none of what does not vary, or has few showers.
         copies: The showers that samples have in common, or hold more than once.
         origins: For each sample that was read from a file, the training sample included, the file
             and its checksum.
@@ -292,6 +326,7 @@ class Evaluation(Shown):
     preset: Preset | None = field(default=None)
     copies: tuple[Copies, ...] = ()
     origins: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    bins: Mapping[str, tuple[Bin, ...]] = field(default_factory=dict)
 
     @property
     def samples(self) -> tuple[Sample, ...]:

@@ -4,6 +4,10 @@ A distance is *at the floor* where it exceeds it by at most three standard devia
 statistic, *close* where it is significant and at most three times the floor, else *far*. An
 observable with a distribution at each of n labels is as significant as its worst label, each at the
 level :math:`p_3 / n` with :math:`p_3` that of three standard deviations: a mean hides a label.
+
+In bins of the condition distances are many, and are significant where a Kolmogorov-Smirnov test is
+at the level :math:`p_3 / n`: of candidates without a fault at most one in :math:`1 / p_3 = 740` has
+such a distance in any of its n.
 """
 
 __all__ = [
@@ -13,15 +17,19 @@ __all__ = [
     "significance",
     "significance_of",
     "significance_of_auc",
+    "significance_of_bin",
     "worst",
+    "worst_first",
+    "worst_of_bin",
 ]
 
+from collections.abc import Iterable
 from enum import Enum
 
 from scipy.special import ndtr, ndtri
 
 from caloforge.evaluation.doubts import withheld
-from caloforge.evaluation.findings import Comparison, Evaluation, Sample, Score, Separation
+from caloforge.evaluation.findings import Bin, Comparison, Evaluation, Sample, Score, Separation
 from caloforge.metrics.scores import SIGMAS
 
 CLOSE = 3.0
@@ -39,10 +47,15 @@ class Significance(Enum):
 
 def significance(score: Score, among: int = 1) -> Significance:
     """How a distance, one of so many, compares with its floor."""
-    sigmas = SIGMAS if among == 1 else -float(ndtri(ndtr(-SIGMAS) / among))
+    sigmas = _sigmas(among)
     if not score.value > score.floor + sigmas * score.floor_error:
         return Significance.FLOOR
     return Significance.CLOSE if score.ratio_to_floor <= CLOSE else Significance.FAR
+
+
+def _sigmas(among: int) -> float:
+    """How many standard deviations of one of so many numbers are as rare as three of one."""
+    return SIGMAS if among == 1 else -float(ndtri(ndtr(-SIGMAS) / among))
 
 
 def significance_of(comparison: Comparison) -> Significance:
@@ -75,8 +88,48 @@ def significance_of_auc(separation: Separation) -> Significance:
     """How an AUC compares with chance: within three standard errors (at least those of chance
     alone), at most 0.6, or above.
     """
-    auc = separation.auc
-    if abs(auc.value - auc.floor) <= SIGMAS * max(auc.floor_error, auc.error):
+    return _of_auc(separation.auc, SIGMAS)
+
+
+def significance_of_bin(one: Bin) -> Significance:
+    """How a bin compares with its floors: as its worst distance, or AUC."""
+    found = [_significance_in(one, name) for name in one.scores]
+    return _worst([*found, *(_of_auc(auc, _sigmas(one.among)) for auc in one.aucs.values())])
+
+
+def worst_of_bin(one: Bin) -> tuple[str, Score]:
+    """The observable of a bin whose distance is the most floors among those that are as significant
+    as the most significant one, and that distance.
+    """
+    levels = {name: _significance_in(one, name) for name in one.scores}
+    among = [name for name, level in levels.items() if level is _worst(list(levels.values()))]
+    name = max(among, key=lambda name: one.scores[name].ratio_to_floor)
+    return name, one.scores[name]
+
+
+def _significance_in(one: Bin, name: str) -> Significance:
+    if not one.ks[name] * one.among < ndtr(-SIGMAS):
+        return Significance.FLOOR
+    close = one.scores[name].ratio_to_floor <= CLOSE
+    return Significance.CLOSE if close else Significance.FAR
+
+
+def worst_first(bins: Iterable[Bin]) -> tuple[Bin, ...]:
+    """Bins by their significance, then by the distance of their worst observable in floors."""
+    return tuple(
+        sorted(
+            bins,
+            key=lambda one: (
+                list(Significance).index(significance_of_bin(one)),
+                worst_of_bin(one)[1].ratio_to_floor,
+            ),
+            reverse=True,
+        )
+    )
+
+
+def _of_auc(auc: Score, sigmas: float) -> Significance:
+    if abs(auc.value - auc.floor) <= sigmas * max(auc.floor_error, auc.error):
         return Significance.FLOOR
     return Significance.CLOSE if auc.value <= _CLOSE_AUC else Significance.FAR
 

@@ -2,8 +2,10 @@
 and does it interpolate over energies that its training left out?
 """
 
-__all__ = ["LEAST_IN_SLICE", "require_left_out", "slices"]
+__all__ = ["LEAST_IN_SLICE", "Cut", "cut", "cuts", "energy_cuts", "require_left_out", "slices"]
 
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -13,35 +15,81 @@ from caloforge.errors import ShowerValueError
 from caloforge.evaluation.findings import Slice
 from caloforge.evaluation.pair import Pair
 from caloforge.metrics.bins import equal_bins
-from caloforge.metrics.distances import compare_points
-from caloforge.metrics.resampling import Resampling, effective_size
-from caloforge.metrics.scores import Score
-from caloforge.observables import Observable
+from caloforge.metrics.distances import Comparison, compare_points
+from caloforge.metrics.resampling import effective_size
 from caloforge.units import format_energy
 
 LEAST_IN_SLICE = 100
 """The fewest showers of a sample in a slice of incident energy, of weight 1 or worth as much."""
 
 _WANTED_IN_SLICE = 400
+_MOST_FIXED = 8
+"""A condition with at most so many values has a slice for each."""
 
 Energies = Float[np.ndarray, " _"]
 Inside = tuple[Bool[np.ndarray, " n"], Bool[np.ndarray, " m"]]
+Span = tuple[float, float, bool]
+"""The ends of a slice, and whether it holds the upper one."""
 
 
-def slices(pair: Pair) -> tuple[Slice, ...]:
-    """The whole-shower observables in slices of incident energy that hold enough showers of both
-    samples.
+@dataclass(frozen=True, eq=False)
+class Cut:
+    """The showers of both samples in a slice, compared.
+
+    Arguments:
+        low: The least value of what is cut.
+        high: The largest.
+        inside: Which showers of the full simulation, and which of the candidate, are inside.
+        found: For each whole-shower observable's name the comparison.
     """
+
+    low: float
+    high: float
+    inside: Inside
+    found: Mapping[str, Comparison]
+
+
+def slices(pair: Pair, of_energy: Iterable[Cut]) -> tuple[Slice, ...]:
+    """What was found in slices of incident energy."""
+    return tuple(_slice(pair, cut) for cut in of_energy)
+
+
+def energy_cuts(pair: Pair) -> tuple[Cut, ...]:
+    """The slices of incident energy."""
     full = pair.full.sample.energies
     candidate = full if pair.shares_energies else pair.candidate.sample.energies
-    edges = _edges(full, pair.plan.settings.slices, pair.plan.settings.left_out)
-    found = []
-    for low, high in pairwise(edges):
-        last = bool(high == edges[-1])
+    return tuple(cuts(pair, full, candidate, pair.plan.settings.left_out))
+
+
+def cuts(
+    pair: Pair, full: Energies, candidate: Energies, left_out: tuple[float, float] | None = None
+) -> Iterator[Cut]:
+    """Slices of a number that each shower has, with enough showers of both samples in each.
+
+    Arguments:
+        pair: The samples.
+        full: The numbers of the full simulation, with shape (N).
+        candidate: Those of the candidate, with shape (M).
+        left_out: A slice that is wanted in any case.
+    """
+    for low, high, last in _spans(full, pair.plan.settings.slices, left_out):
         inside = (_between(full, low, high, last), _between(candidate, low, high, last))
-        if min(_sizes(pair, inside)) >= LEAST_IN_SLICE:
-            found.append(_slice(pair, float(low), float(high), inside))
-    return tuple(found)
+        yield from cut(pair, low, high, inside)
+
+
+def cut(pair: Pair, low: float, high: float, inside: Inside) -> Iterator[Cut]:
+    """The one slice of these showers; none where they are few."""
+    if min(_sizes(pair, inside)) >= LEAST_IN_SLICE:
+        yield Cut(low, high, inside, _compared(pair, inside))
+
+
+def _compared(pair: Pair, inside: Inside) -> dict[str, Comparison]:
+    """The whole-shower observables among some showers."""
+    drawn, found = pair.part(*inside), {}
+    for observable in pair.plan.of_showers:
+        f, g = (values[i] for values, i in zip(pair.values(observable), inside, strict=True))
+        found[observable.name] = compare_points(f, g, drawn, equal_bins(f)).comparison
+    return found
 
 
 def require_left_out(pair: Pair, found: tuple[Slice, ...]) -> None:
@@ -78,17 +126,25 @@ def _between(energies: Energies, low: float, high: float, last: bool) -> Bool[np
     return (energies >= low) & ((energies < high) | last)
 
 
-def _slice(pair: Pair, low: float, high: float, inside: Inside) -> Slice:
-    left_out = pair.plan.settings.left_out
-    drawn = pair.part(*inside)
+def _slice(pair: Pair, cut: Cut) -> Slice:
+    low, high, left_out = cut.low, cut.high, pair.plan.settings.left_out
     return Slice(
         low,
         high,
         left_out is not None and left_out[0] <= low and high <= left_out[1],
-        int(inside[0].sum()),
-        int(inside[1].sum()),
-        {o.name: _standardised(pair, o, inside, drawn) for o in pair.plan.of_showers},
+        int(cut.inside[0].sum()),
+        int(cut.inside[1].sum()),
+        {name: one.standardised for name, one in cut.found.items()},
     )
+
+
+def _spans(energies: Energies, most: int, left_out: tuple[float, float] | None) -> list[Span]:
+    """Slices with equally many showers, or one at each of a few fixed values."""
+    fixed = np.unique(energies)
+    if left_out is None and 1 < len(fixed) <= _MOST_FIXED:
+        return [(float(value), float(value), True) for value in fixed]
+    edges = _edges(energies, most, left_out)
+    return [(float(low), float(high), bool(high == edges[-1])) for low, high in pairwise(edges)]
 
 
 def _edges(energies: Energies, most: int, left_out: tuple[float, float] | None) -> Energies:
@@ -111,8 +167,3 @@ def _edges(energies: Energies, most: int, left_out: tuple[float, float] | None) 
         & (np.array(between) - inside >= LEAST_IN_SLICE)
     ]
     return np.sort(np.concatenate([outside, left_out]))
-
-
-def _standardised(pair: Pair, observable: Observable, inside: Inside, drawn: Resampling) -> Score:
-    f, g = (values[i] for values, i in zip(pair.values(observable), inside, strict=True))
-    return compare_points(f, g, drawn, equal_bins(f)).standardised.score

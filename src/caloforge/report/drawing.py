@@ -107,7 +107,7 @@ class Group(Enum):
     SHOWERS = "Showers"
     CORRELATIONS = "Correlations of layer energies"
     CLASSIFIERS = "Classifiers"
-    ENERGY = "Dependence on energy"
+    ENERGY = "Dependence on the particle"
     AMPLIFICATION = "Amplification"
 
 

@@ -13,6 +13,7 @@ from caloforge.evaluation.findings import Evaluation, Score
 from caloforge.evaluation.significance import CLOSE
 from caloforge.observables import Observable
 from caloforge.report.amplification_figures import amplification_drawings
+from caloforge.report.bin_figures import bin_drawings
 from caloforge.report.classifier_figures import classifier_drawings
 from caloforge.report.drawing import (
     LEAST_FLOORS,
@@ -59,6 +60,7 @@ def _makers(evaluation: Evaluation) -> Iterator[tuple[Group, _Make]]:
     yield Group.CORRELATIONS, partial(correlations, evaluation)
     yield Group.CLASSIFIERS, partial(classifier_drawings, evaluation)
     yield Group.ENERGY, partial(slice_drawings, evaluation)
+    yield Group.ENERGY, partial(bin_drawings, evaluation)
     yield Group.AMPLIFICATION, partial(amplification_drawings, evaluation)
 
 

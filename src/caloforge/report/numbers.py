@@ -15,6 +15,7 @@ from caloforge.documents import printable
 from caloforge.evaluation.doubts import doubts
 from caloforge.evaluation.findings import (
     Amplification,
+    Bin,
     Comparison,
     Evaluation,
     Features,
@@ -23,6 +24,7 @@ from caloforge.evaluation.findings import (
     Separation,
     Slice,
 )
+from caloforge.evaluation.significance import significance_of_bin, worst_of_bin
 from caloforge.report.provenance import machine, made, versions
 from caloforge.report.words import remarks, title
 
@@ -67,6 +69,10 @@ def numbers(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
       - ``slices``: candidate to a list of ``energy_min``, ``energy_max`` in MeV, ``left_out``,
         ``n_full``, ``n_candidate`` and ``scores``: observable to the *score* of the standardised
         distance
+      - ``bins``: candidate to a list of bins of the condition, the worst first: ``of`` (``energy``
+        in MeV, ``angle``, the polar one, in rad, or ``species``), ``low`` and ``high``, ``n_full``,
+        ``n_candidate``, ``significance`` in words, ``worst``: the observable; ``scores`` as in
+        slices, ``ks``: observable to the probability, ``aucs``: classifier to a *score*
       - ``amplification``: candidate to observable to ``factor``, ``factor_error``, ``plateau``,
         ``sizes``, ``equivalent`` and ``bounded``
       - ``correlations``: sample to the matrix of correlations of layer energies
@@ -131,6 +137,7 @@ def _evaluation(evaluation: Evaluation) -> dict[str, Any]:
         "slices": {
             name: [_slice(one) for one in slices] for name, slices in evaluation.slices.items()
         },
+        "bins": {name: [_bin(one) for one in bins] for name, bins in evaluation.bins.items()},
         "amplification": {
             name: {key: _amplification(one) for key, one in found.items()}
             for name, found in evaluation.amplifications.items()
@@ -223,6 +230,17 @@ def _slice(one: Slice) -> dict[str, Any]:
     scores = {name: _score(score) for name, score in one.scores.items()}
     sizes = {"left_out": one.left_out, "n_full": one.n_full, "n_candidate": one.n_candidate}
     return {"energy_min": one.low, "energy_max": one.high, **sizes, "scores": scores}
+
+
+def _bin(one: Bin) -> dict[str, Any]:
+    return {
+        **{key: getattr(one, key) for key in ("of", "low", "high", "n_full", "n_candidate")},
+        "significance": significance_of_bin(one).value,
+        "worst": worst_of_bin(one)[0],
+        "scores": {name: _score(score) for name, score in one.scores.items()},
+        "ks": dict(one.ks),
+        "aucs": {name: _score(auc) for name, auc in one.aucs.items()},
+    }
 
 
 def _amplification(one: Amplification) -> dict[str, Any]:

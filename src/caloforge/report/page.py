@@ -25,6 +25,7 @@ from caloforge.evaluation.findings import IN_TAILS, Evaluation, Sample, ShowerWe
 from caloforge.evaluation.ranking import Ranking, RankingRow, published_rows, ranking
 from caloforge.evaluation.significance import overall
 from caloforge.io.output import NewFile, require_folder
+from caloforge.report.bin_tables import BIN_COLUMNS, bin_rows
 from caloforge.report.display import library, payload, place, scene, script
 from caloforge.report.drawing import INK, Drawing, Group
 from caloforge.report.figures import drawings
@@ -160,6 +161,7 @@ def _html(evaluations: Sequence[Evaluation], figures: Sequence[Sequence[Drawing]
         plotly=Markup(library()),
         display=Markup(script()),
         columns=COLUMNS,
+        bin_columns=BIN_COLUMNS,
         made=made(),
         machine=machine(),
         versions=versions(),
@@ -179,6 +181,7 @@ def _section(part: int, evaluation: Evaluation, figures: Sequence[Drawing]) -> d
         "groups": [
             list(group) for _, group in groupby(rows(evaluation), key=lambda row: row.observable)
         ],
+        "bins": bin_rows(evaluation),
         "first": _first(evaluation, figures),
         "figures": _figure_groups(part, figures),
         "tails": _tails(part, evaluation),

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from caloforge.evaluation.findings import Evaluation, Sample
 from caloforge.evaluation.significance import CLOSE, Significance, significance_of
+from caloforge.report.bin_tables import worst_bins
 from caloforge.report.tables import Row, number, rows
 from caloforge.report.words import doubtful, largest, remarks, title
 
@@ -15,11 +16,12 @@ SUMMARISED = ("energy_sum", "response", "cell_energy_log", "n_hits", "layer_ener
 
 def summary(evaluation: Evaluation) -> list[str]:
     """What was compared, the chosen distances and the AUC of each candidate beside the floor, the
-    times, and one sentence for each candidate.
+    times, one sentence for each candidate, and the worst bins of energy, angle and species.
     """
     lines = [f"{title(evaluation)}, {_sizes(evaluation)}", *_table(evaluation)]
     lines += _times(evaluation)
     lines += [_sentence(evaluation, candidate) for candidate in evaluation.candidates]
+    lines += [line for line in (worst_bins(evaluation),) if line]
     notes = len(remarks(evaluation))
     return [*lines, *([f"The page has {notes} remarks on these numbers."] if notes else [])]
 

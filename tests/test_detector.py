@@ -231,3 +231,14 @@ def test_a_mixture_may_be_named_anywhere() -> None:
     )
     with pytest.raises(GeometryError, match="unknown material 'BGO'"):
         replace(detector, mixtures={})
+
+
+@pytest.mark.parametrize("shares", [(0.6, 0.5), (0.3, 0.5), (60, 40)])
+def test_mass_fractions_that_do_not_add_up_to_one_are_refused(shares: tuple[float, float]) -> None:
+    fractions = dict(zip(("Fe", "Cu"), shares, strict=True))
+    with pytest.raises(GeometryError, match=r"mass_fractions add up to .*, expected 1"):
+        Mixture(8.0, mass_fractions=fractions)
+
+
+def test_mass_fractions_may_be_rounded() -> None:
+    assert Mixture(8.0, mass_fractions={"Fe": 0.33, "Cu": 0.33, "Zn": 0.33}).density == 8.0

@@ -45,6 +45,10 @@ class Role(str, Enum):
     PASSIVE = "passive"
 
 
+_ROUNDING = 0.01 + 1e-9
+"""By so much may mass fractions add up to something else than 1."""
+
+
 @_CLOSED
 @dataclass(frozen=True)
 class Mixture:
@@ -52,13 +56,13 @@ class Mixture:
 
     Arguments:
         density: The density, in g/cm^3.
-        mass_fractions: The share of each element in the mass, by chemical symbol; they are scaled
-            to sum 1.
+        mass_fractions: The share of each element in the mass, by chemical symbol; they add up to 1
+            but for rounding (1 %), and are scaled to do so.
         atoms: The number of atoms of each element, by chemical symbol.
 
     Raises:
-        GeometryError: A number is not positive, an element is unknown, or not exactly one of the
-            two is given.
+        GeometryError: A number is not positive, an element is unknown, the mass fractions do not
+            add up to 1, or not exactly one of the two is given.
     """
 
     density: float
@@ -81,6 +85,10 @@ class Mixture:
         unknown = [symbol for symbol in self.elements if symbol not in _SYMBOLS]
         if unknown:
             msg = f"mixture: no element '{unknown[0]}', expected a chemical symbol from H to Cf"
+            raise GeometryError(msg)
+        total = sum((self.mass_fractions or {}).values())
+        if self.mass_fractions is not None and not abs(total - 1) <= _ROUNDING:
+            msg = f"mixture: mass_fractions add up to {total:.4g}, expected 1: correct the shares"
             raise GeometryError(msg)
 
     @property

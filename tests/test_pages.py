@@ -19,6 +19,7 @@ from caloforge.io import convert, write_binning
 from tests.cli.conftest import caloforge
 from tests.cli.samples import TINY_SURROGATE, Caloforge, settings
 from tests.geant4 import needs_geant4
+from tests.io.test_lemurs import made_records, written
 from tests.test_docs import ROOT
 
 __all__ = ["caloforge"]
@@ -146,11 +147,18 @@ def _binning(path: Path) -> None:
     write_binning(path, {"electron": calochallenge_2()})
 
 
+def _lemurs(path: Path) -> None:
+    written(path, made_records())
+
+
 CHALLENGE = {"dataset_2_2.hdf5": _showers("par04-geant4"), "mine.h5": _showers("par04-geant4", 600)}
 
 GIVEN: dict[str, dict[str, Callable[[Path], None]]] = {
     "docs/commands.md": CHALLENGE | {"dataset_2_1.hdf5": _showers("par04-geant4")},
-    "docs/howto/convert.md": {"dataset_2_1.h5": _showers("par04-geant4")},
+    "docs/howto/convert.md": {
+        "dataset_2_1.h5": _showers("par04-geant4"),
+        "LEMURS_Par04SiW_gamma_100kEvents_1GeV1TeV_GPSflat_part1.h5": _lemurs,
+    },
     "docs/howto/evaluate.md": {"train.h5": _showers("pbwo4-geant4-20gev", 100)},
     "docs/howto/geant4.md": {"reference.h5": _showers("par04-geant4", 20)},
     "docs/howto/generate.md": {"train.h5": _showers("par04-geant4"), "both.h5": _mixed},

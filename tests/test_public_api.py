@@ -591,6 +591,8 @@ PUBLIC: dict[str, list[str]] = {
     "caloforge.published": ["PRESETS", "Preset", "Published", "geant4_correlation"],
     "caloforge.report": [
         "COLUMNS",
+        "plot_distances",
+        "plot_observable",
         "remarks",
         "require_free",
         "summary",

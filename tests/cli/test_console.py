@@ -5,9 +5,10 @@ import warnings
 import pytest
 from rich.table import Table
 
-from caloforge.cli import _app
+from caloforge.cli import _app, _progress
 from caloforge.cli._console import fail, say, tell, warnings_as_lines
 from caloforge.errors import EnergyRangeWarning
+from caloforge.learn.training import Report
 
 
 def test_an_error_is_one_line_whatever_its_words(capsys: pytest.CaptureFixture[str]) -> None:
@@ -78,3 +79,36 @@ def test_memory_that_is_not_there_is_one_line(
         _app.run(())
     assert end.value.code == 2
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("every", "lines"), [(0.0, 3), (3600.0, 0)])
+def test_a_log_has_a_line_now_and_then(
+    every: float, lines: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_progress, "EVERY", every)
+    with _progress.bar("making", 1000) as advance, _progress.steps() as say_step:
+        advance(250)
+        advance(250)
+        say_step("reading\x1b[2J")
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == lines
+    for line, start in zip(
+        said, ("making: 250 of 1,000 showers, ", "making: 500 of ", "reading"), strict=False
+    ):
+        assert line.startswith(f"caloforge: note: {start}")
+        assert "\x1b" not in line
+
+
+def test_a_training_speaks_at_once_and_at_its_end(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_progress, "EVERY", 3600.0)
+    with _progress.objectives() as see, _progress.objectives(quiet=True) as silent:
+        for step in (1, 2, 3):
+            for listen in (see, silent):
+                listen(Report("shape", step, 3, {"": 0.5}, rate=2.0))
+    said = capsys.readouterr().err.splitlines()
+    assert [line.partition(" steps")[0] for line in said] == [
+        "caloforge: note: shape: 1 of 3",
+        "caloforge: note: shape: 3 of 3",
+    ]

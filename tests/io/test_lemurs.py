@@ -29,7 +29,7 @@ KIND = np.dtype(
 )
 
 
-def _records(seed: int = 1) -> np.ndarray:
+def made_records(seed: int = 1) -> np.ndarray:
     rng = np.random.default_rng(seed)
     records = np.zeros(N, KIND)
     records["incident_energy"] = rng.uniform(1e3, 1e6, N)
@@ -39,7 +39,7 @@ def _records(seed: int = 1) -> np.ndarray:
     return records
 
 
-def _written(path: Path, records: np.ndarray) -> Path:
+def written(path: Path, records: np.ndarray) -> Path:
     with h5py.File(path, "w") as file:
         file.create_dataset("events", data=records, chunks=(2,), compression="gzip")
     return path
@@ -47,11 +47,11 @@ def _written(path: Path, records: np.ndarray) -> Path:
 
 @pytest.fixture
 def published(tmp_path: Path) -> Path:
-    return _written(tmp_path / "LEMURS_Par04SiW_gamma_part1.h5", _records())
+    return written(tmp_path / "LEMURS_Par04SiW_gamma_part1.h5", made_records())
 
 
 def test_a_published_file_is_known_by_its_content(published: Path) -> None:
-    records = _records()
+    records = made_records()
     with open_showers(published) as file:
         assert isinstance(file, LemursFile)
         assert file.calorimeter == load_detector("par04-siw").calorimeter
@@ -65,9 +65,9 @@ def test_a_published_file_is_known_by_its_content(published: Path) -> None:
 
 
 def test_directions_are_those_of_a_barrel_whose_axis_is_y(tmp_path: Path) -> None:
-    records = _records()
+    records = made_records()
     records["incident_theta"] = np.linspace(0.87, 2.27, N)
-    file = open_showers(_written(tmp_path / "par04siw.h5", records))
+    file = open_showers(written(tmp_path / "par04siw.h5", records))
     theta, phi = file.particles.theta, file.particles.phi
     assert theta is not None
     assert phi is not None
@@ -79,11 +79,11 @@ def test_its_mesh_is_turned_by_a_quarter(tmp_path: Path) -> None:
     """A deposit towards growing theta of the barrel, alpha = 0 there, lies at our -y; one towards
     growing phi, alpha = pi / 2 there, at our +x.
     """
-    records = _records()
+    records = made_records()
     records["showers"] = 0
     records["showers"][0, 8, 8, 3] = 1.0
     records["showers"][1, 8, 12, 3] = 1.0
-    file = open_showers(_written(tmp_path / "par04siw.h5", records))
+    file = open_showers(written(tmp_path / "par04siw.h5", records))
     x, y = (file[:].deposits.double()[:2] @ file.calorimeter.transverse).T
     assert y[0] < -30
     assert abs(x[0]) < 10
@@ -98,7 +98,7 @@ def test_there_and_back_nothing_is_lost(published: Path, tmp_path: Path) -> None
     with h5py.File(back) as file:
         found = file["events"][:]
     for name in KIND.names or ():
-        assert np.allclose(found[name], _records()[name], rtol=1e-6, atol=1e-7), name
+        assert np.allclose(found[name], made_records()[name], rtol=1e-6, atol=1e-7), name
     with open_showers(back) as again, open_showers(published) as first:
         assert again.calorimeter == first.calorimeter
         assert torch.equal(again[:].deposits, first[:].deposits)
@@ -117,14 +117,14 @@ def test_there_and_back_nothing_is_lost(published: Path, tmp_path: Path) -> None
     ],
 )
 def test_impossible_values_are_refused(tmp_path: Path, field: str, value: float, told: str) -> None:
-    records = _records()
+    records = made_records()
     records[field][3] = value
     with pytest.raises(ShowerValueError, match=told):
-        open_showers(_written(tmp_path / "par04siw.h5", records))[:]
+        open_showers(written(tmp_path / "par04siw.h5", records))[:]
 
 
 def test_a_file_of_an_unknown_mesh_asks_for_it(tmp_path: Path) -> None:
-    path = _written(tmp_path / "LEMURS_ODD_gamma.h5", _records())
+    path = written(tmp_path / "LEMURS_ODD_gamma.h5", made_records())
     with pytest.raises(FileFormatError, match="--calorimeter"):
         open_showers(path)
     mesh = load_detector("par04-siw").calorimeter
@@ -141,7 +141,7 @@ def test_other_records_are_refused(tmp_path: Path) -> None:
             [*KIND.descr[1:], ("x", "S2")],
         )
     ):
-        path = _written(tmp_path / f"par04siw-{number}.h5", np.zeros(3, kind))
+        path = written(tmp_path / f"par04siw-{number}.h5", np.zeros(3, kind))
         with pytest.raises(FileFormatError, match="expected N records of incident_energy"):
             open_showers(path)
 

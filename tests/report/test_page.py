@@ -427,3 +427,22 @@ def test_matplotlib_is_left_as_it_was() -> None:
     before = dict(mpl.rcParams)
     [d.svg for d in drawings(compared(12, observables=(N_HITS,)))]
     assert dict(mpl.rcParams) == before
+
+
+def test_a_figure_that_cannot_be_drawn_costs_itself_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluation = compared(12, observables=(N_HITS,))
+    names = [d.name for d in drawings(evaluation)]
+
+    def fails(_: Evaluation) -> list[Drawing]:
+        msg = "no <room>"
+        raise ValueError(msg)
+
+    monkeypatch.setattr("caloforge.report.figures.images", fails)
+    without = [d.name for d in drawings(evaluation)]
+    assert len(without) == len(names)
+    assert set(names) - set(without) == {"shower"}
+    text = write(evaluation, tmp_path).read_text()
+    assert "This figure could not be drawn: ValueError, no &lt;room&gt;" in text
+    assert "Hits above" in text

@@ -10,9 +10,10 @@ label (a layer, a ring, ...), each with a line of its own.
 
 __all__ = ["Entry", "Observable", "Scale"]
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
@@ -20,6 +21,11 @@ from torch import Tensor
 
 from caloforge.geometry import Calorimeter
 from caloforge.hits import AnyShowers
+from caloforge.showers import ShowerSource
+from caloforge.shown import Shown
+
+if TYPE_CHECKING:
+    from hist import Hist
 
 
 class Entry(Enum):
@@ -38,8 +44,8 @@ class Scale(Enum):
     LOG = "logarithmic"
 
 
-@dataclass(frozen=True)
-class Observable:
+@dataclass(frozen=True, repr=False)
+class Observable(Shown):
     r"""A named function of showers, with all that is needed to compare and draw it.
 
     Arguments:
@@ -69,6 +75,11 @@ class Observable:
     positions: Callable[[Calorimeter], Tensor] | None = None
     labels: Callable[[Calorimeter], tuple[str, ...]] | None = None
 
+    def facts(self) -> dict[str, str]:
+        """What a prompt and a notebook show."""
+        unit = {"unit": self.unit} if self.unit else {}
+        return {"name": self.name, "title": self.title, **unit, "values": self.entry.value}
+
     def positions_of(self, calorimeter: Calorimeter) -> Float[np.ndarray, " positions"]:
         """The positions of a profile in a calorimeter, in the unit; none for any
         other observable.
@@ -80,6 +91,14 @@ class Observable:
     def labels_of(self, calorimeter: Calorimeter) -> tuple[str, ...]:
         """The labels of a series in a calorimeter; none for any other observable."""
         return () if self.labels is None else self.labels(calorimeter)
+
+    def histogram(self, showers: ShowerSource, bins: int | Sequence[float] = 50) -> "Hist[Any]":
+        """The distribution in a sample, as a histogram of the package hist; see
+        `caloforge.observables.histogram`.
+        """
+        from caloforge.observables.histogram import histogram
+
+        return histogram(self, showers, bins)
 
     @property
     def distance_unit(self) -> str:

@@ -1,11 +1,14 @@
 """What an evaluation found, shown: words, tables, figures, plain numbers, and one page.
 
 `summary` is a dozen lines of text, `table` has all numbers, `verdict` says what they mean, and
-`write` makes the report on disk. Everything shown comes from the records of `caloforge.evaluation`.
+`write` makes the report on disk; `plot_observable` and `plot_distances` draw into axes of yours.
+Everything shown comes from the records of `caloforge.evaluation`.
 """
 
 __all__ = [
     "COLUMNS",
+    "plot_distances",
+    "plot_observable",
     "remarks",
     "require_free",
     "summary",
@@ -15,6 +18,8 @@ __all__ = [
     "write",
 ]
 
+from caloforge.report.figures import plot_distances
+from caloforge.report.observable_figures import plot_observable
 from caloforge.report.page import require_free, write
 from caloforge.report.summary import summary
 from caloforge.report.tables import COLUMNS, table

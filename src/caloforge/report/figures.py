@@ -1,12 +1,13 @@
 """All figures of an evaluation, in the order of the page."""
 
-__all__ = ["drawings"]
+__all__ = ["drawings", "plot_distances"]
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from caloforge.evaluation.findings import Evaluation, Score
@@ -86,37 +87,52 @@ def _finished(drawing: Drawing) -> Drawing:
     return drawing
 
 
-def _summary(evaluation: Evaluation) -> list[Drawing]:
-    """Every distance in floors on one axis."""
-    known = [
-        o
-        for o in evaluation.observables
-        if any(o.name in of for of in evaluation.comparisons.values())
-    ]
-    if not known:
-        return []
-    figure = Figure(figsize=(7.2, 1.1 + 0.27 * len(known)), layout="constrained")
-    ax = figure.subplots()
+def plot_distances(evaluation: Evaluation, ax: Axes | None = None) -> Axes:
+    """Draw every distance of an evaluation, in units of its floor, in the style that is set.
+
+    Arguments:
+        evaluation: The evaluation.
+        ax: Where to draw; None for a new figure of pyplot.
+
+    Returns:
+        The axes.
+    """
+    known = _compared(evaluation)
+    if ax is None:
+        from matplotlib import pyplot
+
+        _, ax = pyplot.subplots(figsize=(7.2, 1.1 + 0.27 * len(known)), layout="constrained")
     heights = np.arange(len(known))
     for k, candidate in enumerate(evaluation.candidates):
         of = evaluation.comparisons[candidate.name]
         ratios, errors = _in_floors([of[o.name].distance if o.name in of else None for o in known])
         shift = 0.5 * ((k + 0.5) / len(evaluation.candidates) - 0.5)
+        label = literal(candidate.name)
         ax.errorbar(
-            ratios,
-            heights + shift,
-            xerr=errors,
-            fmt="o",
-            ms=5,
-            color=colour(k),
-            label=literal(candidate.name),
+            ratios, heights + shift, xerr=errors, fmt="o", ms=5, color=colour(k), label=label
         )
     ax.set(xlabel=f"distance to {literal(evaluation.full.name)} / floor", yticks=heights)
     floors_axis(ax, ax.xaxis, ax.get_xlim()[1] / 1.5)
     ax.set_yticklabels([o.title for o in known])
     ax.set_ylim(len(known) - 0.4, -0.6)
-    figure.suptitle(literal(title(evaluation)), fontsize=STYLE["axes.titlesize"])
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4)
+    return ax
+
+
+def _compared(evaluation: Evaluation) -> list[Observable]:
+    """The observables in which some candidate could be compared."""
+    every = evaluation.comparisons.values()
+    return [o for o in evaluation.observables if any(o.name in of for of in every)]
+
+
+def _summary(evaluation: Evaluation) -> list[Drawing]:
+    """Every distance in floors on one axis."""
+    known = _compared(evaluation)
+    if not known:
+        return []
+    figure = Figure(figsize=(7.2, 1.1 + 0.27 * len(known)), layout="constrained")
+    plot_distances(evaluation, figure.subplots())
+    figure.suptitle(literal(title(evaluation)), fontsize=STYLE["axes.titlesize"])
     caption = (
         f"Each distance in units of the floor, which two samples of {evaluation.full.name} of "
         "these sizes would show (grey: "

@@ -26,8 +26,8 @@ import numpy as np
 from jaxtyping import Float, Integer, Real
 
 from caloforge.evaluation.findings import Sample
-from caloforge.geometry import Calorimeter
 from caloforge.observables import Entry, Observable, Scale
+from caloforge.observables.histogram import position_edges
 
 _TAIL = 0.002
 _MOST_BINS = 60
@@ -98,7 +98,7 @@ def binned(
         edges = _cell_edges(observable, samples)
         return [_of_cells(edges, sample) for sample in samples]
     if observable.entry is Entry.POSITION:
-        edges = _position_edges(observable, samples[0].calorimeter)
+        edges = position_edges(observable, samples[0].calorimeter)
         return [
             _of_profile(edges, sample.values[observable.name], sample.weights) for sample in samples
         ]
@@ -176,13 +176,3 @@ def _cell_edges(observable: Observable, samples: Sequence[Sample]) -> Float[np.n
     if observable.scale is Scale.LOG:
         return np.geomspace(max(observable.threshold, 1e-6), top, _MOST_BINS + 1)
     return np.linspace(0.0, top, _MOST_BINS + 1)
-
-
-def _position_edges(
-    observable: Observable, calorimeter: Calorimeter
-) -> Float[np.ndarray, " edges"]:
-    centres = observable.positions_of(calorimeter)
-    half = float(np.diff(centres).mean()) / 2 if len(centres) > 1 else 0.5
-    return np.concatenate(
-        [[centres[0] - half], (centres[1:] + centres[:-1]) / 2, [centres[-1] + half]]
-    )

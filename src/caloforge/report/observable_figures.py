@@ -7,7 +7,7 @@ the means over the showers at each label, their ratios, and each label's distanc
 floor; beside them the histogram at the label that is worst.
 """
 
-__all__ = ["axis_unit", "drawn", "observable_drawing"]
+__all__ = ["axis_unit", "drawn", "observable_drawing", "plot_observable"]
 
 from collections.abc import Sequence
 from itertools import takewhile
@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec
 from matplotlib.ticker import FixedFormatter, FixedLocator
 
+from caloforge.errors import ShowerValueError, quoted
 from caloforge.evaluation.findings import Evaluation, Sample
 from caloforge.evaluation.significance import CLOSE
 from caloforge.observables import MAX_FRACTION, RESPONSE, SPECTRUM, Entry, Observable, Scale
@@ -100,12 +101,62 @@ def _whole(evaluation: Evaluation, observable: Observable) -> Drawing:
     return Drawing(observable.name, caption, figure, Group.OBSERVABLES)
 
 
+def plot_observable(
+    evaluation: Evaluation,
+    observable: Observable | str,
+    ax: Axes | None = None,
+    ratio: Axes | None = None,
+) -> Axes:
+    """Draw an observable of all samples of an evaluation, in the style that is set (such as one of
+    mplhep).
+
+    Arguments:
+        evaluation: The evaluation.
+        observable: The observable, or its name; a series at the label that is worst.
+        ax: Where to draw; None for a new figure of pyplot.
+        ratio: Where to draw the ratios to the full simulation; None for nowhere, but below in a new
+            figure.
+
+    Returns:
+        The axes of the histogram.
+
+    Raises:
+        ShowerValueError: The evaluation does not have this observable.
+    """
+    if ax is None:
+        from matplotlib import pyplot
+
+        _, (ax, ratio) = pyplot.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    found = _found(evaluation, observable)
+    labels = found.labels_of(evaluation.full.calorimeter)
+    column = _worst(evaluation, found, len(labels)) if labels else None
+    _histogram(ax, ratio, evaluation, found, column)
+    if column is not None:
+        ax.set_title(labels[column], loc="left")
+    return ax
+
+
+def _found(evaluation: Evaluation, observable: Observable | str) -> Observable:
+    name = observable if isinstance(observable, str) else observable.name
+    for one in drawn(evaluation):
+        if one.name == name:
+            return one
+    known = ", ".join(one.name for one in drawn(evaluation))
+    msg = f"observable {quoted(name)}: not in this evaluation, expected one of {known}"
+    raise ShowerValueError(msg)
+
+
 def _histogram(
-    main: Axes, ratio: Axes, evaluation: Evaluation, observable: Observable, column: int | None
+    main: Axes,
+    ratio: Axes | None,
+    evaluation: Evaluation,
+    observable: Observable,
+    column: int | None,
 ) -> list[Binned]:
-    """Draw a histogram of all samples and the ratios to the full simulation."""
+    """Draw a histogram of all samples and, where there is room, the ratios to the full
+    simulation.
+    """
     bins = full, *candidates = binned(observable, evaluation.samples, column)
-    relative = over(full.error, full.mean)
     band(
         main,
         full.edges,
@@ -115,25 +166,32 @@ def _histogram(
         alpha=0.5,
         label=literal(evaluation.full.name),
     )
-    band(ratio, full.edges, 1 - relative, 1 + relative, shade=FULL)
-    ratio.axhline(1, color=INK, lw=0.8)
     for k, (sample, content) in enumerate(zip(evaluation.candidates, candidates, strict=True)):
         label = literal(sample.name) + _in_words(_ratio(evaluation, sample, observable, column))
-        _draw_candidate((main, ratio), full, content, k, label)
-    _dress(main, ratio, observable, bins)
-    ratio.set_ylim(*symmetric_about_one(relative, [over(c.mean, full.mean) for c in candidates]))
+        low, high = content.mean - content.error, content.mean + content.error
+        steps(main, content.edges, content.mean, color=colour(k), ls=dash(k), label=label)
+        band(main, content.edges, low, high, shade=colour(k))
+    _dress(main, observable, bins)
+    lowest = main if ratio is None else ratio
+    if ratio is not None:
+        _draw_ratios(ratio, full, candidates)
+    unit = axis_unit((lowest.xaxis,), observable, full.edges[-1])
+    lowest.set_xlabel(f"${observable.symbol}${unit}")
+    for ax in (main, lowest):
+        ax.tick_params(top=False, right=False)
     return list(bins)
 
 
-def _draw_candidate(
-    axes: tuple[Axes, Axes], full: Binned, bins: Binned, k: int, label: str
-) -> None:
-    main, ratio = axes
-    share, error = over(bins.mean, full.mean), over(bins.error, full.mean)
-    steps(main, bins.edges, bins.mean, color=colour(k), ls=dash(k), label=label)
-    band(main, bins.edges, bins.mean - bins.error, bins.mean + bins.error, shade=colour(k))
-    steps(ratio, bins.edges, share, color=colour(k), ls=dash(k))
-    band(ratio, bins.edges, share - error, share + error, shade=colour(k))
+def _draw_ratios(ratio: Axes, full: Binned, candidates: Sequence[Binned]) -> None:
+    relative = over(full.error, full.mean)
+    band(ratio, full.edges, 1 - relative, 1 + relative, shade=FULL)
+    ratio.axhline(1, color=INK, lw=0.8)
+    shares = [over(bins.mean, full.mean) for bins in candidates]
+    for k, (bins, share) in enumerate(zip(candidates, shares, strict=True)):
+        error = over(bins.error, full.mean)
+        steps(ratio, bins.edges, share, color=colour(k), ls=dash(k))
+        band(ratio, bins.edges, share - error, share + error, shade=colour(k))
+    ratio.set(ylabel="ratio", ylim=symmetric_about_one(relative, shares))
 
 
 def _ratio(
@@ -152,7 +210,7 @@ def _in_words(floors: float | None) -> str:
     return "" if floors is None else f" ({number(floors)} x floor)"
 
 
-def _dress(main: Axes, ratio: Axes, observable: Observable, bins: Sequence[Binned]) -> None:
+def _dress(main: Axes, observable: Observable, bins: Sequence[Binned]) -> None:
     edges = bins[0].edges
     main.set(
         xlabel="",
@@ -162,12 +220,6 @@ def _dress(main: Axes, ratio: Axes, observable: Observable, bins: Sequence[Binne
     main.set_ylabel(_CONTENT[observable.entry])
     _set_heights(main, observable, [b.mean for b in bins])
     legend(main)
-    ratio.set(
-        ylabel="ratio",
-        xlabel=f"${observable.symbol}$" + axis_unit((ratio.xaxis,), observable, edges[-1]),
-    )
-    for ax in (main, ratio):
-        ax.tick_params(top=False, right=False)
 
 
 def _set_heights(

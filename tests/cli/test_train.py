@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from caloforge.cli.train import Samples
 from caloforge.io import open_showers
 from caloforge.systems.calodream import VisionStage
 from tests.cli.samples import (
@@ -349,3 +351,13 @@ def test_a_recipe_is_shown_with_the_meaning_of_each_setting(caloforge: Caloforge
 def interrupt(*_: object, **__: object) -> None:
     """What a person does at the keyboard."""
     raise KeyboardInterrupt
+
+
+def test_a_pattern_is_one_sample_to_learn_from(tmp_path: Path) -> None:
+    for k in range(2):
+        write(tmp_path / f"part_{k}.h5", random_cylinder_showers(20, seed=k))
+    samples = Samples(data=tmp_path / "part_*.h5")
+    showers, said = samples.for_surrogate("calodream-ds2", torch.device("cpu"))
+    second = random_cylinder_showers(20, seed=1)
+    assert torch.equal(showers.full[20:].deposits, second.deposits)
+    assert said == "part_*.h5 (40 showers)"

@@ -18,6 +18,7 @@ from caloforge.io.several import several
 from caloforge.production import copy as produced
 from caloforge.showers import Showers
 from tests.io.samples import TOWER, assert_same, sample
+from tests.io.test_lemurs import made_records, written
 
 SIZES = (7, 1, 130)
 SAMPLE = sample(sum(SIZES))
@@ -98,6 +99,23 @@ def test_a_file_can_be_copied_and_sent_to_workers(
     other = again(file)
     del file
     assert_same(other[:], SAMPLE)
+
+
+def crystals(folder: Path) -> ShowerFile:
+    convert(SAMPLE, folder / "a.npy")
+    return open_showers(folder / "a.npy")
+
+
+def lemurs(folder: Path) -> ShowerFile:
+    return open_showers(written(folder / "par04siw.h5", made_records()), pdg=22)
+
+
+@pytest.mark.parametrize("make", [crystals, lemurs])
+def test_files_of_other_layouts_can_be_sent_and_chosen_from(make: Make, tmp_path: Path) -> None:
+    file = make(tmp_path)
+    other = pickle.loads(pickle.dumps(file))
+    assert_same(other[:], file[:])
+    assert_same(other[[5, 2]], file[:][[5, 2]])
 
 
 @FILES

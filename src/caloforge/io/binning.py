@@ -117,12 +117,10 @@ def _entry(path: Path, particle: str | None) -> Element:
         raise FileFormatError(msg) from error
     fitting = [entry for entry in entries if particle in (None, entry.get("name"))]
     if len(fitting) != 1:
-        names = ", ".join(f"'{entry.get('name')}'" for entry in entries) or "no <Bin> at all"
+        names = ", ".join(f"'{entry.get('name')}'" for entry in entries)
         whose = "" if particle is None else f" for particle '{particle}'"
-        msg = (
-            f"{path}: {len(fitting)} entries{whose}, expected 1; the file has {names}: give one "
-            "of these"
-        )
+        there = f"{names}: give one of these" if names else "no <Bin> at all below its first tag"
+        msg = f"{path}: {len(fitting)} entries{whose}, expected 1; the file has {there}"
         raise FileFormatError(msg)
     return fitting[0]
 

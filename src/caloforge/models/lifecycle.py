@@ -50,7 +50,7 @@ def train(
             device.
 
     Returns:
-        The model as saved.
+        The model as saved, on the CPU.
 
     Raises:
         PausedError: ``execution`` says so; the checkpoint is in ``out``.

@@ -167,6 +167,7 @@ PUBLIC: dict[str, list[str]] = {
         "ShowerFile",
         "SquirelsFile",
         "convert",
+        "find_calorimeter",
         "is_hdf5",
         "names_lemurs",
         "open_showers",

@@ -40,7 +40,7 @@ from typer.core import TyperOption
 
 from caloforge.bundled import MODELS
 from caloforge.cli._console import tell
-from caloforge.errors import CaloforgeError, ShowerValueError, UnitError, quoted
+from caloforge.errors import CaloforgeError, GeometryError, ShowerValueError, UnitError, quoted
 from caloforge.paths import is_hdf5, require_files
 
 if TYPE_CHECKING:
@@ -98,8 +98,9 @@ CalorimeterOption = Annotated[
     str | None,
     typer.Option(
         "--calorimeter",
-        metavar="NAME|XML[:PARTICLE]|CSV",
-        help="Where the cells are, for a file that does not say.",
+        metavar="NAME|FILE|GRID",
+        help="Where the cells are, for a file that does not say: a name, a detector's YAML, a "
+        "description, a list of cells, a binning XML[:PARTICLE], or 8x5x7:zyx:10mm,10mm,5mm.",
     ),
 ]
 ModelArgument = Annotated[
@@ -362,30 +363,14 @@ def _flattened(parameters: Iterable[Parameter]) -> Iterable[Parameter]:
 
 
 def read_calorimeter(text: str | None) -> "Calorimeter | None":
-    """The calorimeter of that name, or in that binning file or list of cells; None for None."""
-    from caloforge.detector import detector_names, load_detector
-    from caloforge.geometry import named_calorimeters
-    from caloforge.io import read_binning, read_cells
-    from caloforge.io.cell_tables import SUFFIXES
+    """The calorimeter that a text names or describes; None for None."""
+    from caloforge.io import find_calorimeter
 
-    if text is None:
-        return None
-    known = named_calorimeters()
-    if text in known:
-        return known[text]
-    if text in detector_names():
-        return load_detector(text).calorimeter
-    if text.lower().endswith(SUFFIXES):
-        return read_cells(text)
-    named = _binning_file(text)
-    if named is None:
-        msg = (
-            f"--calorimeter {quoted(text)}: expected a known name ({', '.join(known)}), a detector "
-            f"of the package ({', '.join(detector_names())}), a binning FILE.xml or "
-            "FILE.xml:PARTICLE, or a list of cells (.csv, .h5, .parquet)"
-        )
-        raise OptionError(msg)
-    return read_binning(*named)
+    try:
+        return None if text is None else find_calorimeter(text)
+    except GeometryError as error:
+        msg = f"--{error}"
+        raise OptionError(msg) from error
 
 
 _BINNING = re.compile(r"(.*\.xml)(?::([^:/\\]*))?", re.IGNORECASE | re.DOTALL)

@@ -422,8 +422,8 @@ class CaloChallengeFile(ShowerFile):
             msg = (
                 f"{self.path}: dataset '{DEPOSITS}' has {n_cells} cells, the file has no "
                 "attribute 'calorimeter', "
-                f"and the number does not single out one of {sizes}: give the calorimeter, for "
-                "instance from its binning XML"
+                f"and the number does not single out one of {sizes}: say where the "
+                "cells are (--calorimeter), by a binning XML or a grid, 8x5x7:zyx:10mm,10mm,5mm"
             )
             raise FileFormatError(msg)
         return fitting[0]

@@ -95,7 +95,7 @@ class HitFile(CaloChallengeFile):
     def _calorimeter_by_size(self) -> Calorimeter:
         msg = (
             f"{self.path}: the file is sparse and does not say its calorimeter: give the "
-            "calorimeter, for instance from its binning XML"
+            "calorimeter (--calorimeter), for instance from its binning XML"
         )
         raise FileFormatError(msg)
 

@@ -151,7 +151,7 @@ def explained(recipe: Recipe) -> str:
     """A recipe as YAML, with the meaning of each key above it.
 
     Example:
-        >>> print(explained(load_recipe("squirels-fast"))[:86])
+        >>> print(explained(load_recipe("squirels-fast"))[:85])
         # The name of the system.
         system: squirels-fast
         # What the model does, in a sentence.

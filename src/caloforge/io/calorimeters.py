@@ -81,23 +81,24 @@ def _grid(
     name = f"{nx}x{ny}x{nz}"
     description = {"shape": [int(nx), int(ny), int(nz)], "cell_size": [dx, dy, dz]}
     return _from(
-        description | {"kind": "regular-grid", "name": name, "order": order or _ORDER}, text
+        description | {"kind": "regular-grid", "name": name, "order": order or _ORDER},
+        f"calorimeter {quoted(text)}",
     )
 
 
 def _described(text: str, is_json: bool) -> Calorimeter:
     """The calorimeter of a detector, or of a description."""
-    what, path = f"calorimeter {quoted(text)}", Path(text)
+    what, path = f"calorimeter '{text}'", Path(text)
     reader = read_json if is_json else read_yaml
     values = reader(path, what, FileFormatError)
     if "kind" in values:
-        return _from(values, text)
+        return _from(values, what)
     return Detector.from_description(values, what).calorimeter
 
 
-def _from(description: Mapping[str, Any], text: str) -> Calorimeter:
+def _from(description: Mapping[str, Any], what: str) -> Calorimeter:
     try:
         return Calorimeter.from_description(dict(description))
     except GeometryError as error:
-        msg = f"calorimeter {quoted(text)}: {error}"
+        msg = f"{what}: {error}"
         raise GeometryError(msg) from error

@@ -6,7 +6,7 @@ import os
 import platform
 import shlex
 import sys
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def made() -> dict[str, str]:
     """The date, and the words by which the program was started."""
     words = [Path(sys.argv[0]).name, *sys.argv[1:]]
     return {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "command": printable(shlex.join(words)),
     }
 

@@ -203,27 +203,28 @@ class Reading:
         from caloforge.io.several import several
 
         where = calorimeter or read_calorimeter(self.calorimeter)
-        file = open_showers(paths, where, pdg=self._species())
-        self._require_species(file)
+        asked = self._species()
+        file = open_showers(paths, where, pdg=asked)
+        if asked is not None:
+            self._require_species(file, asked)
         return self.of(several([file], first))
 
     def _species(self) -> int | None:
         """The species that an option says: the one that is named, else the binning file's."""
-        from caloforge.io.binning import species_of_binning
+        from caloforge.io.binning import named_binning, species_of_binning
         from caloforge.particles import pdg_of
 
         if self.particle is not None:
             return pdg_of(self.particle)
-        named = _binning_file(self.calorimeter)
-        return None if named is None else species_of_binning(*named)
+        binning = None if self.calorimeter is None else named_binning(self.calorimeter)
+        return None if binning is None else species_of_binning(*binning)
 
-    def _require_species(self, file: "ShowerFile") -> None:
+    def _require_species(self, file: "ShowerFile", asked: int) -> None:
         """Refuse a species that a file contradicts; what a binning file says is not asked for."""
         from caloforge.particles import name_of
 
-        asked = self._species()
-        species = () if asked is None else file.particles.species
-        if asked is None or species in ((), (asked,)):
+        species = file.particles.species
+        if species in ((), (asked,)):
             return
         said = ", ".join(map(name_of, species))
         if self.particle is not None:
@@ -371,13 +372,3 @@ def read_calorimeter(text: str | None) -> "Calorimeter | None":
     except GeometryError as error:
         msg = f"--{error}"
         raise OptionError(msg) from error
-
-
-_BINNING = re.compile(r"(.*\.xml)(?::([^:/\\]*))?", re.IGNORECASE | re.DOTALL)
-"""A path, and the name of a particle; a path may hold a colon, too."""
-
-
-def _binning_file(text: str | None) -> tuple[str, str | None] | None:
-    """The path of a binning file and the particle in it; None for another text."""
-    found = None if text is None else _BINNING.fullmatch(text)
-    return None if found is None else (found[1], found[2])

@@ -12,8 +12,9 @@ others keep their ids. The published files do not hold the depth of a layer. Her
 <Bin> for a mesh along the particle; other readers pass over them.
 """
 
-__all__ = ["read_binning", "species_of_binning", "write_binning"]
+__all__ = ["named_binning", "read_binning", "species_of_binning", "write_binning"]
 
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -27,6 +28,16 @@ from caloforge.io.output import NewFile
 from caloforge.particles import pdg_of
 
 _ALONG = "along_particle"
+_NAMED = re.compile(r"(.*\.xml)(?::([^:/\\]*))?", re.IGNORECASE | re.DOTALL)
+"""A path, and the name of a particle; a path may hold a colon, too."""
+
+
+def named_binning(text: str) -> tuple[str, str | None] | None:
+    """The path of a binning file and the particle in it that ``FILE.xml`` or ``FILE.xml:PARTICLE``
+    names, None for the only one; None for another text.
+    """
+    found = _NAMED.fullmatch(text)
+    return None if found is None else (found[1], found[2])
 
 
 def read_binning(

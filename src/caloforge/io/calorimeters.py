@@ -15,7 +15,7 @@ from caloforge.detector import Detector, detector_names, load_detector
 from caloforge.documents import read_json, read_yaml
 from caloforge.errors import FileFormatError, GeometryError, UnitError, quoted
 from caloforge.geometry import Calorimeter, named_calorimeters
-from caloforge.io.binning import read_binning
+from caloforge.io.binning import named_binning, read_binning
 from caloforge.io.cell_tables import SUFFIXES, read_cells
 from caloforge.units import parse_length
 
@@ -46,13 +46,12 @@ def find_calorimeter(text: str) -> Calorimeter:
         return load_detector(text).calorimeter
     if grid := _GRID.fullmatch(text):
         return _grid(text, *grid.groups())
-    if suffix in (*SUFFIXES, ".xml"):
-        return read_cells(text) if suffix in SUFFIXES else read_binning(text)
+    if suffix in SUFFIXES:
+        return read_cells(text)
     if suffix in (".json", ".yaml", ".yml"):
         return _described(text, suffix == ".json")
-    path, _, particle = text.rpartition(":")
-    if path.lower().endswith(".xml"):
-        return read_binning(path, particle)
+    if binning := named_binning(text):
+        return read_binning(*binning)
     msg = (
         f"calorimeter {quoted(text)}: expected a known name ({', '.join(known)}), a detector of "
         f"the package ({', '.join(detector_names())}), its FILE.yaml, a description (.json, "

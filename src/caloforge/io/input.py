@@ -4,6 +4,7 @@ it unchecked.
 
 __all__ = [
     "ShowerFile",
+    "checked_batches",
     "checksum",
     "require_angles",
     "require_deposits",
@@ -30,7 +31,7 @@ from caloforge.geometry import Calorimeter
 from caloforge.io.columns import are_whole
 from caloforge.particles import Index, Particles, rows_of
 from caloforge.paths import require_file
-from caloforge.showers import Showers, spans
+from caloforge.showers import Showers, ShowerSource, spans
 from caloforge.shown import Shown, counted
 
 _ROWS = 100
@@ -272,6 +273,26 @@ def require_energies(energies: Float[Tensor, " showers"], where: str, rows: rang
             "MeV): expected more than 0 MeV"
         )
         raise ShowerValueError(msg)
+
+
+def checked_batches(
+    source: ShowerSource, batch_size: int, where: str
+) -> Iterator[tuple[slice, Showers]]:
+    """The showers a batch at a time, each with its slice, checked in the single precision of files.
+
+    Arguments:
+        source: The showers.
+        batch_size: How many are in memory at a time.
+        where: What of them is checked, for the message.
+
+    Raises:
+        ShowerValueError: A deposit or an energy is not physical.
+    """
+    for span in spans(len(source), batch_size):
+        batch, rows = source[span], range(span.start, span.stop)
+        require_deposits(batch.deposits.float(), where, rows)
+        require_energies(batch.energies.float(), where, rows)
+        yield span, batch
 
 
 def require_weights(weights: Float[Tensor, " showers"], where: str, rows: range) -> None:

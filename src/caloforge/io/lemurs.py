@@ -41,6 +41,7 @@ from caloforge.geometry import Calorimeter
 from caloforge.io.columns import PDG, PHI, THETA, species_of
 from caloforge.io.input import (
     ShowerFile,
+    checked_batches,
     require_angles,
     require_deposits,
     require_energies,
@@ -49,7 +50,7 @@ from caloforge.io.input import (
 from caloforge.io.output import NewFile, NewHdf5, held_back
 from caloforge.io.stored import opened, reading, stored
 from caloforge.particles import Particles
-from caloforge.showers import Showers, ShowerSource, spans
+from caloforge.showers import Showers, ShowerSource
 
 _EVENTS, _ENERGY, _SHOWERS = "events", "incident_energy", "showers"
 _FIELDS = (_ENERGY, THETA, PHI, _SHOWERS)
@@ -307,10 +308,7 @@ def write_lemurs(
 def _records(
     source: ShowerSource, kind: np.dtype[Any], batch_size: int, where: str
 ) -> Iterator[tuple[slice, np.ndarray]]:
-    for span in spans(len(source), batch_size):
-        batch, rows = source[span], range(span.start, span.stop)
-        require_deposits(batch.deposits, where, rows)
-        require_energies(batch.energies, where, rows)
+    for span, batch in checked_batches(source, batch_size, where):
         extra = source.extra(span) if isinstance(source, ShowerFile) else {}
         records = np.zeros(len(batch), kind)
         records[_ENERGY] = batch.energies.numpy(force=True)

@@ -23,7 +23,12 @@ from torch import Tensor
 
 from caloforge.errors import FileFormatError, OutputError
 from caloforge.geometry import Calorimeter, RegularGrid, pbwo4_crystals
-from caloforge.io.input import ShowerFile, require_deposits, require_energies
+from caloforge.io.input import (
+    ShowerFile,
+    checked_batches,
+    require_deposits,
+    require_energies,
+)
 from caloforge.io.output import NewFile
 from caloforge.io.unreadable import NPY, naming, require_kind
 from caloforge.particles import ELECTRON, Particles
@@ -162,10 +167,7 @@ def write_squirels(
     header = {"descr": "<f8", "fortran_order": False, "shape": (len(source), _ENERGY + 1)}
     with NewFile(path, overwrite=overwrite) as partial, partial.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
-        for span in spans(len(source), batch_size):
-            batch, rows = source[span], range(span.start, span.stop)
-            require_deposits(batch.deposits.float(), f"{path}: not written", rows)
-            require_energies(batch.energies.float(), f"{path}: not written", rows)
+        for _, batch in checked_batches(source, batch_size, f"{path}: not written"):
             file.write(_table(batch).tobytes())
             progress(len(batch))
 

@@ -61,11 +61,7 @@ def parse_energy(text: str) -> float:
         >>> parse_energy("50GeV")
         50000.0
     """
-    value = _read(text, ENERGY_UNITS)
-    if not 0 < value < math.inf:
-        msg = f"energy '{text}': expected a positive number with its unit, such as 50GeV or 300MeV"
-        raise UnitError(msg)
-    return value
+    return _read(text, ENERGY_UNITS, "energy", "50GeV or 300MeV", above=0)
 
 
 def parse_angle(text: str) -> float:
@@ -78,11 +74,7 @@ def parse_angle(text: str) -> float:
         >>> parse_angle("0.5rad")
         0.5
     """
-    value = _read(text, _ANGLES)
-    if not math.isfinite(value):
-        msg = f"angle '{text}': expected a number with its unit, such as 30deg or 0.5rad"
-        raise UnitError(msg)
-    return value
+    return _read(text, _ANGLES, "angle", "30deg or 0.5rad")
 
 
 def parse_length(text: str) -> float:
@@ -95,11 +87,7 @@ def parse_length(text: str) -> float:
         >>> parse_length("2.5cm")
         25.0
     """
-    value = _read(text, _LENGTHS)
-    if not math.isfinite(value):
-        msg = f"length '{text}': expected a number with its unit, such as 0.7mm or 2cm"
-        raise UnitError(msg)
-    return value
+    return _read(text, _LENGTHS, "length", "0.7mm or 2cm")
 
 
 def parse_duration(text: str) -> float:
@@ -112,20 +100,23 @@ def parse_duration(text: str) -> float:
         >>> parse_duration("1.5h")
         5400.0
     """
-    value = _read(text, _DURATIONS)
-    if not 0 < value < math.inf:
-        msg = f"time '{text}': expected a positive number with its unit, such as 90min or 2h"
-        raise UnitError(msg)
-    return value
+    return _read(text, _DURATIONS, "time", "90min or 2h", above=0)
 
 
-def _read(text: str, units: Mapping[str, float]) -> float:
-    """The value of a number with its unit; NaN where the text is none."""
+def _read(
+    text: str, units: Mapping[str, float], name: str, examples: str, *, above: float = -math.inf
+) -> float:
+    """The value of a number with its unit, finite and above a bound."""
     match = _PATTERN.fullmatch(text)
     try:
-        return float(match[1]) * units[match[2]] if match else math.nan
+        value = float(match[1]) * units[match[2]] if match else math.nan
     except (ValueError, KeyError):
-        return math.nan
+        value = math.nan
+    if not above < value < math.inf:
+        number = "a positive number" if above == 0 else "a number"
+        msg = f"{name} '{text}': expected {number} with its unit, such as {examples}"
+        raise UnitError(msg)
+    return value
 
 
 def format_energy(energy: float) -> str:

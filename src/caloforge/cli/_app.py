@@ -19,6 +19,7 @@ from caloforge.cli._console import fail, warnings_as_lines
 from caloforge.errors import CaloforgeError
 
 _CUDA = "CUDA out of memory"
+_LESS = "take smaller batches or networks, fewer showers, or a larger machine"
 _COMMANDS = (
     *("demo", "simulate", "tune", "generate", "refine", "evaluate"),
     *("bench", "train", "show", "convert", "models", "data"),
@@ -129,9 +130,6 @@ def run(arguments: Sequence[str] | None) -> None:
             if not _lacks_memory(error):
                 raise
             fail(f"not enough memory{_wanted(error)}: {_LESS}")
-
-
-_LESS = "take smaller batches or networks, fewer showers, or a larger machine"
 
 
 def _lacks_memory(error: Exception) -> bool:

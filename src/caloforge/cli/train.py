@@ -212,7 +212,10 @@ class Moves:
 
         allowed = math.inf if self.max_time is None else parse_duration(self.max_time)
         end = time.monotonic() + allowed
-        over = lambda: interrupted() or time.monotonic() > end  # noqa: E731
+
+        def over() -> bool:
+            return interrupted() or time.monotonic() > end
+
         return Execution(self.half, self.compiled, self.accumulate, over)
 
 

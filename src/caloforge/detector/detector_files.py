@@ -9,7 +9,8 @@ import yaml
 from caloforge.bundled import DETECTORS
 from caloforge.detector.description import Detector
 from caloforge.documents import read_yaml
-from caloforge.errors import GeometryError, OutputExistsError
+from caloforge.errors import GeometryError
+from caloforge.paths import require_writable
 
 
 def detector_names() -> tuple[str, ...]:
@@ -36,9 +37,8 @@ def write_detector(path: Path | str, detector: Detector, *, overwrite: bool = Fa
 
     Raises:
         OutputExistsError: The path exists and may not be overwritten.
+        OutputError: It is a folder, or its folder is missing or closed to writing.
     """
     path = Path(path)
-    if path.exists() and not overwrite:
-        msg = f"{path}: exists already: choose another path, or overwrite it (--overwrite)"
-        raise OutputExistsError(msg)
+    require_writable(path, overwrite=overwrite)
     path.write_text(yaml.safe_dump(detector.describe(), sort_keys=False))

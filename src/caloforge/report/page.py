@@ -194,10 +194,10 @@ def _section(part: int, evaluation: Evaluation, figures: Sequence[Drawing]) -> d
 
 def _sample(sample: Sample, origin: Mapping[str, str]) -> dict[str, str]:
     weighted = f" (weighted, worth {sample.effective_size:,.0f})" if sample.weighted else ""
-    weighted += f" ({origin['showers']})" if "showers" in origin else ""
+    part = f" ({origin['showers']})" if "showers" in origin else ""
     return {
         "name": sample.name,
-        "text": f"{len(sample):,} showers{weighted}, {energy_range(sample)}",
+        "text": f"{len(sample):,} showers{weighted}{part}, {energy_range(sample)}",
     }
 
 

@@ -37,7 +37,7 @@ def compared(
         full_name="Geant4",
         training=training,
         observables=(RESPONSE, BRIGHTEST),
-        settings=replace(QUICK, **settings),
+        settings=replace(QUICK, other_particles=True, **settings),
     )
 
 

@@ -228,7 +228,8 @@ def test_energies_of_their_own_need_a_remark() -> None:
     full = toy(energies(500))
     [note] = remarks(evaluate(full, {"a": toy(energies(500, seed=7))}, settings=QUICK))
     assert "do not share their incident energies" in note
-    [note] = remarks(evaluate(full, {"a": toy(energies(500, high=50 * GeV))}, settings=QUICK))
+    allowed = replace(QUICK, other_particles=True)
+    [note] = remarks(evaluate(full, {"a": toy(energies(500, high=50 * GeV))}, settings=allowed))
     assert "has other incident energies (10 GeV to 50 GeV)" in note
 
 

@@ -158,6 +158,13 @@ class Questions:
             callback=asked(read_range),
         ),
     ] = None
+    other_particles: Annotated[
+        bool,
+        typer.Option(
+            "--other-particles",
+            help="Compare samples of other energies, species, angles or places, too.",
+        ),
+    ] = False
     table: Annotated[bool, typer.Option("--table", help="Print every distance, not a summary.")] = (
         False
     )
@@ -256,6 +263,7 @@ def evaluate(
             settings=replace(
                 care.settings(reference.calorimeter, benchmark),
                 left_out=questions.energies_left_out(),
+                other_particles=questions.other_particles,
             ),
             progress=progress,
         )

@@ -18,6 +18,7 @@ from jaxtyping import Float
 from scipy.stats import spearmanr
 
 from caloforge.evaluation.findings import LEAST_SHOWERS, Copies, Evaluation, Sample
+from caloforge.evaluation.particles_alike import differences
 from caloforge.particles import name_of
 from caloforge.units import doubt_of_scale
 
@@ -58,6 +59,7 @@ def doubts(evaluation: Evaluation, candidate: Sample) -> tuple[Doubt, ...]:
         *(_copied(one, full.name) for one in evaluation.copies if _concerns(one, full, candidate)),
         *(doubt for sample in (full, candidate) for doubt in _impossible(sample)),
         *_other_species(full, candidate),
+        *_other_places(full, candidate),
         *_other_scale(full, candidate),
         *_disordered(full, candidate),
         *_empty(full, candidate),
@@ -149,6 +151,24 @@ def _other_species(full: Sample, candidate: Sample) -> Iterator[Doubt]:
         yield Doubt(
             f"{candidate.name} is of {of_candidate} by its file, {full.name} of {of_full}: are "
             "they to be compared?",
+            grave=False,
+        )
+
+
+def _other_places(full: Sample, candidate: Sample) -> Iterator[Doubt]:
+    """Directions and places that differ; energies and species have doubts of their own."""
+    if full.particles is None or candidate.particles is None:
+        return
+    found = differences(
+        (full.particles, full.weights),
+        (candidate.particles, candidate.weights),
+        along_particle=full.calorimeter.along_particle,
+    )
+    other = [one for one in found if not one.startswith(("incident", "species"))]
+    if other:
+        yield Doubt(
+            f"{candidate.name} has other particles than {full.name} ({'; '.join(other)}): the "
+            "distances compare different showers.",
             grave=False,
         )
 

@@ -43,6 +43,7 @@ from caloforge.evaluation.findings import (
 )
 from caloforge.evaluation.gaps import Gaps, require_size
 from caloforge.evaluation.pair import Pair
+from caloforge.evaluation.particles_alike import require_alike
 from caloforge.evaluation.slices import energy_cuts, require_left_out, slices
 from caloforge.evaluation.vectors import features
 from caloforge.hits import batches_of
@@ -107,11 +108,14 @@ def evaluate(
 
     Raises:
         GeometryMismatchError: A sample is of another calorimeter.
-        ShowerValueError: There is no candidate, one has the name of the full simulation, a sample
-            has too few showers, a deposit is not finite and at least 0, or a time is not positive.
+        ShowerValueError: There is no candidate, one has the name of the full simulation, or has
+            other particles than it (see `Settings.other_particles`), a sample has too few showers,
+            a deposit is not finite and at least 0, or a time is not positive.
     """
     _check(full, candidates, full_name, training)
     _require_times(times or {})
+    if not (settings or Settings()).other_particles:
+        _require_alike(full, candidates, full_name)
     plan = _plan(full, observables, preset, settings or Settings())
     drawn = _all_drawn(full, candidates, plan.settings)
     progress(f"reading {full_name}")
@@ -193,6 +197,16 @@ def _check(
                 f"{LEAST_FULL} (500 for numbers that mean something)"
             )
             raise ShowerValueError(msg)
+
+
+def _require_alike(
+    full: ShowerSource, candidates: Mapping[str, ShowerSource], full_name: str
+) -> None:
+    of_full = full.particles, weights_of(full)
+    for name, source in candidates.items():
+        side = source.particles, weights_of(source)
+        along = full.calorimeter.along_particle
+        require_alike(of_full, side, (full_name, name), along_particle=along)
 
 
 def _require_times(times: Mapping[str, float]) -> None:

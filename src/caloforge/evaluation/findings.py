@@ -86,6 +86,8 @@ class Settings:
         slices: Most slices in incident energy in which the whole-shower observables are compared.
         left_out: Incident energies, in MeV, from and up to which candidates were trained without
             showers, to test whether they interpolate: a slice of its own; None for none.
+        other_particles: Whether samples of other energies, species, angles or places than the full
+            simulation's are compared, too.
         device: Where classifiers are trained and neighbours looked for.
         batch_size: Number of showers read at a time.
     """
@@ -99,6 +101,7 @@ class Settings:
     neighbour_showers: int = 5000
     slices: int = 5
     left_out: tuple[float, float] | None = None
+    other_particles: bool = False
     device: str = "cpu"
     batch_size: int = 1000
 

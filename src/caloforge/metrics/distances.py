@@ -21,6 +21,7 @@ __all__ = [
     "chi2_probability",
     "compare_lines",
     "compare_points",
+    "kolmogorov",
     "ks_probability",
     "separation_power",
     "wasserstein",
@@ -189,12 +190,20 @@ def ks_probability(
         candidate_weights: The weights, with shape (m).
     """
     difference = ranked(full, candidate).difference(full_weights, candidate_weights)
-    return _ks(difference, effective_size(full_weights), effective_size(candidate_weights))
+    sizes = effective_size(full_weights), effective_size(candidate_weights)
+    return kolmogorov(float(np.abs(difference).max()), *sizes)
 
 
-def _ks(difference: Float[np.ndarray, " values"], n: float, m: float) -> float:
+def kolmogorov(distance: float, n: float, m: float) -> float:
+    """Probability of a largest difference of two distribution functions, to some 0.002.
+
+    Arguments:
+        distance: The largest difference, in [0, 1].
+        n: The effective size of one sample.
+        m: That of the other.
+    """
     root = (n * m / (n + m)) ** 0.5
-    return float(special.kolmogorov((root + 0.12 + 0.11 / root) * np.abs(difference).max()))
+    return float(special.kolmogorov((root + 0.12 + 0.11 / root) * distance))
 
 
 def chi2_probability(
@@ -282,7 +291,7 @@ def compare_points(
         distance=distance,
         standardised=_standardised(distance, _deviation(full.astype(np.float64), f)),
         separation=resampling.trials(separation_power, contents, of_candidate[1], order=1),
-        ks=_ks(difference, effective_size(f), effective_size(g)),
+        ks=kolmogorov(float(np.abs(difference).max()), effective_size(f), effective_size(g)),
         chi2=chi2_probability(i, j, f, g),
     )
 

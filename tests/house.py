@@ -22,7 +22,7 @@ FLOORS = (
     ("detector",),
     ("particles",),
     ("gun",),
-    ("hits", "showers", "exchange"),
+    ("hits", "points", "ragged", "showers", "exchange"),
     ("io",),
     ("simulators",),
     ("observables",),

@@ -58,24 +58,6 @@ def test_any_calorimeter_has_hits(calorimeter: Calorimeter) -> None:
     assert_same_hits(Hits.of(hits.to_showers()), hits)
 
 
-@pytest.mark.parametrize("calorimeter", CALORIMETERS, ids=name_of)
-def test_points_are_hits_of_the_cells_in_which_they_lie(calorimeter: Calorimeter) -> None:
-    """The centres of the hit cells give the same hits again."""
-    hits = Hits.of(sample(3, calorimeter))
-    places = calorimeter.transverse[hits.cells.long()]
-    layer = calorimeter.layer_of_cell[hits.cells.long()]
-    again = Hits.of_points(
-        hits.offsets, layer, places, hits.hit_energies, hits.particles, calorimeter
-    )
-    assert_same_hits(again, hits)
-
-
-def test_a_point_beside_all_cells_is_refused() -> None:
-    one, far = torch.tensor([0, 1]), torch.tensor([[1e4, 0.0]])
-    with pytest.raises(ShowerValueError, match="1 of 1 hits are in no cell of calorimeter"):
-        Hits.of_points(one, one[:1], far, torch.ones(1), Particles(torch.ones(1)), TOWER)
-
-
 def test_hits_are_a_source_of_both_kinds() -> None:
     assert isinstance(loose(), ShowerSource)
     assert isinstance(loose(), HitSource)

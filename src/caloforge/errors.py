@@ -20,6 +20,7 @@ __all__ = [
     "OutputExistsError",
     "PackageError",
     "PausedError",
+    "PointsOutsideWarning",
     "RecipeError",
     "RepresentationWarning",
     "RowError",
@@ -110,6 +111,10 @@ class RepresentationWarning(UserWarning):
     """Issued when showers, or what a network made of them, lie beyond what a representation can
     hold.
     """
+
+
+class PointsOutsideWarning(UserWarning):
+    """Issued when points lie in no cell of the calorimeter that is to read them."""
 
 
 class ModelError(CaloforgeError):

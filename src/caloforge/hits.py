@@ -16,13 +16,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Int64
 from torch import Tensor
 from typing_extensions import Protocol, runtime_checkable
 
 from caloforge.errors import ShowerValueError
 from caloforge.geometry import Calorimeter
-from caloforge.particles import Index, Particles, Rows, rows_of
+from caloforge.particles import Index, Particles, rows_of
+from caloforge.ragged import chosen_rows, joined_offsets, require_offsets, shower_of_row
 from caloforge.showers import (
     Showers,
     ShowerSource,
@@ -66,7 +67,7 @@ class Hits(Tabular):
     times: Tensor | None = None
 
     def __post_init__(self) -> None:
-        _require_offsets(self.offsets, len(self.particles), len(self.hit_energies))
+        require_offsets(self.offsets, len(self.particles), len(self.hit_energies), "hits")
         _require_cells(self.cells, self.calorimeter)
         for name, values in (("cells", self.cells), ("times", self.times)):
             if values is not None and values.shape != self.hit_energies.shape:
@@ -93,34 +94,6 @@ class Hits(Tabular):
             showers.weights,
             showers.threshold,
         )
-
-    @staticmethod
-    def of_points(
-        offsets: Tensor,
-        layer: Int64[Tensor, " hits"],
-        points: Float[Tensor, "hits 2"],
-        hit_energies: Tensor,
-        particles: Particles,
-        calorimeter: Calorimeter,
-        *,
-        times: Tensor | None = None,
-    ) -> "Hits":
-        """The hits of points: each goes to the cell of its layer in which it lies.
-
-        Arguments:
-            offsets: As of `Hits`.
-            layer: The layer of each point, in [0, n_layers), with shape (H).
-            points: The place (x, y) of each, in mm, with shape (H, 2).
-            hit_energies: As of `Hits`.
-            particles: The N incident particles.
-            calorimeter: Where the cells are.
-            times: As of `Hits`.
-
-        Raises:
-            ShowerValueError: A point lies in no cell, or as of `Hits`.
-        """
-        cells = calorimeter.cell_at(layer, *points.unbind(dim=1)).int()
-        return Hits(offsets, cells, hit_energies, particles, calorimeter, times=times)
 
     @property
     def energies(self) -> Tensor:
@@ -157,7 +130,7 @@ class Hits(Tabular):
     def sparse(self, index: Index) -> "Hits":
         """The chosen showers, as hits; those of a slice without steps share the memory of these."""
         chosen = rows_of(index, len(self))
-        rows, offsets = self._rows(chosen)
+        rows, offsets = chosen_rows(self.offsets, chosen)
         return replace(
             self,
             offsets=offsets,
@@ -168,21 +141,10 @@ class Hits(Tabular):
             times=None if self.times is None else self.times[rows],
         )
 
-    def _rows(self, index: Rows) -> tuple[Rows, Tensor]:
-        """The rows of the hits of some showers, and the offsets among these rows."""
-        if isinstance(index, slice) and (some := range(len(self))[index]).step == 1:
-            ends = self.offsets[some.start : max(some.start, some.stop) + 1]
-            return slice(int(ends[0]), int(ends[-1])), ends - ends[0]
-        first, number = self.offsets[:-1][index], self.offsets.diff()[index]
-        offsets = torch.cat([self.offsets[:1], number.cumsum(dim=0)])
-        rows = torch.repeat_interleave(first - offsets[:-1], number)
-        return rows + torch.arange(len(rows), device=rows.device), offsets
-
     @property
     def shower_of_hit(self) -> Int64[Tensor, " hits"]:
         """The number of each hit's shower, with shape (H)."""
-        showers = torch.arange(len(self), device=self.offsets.device)
-        return torch.repeat_interleave(showers, self.offsets.diff(), output_size=self.n_hits)
+        return shower_of_row(self.offsets)
 
     def to_showers(self) -> Showers:
         """The dense showers; the energies of hits in one cell add up."""
@@ -234,9 +196,8 @@ class Hits(Tabular):
         """
         for part in parts[1:]:
             parts[0].calorimeter.require(part.calorimeter, "a sample to join")
-        number = torch.cat([part.offsets.diff() for part in parts])
         return Hits(
-            torch.cat([parts[0].offsets[:1], number.cumsum(dim=0)]),
+            joined_offsets([part.offsets for part in parts]),
             torch.cat([part.cells for part in parts]),
             torch.cat([part.hit_energies for part in parts]),
             Particles.cat([part.particles for part in parts]),
@@ -293,16 +254,6 @@ def joined(parts: Sequence[AnyShowers]) -> AnyShowers:
     if hits and len(hits) == len(parts):
         return Hits.cat(hits)
     return Showers.cat([p.to_showers() if isinstance(p, Hits) else p for p in parts])
-
-
-def _require_offsets(offsets: Tensor, showers: int, hits: int) -> None:
-    good = offsets.dtype == torch.int64 and tuple(offsets.shape) == (showers + 1,)
-    if not good or offsets[0] != 0 or offsets[-1] != hits or bool((offsets.diff() < 0).any()):
-        msg = (
-            f"offsets of hits have shape {tuple(offsets.shape)} and type {offsets.dtype}, expected "
-            f"({showers + 1},) and torch.int64, ascending from 0 to {hits}, the number of hits"
-        )
-        raise ShowerValueError(msg)
 
 
 def _require_cells(cells: Tensor, calorimeter: Calorimeter) -> None:

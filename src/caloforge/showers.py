@@ -253,7 +253,18 @@ def common_threshold(stated: Iterable[float | None]) -> float | None:
     return distinct.pop() if len(distinct) == 1 else None
 
 
-def joined_weights(parts: Sequence["ShowerSource"]) -> Tensor | None:
+@runtime_checkable
+class Weighted(Protocol):
+    """A sample that may have weights."""
+
+    @property
+    def weights(self) -> Tensor | None:
+        """The weights of all showers, with shape (N); None for once each."""
+
+    def __len__(self) -> int: ...
+
+
+def joined_weights(parts: Sequence[Weighted]) -> Tensor | None:
     """The weights of samples to join, 1 beside weighted ones; None where no sample has any."""
     given = [part.weights for part in parts if part.weights is not None]
     if not given:

@@ -223,6 +223,19 @@ class Calorimeter(Shown, ABC):
         thickness = torch.tensor(self.known_thicknesses, dtype=torch.float64)
         return self.areas * thickness[self.layer_of_cell]
 
+    def layer_at(self, z: Tensor) -> Tensor:
+        """The layer at each depth, -1 in front of the first and behind the last.
+
+        Arguments:
+            z: The depth from the front face, in mm, with shape (points).
+
+        Raises:
+            GeometryError: The thickness of a layer is unknown.
+        """
+        ends = torch.tensor(self.known_thicknesses, dtype=torch.float64).cumsum(0)
+        layer = torch.bucketize(z.double(), ends.to(z.device), right=True)
+        return torch.where((z < 0) | (layer == self.n_layers), -1, layer)
+
     def cell_at(self, layer: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """The flat index of the cell of a layer at each point, -1 beside all of its cells.
 

@@ -111,6 +111,7 @@ PUBLIC: dict[str, list[str]] = {
         "near",
         "printable",
         "quoted",
+        "words_of",
     ],
     "caloforge.evaluation": ["Evaluation", "Settings", "evaluate"],
     "caloforge.exchange": ["as_arrays", "as_awkward", "as_frame"],

@@ -4,7 +4,8 @@ A detector, a recipe, a tuned file and a model's card are small trees of texts a
 Whatever else is found there is refused in one line before anything of its size is allocated: files
 that are no files (a FIFO waits for ever), more than `MOST_BYTES`, text that is not UTF-8, nesting
 beyond `MOST_DEPTH`, aliases that unfold to more than `MOST_VALUES` values, keys that stand twice,
-numbers that are not finite. No message quotes more than `MOST_QUOTED` characters of a value.
+numbers that are not finite, texts that no file takes (with NUL, or half of a pair). No message
+quotes more than `MOST_QUOTED` characters of a value.
 """
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
 
 import json
 import math
+import re
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
@@ -31,11 +33,13 @@ import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 from pydantic_core import ErrorDetails
 
-from caloforge.errors import MOST_QUOTED, CaloforgeError, near, printable, quoted
+from caloforge.errors import MOST_QUOTED, CaloforgeError, near, printable, quoted, words_of
 
 MOST_BYTES = 4 * 2**20
 MOST_DEPTH = 40
 MOST_VALUES = 200_000
+
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
 
 Kind = TypeVar("Kind")
 _Refusal = type[CaloforgeError]
@@ -85,7 +89,7 @@ def json_tree(text: str, what: str, refusal: _Refusal) -> dict[str, Any]:
     try:
         values = json.loads(text, object_pairs_hook=unique)
     except (ValueError, RecursionError) as error:
-        _refuse(refusal, f"{what}: not JSON ({_first(error)}): write the file again")
+        _refuse(refusal, f"{what}: not JSON ({words_of(error)}): write the file again")
     return _tree(values, what, refusal)
 
 
@@ -117,14 +121,10 @@ def _refuse(refusal: _Refusal, message: str) -> NoReturn:
     raise refusal(message) from None
 
 
-def _first(error: Exception) -> str:
-    return " ".join(str(error).split())[:MOST_QUOTED]
-
-
 def _where(error: yaml.YAMLError) -> str:
     """What is wrong and in which line, in the words of the parser but without its drawing."""
     mark = getattr(error, "problem_mark", None)
-    problem = getattr(error, "problem", None) or _first(error)
+    problem = getattr(error, "problem", None) or words_of(error)
     return f"{problem}{f' in line {mark.line + 1}' if mark else ''}"[: 2 * MOST_QUOTED]
 
 
@@ -173,6 +173,10 @@ def _tree(values: Any, what: str, refusal: _Refusal) -> dict[str, Any]:
         kind = "nothing" if values is None else f"a {type(values).__name__}"
         _refuse(refusal, f"{what}: expected keys and values, found {kind}")
     for keys, value in _leaves(values, (), what, refusal):
+        for text in (*keys, value):
+            if isinstance(text, str) and _NO_TEXT.search(text):
+                where, found = printable(".".join(keys)), quoted(printable(text))
+                _refuse(refusal, f"{what}: {where} has a character that is none: {found}")
         if isinstance(value, float) and not math.isfinite(value):
             _refuse(refusal, f"{what}: {'.'.join(keys)} is {value}, expected a finite number")
     return values
@@ -278,6 +282,7 @@ _SAY: Mapping[str, Callable[[ErrorDetails], str]] = {
     "less_than_equal": _expected("a number of at most {le:g}"),
     "finite_number": _expected("a finite number"),
     "string_type": _expected("a text"),
+    "string_too_long": _expected("a text of at most {max_length} characters"),
     "too_long": _expected("at most {max_length} values"),
     "too_short": _expected("at least {min_length} values"),
     **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), _expected("a whole number")),

@@ -30,6 +30,7 @@ __all__ = [
     "near",
     "printable",
     "quoted",
+    "words_of",
 ]
 
 
@@ -152,6 +153,15 @@ def printable(text: str) -> str:
     terminal or is none at all, such as a byte of a file name that is not UTF-8.
     """
     return "".join(c if c.isprintable() else "\ufffd" for c in text)
+
+
+def words_of(error: BaseException) -> str:
+    """What an error says: one of ours whole, one of Python or of a library in one line of at most
+    `MOST_QUOTED` characters.
+    """
+    if isinstance(error, CaloforgeError):
+        return str(error)
+    return printable(" ".join(str(error).split())[:MOST_QUOTED])
 
 
 def _short(value: object) -> str:

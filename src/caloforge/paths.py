@@ -19,7 +19,13 @@ from collections.abc import Sequence
 from glob import glob, has_magic
 from pathlib import Path
 
-from caloforge.errors import DiskSpaceWarning, FileFormatError, OutputError, OutputExistsError
+from caloforge.errors import (
+    CaloforgeError,
+    DiskSpaceWarning,
+    FileFormatError,
+    OutputError,
+    OutputExistsError,
+)
 
 _HDF5 = (".h5", ".hdf5")
 _NPY = (".npy",)
@@ -84,17 +90,22 @@ def require_files(path: Path) -> None:
         require_file(file)
 
 
-def require_file(path: Path) -> None:
+def require_file(path: Path, refusal: type[CaloforgeError] = FileFormatError) -> None:
     """Check that there is a file to read.
 
+    Arguments:
+        path: The file.
+        refusal: The error to raise.
+
     Raises:
-        FileFormatError: There is none, or it is a folder, a pipe or a device.
+        CaloforgeError: An error of the given kind: there is none, or it is a folder, a pipe or a
+            device.
     """
     if not path.is_file():
         other = "is a folder" if path.is_dir() else "is a pipe or a device"
         found = other if path.exists() else "no such file"
         msg = f"{path}: {found}, expected a file to read: check the path"
-        raise FileFormatError(msg)
+        raise refusal(msg)
 
 
 def require_writable(path: Path, *, overwrite: bool = False) -> None:

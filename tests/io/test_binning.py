@@ -97,6 +97,7 @@ def test_the_layout_written_is_the_published_one(tmp_path: Path) -> None:
     assert '<Bin name="axion">' in (tmp_path / "a.xml").read_text()
 
 
+DEEP = "<a>" * 10_000 + "</a>" * 10_000
 LAYER = '<Layer id="0" r_edges="0,1" n_bin_alpha="1" />'
 
 
@@ -107,6 +108,9 @@ LAYER = '<Layer id="0" r_edges="0,1" n_bin_alpha="1" />'
         ("", r"not XML \(no element found.*\)"),
         ("<Bins><Bin name='photon'>", r"not XML \("),
         ("<Bins />", "0 entries for particle 'photon', expected 1; the file has no <Bin> at all"),
+        ('<?xml version="1.0" encoding="bogus"?><Bins />', r"not XML \(unknown encoding: bogus\)"),
+        ('<?xml version="1.0" encoding="shift_jis"?><Bins />', r"not XML \(multi-byte encodings"),
+        ('<?xml version="1.0" encoding="utf-7"?><Bins />', r"not XML \(multi-byte encodings"),
         (
             f"<Bins><Bin name='electron'>{LAYER}</Bin><Bin name='pion' /></Bins>",
             "the file has 'electron', 'pion': give one of these",
@@ -130,6 +134,18 @@ LAYER = '<Layer id="0" r_edges="0,1" n_bin_alpha="1" />'
         (
             "<Bins><Bin name='photon'><Layer id='0' r_edges='0;1' n_bin_alpha='1' /></Bin></Bins>",
             "could not convert .* expected a layer",
+        ),
+        (
+            f"<Bins><Bin name='photon'><Layer id='x' r_edges='0,1'>{DEEP}</Layer></Bin></Bins>",
+            "<Layer id='x' r_edges='0,1'>: .*; expected a layer such as",
+        ),
+        (
+            f"<Bins><Bin name='photon'><Layer id='0' r_edges='{'0,' * 10**6}' /></Bin></Bins>",
+            r"<Layer id='0' r_edges='(0,)*0\.\.\.'>: .{1,80}; expected a layer such as .{1,80}$",
+        ),
+        (
+            f"<Bins><Bin name='{'n' * 1000}'>{LAYER}</Bin></Bins>",
+            "the file has 'n{77}...': give one of these",
         ),
         (
             "<Bins><Bin name='photon'><Layer id='0' r_edges='2,1' n_bin_alpha='1' /></Bin></Bins>",

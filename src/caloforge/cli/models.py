@@ -49,9 +49,7 @@ def _listing(cards: "list[Card]") -> "Table":
 
     table = Table("model", "use it by", "calorimeter", "energies", "what it does", box=None)
     for card in cards:
-        table.add_row(
-            card.name, _command(card), card.calorimeter["name"], _range(card), card.summary
-        )
+        table.add_row(card.name, _command(card), _calorimeter(card), _range(card), card.summary)
     return table
 
 
@@ -72,10 +70,16 @@ def _details(card: "Card") -> "Table":
         ("made by", f"caloforge {card.version}"),
         ("sha256", card.sha256),
     )
-    use = (("use it by", f"caloforge {_command(card)}"), ("calorimeter", card.calorimeter["name"]))
+    use = (("use it by", f"caloforge {_command(card)}"), ("calorimeter", _calorimeter(card)))
     for label, text in (*fields, *use, *origin):
         table.add_row(label, text)
     return table
+
+
+def _calorimeter(card: "Card") -> str:
+    from caloforge.geometry import Calorimeter
+
+    return Calorimeter.from_description(dict(card.calorimeter)).name
 
 
 def _command(card: "Card") -> str:

@@ -21,13 +21,14 @@ from pathlib import Path
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
-from caloforge.errors import FileFormatError, GeometryError, ShowerValueError
+from caloforge.errors import FileFormatError, GeometryError, ShowerValueError, quoted, words_of
 from caloforge.geometry import CylinderGrid, CylinderLayer
 from caloforge.io.input import require_file
 from caloforge.io.output import NewFile
 from caloforge.particles import pdg_of
 
 _ALONG = "along_particle"
+_MOST_NAMED = 20
 _NAMED = re.compile(r"(.*\.xml)(?::([^:/\\]*))?", re.IGNORECASE | re.DOTALL)
 """A path, and the name of a particle; a path may hold a colon, too."""
 
@@ -64,7 +65,7 @@ def read_binning(
             entry.get(_ALONG) == "true",
         )
     except GeometryError as error:
-        msg = f"{path}: entry '{entry.get('name')}': {error}"
+        msg = f"{path}: entry {quoted(entry.get('name'))}: {error}"
         raise FileFormatError(msg) from error
 
 
@@ -123,13 +124,13 @@ def _entry(path: Path, particle: str | None) -> Element:
     require_file(path)
     try:
         entries = ElementTree.parse(path).getroot().findall("Bin")
-    except ElementTree.ParseError as error:
-        msg = f"{path}: not XML ({error}): expected a CaloChallenge binning file"
+    except (ElementTree.ParseError, LookupError, ValueError) as error:
+        msg = f"{path}: not XML ({words_of(error)}): expected a CaloChallenge binning file in UTF-8"
         raise FileFormatError(msg) from error
     fitting = [entry for entry in entries if particle in (None, entry.get("name"))]
     if len(fitting) != 1:
-        names = ", ".join(f"'{entry.get('name')}'" for entry in entries)
-        whose = "" if particle is None else f" for particle '{particle}'"
+        names = ", ".join(quoted(entry.get("name")) for entry in entries[:_MOST_NAMED])
+        whose = "" if particle is None else f" for particle {quoted(particle)}"
         there = f"{names}: give one of these" if names else "no <Bin> at all below its first tag"
         msg = f"{path}: {len(fitting)} entries{whose}, expected 1; the file has {there}"
         raise FileFormatError(msg)
@@ -144,9 +145,11 @@ def _read_layer(path: Path, element: Element) -> CylinderLayer | None:
         thickness = None if stated is None else float(stated)
         return CylinderLayer(edges, n_alpha, thickness, number) if len(edges) > 1 else None
     except (KeyError, ValueError, GeometryError) as error:
-        found = ElementTree.tostring(element, encoding="unicode").strip()
+        found = " ".join(
+            f"{name}={quoted(value)}" for name, value in list(element.items())[:_MOST_NAMED]
+        )
         such = '<Layer id="0" r_edges="0,4.65,9.3" n_bin_alpha="16" />'
-        msg = f"{path}: {found}: {error}; expected a layer such as {such}"
+        msg = f"{path}: <Layer {found}>: {words_of(error)}; expected a layer such as {such}"
         raise FileFormatError(msg) from error
 
 

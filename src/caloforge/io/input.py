@@ -187,7 +187,12 @@ class ShowerFile(Shown, ABC):
 
 
 def checksum(path: Path) -> str:
-    """The SHA-256 checksum of a file of any size, in hexadecimal digits."""
+    """The SHA-256 checksum of a file of any size, in hexadecimal digits.
+
+    Raises:
+        FileFormatError: There is no such file, or it is a folder, a pipe or a device.
+    """
+    require_file(path)
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):

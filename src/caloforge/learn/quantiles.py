@@ -154,7 +154,7 @@ class QuantileTables(nn.Module):
         rows = _Rows(self, *self._place(q), group)
         inside = y.clamp(rows.low, rows.low + rows.intervals * rows.spacing)
         position = (inside - rows.low) / rows.spacing
-        knot = position.floor().clamp(0, rows.intervals - 1).long()
+        knot = position.long().clamp(0, rows.intervals - 1)
         return (
             torch.lerp(rows.at(knot), rows.at(knot + 1), position - knot)
             + (y - inside) * rows.slope

@@ -87,7 +87,8 @@ class Bridge(Model):
         Raises:
             GeometryMismatchError: The showers are of another calorimeter.
             EnergyRangeError: An energy is outside the range, and ``strict``.
-            ModelError: The number of steps is not one that the model can take.
+            ModelError: The number of steps is not one that the model can take, or a deposit is not
+                finite.
             ShowerValueError: A shower has no energy, or its particle is another than those of the
                 training: another species, at an angle, or off centre.
         """
@@ -114,7 +115,7 @@ class Bridge(Model):
                 for name, part in self.noise().items()
             }
             deposits = self.transport(padded, noise, steps=steps, reverse=reverse)
-        return deposits[: len(showers)].clone()
+        return self.finite(deposits[: len(showers)].clone(), first_index)
 
     def _checked_steps(self, steps: int | None) -> int:
         if steps is not None and steps < 1:

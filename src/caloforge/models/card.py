@@ -6,10 +6,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from caloforge.documents import checked, read_json
-from caloforge.errors import ModelError
+from caloforge.errors import MOST_QUOTED, ModelError
 from caloforge.io import NewFile
 from caloforge.particles import ELECTRON
 
@@ -40,7 +42,7 @@ class Card:
         kept: Which weights the training kept, in words; empty where it is not known.
     """
 
-    name: str
+    name: Annotated[str, Field(max_length=MOST_QUOTED)]
     system: str
     summary: str
     recipe: Mapping[str, Any]

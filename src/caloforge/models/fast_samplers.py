@@ -29,6 +29,7 @@ from caloforge.learn.processes import (
     local_truncation,
     trace,
 )
+from caloforge.models.recipes import Batch, Evaluations
 
 _REFERENCE_STEPS = 40
 """Steps of RK4 in the solutions that bespoke solvers learn from."""
@@ -66,10 +67,10 @@ class BespokeRecipe:
         learning_rate: The peak learning rate.
     """
 
-    evaluations: PositiveInt
+    evaluations: Evaluations
     local: bool
     showers: PositiveInt
-    batch_size: PositiveInt
+    batch_size: Batch
     steps: PositiveInt
     learning_rate: PositiveFloat
 
@@ -86,9 +87,9 @@ class StudentRecipe:
         learning_rate: The peak learning rate.
     """
 
-    evaluations: PositiveInt
+    evaluations: Evaluations
     showers: PositiveInt
-    batch_size: PositiveInt
+    batch_size: Batch
     steps: PositiveInt
     learning_rate: PositiveFloat
 

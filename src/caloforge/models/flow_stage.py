@@ -16,7 +16,7 @@ from typing import Literal
 
 import torch
 from jaxtyping import Float
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import PositiveFloat
 from torch import Tensor, nn
 
 from caloforge.geometry import Calorimeter
@@ -40,6 +40,7 @@ from caloforge.models.fast_samplers import (
     solver_objective,
     student_objective,
 )
+from caloforge.models.recipes import Depth, Evaluations, Width
 from caloforge.models.stages import Batches, Schedule, ShapeStage
 from caloforge.showers import Showers
 
@@ -64,7 +65,7 @@ class FlowRecipe:
     scale: PositiveFloat
     path: PathName
     solver: Solver
-    solver_steps: PositiveInt
+    solver_steps: Evaluations
     schedule: Schedule
     bespoke: BespokeRecipe | None = None
     student: StudentRecipe | None = None
@@ -81,10 +82,10 @@ class TransformerSizes:
         blocks: Blocks.
     """
 
-    dim: PositiveInt
-    heads: PositiveInt
-    hidden: PositiveInt
-    blocks: PositiveInt
+    dim: Width
+    heads: Width
+    hidden: Width
+    blocks: Depth
 
 
 class FlowStage(ShapeStage):

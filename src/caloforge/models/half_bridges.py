@@ -8,12 +8,14 @@ from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
+from pydantic import NonNegativeInt, PositiveFloat
 from torch import Tensor, nn
 
 from caloforge.errors import GeometryError
 from caloforge.geometry import Calorimeter
 from caloforge.learn import training
 from caloforge.learn.processes import Displacement, SchroedingerBridge
+from caloforge.models.recipes import Batch
 
 
 @dataclass(frozen=True)
@@ -28,11 +30,11 @@ class BridgeSchedule:
         learning_rate: The learning rate of Adam.
     """
 
-    first_epochs: float
-    epochs: float
-    iterations: int
-    batch_size: int
-    learning_rate: float
+    first_epochs: PositiveFloat
+    epochs: PositiveFloat
+    iterations: NonNegativeInt
+    batch_size: Batch
+    learning_rate: PositiveFloat
 
 
 class BothWays(nn.Module):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import PositiveFloat
 from torch import Tensor
 
 from caloforge.geometry import Calorimeter
@@ -18,6 +18,7 @@ from caloforge.learn.noise import Noise, Numbers
 from caloforge.learn.processes import PATHS, SOLVERS, AutoregressiveFlow
 from caloforge.learn.representations import LayerRatios
 from caloforge.models.flow_stage import PathName, Solver
+from caloforge.models.recipes import Evaluations
 from caloforge.models.stages import Batches, EnergyStage, Schedule, StageRecipe
 from caloforge.showers import Showers
 
@@ -38,7 +39,7 @@ class LayerFlowRecipe(StageRecipe):
     scale: PositiveFloat
     path: PathName
     solver: Solver
-    solver_steps: PositiveInt
+    solver_steps: Evaluations
     schedule: Schedule
 
 

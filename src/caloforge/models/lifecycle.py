@@ -159,7 +159,4 @@ def load(directory: Path) -> Model:
             "caloforge, or by a system whose module is not imported?"
         )
         raise ModelError(msg)
-    model = SYSTEMS[card.system].kind.new(card, seed=0)
-    model.load_weights(directory)
-    model.directory = directory
-    return model.eval()
+    return SYSTEMS[card.system].kind.read(card, directory)

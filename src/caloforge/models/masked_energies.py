@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import PositiveFloat
 from torch import Tensor
 
 from caloforge.errors import RepresentationWarning
@@ -25,6 +25,7 @@ from caloforge.learn.networks import MaskedFlow
 from caloforge.learn.noise import Noise, Numbers, by_generator
 from caloforge.learn.processes import NormalizingFlow
 from caloforge.learn.representations import Representation
+from caloforge.models.recipes import Depth, Width
 from caloforge.models.stages import Batches, EnergyStage, Schedule, StageRecipe
 from caloforge.showers import Showers
 
@@ -44,9 +45,9 @@ class MaskedSizes:
         slope: The least slope of a spline.
     """
 
-    blocks: PositiveInt
-    hidden: tuple[PositiveInt, ...]
-    bins: PositiveInt | None = 8
+    blocks: Depth
+    hidden: tuple[Width, ...]
+    bins: Width | None = 8
     bound: PositiveFloat = 5.0
     slope: PositiveFloat = 1e-3
 

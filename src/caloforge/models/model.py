@@ -14,23 +14,38 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 import torch
+from jaxtyping import Float
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from caloforge.errors import EnergyRangeError, EnergyRangeWarning, ModelError
+from caloforge.errors import EnergyRangeError, EnergyRangeWarning, ModelError, words_of
 from caloforge.geometry import Calorimeter
 from caloforge.io import NewFile
 from caloforge.io.input import checksum
 from caloforge.learn.training import Objective, isolated
 from caloforge.models.card import Card
+from caloforge.models.room import Room, memory
 from caloforge.models.training_data import FullShowers, TrainingShowers
 from caloforge.particles import Particles
+from caloforge.paths import require_file
 from caloforge.shown import Shown
 from caloforge.simulators.protocols import Validity
 from caloforge.units import format_energy
 
 _WEIGHTS = "weights.safetensors"
+
+_BYTES_IN_TRAINING = 16
+"""Of a number in single precision, its gradient and two moments."""
+
+_SPARE = 10_000_000
+"""Numbers that a model may make beside those of its weights, such as maps of its cells."""
+
+_MISFIT = (
+    *(ArithmeticError, AssertionError, AttributeError, LookupError),
+    *(RuntimeError, TypeError, ValueError),
+)
+"""What Python and torch raise where the sizes of a card fit no network."""
 
 _FAR = 100
 """Farther than this factor outside its range a model makes no showers: some would be empty."""
@@ -69,14 +84,47 @@ class Model(Shown, nn.Module, ABC):
 
     @classmethod
     def new(cls: type[Kind], card: Card, seed: int) -> Kind:
-        """A model of random weights; torch's own generator stays as it is.
+        """A model of random weights, to be trained; torch's own generator stays as it is.
 
         Arguments:
             card: What the model is to be.
             seed: The seed of the weights.
+
+        Raises:
+            ModelError: It has no room in memory with its gradients and their moments.
         """
-        with isolated(seed=seed):
+        refusal = (
+            f"model '{card.name}': its networks, their gradients and moments have no room in "
+            f"{memory() / 1e9:.3g} GB of memory: make them smaller"
+        )
+        with isolated(seed=seed), Room(memory() // _BYTES_IN_TRAINING, refusal):
             return cls(card)
+
+    @classmethod
+    def read(cls: type[Kind], card: Card, directory: Path) -> Kind:
+        """The model of a directory.
+
+        Arguments:
+            card: Its card.
+            directory: Where it is.
+
+        Raises:
+            ModelError: The card describes no model, or the weights are missing, damaged, or of
+                another.
+        """
+        path = directory / _WEIGHTS
+        require_file(path, ModelError)
+        refusal = f"{path}: too small for the networks of the card: it is of another model"
+        try:
+            with isolated(seed=0), Room(_SPARE + path.stat().st_size, refusal):
+                model = cls(card)
+        except _MISFIT as error:
+            said = f"{type(error).__name__}: {words_of(error)}"
+            msg = f"{directory}: no model can be made of its card ({said}): train it again"
+            raise ModelError(msg) from error
+        model.load_weights(directory)
+        model.directory = directory
+        return model.eval()
 
     @classmethod
     def require_data(cls, recipe: Any, data: Any) -> None:
@@ -151,6 +199,29 @@ class Model(Shown, nn.Module, ABC):
             raise EnergyRangeError(msg)
         warnings.warn(msg, EnergyRangeWarning, stacklevel=4)
 
+    def finite(
+        self, deposits: Float[Tensor, "showers cells"], first_index: int
+    ) -> Float[Tensor, "showers cells"]:
+        """Deposits that the model made, which are numbers.
+
+        Arguments:
+            deposits: The deposits, in MeV.
+            first_index: The number, in the run, of the first shower.
+
+        Raises:
+            ModelError: One is not.
+        """
+        bad = ~deposits.isfinite().all(1)
+        if bad.any():
+            msg = (
+                f"model '{self.card.name}' made {int(bad.sum())} of {len(bad)} showers with "
+                "deposits that are not finite, the first of them shower "
+                f"{first_index + int(bad.int().argmax())}: its weights are not those of its "
+                "training: train it again"
+            )
+            raise ModelError(msg)
+        return deposits
+
     def save(self, directory: Path) -> Card:
         """Write card and weights; the card goes last, so that a directory with a card is complete.
 
@@ -192,8 +263,8 @@ class Model(Shown, nn.Module, ABC):
             self.load_state_dict(tensors)
         except (OSError, SafetensorError, RuntimeError) as error:
             msg = (
-                f"{path}: not the weights of model '{self.card.name}' "
-                f"({str(error).splitlines()[0]})"
+                f"{path}: not the weights of model '{self.card.name}' ({words_of(error)}): train "
+                "it again"
             )
             raise ModelError(msg) from error
 

@@ -5,7 +5,18 @@ recipe of that name or path has, but for the keys that it gives itself; of a gro
 alone. The card of a model keeps its recipe, whole.
 """
 
-__all__ = ["Recipe", "explained", "load_recipe", "recipe_from", "recipe_names", "recipe_of"]
+__all__ = [
+    "Batch",
+    "Depth",
+    "Evaluations",
+    "Recipe",
+    "Width",
+    "explained",
+    "load_recipe",
+    "recipe_from",
+    "recipe_names",
+    "recipe_of",
+]
 
 import json
 import re
@@ -30,6 +41,18 @@ _KINDS = ("system", "stage", "kind")
 """The keys that say which others a group has."""
 
 _WIDTH = 90
+
+Batch = Annotated[int, Field(gt=0, le=1_000_000)]
+"""Showers in a step of the optimiser."""
+
+Width = Annotated[int, Field(gt=0, le=16_384)]
+"""The width of a layer of a network: channels, heads, bins."""
+
+Depth = Annotated[int, Field(gt=0, le=500)]
+"""The number of layers or blocks of a network."""
+
+Evaluations = Annotated[int, Field(gt=0, le=1_000)]
+"""The steps of a solver, or how often it evaluates the network."""
 
 
 @dataclass(frozen=True)
@@ -100,12 +123,19 @@ def recipe_of(card: Card) -> Recipe:
     """The recipe that a card holds.
 
     Raises:
-        ModelError: It is not one of this version.
+        ModelError: It is of another system than the card, or not one of this version.
     """
+    system = str(card.recipe.get("system"))
+    if system not in SYSTEMS or SYSTEMS[system] is not SYSTEMS[card.system]:
+        msg = (
+            f"the recipe of the card is of system {quoted(system)}, expected '{card.system}', that "
+            "of the card: train the model again"
+        )
+        raise ModelError(msg)
     try:
         return _checked(card.recipe)
     except ValidationError as error:
-        found = complaint(error, card.recipe, _schema(str(card.recipe["system"])))
+        found = complaint(error, card.recipe, _schema(system))
         msg = f"the recipe of the card is not one of this version: {found}"
         raise ModelError(msg) from error
 

@@ -22,13 +22,14 @@ from typing import Annotated
 
 import torch
 from jaxtyping import Float
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat
 from torch import Tensor, nn
 
 from caloforge.geometry import Calorimeter
 from caloforge.learn import training
 from caloforge.learn.conditions import ENERGY_ALONE, Beam, Condition
 from caloforge.learn.noise import Noise, Numbers
+from caloforge.models.recipes import Batch
 from caloforge.models.registry import STAGES
 from caloforge.showers import Showers
 
@@ -49,7 +50,7 @@ class Schedule:
     """
 
     epochs: PositiveFloat
-    batch_size: PositiveInt
+    batch_size: Batch
     learning_rate: PositiveFloat
     weight_decay: NonNegativeFloat = 0.0
     average: Annotated[float, Field(ge=0, lt=1)] = 0.999

@@ -131,6 +131,7 @@ class Surrogate(Model):
 
         Raises:
             EnergyRangeError: An energy is outside the range, and ``strict``.
+            ModelError: A deposit is not finite.
             ShowerValueError: A particle is another than those of the training: of another species,
                 at a larger angle, or farther off centre.
         """
@@ -156,4 +157,5 @@ class Surrogate(Model):
         noise = by_address(self.energy.noise(), streams.keys(seed, index, Stream.LAYER_ENERGIES))
         condition = condition.given(self.energy.sample(condition, noise))
         noise = by_address(self.shape.noise(), streams.keys(seed, index, Stream.SHAPE))
-        return self.shape.sample(condition, noise)[: len(particles)].clone()
+        deposits = self.shape.sample(condition, noise)[: len(particles)].clone()
+        return self.finite(deposits, first_index)

@@ -14,7 +14,7 @@ __all__ = ["LatentStage", "TransfusionStage", "VisionStage"]
 
 from dataclasses import asdict, dataclass
 
-from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import NonNegativeFloat, PositiveFloat
 
 from caloforge.geometry import Calorimeter
 from caloforge.learn.conditions import ENERGY_ALONE, Beam
@@ -26,6 +26,7 @@ from caloforge.learn.networks import (
 )
 from caloforge.models import STAGES
 from caloforge.models.layer_flow import LayerFlowRecipe, LayerFlowStage
+from caloforge.models.recipes import Depth, Width
 from caloforge.models.share_flow import (
     LatentShares,
     ShareFlowRecipe,
@@ -50,12 +51,12 @@ class TransfusionRecipe(LayerFlowRecipe):
         time_scale: Standard deviation of the frequencies of its time features.
     """
 
-    dim: PositiveInt
-    heads: PositiveInt
-    blocks: PositiveInt
-    feed_forward: PositiveInt
-    head_width: PositiveInt
-    head_layers: PositiveInt
+    dim: Width
+    heads: Width
+    blocks: Depth
+    feed_forward: Width
+    head_width: Width
+    head_layers: Depth
     time_scale: PositiveFloat
 
 

@@ -13,7 +13,7 @@ __all__ = ["HitAutoencoderRecipe", "HitAutoencoderStage"]
 from dataclasses import asdict, dataclass
 from typing import Annotated
 
-from pydantic import AliasChoices, Field, NonNegativeFloat, PositiveInt
+from pydantic import AliasChoices, Field, NonNegativeFloat
 
 from caloforge.geometry import Calorimeter
 from caloforge.learn.conditions import ENERGY_ALONE, Beam
@@ -21,6 +21,7 @@ from caloforge.learn.networks import HitAutoencoder, VisionTransformer
 from caloforge.models import STAGES, StageRecipe
 from caloforge.models.flow_stage import FlowRecipe, TransformerSizes
 from caloforge.models.hit_flow import HitFlowStage
+from caloforge.models.recipes import Width
 from caloforge.models.stages import Schedule
 
 
@@ -38,8 +39,8 @@ class HitAutoencoderRecipe(StageRecipe):
         flow: The flow.
     """
 
-    layer_group: Annotated[PositiveInt, Field(validation_alias=AliasChoices("layer_group", "slab"))]
-    code: PositiveInt
+    layer_group: Annotated[Width, Field(validation_alias=AliasChoices("layer_group", "slab"))]
+    code: Width
     autoencoder: TransformerSizes
     beta: NonNegativeFloat
     network: TransformerSizes

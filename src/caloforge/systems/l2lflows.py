@@ -14,7 +14,7 @@ __all__ = ["ConvolutionalStage", "EnergiesStage", "convolutional_flow"]
 from dataclasses import dataclass
 from functools import partial
 
-from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import NonNegativeInt, PositiveFloat
 from torch import nn
 
 from caloforge.geometry import Calorimeter
@@ -25,6 +25,7 @@ from caloforge.models import STAGES, StageRecipe
 from caloforge.models.group_flows import ConvolutionalGroups
 from caloforge.models.layer_groups import GroupOrder, NumbersRecipe
 from caloforge.models.masked_energies import MaskedEnergiesRecipe, MaskedEnergiesStage
+from caloforge.models.recipes import Depth, Width
 from caloforge.models.stages import Schedule
 
 
@@ -78,13 +79,13 @@ class ConvolutionalRecipe(StageRecipe):
     former: NonNegativeInt
     shared: bool
     numbers: NumbersRecipe
-    squeeze: tuple[PositiveInt, PositiveInt]
-    blocks: PositiveInt
-    hidden: PositiveInt
-    downsamples: tuple[tuple[PositiveInt, PositiveInt], ...]
+    squeeze: tuple[Width, Width]
+    blocks: Depth
+    hidden: Width
+    downsamples: tuple[tuple[Width, Width], ...]
     batch_norm: bool
-    embedding: PositiveInt
-    bins: PositiveInt
+    embedding: Width
+    bins: Width
     bound: PositiveFloat
     schedule: Schedule
     mapped: bool = False

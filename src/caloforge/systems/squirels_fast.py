@@ -12,13 +12,12 @@ __all__ = ["SquirelsFast", "SquirelsFastRecipe"]
 from dataclasses import dataclass
 from typing import cast
 
-from pydantic import PositiveInt
-
 from caloforge.errors import GeometryError
 from caloforge.geometry import Calorimeter
 from caloforge.learn.networks import DihedralNetwork
 from caloforge.models import SYSTEMS, Card, recipe_of
 from caloforge.models.gaussian_bridge import GaussianBridge, GaussianBridgeRecipe
+from caloforge.models.recipes import Depth, Width
 
 
 @dataclass(frozen=True)
@@ -31,9 +30,9 @@ class SquirelsFastRecipe(GaussianBridgeRecipe):
         condition: Width of its embedding of time and energy.
     """
 
-    channels: PositiveInt
-    blocks: PositiveInt
-    condition: PositiveInt
+    channels: Width
+    blocks: Depth
+    condition: Width
 
 
 @SYSTEMS.register("squirels-fast", SquirelsFastRecipe)

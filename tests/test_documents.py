@@ -30,6 +30,9 @@ YAML = {
     "nan": ("a: .nan", "a is nan"),
     "code": ("a: !!python/object/apply:os.system ['true']", "not YAML"),
     "digits": ("a: " + 5000 * "1", "not YAML"),
+    "many digits": ("a: " + 500 * "1", r"a is a whole number of \d+ bits, expected at most 320"),
+    "NUL": ('a: ["x\\0"]', r"a\.0 has a character that is none: 'x.'"),
+    "NUL in a key": ('"x\\0": 1', "has a character that is none: 'x.'"),
     "two documents": ("a: 1\n---\nb: 2\n", "not YAML"),
     "unclosed": ("a: [1", "not YAML"),
 }
@@ -41,6 +44,7 @@ JSON = {
     "huge": ('{"a": [1e400]}', r"a\.0 is inf"),
     "digits": ('{"a": ' + 5000 * "1" + "}", "not JSON"),
     "number": ("5", "found a int"),
+    "half of a pair": (r'{"a": "\ud800"}', "a has a character that is none"),
 }
 
 

@@ -38,6 +38,7 @@ from caloforge.errors import MOST_QUOTED, CaloforgeError, near, printable, quote
 MOST_BYTES = 4 * 2**20
 MOST_DEPTH = 40
 MOST_VALUES = 200_000
+_MOST_BITS = 320
 
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")
 
@@ -96,10 +97,12 @@ def json_tree(text: str, what: str, refusal: _Refusal) -> dict[str, Any]:
 def yaml_value(text: str, what: str, refusal: _Refusal) -> Any:
     """The value that a short text means in YAML, such as ``[3, 4]``; as `read_yaml`."""
     try:
-        return _Loader(text, what, refusal).get_single_data()
+        value = _Loader(text, what, refusal).get_single_data()
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         where = _where(error) if isinstance(error, yaml.YAMLError) else type(error).__name__
         _refuse(refusal, f"{what}: {quoted(text)} is no value in YAML ({where})")
+    _require_leaves(value, what, refusal)
+    return value
 
 
 def _text(path: Path, what: str, refusal: _Refusal) -> str:
@@ -172,14 +175,20 @@ def _tree(values: Any, what: str, refusal: _Refusal) -> dict[str, Any]:
     if not isinstance(values, dict):
         kind = "nothing" if values is None else f"a {type(values).__name__}"
         _refuse(refusal, f"{what}: expected keys and values, found {kind}")
+    _require_leaves(values, what, refusal)
+    return values
+
+
+def _require_leaves(values: Any, what: str, refusal: _Refusal) -> None:
     for keys, value in _leaves(values, (), what, refusal):
+        where = f"{what}: {printable('.'.join(keys))}" if keys else what
         for text in (*keys, value):
             if isinstance(text, str) and _NO_TEXT.search(text):
-                where, found = printable(".".join(keys)), quoted(printable(text))
-                _refuse(refusal, f"{what}: {where} has a character that is none: {found}")
+                _refuse(refusal, f"{where} has a character that is none: {quoted(printable(text))}")
         if isinstance(value, float) and not math.isfinite(value):
-            _refuse(refusal, f"{what}: {'.'.join(keys)} is {value}, expected a finite number")
-    return values
+            _refuse(refusal, f"{where} is {value}, expected a finite number")
+        if isinstance(value, int) and value.bit_length() > _MOST_BITS:
+            _refuse(refusal, f"{where} is {quoted(value)}, expected at most {_MOST_BITS} bits")
 
 
 def _leaves(

@@ -273,6 +273,20 @@ def test_the_mean_is_differentiable_in_every_constant(simulator: GFlash) -> None
     assert blind == (set() if simulator.medium.constants.period else only_sampling)
 
 
+@pytest.mark.parametrize(
+    "constants",
+    [
+        *({"spots_1": value} for value in (0.0, -1.0, 1e30)),
+        *({name: value} for name in ("spots_2", "correlation_1") for value in (-1e3, 1e3)),
+    ],
+    ids=str,
+)
+def test_constants_that_give_no_shower_are_named(constants: dict[str, float]) -> None:
+    simulator = replace(pbwo4_gflash(), tuning=replace(Tuning(), **constants))
+    with pytest.raises(GeometryError, match=r"give no shower from 2 GeV to 50 GeV: .* spots"):
+        simulator.simulate(Particles(torch.tensor([5e4, 2e3])), seed=1)
+
+
 def test_sampling_fluctuates_with_the_stated_resolution() -> None:
     grid = RegularGrid("block", (2, 2, 1), (1e6, 1e6, 1500.0))
     simulator = GFlash(grid, Sampling(LEAD, LIQUID_ARGON, 2.0, 4.0, resolution=0.11))

@@ -24,7 +24,7 @@ from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
-from caloforge.detector.slabs import DECIMALS, Layers, Mixture, Role, Slab
+from caloforge.detector.slabs import DECIMALS, MOST_LAYERS, Layers, Mixture, Role, Slab
 from caloforge.documents import complaint
 from caloforge.errors import GeometryError
 from caloforge.geometry import (
@@ -94,6 +94,8 @@ class Detector:
     def _require_numbers(self) -> None:
         if not self.layers:
             self._refuse("it has no layers, expected at least one")
+        if self.n_layers > MOST_LAYERS:
+            self._refuse(f"it has {self.n_layers} layers, expected at most {MOST_LAYERS}")
         if len(self.face) != 2 or not all(0 < width < math.inf for width in self.face):
             self._refuse(f"face is {self.face}, expected two positive lengths in mm")
         if not 0 < self.sampling_fraction <= 1:
@@ -106,8 +108,8 @@ class Detector:
                 self._refuse(f"{what} is {getattr(self, what)}, expected a number of at least 0")
 
     def _require_materials(self) -> None:
-        used = [self.surroundings, *(slab.material for slab in self.slabs)]
-        for material in used:
+        slabs = (slab for layers in self.layers for slab in layers.each_slab)
+        for material in (self.surroundings, *(slab.material for slab in slabs)):
             if material not in self.mixtures and not material.startswith(_NIST):
                 known = ", ".join(self.mixtures) or "none"
                 self._refuse(

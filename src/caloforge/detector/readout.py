@@ -9,7 +9,10 @@ from dataclasses import dataclass
 
 from pydantic import ConfigDict, with_config
 
+from caloforge.errors import GeometryError
 from caloforge.geometry import Boxes, Rings
+
+_MOST_RINGS = 10_000
 
 
 @with_config(ConfigDict(extra="forbid"))
@@ -18,7 +21,7 @@ class EqualRings:
     r"""As `Rings`, of equal width.
 
     Arguments:
-        n_r: The number of bins in :math:`r`, from 0 on, at least 1.
+        n_r: The number of bins in :math:`r`, from 0 on, 1 to 10,000.
         width: Their width, in mm, positive.
         n_alpha: The number of equal bins in :math:`\alpha \in [-\pi, \pi)`.
 
@@ -31,6 +34,9 @@ class EqualRings:
     n_alpha: int
 
     def __post_init__(self) -> None:
+        if not 1 <= self.n_r <= _MOST_RINGS:
+            msg = f"rings: n_r is {self.n_r}, expected a whole number from 1 to {_MOST_RINGS}"
+            raise GeometryError(msg)
         Rings(self.r_edges, self.n_alpha)
 
     @property

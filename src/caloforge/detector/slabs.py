@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from itertools import islice
 
 from pydantic import ConfigDict, with_config
 
@@ -28,6 +29,12 @@ _SYMBOLS = frozenset(
 )
 """The elements that Geant4's NIST tables hold."""
 
+
+MOST_LAYERS = 10_000
+"""So many readout layers, and slabs of one of them, a detector has at most."""
+
+_THINNEST, _THICKEST = 1e-6, 1e5
+"""In mm: a nanometre, a hundred metres."""
 
 DECIMALS = 9
 """Sums of thicknesses are rounded to so many decimals of a mm: 1.4 + 0.3 + 1.4 + 0.3 shall
@@ -109,7 +116,7 @@ class Slab:
         role: What it is for.
 
     Raises:
-        GeometryError: The thickness is not positive.
+        GeometryError: The thickness is below 1 nm or above 100 m.
     """
 
     material: str
@@ -118,10 +125,10 @@ class Slab:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "role", Role(self.role))
-        if not 0 < self.thickness < math.inf:
+        if not _THINNEST <= self.thickness <= _THICKEST:
             msg = (
-                f"slab of {self.material}: thickness is {self.thickness} mm, expected a positive "
-                "number"
+                f"slab of {self.material}: thickness is {self.thickness} mm, expected a number "
+                f"from {_THINNEST:g} to {_THICKEST:g}"
             )
             raise GeometryError(msg)
 
@@ -132,19 +139,19 @@ class Repeated:
     """Slabs that come several times, one group behind the other.
 
     Arguments:
-        times: How often, at least 1.
+        times: How often, 1 to 10,000.
         slabs: The slabs, front to back.
 
     Raises:
-        GeometryError: The number is less than 1.
+        GeometryError: The number is another.
     """
 
     times: int
     slabs: tuple[Slab, ...]
 
     def __post_init__(self) -> None:
-        if self.times < 1:
-            msg = f"repeated slabs: times is {self.times}, expected at least 1"
+        if not 1 <= self.times <= MOST_LAYERS:
+            msg = f"repeated slabs: times is {self.times}, expected 1 to {MOST_LAYERS}"
             raise GeometryError(msg)
 
 
@@ -154,12 +161,13 @@ class Layers:
     """Equal readout layers, one behind the other.
 
     Arguments:
-        number: How many, at least 1.
+        number: How many, 1 to 10,000.
         slabs: The slabs of one layer, front to back; those of a `Repeated` are written out.
         cells: How the active slabs are read.
 
     Raises:
-        GeometryError: The number is less than 1, or there is no active slab.
+        GeometryError: The number is another, a layer has more than 10,000 slabs, or there is no
+            active slab.
     """
 
     number: int
@@ -167,10 +175,14 @@ class Layers:
     cells: Readout
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "slabs", tuple(_written_out(self.slabs)))
-        if self.number < 1:
-            msg = f"layers: their number is {self.number}, expected at least 1"
-            raise GeometryError(msg)
+        object.__setattr__(self, "slabs", tuple(islice(_written_out(self.slabs), MOST_LAYERS + 1)))
+        for what, number in (
+            ("their number is", self.number),
+            ("slabs of one are", len(self.slabs)),
+        ):
+            if not 1 <= number <= MOST_LAYERS:
+                msg = f"layers: {what} {number}, expected 1 to {MOST_LAYERS}"
+                raise GeometryError(msg)
         if not any(slab.role is Role.ACTIVE for slab in self.each_slab):
             found = (
                 ", ".join(f"{slab.material} ({slab.role.value})" for slab in self.each_slab)

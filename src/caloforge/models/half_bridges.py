@@ -4,11 +4,11 @@ __all__ = ["BothWays", "BridgeSchedule", "Side", "half_bridges", "one_layer_imag
 
 import copy
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 from jaxtyping import Float
-from pydantic import NonNegativeInt, PositiveFloat
+from pydantic import Field, PositiveFloat
 from torch import Tensor, nn
 
 from caloforge.errors import GeometryError
@@ -30,9 +30,9 @@ class BridgeSchedule:
         learning_rate: The learning rate of Adam.
     """
 
-    first_epochs: PositiveFloat
-    epochs: PositiveFloat
-    iterations: NonNegativeInt
+    first_epochs: Annotated[float, Field(gt=0, le=1_000_000)]
+    epochs: Annotated[float, Field(gt=0, le=1_000_000)]
+    iterations: Annotated[int, Field(ge=0, le=1_000)]
     batch_size: Batch
     learning_rate: PositiveFloat
 

@@ -49,7 +49,7 @@ class Schedule:
         clip: The largest norm of a gradient.
     """
 
-    epochs: PositiveFloat
+    epochs: Annotated[float, Field(gt=0, le=1_000_000)]
     batch_size: Batch
     learning_rate: PositiveFloat
     weight_decay: NonNegativeFloat = 0.0

@@ -54,6 +54,9 @@ _VACUUM = "G4_Galactic"
 
 _SHOWERS_AT_ONCE, _SHOWERS_AT_ONCE_ON_DEVICE = 256, 8192
 _MEANS_AT_ONCE = 32
+_DECADES_OF_SPOTS = 8
+"""A shower has fewer than 10^8 spots, and more than 10^-8."""
+
 _SPOTS_AT_ONCE = 8_000_000
 _CELLS_AT_ONCE = 8_000_000
 """Bounds of the memory that a simulation takes: some hundred megabytes at any number of showers and
@@ -283,16 +286,25 @@ class GFlash:
         if len(energies) == 0:
             return 1
         most = _SHOWERS_AT_ONCE if energies.device.type == "cpu" else _SHOWERS_AT_ONCE_ON_DEVICE
-        largest = energies.max().double().reshape(1, 1)
-        spots = profile(
-            self.medium.constants, self.used_tuning, largest, largest.new_zeros(1, 2)
-        ).spots
+        spots = self._most_spots(torch.stack(energies.aminmax()).double()[:, None])
         return max(
-            1,
-            min(
-                most, int(_SPOTS_AT_ONCE / float(spots)), _CELLS_AT_ONCE // self.calorimeter.n_cells
-            ),
+            1, min(most, int(_SPOTS_AT_ONCE / spots), _CELLS_AT_ONCE // self.calorimeter.n_cells)
         )
+
+    def _most_spots(self, ends: Float[Tensor, "2 1"]) -> float:
+        """The largest number of spots between two energies; the constants give showers at both."""
+        shower = profile(self.medium.constants, self.used_tuning, ends, ends.new_zeros(2, 2))
+        spots = shower.spots
+        if not (spots.log10().abs() < _DECADES_OF_SPOTS).all() or shower.maximum.isnan().any():
+            msg = (
+                "GFlash: its constants give no shower from "
+                f"{' to '.join(format_energy(float(end)) for end in ends)}: "
+                f"{' to '.join(f'{float(number):.3g}' for number in spots)} spots, maximum at "
+                f"{' to '.join(f'{float(depth):.3g}' for depth in shower.maximum)} radiation "
+                "lengths: check spots_1, spots_2 and the correlations, or tune it again"
+            )
+            raise GeometryError(msg)
+        return float(spots.max())
 
     def _piece(
         self, energies: Float[Tensor, "showers 1"], address: Address

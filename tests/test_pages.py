@@ -96,6 +96,7 @@ TINY_TUNING = {
 
 SHORTER = {
     r"caloforge (simulate|generate) (?!geant4 ).*-n ": "-n 20",
+    r"caloforge simulate gflash .*-n 10000 .*(siw|scipb).h5$": "-n 100",
     r"caloforge simulate geant4 (?!.*-n 1000).*-n ": "-n 20 --workers 1",
     r"caloforge simulate geant4 .*-n 1000": "-n 200 --workers 1",
     r"caloforge simulate geant4 (?!.*--like)": "--energy 1GeV:2GeV",

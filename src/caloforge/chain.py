@@ -10,7 +10,7 @@ its directory, and by the checksum of its weights, which is compared when it is 
 bridge by its steps and direction, too. Files say by which chain they were made.
 """
 
-__all__ = ["Chain", "Crossing", "Described", "describe", "from_description", "title_of"]
+__all__ = ["Chain", "Crossing", "Described", "describe", "from_description", "model_of", "title_of"]
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -23,9 +23,11 @@ from typing_extensions import Protocol, runtime_checkable
 
 from caloforge import streams, zoo
 from caloforge.detector import Detector
+from caloforge.documents import checked
 from caloforge.errors import ModelError
 from caloforge.geometry import Calorimeter
-from caloforge.models import Bridge, Model
+from caloforge.models import Bridge, InDetector, Model, Surrogate
+from caloforge.models.card import InCard
 from caloforge.particles import Particles
 from caloforge.showers import Showers
 from caloforge.simulators import Geant4, GFlash, Refiner, Simulator, Validity
@@ -220,6 +222,8 @@ def describe(maker: Maker) -> dict[str, Any]:
         }
     if isinstance(maker, Model):
         return _described_model(maker)
+    if isinstance(maker, InDetector):
+        return {**_described_model(maker.surrogate), "detector": maker.describe()}
     if isinstance(maker, Described):
         return maker.describe()
     msg = (
@@ -255,9 +259,21 @@ def title_of(maker: Maker) -> str:
     """
     if isinstance(maker, Chain):
         return " + ".join(title_of(member) for member in maker.members)
-    if isinstance(maker, Crossing):
-        return title_of(maker.bridge)
-    return maker.card.name if isinstance(maker, Model) else type(maker).__name__
+    model = model_of(maker)
+    return type(maker).__name__ if model is None else model.card.name
+
+
+def model_of(maker: Maker) -> Model | None:
+    """The model that a simulator or refiner is, or with which it works; None without one."""
+    match maker:
+        case Crossing():
+            return maker.bridge
+        case InDetector():
+            return maker.surrogate
+        case Model():
+            return maker
+        case _:
+            return None
 
 
 def _described_model(model: Model) -> dict[str, Any]:
@@ -283,6 +299,8 @@ def _model(description: Mapping[str, Any]) -> Maker:
             f"{str(description.get('sha256'))[:12]}...: it has been trained anew"
         )
         raise ModelError(msg)
+    if isinstance(model, Surrogate) and "detector" in description:
+        return _in_detector(model, dict(description["detector"]))
     steps, reverse = description.get("steps"), bool(description.get("reverse", False))
     if isinstance(model, Bridge) and (steps is not None or reverse):
         return Crossing(model, steps, reverse)
@@ -290,6 +308,11 @@ def _model(description: Mapping[str, Any]) -> Maker:
         msg = f"model '{name}' makes no showers"
         raise ModelError(msg)
     return model
+
+
+def _in_detector(surrogate: Surrogate, said: dict[str, Any]) -> InDetector:
+    name, what = str(said.pop("name", "")), "the detector of a chain"
+    return InDetector(surrogate, name, checked(InCard, said, what, ModelError))
 
 
 def _geant4(description: Mapping[str, Any]) -> Geant4:

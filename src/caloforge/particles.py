@@ -50,7 +50,9 @@ Species = int | Tensor | None
 """PDG numbers: one for all particles, one each (int64, with shape (N)), or None where they are not
 known."""
 
-_PLACE = "place"
+_PLACE, _MATTER = "place", "matter"
+_FURTHER = ("theta", "phi", _PLACE, _MATTER)
+"""What may be known of each beside energy and species."""
 
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)
@@ -68,6 +70,8 @@ class Particles(Shown):
             axis.
         phi: The azimuthal angles, in radians, with shape (N); None for 0.
         place: The points (x, y) on the front face, in mm, with shape (N, 2); None for the centre.
+        matter: What each enters, as the numbers of `caloforge.detector.Matter`, with shape
+            (N, numbers); None where a model need not know.
 
     Raises:
         ShowerValueError: Energies are not positive and finite, an angle or a place is not finite,
@@ -79,6 +83,7 @@ class Particles(Shown):
     theta: Tensor | None = None
     phi: Tensor | None = None
     place: Tensor | None = None
+    matter: Tensor | None = None
 
     def __init__(
         self,
@@ -87,11 +92,12 @@ class Particles(Shown):
         theta: Numbers | None = None,
         phi: Numbers | None = None,
         place: Numbers | None = None,
+        matter: Numbers | None = None,
     ) -> None:
         species = pdg if pdg is None or isinstance(pdg, int) else tensor_of(pdg, "pdg")
         object.__setattr__(self, "energies", tensor_of(energies, "energies"))
         object.__setattr__(self, "pdg", species)
-        for name, values in (("theta", theta), ("phi", phi), (_PLACE, place)):
+        for name, values in zip(_FURTHER, (theta, phi, place, matter), strict=True):
             given = None if values is None else tensor_of(values, name)
             object.__setattr__(self, name, given)
         self._check()
@@ -102,7 +108,7 @@ class Particles(Shown):
             raise ShowerValueError(msg)
         _require_energies(self.energies)
         n = len(self.energies)
-        for name, values in zip(("theta", "phi", _PLACE), self._geometry, strict=True):
+        for name, values in zip(_FURTHER, self._further, strict=True):
             if values is not None:
                 _require_finite(name, values, n)
         if isinstance(self.pdg, Tensor):
@@ -116,7 +122,7 @@ class Particles(Shown):
         return Particles(
             self.energies[rows],
             self.pdg[rows] if isinstance(self.pdg, Tensor) else self.pdg,
-            *(None if values is None else values[rows] for values in self._geometry),
+            *(None if values is None else values[rows] for values in self._further),
         )
 
     def __iter__(self) -> Iterator["Particles"]:
@@ -136,7 +142,7 @@ class Particles(Shown):
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Particles) or len(self) != len(other):
             return False
-        pairs = zip(self._geometry, other._geometry, strict=True)
+        pairs = zip(self._further, other._further, strict=True)
         return (
             torch.equal(self.energies, other.energies)
             and _same_species(self.pdg, other.pdg)
@@ -144,8 +150,8 @@ class Particles(Shown):
         )
 
     @property
-    def _geometry(self) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-        return self.theta, self.phi, self.place
+    def _further(self) -> tuple[Tensor | None, ...]:
+        return self.theta, self.phi, self.place, self.matter
 
     @property
     def species(self) -> tuple[int, ...]:
@@ -172,17 +178,19 @@ class Particles(Shown):
         """Join samples, in order.
 
         Samples of different species join to one with a species a shower; where some have angles or
-        places, the others get zeros.
+        places, the others get zeros. What they enter is kept where it is known of all.
 
         Raises:
             ShowerValueError: The species of some is known and that of others is not.
         """
         rows = [len(p) for p in parts]
-        geometry = zip(*(p._geometry for p in parts), strict=True)
         return Particles(
             torch.cat([p.energies for p in parts]),
             _joined_species(parts),
-            *(_joined(values, rows) for values in geometry),
+            _joined([p.theta for p in parts], rows),
+            _joined([p.phi for p in parts], rows),
+            _joined([p.place for p in parts], rows),
+            _joined_matter(parts),
         )
 
     def to(self, device: torch.device | str) -> "Particles":
@@ -190,7 +198,7 @@ class Particles(Shown):
         return Particles(
             self.energies.to(device),
             self.pdg.to(device) if isinstance(self.pdg, Tensor) else self.pdg,
-            *(None if values is None else values.to(device) for values in self._geometry),
+            *(None if values is None else values.to(device) for values in self._further),
         )
 
     def rotated(self, matrix: Float[Tensor, "*showers 2 2"]) -> "Particles":
@@ -279,7 +287,7 @@ def _require_energies(energies: Tensor) -> None:
 
 
 def _require_finite(name: str, values: Tensor, n: int) -> None:
-    shape = (n, 2) if name == _PLACE else (n,)
+    shape = {_PLACE: (n, 2), _MATTER: (n, values.shape[-1])}.get(name, (n,))
     if tuple(values.shape) != shape:
         msg = f"{name} has shape {tuple(values.shape)}, expected {shape} as the energies"
         raise ShowerValueError(msg)
@@ -311,6 +319,11 @@ def _same_or_zero(a: Tensor | None, b: Tensor | None) -> bool:
     if a is not None and b is not None:
         return torch.equal(a, b)
     return all(values is None or not values.any() for values in (a, b))
+
+
+def _joined_matter(parts: Sequence[Particles]) -> Tensor | None:
+    given = [part.matter for part in parts if part.matter is not None]
+    return torch.cat(given) if len(given) == len(parts) else None
 
 
 def _joined(parts: Sequence[Tensor | None], rows: Sequence[int]) -> Tensor | None:

@@ -191,13 +191,17 @@ def test_how_to_begin_is_said_once(
         (
             "calodream-ds2",
             (),
-            "recipe calodream-ds2 trains a surrogate, from one sample: give it by --data FILE.h5",
+            "recipe calodream-ds2 trains a surrogate: give its showers by --data FILE.h5",
         ),
-        ("calodream-ds2", ("--full",), "give it by --data FILE.h5, without --full and --fast"),
+        (
+            "calodream-ds2",
+            ("--full",),
+            "give its showers by --data FILE.h5, without --full and --fast",
+        ),
         (
             "calodream-ds2",
             ("--data", "--fast"),
-            "give it by --data FILE.h5, without --full and --fast",
+            "give its showers by --data FILE.h5, without --full and --fast",
         ),
         (
             "squirels-fast",
@@ -210,7 +214,7 @@ def test_how_to_begin_is_said_once(
         (
             "squirels-fast",
             ("--full", "--fast", "--data"),
-            "give them by --full and --fast, without --data",
+            "give them by --full and --fast, without --data and --detector",
         ),
     ],
 )
@@ -356,8 +360,9 @@ def interrupt(*_: object, **__: object) -> None:
 def test_a_pattern_is_one_sample_to_learn_from(tmp_path: Path) -> None:
     for k in range(2):
         write(tmp_path / f"part_{k}.h5", random_cylinder_showers(20, seed=k))
-    samples = Samples(data=tmp_path / "part_*.h5")
-    showers, said = samples.for_surrogate("calodream-ds2", torch.device("cpu"))
+    samples = Samples(data=[tmp_path / "part_*.h5"])
+    cpu = torch.device("cpu")
+    showers, said = samples.for_surrogate("calodream-ds2", cpu, several=False)
     second = random_cylinder_showers(20, seed=1)
     assert torch.equal(showers.full[20:].deposits, second.deposits)
     assert said == "part_*.h5 (40 showers)"

@@ -33,7 +33,7 @@ SCHEDULE = Schedule(epochs=0.5, batch_size=20, learning_rate=1e-3)
 ENERGY = TransfusionRecipe(
     stage="transfusion",
     scale=1 / 0.35,
-    dim=12,
+    dim=16,
     heads=2,
     blocks=1,
     feed_forward=16,

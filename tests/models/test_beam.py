@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from caloforge import streams
+from caloforge.detector.matter import N_MATTER
 from caloforge.errors import ModelError, ShowerValueError, TrainingError
 from caloforge.learn.conditions import (
     Beam,
@@ -29,13 +30,14 @@ from caloforge.units import deg
 from tests.models import stages
 
 PHOTON, PION = 22, 211
-BEAM = Beam((ELECTRON, PHOTON), direction=True, place=True)
+BEAM = Beam((ELECTRON, PHOTON), direction=True, place=True, detector=True)
 BEAMS = [
     Beam(),
     Beam(species=(PHOTON,)),
     Beam(species=(ELECTRON, PHOTON)),
     Beam(direction=True),
     Beam(place=True),
+    Beam(detector=True),
     BEAM,
 ]
 STAGES: dict[str, StageRecipe] = {**stages.ENERGIES, **stages.SHAPES, **stages.CAUSAL}
@@ -54,6 +56,7 @@ def particles(n: int = 240, seed: int = 3) -> Particles:
         0.7 * theta,
         2 * math.pi * phi - math.pi,
         8 * torch.rand(n, 2, generator=random) - 4,
+        torch.rand(n, N_MATTER, generator=random) + 0.5,
     )
 
 
@@ -66,6 +69,7 @@ def showers_of(beam: Beam) -> Showers:
         some.theta if beam.direction else None,
         some.phi if beam.direction else None,
         some.place if beam.place else None,
+        some.matter if beam.detector else None,
     )
     return replace(showers, particles=known)
 
@@ -88,11 +92,11 @@ def test_features_of_a_turned_particle_are_the_turned_features() -> None:
     before = encoder(Condition(given))
     for matrix in stages.GRID.symmetry_matrices.double():
         after = encoder(Condition(given.rotated(matrix)))
-        assert torch.equal(after[:, :2], before[:, :2])
-        for pair in (slice(3, 5), slice(5, 7)):
+        assert torch.equal(after[:, :-5], before[:, :-5])
+        for pair in (slice(-4, -2), slice(-2, None)):
             turned_pair = (matrix.float() @ before[:, pair, None])[..., 0]
             torch.testing.assert_close(after[:, pair], turned_pair, rtol=1e-5, atol=1e-5)
-        torch.testing.assert_close(after[:, 2], before[:, 2])
+        torch.testing.assert_close(after[:, -5], before[:, -5])
 
 
 def test_augmentation_turns_the_particle_with_its_shower() -> None:
@@ -142,17 +146,19 @@ def test_a_stage_learns_and_samples(name: str, beam: Beam) -> None:
 
 @pytest.mark.filterwarnings("ignore::caloforge.errors.RepresentationWarning")
 @over_stages
-@pytest.mark.parametrize("what", ["species", "direction", "place"])
+@pytest.mark.parametrize("what", ["species", "direction", "place", "detector"])
 def test_a_sample_depends_on_what_the_beam_says(name: str, what: str) -> None:
     stage, showers = built(name, BEAM)
     condition = Condition.of(showers)[:32]
     known = condition.particles
     assert known.theta is not None
     assert known.place is not None
+    assert known.matter is not None
     others: dict[str, dict[str, Any]] = {
         "species": {"pdg": ELECTRON + PHOTON - torch.as_tensor(known.pdg)},
         "direction": {"theta": known.theta + 0.3},
         "place": {"place": known.place + 2.0},
+        "detector": {"matter": 2 * known.matter},
     }
     other = replace(condition, particles=replace(known, **others[what]))
     assert not torch.allclose(sampled(stage, condition), sampled(stage, other), rtol=1e-4)
@@ -164,6 +170,8 @@ def test_a_species_that_is_not_known_is_asked_for() -> None:
         encoder(Condition(replace(particles(), pdg=None)))
     with pytest.raises(ModelError, match="species 211: expected one that the model was trained on"):
         encoder(Condition(replace(particles(), pdg=PION)))
+    with pytest.raises(ModelError, match="what the particles enter is not known"):
+        encoder(Condition(replace(particles(), matter=None)))
 
 
 @pytest.fixture(scope="module")

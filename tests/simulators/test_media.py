@@ -22,7 +22,7 @@ from caloforge.detector import (
 from caloforge.detector.materials import AIR, LEAD, LIQUID_ARGON, SILICON, TUNGSTEN, nist
 from caloforge.errors import GeometryError
 from caloforge.simulators import Homogeneous, Sampling, Stack, gflash_of
-from caloforge.simulators.gflash.media import Part, material_of, medium_of, visible_shares
+from caloforge.simulators.gflash.media import Part, medium_of, visible_shares
 
 CELLS = Boxes((4, 4), (10.0, 10.0))
 LEAD_SLAB, ARGON_SLAB = Slab("G4_Pb", 2.0, Role.ABSORBER), Slab("G4_lAr", 4.0, Role.ACTIVE)
@@ -71,7 +71,7 @@ def test_passive_matter_counts_in_depth_and_not_in_the_mismatch() -> None:
 def test_the_depth_of_a_detector_is_that_of_its_slabs(name: str) -> None:
     known = load_detector(name)
     slabs = sum(
-        slab.thickness / material_of(known, slab.material).radiation_length for slab in known.slabs
+        slab.thickness / known.material(slab.material).radiation_length for slab in known.slabs
     )
     assert math.fsum(gflash_of(known).depths) == pytest.approx(slabs, rel=1e-9)
 

@@ -32,8 +32,10 @@ from caloforge.units import parse_duration
 if TYPE_CHECKING:
     import torch
 
+    from caloforge.detector import Detector
     from caloforge.learn.training import Execution
     from caloforge.models import FullShowers, Model, Recipe, Start, TrainingShowers
+    from caloforge.showers import ShowerSource
 
 _WAIT = "ends after this step, with its state saved; interrupt once more to end at once"
 
@@ -43,8 +45,16 @@ class Samples:
     """Which showers to learn from."""
 
     data: Annotated[
-        Path | None,
-        existing("FILE.h5", "For a surrogate: the showers to learn."),
+        list[Path] | None,
+        existing("FILE.h5", "For a surrogate: the showers to learn; again for more of them."),
+    ] = None
+    detector: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME|FILE.yaml",
+            show_default="what the file says",
+            help="For a surrogate of several detectors: that of each --data, in order.",
+        ),
     ] = None
     full: Annotated[
         Path | None,
@@ -63,26 +73,82 @@ class Samples:
         ),
     ] = None
 
-    def for_surrogate(self, recipe: str, device: "torch.device") -> "tuple[FullShowers, str]":
-        """The showers, and where they come from in words."""
-        from caloforge.io import open_showers
+    def read(
+        self, recipe: "Recipe", name: str, device: "torch.device"
+    ) -> "tuple[FullShowers | TrainingShowers, str]":
+        """The showers that a recipe learns from, and where they come from in words."""
+        from caloforge.models import SYSTEMS, FullShowers, SurrogateRecipe
+
+        if SYSTEMS[recipe.system].kind.learns_from is not FullShowers:
+            return self.for_refiner(name, device)
+        several = isinstance(recipe, SurrogateRecipe) and recipe.beam.detector
+        return self.for_surrogate(name, device, several=several)
+
+    def for_surrogate(
+        self, recipe: str, device: "torch.device", *, several: bool
+    ) -> "tuple[FullShowers, str]":
+        """The showers, of one detector or of several, and where they come from in words."""
         from caloforge.models import FullShowers
 
-        if self.data is None or self.full is not None or self.fast is not None:
+        if not self.data or self.full is not None or self.fast is not None:
             msg = (
-                f"recipe {recipe} trains a surrogate, from one sample: give it by --data FILE.h5, "
-                "without --full and --fast"
+                f"recipe {recipe} trains a surrogate: give its showers by --data FILE.h5, without "
+                "--full and --fast"
             )
             raise OptionError(msg)
-        showers = FullShowers.read(open_showers(self.data)).to(device)
-        return showers, f"{self.data.name} ({len(showers.full):,} showers)"
+        if several:
+            showers = FullShowers.of_detectors(self._of_detectors(self.data))
+        elif self.detector:
+            msg = (
+                f"recipe {recipe} trains a model of one detector: leave out --detector, or say "
+                "--set beam.detector=true"
+            )
+            raise OptionError(msg)
+        else:
+            showers = FullShowers.read(self._of_one())
+        names = ", ".join(path.name for path in self.data)
+        return showers.to(device), f"{names} ({len(showers.full):,} showers)"
+
+    def _of_one(self) -> "ShowerSource":
+        from caloforge.errors import GeometryMismatchError
+        from caloforge.io import open_showers
+
+        try:
+            return open_showers(self.data or [])
+        except GeometryMismatchError as error:
+            msg = f"{error}; for a model of several detectors say --set beam.detector=true"
+            raise GeometryMismatchError(msg) from error
+
+    def _of_detectors(self, data: list[Path]) -> "list[tuple[ShowerSource, Detector]]":
+        from caloforge.detector import load_detector
+        from caloforge.io import detector_of, open_showers
+
+        files = [open_showers(path) for path in data]
+        if self.detector and len(self.detector) != len(files):
+            msg = (
+                f"{len(self.detector)} times --detector and {len(files)} times --data: give one "
+                "detector for each file, or none where the files say it"
+            )
+            raise OptionError(msg)
+        found: list[Detector | None] = [load_detector(name) for name in self.detector or ()]
+        found = found or [detector_of(file.provenance) for file in files]
+        pairs: list[tuple[ShowerSource, Detector]] = []
+        for file, detector in zip(files, found, strict=True):
+            if detector is None:
+                msg = (
+                    f"{file.path}: does not say in which detector its showers were simulated: "
+                    "give --detector NAME|FILE.yaml for each --data"
+                )
+                raise OptionError(msg)
+            pairs.append((file, detector))
+        return pairs
 
     def for_refiner(self, recipe: str, device: "torch.device") -> "tuple[TrainingShowers, str]":
         """The showers, and where they come from in words."""
-        if self.data is not None:
+        if self.data or self.detector:
             msg = (
                 f"recipe {recipe} trains a refiner, from two samples: give them by --full and "
-                "--fast, without --data"
+                "--fast, without --data and --detector"
             )
             raise OptionError(msg)
         showers = _read(self.full, self.fast, device)
@@ -254,6 +320,7 @@ def train(
       caloforge train squirels-fast --out a-try --set steps=200
       caloforge train --from calodream-ds2-laptop --tune lora --out mine --data few.h5
       caloforge train squirels --out sq --full geant4.h5 --fast fast.h5 --max-time 2h --resume
+      caloforge train my.yaml --out both --data siw.h5 --data scipb.h5 --set beam.detector=true
       caloforge train --show calodream-ds2-laptop
       caloforge train my.yaml --out m --full g4.h5 --fast f.h5 --set steps=500
     """
@@ -261,22 +328,16 @@ def train(
     require_folder(out)
     beginning.require(recipe)
     from caloforge.learn.training import process_group
-    from caloforge.models import SYSTEMS, FullShowers
     from caloforge.models import train as run
 
     chosen, start = beginning.chosen(recipe, overrides)
-    read = (
-        samples.for_surrogate
-        if SYSTEMS[chosen.system].kind.learns_from is FullShowers
-        else samples.for_refiner
-    )
     with (
         Postponed(_WAIT) as interrupted,
         process_group(machine.start()) as (processes, device),
         objectives(quiet=not processes.is_rank_0) as progress,
     ):
         execution = moves.execution(interrupted)
-        data, description = read(recipe or f"of {beginning.start}", device)
+        data, description = samples.read(chosen, recipe or f"of {beginning.start}", device)
         if processes.is_rank_0:
             tell(f"training on {description}")
         with _pausing(quiet=not processes.is_rank_0):
@@ -311,7 +372,8 @@ def _use(model: "Model", out: Path) -> str:
 
     if isinstance(model, Surrogate):
         energy = filling(*model.energy_range)
-        return f"generate with: caloforge generate {out} -n 1000 --energy {energy} OUT.h5"
+        place = "".join(f" --detector {name}" for name in list(model.card.detectors)[:1])
+        return f"generate with: caloforge generate {out} -n 1000 --energy {energy}{place} OUT.h5"
     return f"refine with: caloforge refine {out} IN.h5 OUT.h5"
 
 

@@ -5,6 +5,7 @@ __all__ = [
     "Detector",
     "EqualRings",
     "Layers",
+    "Matter",
     "Mixture",
     "Repeated",
     "Rings",
@@ -17,6 +18,7 @@ __all__ = [
 
 from caloforge.detector.description import Detector
 from caloforge.detector.detector_files import detector_names, load_detector, write_detector
+from caloforge.detector.matter import Matter
 from caloforge.detector.readout import EqualRings
 from caloforge.detector.slabs import Layers, Mixture, Repeated, Role, Slab
 from caloforge.geometry import Boxes, Rings

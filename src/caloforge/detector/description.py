@@ -24,6 +24,7 @@ from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
+from caloforge.detector.materials import Material, nist
 from caloforge.detector.slabs import DECIMALS, MOST_LAYERS, Layers, Mixture, Role, Slab
 from caloforge.documents import complaint
 from caloforge.errors import GeometryError
@@ -218,6 +219,23 @@ class Detector:
             )
         cells, mean = boxes[0][0], round(self.depth / len(boxes), DECIMALS)
         return RegularGrid(self.name, (*cells.number, len(boxes)), (*cells.size, mean), self.order)
+
+    def material(self, name: str) -> Material:
+        """A material by its name: one of the mixtures, or one of the NIST tables.
+
+        Raises:
+            GeometryError: It is neither.
+        """
+        if name in self.mixtures:
+            mixture = self.mixtures[name]
+            return Material.of_elements(
+                name, mixture.density, mixture.mass_fractions, mixture.atoms
+            )
+        try:
+            return nist(name)
+        except GeometryError as error:
+            msg = f"detector '{self.name}': {error}"
+            raise GeometryError(msg) from error
 
     def describe(self) -> dict[str, Any]:
         """The description as plain values, fit for YAML and JSON; `Detector.from_description` reads

@@ -17,6 +17,7 @@ __all__ = [
     "ShowerFile",
     "SquirelsFile",
     "convert",
+    "detector_of",
     "find_calorimeter",
     "is_hdf5",
     "names_lemurs",
@@ -40,7 +41,7 @@ from caloforge.geometry import Calorimeter
 from caloforge.hits import HitSource
 from caloforge.io.binning import read_binning, write_binning
 from caloforge.io.calochallenge import CaloChallengeFile
-from caloforge.io.calorimeters import find_calorimeter
+from caloforge.io.calorimeters import detector_of, find_calorimeter
 from caloforge.io.cell_tables import read_cells, write_cells
 from caloforge.io.input import ShowerFile
 from caloforge.io.lemurs import LemursFile, is_lemurs, require_writable_mesh, write_lemurs

@@ -4,10 +4,12 @@
 flat index from the slowest to the fastest, and the sizes of a cell; one size is that of a cube.
 """
 
-__all__ = ["find_calorimeter"]
+__all__ = ["detector_of", "find_calorimeter"]
 
+import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +61,23 @@ def find_calorimeter(text: str) -> Calorimeter:
         "or a grid such as 8x5x7:zyx:10mm,10mm,5mm"
     )
     raise GeometryError(msg)
+
+
+def detector_of(provenance: Mapping[str, str]) -> Detector | None:
+    """The detector in which showers were simulated, by what their file says of their origin; None
+    where it does not say.
+
+    Arguments:
+        provenance: As of a `ShowerFile`.
+    """
+    found: Any = None
+    with suppress(ValueError, LookupError, TypeError, GeometryError):
+        if "description" in provenance:
+            found = json.loads(provenance["description"])
+        else:
+            found = json.loads(provenance["chain"])["simulator"]["detector"]
+        return Detector.from_description(found)
+    return None
 
 
 def _grid(

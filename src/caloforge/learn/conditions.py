@@ -7,8 +7,8 @@ layers. An `Encoder` makes numbers of order 1 of it, with moments of the trainin
   the incident energy :math:`E` (CaloDREAM, arXiv:2405.09629, section 2);
 - `IncidentFeatures`, `LayerFeatures`: :math:`\ln(E + \epsilon)`, :math:`\ln(E_l + \epsilon)`, of
   mean 0 and variance 1;
-- `BeamFeatures`: species, direction and place, as far as a `Beam` says that they differ. The first
-  two encoders end with them.
+- `BeamFeatures`: species, direction, place and detector, as far as a `Beam` says that they differ.
+  The first two encoders end with them.
 """
 
 __all__ = [
@@ -32,6 +32,7 @@ from jaxtyping import Float
 from pydantic import BeforeValidator
 from torch import Tensor, nn
 
+from caloforge.detector.matter import N_MATTER
 from caloforge.errors import ModelError
 from caloforge.learn.transforms import Standardisation
 from caloforge.observables import layer_energies
@@ -129,11 +130,13 @@ class Beam:
         species: Their species, by name or PDG number; empty for one, whichever it is.
         direction: Whether they fly in different directions, not all along the axis.
         place: Whether they enter at different places, not all at the centre.
+        detector: Whether they enter different detectors of one mesh, known by their matter.
     """
 
     species: tuple[Annotated[int, BeforeValidator(pdg_of)], ...] = ()
     direction: bool = False
     place: bool = False
+    detector: bool = False
 
     @staticmethod
     def of(*samples: Particles) -> "Beam":
@@ -153,7 +156,8 @@ class Beam:
     @property
     def width(self) -> int:
         """How many numbers stand for a particle, that of its energy included."""
-        return 1 + self.n_species + 3 * self.direction + 2 * self.place
+        own = N_MATTER * self.detector
+        return 1 + self.n_species + own + 3 * self.direction + 2 * self.place
 
     @property
     def vectors(self) -> int:
@@ -173,7 +177,9 @@ ENERGY_ALONE = Beam()
 class BeamFeatures(Encoder):
     r"""What is known of a particle beside its energy.
 
-    A species is a 1 among zeros: the first layer of a network makes an embedding of it. The
+    A species is a 1 among zeros: the first layer of a network makes an embedding of it. A detector
+    is the logarithms of the numbers of its matter, of mean 0 and variance 1 over the training
+    showers, so that one between those of the training is between them in these numbers, too. The
     direction is :math:`\cos\theta` of mean 0 and variance 1, and
     :math:`(\sin\theta \cos\phi, \sin\theta \sin\phi)` over its root mean square; the place
     :math:`(x, y)` over its root mean square.
@@ -195,6 +201,8 @@ class BeamFeatures(Encoder):
             self.cosine = Standardisation(1)
         if beam.place:
             self.register_buffer("spread", torch.ones((), dtype=torch.float64))
+        if beam.detector:
+            self.matter = Standardisation(N_MATTER)
 
     def adapt(self, condition: Condition) -> "BeamFeatures":
         """Take the scales."""
@@ -204,18 +212,23 @@ class BeamFeatures(Encoder):
             self.cosine.adapt(cosine)
         if self.beam.place:
             self.spread.copy_(_root_mean_square(_place(condition.particles)))
+        if self.beam.detector:
+            self.matter.adapt(_matter(condition.particles))
         return self
 
     def forward(self, condition: Condition) -> Float[Tensor, "showers n"]:
         """As many numbers a shower as the beam asks for beside the energy's.
 
         Raises:
-            ModelError: The species of a particle is not known, or not one of the beam.
+            ModelError: The species of a particle is not known, or not one of the beam; or what it
+                enters is not known.
         """
         particles = condition.particles
         parts = [condition.incident_energies.new_zeros(len(condition), 0)]
         if self.beam.n_species:
             parts.append(_one_hot(particles, self.beam.species))
+        if self.beam.detector:
+            parts.append(self.matter(_matter(particles)))
         if self.beam.direction:
             transverse, cosine = _direction(particles)
             parts += [self.cosine(cosine), transverse / self.tilt]
@@ -234,6 +247,17 @@ def _direction(
     )
     across = torch.stack([phi.cos(), phi.sin()], dim=1) * theta.sin()[:, None]
     return across, theta.cos()[:, None]
+
+
+def _matter(particles: Particles) -> Float[Tensor, "showers numbers"]:
+    """The logarithms of the numbers of what they enter."""
+    if particles.matter is None:
+        msg = (
+            "what the particles enter is not known, and the model was trained on several "
+            "detectors: say which, as with --detector par04-siw"
+        )
+        raise ModelError(msg)
+    return particles.matter.double().log()
 
 
 def _place(particles: Particles) -> Float[Tensor, "showers 2"]:

@@ -14,6 +14,7 @@ __all__ = [
     "Card",
     "EnergyStage",
     "FullShowers",
+    "InDetector",
     "Model",
     "Plan",
     "Recipe",
@@ -37,6 +38,7 @@ __all__ = [
 from caloforge.models.bridge import Bridge
 from caloforge.models.card import Card
 from caloforge.models.fine_tuning import Start, Tuning
+from caloforge.models.in_detector import InDetector
 from caloforge.models.lifecycle import load, train
 from caloforge.models.model import Model, Plan
 from caloforge.models.recipes import (

@@ -1,6 +1,6 @@
 """The card of a model: what it is and how it came to be."""
 
-__all__ = ["Card"]
+__all__ = ["Card", "InCard"]
 
 import json
 from collections.abc import Mapping
@@ -10,12 +10,31 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from caloforge.detector import Detector, Matter
 from caloforge.documents import checked, read_json
 from caloforge.errors import MOST_QUOTED, ModelError
 from caloforge.io import NewFile
 from caloforge.particles import ELECTRON
 
 _CARD = "card.json"
+
+
+@dataclass(frozen=True)
+class InCard:
+    """A detector of a model of several.
+
+    Arguments:
+        calorimeter: The description of its calorimeter.
+        matter: The numbers of its matter.
+    """
+
+    calorimeter: Mapping[str, Any]
+    matter: Matter
+
+    @staticmethod
+    def of(detector: Detector) -> "InCard":
+        """What a card says of a detector."""
+        return InCard(detector.calorimeter.describe(), Matter.of(detector))
 
 
 @dataclass(frozen=True)
@@ -40,6 +59,8 @@ class Card:
         start: The model that the training started from, with the start of the checksum of its
             weights, and what of it was trained; empty for random weights.
         kept: Which weights the training kept, in words; empty where it is not known.
+        detectors: The detectors, by name, of a model of several: the description of the
+            ``calorimeter`` and the numbers of the ``matter`` of each.
     """
 
     name: Annotated[str, Field(max_length=MOST_QUOTED)]
@@ -58,6 +79,7 @@ class Card:
     largest_offset: float = 0.0
     start: str = ""
     kept: str = ""
+    detectors: Mapping[str, InCard] = field(default_factory=dict)
 
     @property
     def species(self) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ from caloforge import __version__
 from caloforge.errors import ModelError, OutputExistsError, TrainingError
 from caloforge.io.output import require_folder
 from caloforge.learn import training
-from caloforge.models.card import Card
+from caloforge.models.card import Card, InCard
 from caloforge.models.fine_tuning import Start
 from caloforge.models.model import Model
 from caloforge.models.recipes import Recipe
@@ -113,6 +113,7 @@ def _new_card(
     name: str, recipe: Recipe, data: FullShowers | TrainingShowers, description: str
 ) -> Card:
     species = data.full.particles.species
+    detectors = data.detectors if isinstance(data, FullShowers) else ()
     return Card(
         name=name,
         system=recipe.system,
@@ -126,6 +127,7 @@ def _new_card(
         pdg=species[0] if len(species) == 1 else species or None,
         largest_angle=data.largest_angle,
         largest_offset=data.largest_offset,
+        detectors={one.name: InCard.of(one) for one in detectors},
     )
 
 

@@ -5,22 +5,24 @@ temporary file that is mapped into memory, of which the system keeps what it has
 training draws showers a batch at a time, so that it needs no more.
 """
 
-__all__ = ["FullShowers", "TrainingShowers"]
+__all__ = ["FullShowers", "TrainingShowers", "require_mesh"]
 
 import math
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from caloforge.errors import TrainingError
+from caloforge.detector import Detector, Matter
+from caloforge.errors import GeometryMismatchError, TrainingError
+from caloforge.geometry import Calorimeter
 from caloforge.learn.conditions import ENERGY_ALONE, Beam
 from caloforge.particles import Particles, name_of
-from caloforge.showers import Showers, ShowerSource, spans
+from caloforge.showers import Showers, ShowerSource, common_threshold, joined_weights, spans
 from caloforge.units import deg, format_energy
 
 _FEWEST = 100
@@ -57,6 +59,12 @@ class TrainingShowers:
                 not of the kind that is learned (see `FullShowers.check`), the sides are of
                 different species, or their energies do not overlap or span less than a tenth.
         """
+        if beam.detector:
+            msg = (
+                "the recipe says 'beam: {detector: true}': a refiner learns showers of one "
+                "detector, train one for each"
+            )
+            raise TrainingError(msg)
         self.full.calorimeter.require(self.fast.calorimeter, "the fast sample")
         for name, showers in (("full", self.full), ("fast", self.fast)):
             _check_side(name, showers, beam)
@@ -147,10 +155,12 @@ class FullShowers:
     """Showers of the full simulation, that a surrogate is trained on.
 
     Arguments:
-        full: The showers.
+        full: The showers; of several detectors, their particles say what they enter.
+        detectors: The detectors, where there may be several.
     """
 
     full: Showers
+    detectors: tuple[Detector, ...] = ()
 
     @classmethod
     def read(cls, source: ShowerSource) -> "FullShowers":
@@ -159,16 +169,31 @@ class FullShowers:
         Raises:
             TrainingError: They are many, and the disk of temporary files has no room for them.
         """
-        cells = source.calorimeter.n_cells
-        if len(source) * cells <= _IN_MEMORY:
-            return cls(source[:])
-        deposits, particles = _on_disk(len(source), cells), []
-        for span in spans(len(source), _AT_A_TIME):
-            part = source[span]
-            deposits[span] = part.deposits
-            particles.append(part.particles)
-        joined = Particles.cat(particles)
-        return cls(Showers(deposits, joined, source.calorimeter, source.weights, part.threshold))
+        return cls(_together([source]))
+
+    @classmethod
+    def of_detectors(cls, samples: Sequence[tuple[ShowerSource, Detector]]) -> "FullShowers":
+        """The showers of several detectors that are read in the same mesh, as those of the first.
+
+        Arguments:
+            samples: Each sample with its detector, at least one.
+
+        Raises:
+            GeometryMismatchError: The meshes differ, or a sample is not of its detector.
+            TrainingError: As of `read`.
+        """
+        for source, detector in samples:
+            require_mesh(samples[0][0].calorimeter, source.calorimeter)
+            source.calorimeter.require(detector.calorimeter, f"detector '{detector.name}'")
+        full = _together([source for source, _ in samples])
+        matter = [
+            torch.tensor(Matter.of(detector).numbers).expand(len(source), -1)
+            for source, detector in samples
+        ]
+        entered = replace(full.particles, matter=torch.cat(matter))
+        distinct = dict.fromkeys(detector.name for _, detector in samples)
+        named = {detector.name: detector for _, detector in samples}
+        return cls(replace(full, particles=entered), tuple(named[name] for name in distinct))
 
     def check(self, beam: Beam = ENERGY_ALONE) -> None:
         """Check that the showers can teach.
@@ -179,9 +204,15 @@ class FullShowers:
         Raises:
             TrainingError: There are fewer than 100, one deposits nothing or what is no number, one
                 enters at an angle, off the centre, or with a species that the beam does not have,
-                or they have weights.
+                they have weights, or their detectors are not known and the beam has several.
         """
         _check_side("full", self.full, beam)
+        if beam.detector and self.full.particles.matter is None:
+            msg = (
+                "the detectors of the training showers are not known, and the recipe says 'beam: "
+                "{detector: true}': say which, as with --detector par04-siw"
+            )
+            raise TrainingError(msg)
 
     @property
     def largest_angle(self) -> float:
@@ -204,11 +235,55 @@ class FullShowers:
     def split(self, held_out: int, seed: int) -> tuple["FullShowers", "FullShowers"]:
         """Set showers apart at random: those to train on, and at most a third held out."""
         train, validation = _split(self.full, min(held_out, len(self.full) // 3), seed)
-        return FullShowers(train), FullShowers(validation)
+        return replace(self, full=train), replace(self, full=validation)
 
     def to(self, device: torch.device | str) -> "FullShowers":
         """The showers on another device."""
-        return FullShowers(self.full.to(device))
+        return replace(self, full=self.full.to(device))
+
+
+def require_mesh(first: Calorimeter, other: Calorimeter) -> None:
+    """Check that two calorimeters have the same mesh: as many layers, each cut alike, in cells of
+    any size, that may move with the particle or not.
+
+    Raises:
+        GeometryMismatchError: They have not.
+    """
+    if _mesh(first) != _mesh(other):
+        msg = (
+            f"calorimeter '{other.name}' has another mesh than '{first.name}' ({_cut(other)}, not "
+            f"{_cut(first)}): a model of several detectors takes as many layers of each, all cut "
+            "alike"
+        )
+        raise GeometryMismatchError(msg)
+
+
+def _mesh(calorimeter: Calorimeter) -> object:
+    cut = tuple((division.polar, division.number) for division in calorimeter.divisions)
+    if not cut:
+        return calorimeter
+    return cut, calorimeter.along_particle, calorimeter.layer_order.tolist()
+
+
+def _cut(calorimeter: Calorimeter) -> str:
+    cells = f"{calorimeter.n_layers} layers of {calorimeter.n_cells} cells"
+    return f"{cells} along the particle" if calorimeter.along_particle else cells
+
+
+def _together(sources: Sequence[ShowerSource]) -> Showers:
+    """All showers of samples of one mesh, in the cells of the first."""
+    number, calorimeter = sum(map(len, sources)), sources[0].calorimeter
+    if number * calorimeter.n_cells <= _IN_MEMORY:
+        return Showers.cat([replace(source[:], calorimeter=calorimeter) for source in sources])
+    deposits, particles, thresholds = _on_disk(number, calorimeter.n_cells), [], set()
+    begin = 0
+    for part in (part for source in sources for part in source.batches(_AT_A_TIME)):
+        deposits[begin : begin + len(part)] = part.deposits
+        particles.append(part.particles)
+        thresholds.add(part.threshold)
+        begin += len(part)
+    joined, weights = Particles.cat(particles), joined_weights(sources)
+    return Showers(deposits, joined, calorimeter, weights, common_threshold(thresholds))
 
 
 def _check_side(name: str, showers: Showers, beam: Beam = ENERGY_ALONE) -> None:

@@ -14,11 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from caloforge.chain import Chain, Crossing, describe
+from caloforge.chain import Chain, describe, model_of
 from caloforge.errors import GeometryMismatchError, ModelError
 from caloforge.io import CaloChallengeFile, ShowerFile
 from caloforge.io.mending import MENDED, Mended
-from caloforge.models import Model
 from caloforge.simulators import Geant4, GFlash, Refiner, Simulator
 
 Maker = Simulator | Refiner
@@ -75,8 +74,8 @@ def _said(maker: Maker) -> dict[str, str]:
         return {"generator": "caloforge GFlash", "response": f"{float(maker.response):g}"}
     if isinstance(maker, Geant4):
         return {**maker.provenance, "description": json.dumps(maker.detector.describe())}
-    model = maker.bridge if isinstance(maker, Crossing) else maker
-    if isinstance(model, Model):
+    model = model_of(maker)
+    if model is not None:
         return {"model": model.card.name, "model_sha256": model.card.sha256}
     return {"generator": type(maker).__name__}
 

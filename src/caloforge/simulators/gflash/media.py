@@ -15,7 +15,7 @@ near the axis comes out right in them, and would be much too large with the Moli
 layers alone.
 """
 
-__all__ = ["Part", "Stack", "material_of", "medium_of", "visible_shares"]
+__all__ = ["Part", "Stack", "medium_of", "visible_shares"]
 
 import math
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 
 from caloforge.detector import Detector, Layers, Role, Slab
-from caloforge.detector.materials import Material, nist
+from caloforge.detector.materials import Material
 from caloforge.errors import GeometryError
 from caloforge.simulators.gflash.parametrisation import (
     Constants,
@@ -173,7 +173,7 @@ def visible_shares(detector: Detector) -> tuple[float, ...]:
 def _visible(detector: Detector, layers: Layers, part: Part) -> float:
     loss = dict.fromkeys(Role, 0.0)
     for slab in layers.each_slab:
-        material = material_of(detector, slab.material)
+        material = detector.material(slab.material)
         loss[slab.role] += slab.thickness * material.critical_energy / material.radiation_length
     share = loss[Role.ACTIVE] / sum(loss.values())
     return share * (1 - part.medium.constants.mismatch) if loss[Role.ABSORBER] else share
@@ -214,7 +214,7 @@ def _with_absorber(detector: Detector, slabs: Sequence[Slab]) -> Sequence[Slab]:
     active = {slab.material for slab in slabs if slab.role is Role.ACTIVE}
     if len(active) == 1 or any(slab.role is Role.ABSORBER for slab in slabs):
         return slabs
-    heaviest = max(active, key=lambda name: material_of(detector, name).z)
+    heaviest = max(active, key=lambda name: detector.material(name).z)
     return [
         replace(slab, role=Role.ABSORBER) if slab.material == heaviest else slab for slab in slabs
     ]
@@ -225,7 +225,7 @@ def _together(detector: Detector, slabs: Sequence[Slab], periods: int) -> tuple[
     names = tuple(dict.fromkeys(slab.material for slab in slabs))
     each = [
         (
-            material_of(detector, name),
+            detector.material(name),
             sum(s.thickness for s in slabs if s.material == name) / periods,
         )
         for name in names
@@ -236,19 +236,3 @@ def _together(detector: Detector, slabs: Sequence[Slab], periods: int) -> tuple[
 
 def _homogeneous(material: Material) -> Homogeneous:
     return Homogeneous(material.like_geant4() if material.name == _BENCHMARK else material)
-
-
-def material_of(detector: Detector, name: str) -> Material:
-    """A material of a detector by its name: one of its mixtures, or one of the NIST tables.
-
-    Raises:
-        GeometryError: It is neither.
-    """
-    if name in detector.mixtures:
-        mixture = detector.mixtures[name]
-        return Material.of_elements(name, mixture.density, mixture.mass_fractions, mixture.atoms)
-    try:
-        return nist(name)
-    except GeometryError as error:
-        msg = f"detector '{detector.name}': {error}"
-        raise GeometryError(msg) from error

@@ -34,7 +34,7 @@ from caloforge.showers import Showers, spans
 from caloforge.simulators.gflash import longitudinal, variates
 from caloforge.simulators.gflash.longitudinal import Steps, Walk
 from caloforge.simulators.gflash.meanfield import expected_deposits
-from caloforge.simulators.gflash.media import material_of, medium_of, visible_shares
+from caloforge.simulators.gflash.media import medium_of, visible_shares
 from caloforge.simulators.gflash.parametrisation import (
     Medium,
     Tuning,
@@ -366,7 +366,7 @@ def gflash_of(detector: Detector) -> GFlash:
     Raises:
         GeometryError: The NIST tables do not hold a material of the detector.
     """
-    before = material_of(detector, detector.surroundings)
+    before = detector.material(detector.surroundings)
     return GFlash(
         detector.calorimeter,
         medium_of(detector),

@@ -114,6 +114,13 @@ EVALUATE = ("evaluate", "in.h5", "in.h5", "--labels", "a,b")
         ((*GFLASH, "-n", "2", "--seed", "1", "--threads", "100000"), "--threads"),
         (("bench", "gflash", "--threads", "100000"), "--threads"),
         ((*EVALUATE, "--out", "r", "--device", "meta"), "--device 'meta' cannot be used here"),
+        (
+            (*EVALUATE, "--out", "r", "--device", "cuda:99"),
+            "cuda:99' cannot be used here: expected cpu",
+        ),
+        ((*EVALUATE, "--out", "r", "--seed", str(2**64)), "--seed"),
+        (("train", "squirels-fast", "--out", "m", "--seed", str(2**64)), "--seed"),
+        (("train", "squirels-fast", "--out", "m", "--seed", "1", "--set", "seed=2"), "given twice"),
         ((*EVALUATE, "--out", "r", "--device", "abacus"), "--device 'abacus' cannot be used here"),
         ((*EVALUATE, "--out", "in.h5/r"), "is a file, expected a folder"),
         (("train", "squirels-fast", "--out", "in.h5"), "is a file, expected a folder"),

@@ -305,7 +305,7 @@ def test_a_usage_error_shows_the_usage(
         ("simulate", "gflash", "--energy", "1GeV", "-n", "3", "--theta", "30", "out.h5"),
         ("simulate", "gflash", "--energy", "1GeV", "-n", "3", "--impact", "1", "out.h5"),
         ("simulate", "gflash", "--energy", "1GeV", "-n", "3", "--particle", "elektron", "out.h5"),
-        ("simulate", "gflash", "--energy", "1GeV", "-n", "3", "--detector", "none", "out.h5"),
+        ("simulate", "gflash", "--energy", "1GeV", "-n", "3", "none", "out.h5"),
         ("simulate", "geant4", "none", "--energy", "1GeV", "-n", "3", "--seed", "1", "out.h5"),
         ("tune", "gflash", "--to", "absent.h5", "tuned.yaml"),
         ("tune", "gflash", "--to", "file.h5", "file.h5"),

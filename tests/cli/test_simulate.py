@@ -93,7 +93,8 @@ def test_an_empty_file_makes_an_empty_file(caloforge: Caloforge, tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    "words", [(), ("--detector", "pbwo4-10x10"), ("--detector", "pbwo4-10x10", "--response", 1)]
+    "words",
+    [(), ("pbwo4-10x10",), ("pbwo4-10x10", "--response", 1), ("--detector", "pbwo4-10x10")],
 )
 def test_the_crystals_are_the_detector_without_another(
     caloforge: Caloforge, tmp_path: Path, words: tuple[object, ...]
@@ -110,10 +111,8 @@ def test_showers_are_of_the_detector_asked_for(caloforge: Caloforge, tmp_path: P
     options = ("-n", 5, "--energy", "10GeV", "--seed", 2)
     own = tmp_path / "own.yaml"
     write_detector(own, replace(load_detector("par04-lowgran"), name="own"))
-    whole = simulated(caloforge, tmp_path / "whole.h5", *options, "--detector", "par04-lowgran")
-    half = simulated(
-        caloforge, tmp_path / "half.h5", *options, "--detector", own, "--response", 0.5
-    )
+    whole = simulated(caloforge, tmp_path / "whole.h5", *options, "par04-lowgran")
+    half = simulated(caloforge, tmp_path / "half.h5", *options, own, "--response", 0.5)
     assert whole.calorimeter == half.calorimeter == load_detector("par04-lowgran").calorimeter
     assert half.deposits.sum() == pytest.approx(float(whole.deposits.sum()) / 2, rel=1e-3)
     assert half.deposits[half.deposits > 0].min() >= load_detector("par04-lowgran").threshold
@@ -123,7 +122,8 @@ def test_a_detector_or_a_response_that_cannot_be_is_one_line(
     caloforge: Caloforge, tmp_path: Path
 ) -> None:
     for words, told in (
-        (("--detector", "nowhere"), "no detector 'nowhere'"),
+        (("nowhere",), "no detector 'nowhere'"),
+        (("par04-siw", "pbwo4-10x10"), "2 detectors, 'par04-siw', 'pbwo4-10x10': expected one"),
         (("--response", -1), "response is -1"),
     ):
         outcome = caloforge(

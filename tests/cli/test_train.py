@@ -150,7 +150,7 @@ def test_a_model_is_trained_on(
     caloforge: Caloforge, cylinder_file: Path, surrogate: Path, tmp_path: Path
 ) -> None:
     words = ("--data", cylinder_file, "--out", tmp_path / "m", "--tune", "lora", "--rank", "2")
-    outcome = caloforge("train", "--from", surrogate, *words, "--set", "seed=9")
+    outcome = caloforge("train", "--from", surrogate, *words, "--seed", 9)
     assert outcome.code == 0, outcome.err
     card, before = (
         json.loads((path / "card.json").read_text()) for path in (tmp_path / "m", surrogate)

@@ -111,7 +111,7 @@ def test_a_file_that_is_no_tuned_simulator_is_one_clear_line(
     assert not (tmp_path / "out.h5").exists()
 
 
-@pytest.mark.parametrize("words", [("--detector", "pbwo4-10x10"), ("--response", 0.9)])
+@pytest.mark.parametrize("words", [("pbwo4-10x10",), ("--response", 0.9)])
 def test_the_file_alone_says_detector_and_response(
     caloforge: Caloforge, tmp_path: Path, words: tuple[object, ...]
 ) -> None:
@@ -122,4 +122,4 @@ def test_the_file_alone_says_detector_and_response(
     )
     assert outcome.code == 2
     [line] = outcome.err.splitlines()
-    assert "leave out --detector and --response" in line
+    assert "leave out DETECTOR and --response" in line

@@ -246,16 +246,12 @@ class Reading:
         return mended
 
 
-Seed = Annotated[
-    int,
-    typer.Option(
-        "--seed",
-        min=-(2**63),
-        max=2**64 - 1,
-        metavar="S",
-        help="The same seed gives the same showers, whatever the batch size.",
-    ),
-]
+def seed_option(words: str, **more: Any) -> Any:
+    """An option for a seed, of which every number is one that torch takes."""
+    return typer.Option("--seed", min=-(2**63), max=2**64 - 1, metavar="S", help=words, **more)
+
+
+Seed = Annotated[int, seed_option("The same seed gives the same showers, whatever the batch size.")]
 Strict = Annotated[
     bool, typer.Option("--strict", help="Refuse energies outside the model's range, not just warn.")
 ]
@@ -316,12 +312,18 @@ def use_device(name: str) -> "torch.device":
         ones = torch.ones(1, device=name)
         ones.sum().item()
     except (AssertionError, NotImplementedError, RuntimeError) as error:
-        msg = (
-            f"--device '{name}' cannot be used here: {str(error).splitlines()[0][:80]}: expected "
-            "cpu, or cuda or mps where there is one"
-        )
+        msg = f"--device '{name}' cannot be used here: expected {' or '.join(_devices())}"
         raise OptionError(msg) from error
     return ones.device
+
+
+def _devices() -> list[str]:
+    """The devices of this machine, as torch finds them."""
+    import torch
+
+    others = (("mps", torch.backends.mps.is_available()), ("xpu", torch.xpu.is_available()))
+    cuda = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+    return ["cpu", *cuda, *(name for name, there in others if there)]
 
 
 def use_threads(threads: int | None) -> None:

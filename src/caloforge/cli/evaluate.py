@@ -26,6 +26,7 @@ from caloforge.cli._options import (
     existing_argument,
     grouped,
     read_calorimeter,
+    seed_option,
     use_device,
     use_threads,
 )
@@ -51,9 +52,7 @@ STYLES = {"FLOOR": "green", "CLOSE": "yellow", "FAR": "red"}
 class Care:
     """How carefully to compare."""
 
-    seed: Annotated[
-        int, typer.Option("--seed", metavar="S", help="The same seed gives the same numbers.")
-    ] = 0
+    seed: Annotated[int, seed_option("The same seed gives the same numbers.")] = 0
     classifier: Annotated[
         bool,
         typer.Option("--classifier/--no-classifier", help="Train classifiers on each candidate."),

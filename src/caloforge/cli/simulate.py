@@ -24,6 +24,7 @@ from caloforge.cli._options import (
 )
 from caloforge.cli._producing import Run, made, produced
 from caloforge.cli.generate import generate
+from caloforge.errors import quoted
 from caloforge.units import parse_length
 
 if TYPE_CHECKING:
@@ -57,18 +58,35 @@ def about() -> None:
 
 
 @dataclass(frozen=True)
-class FastSimulation:
-    """Which GFlash shall work."""
+class Where:
+    """In which detector GFlash shall work; --detector named it in earlier versions."""
 
-    detector: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME|FILE.yaml",
-            show_default="pbwo4-10x10",
-            help="A detector of the package, or a YAML file.",
+    detectors: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="DETECTOR",
+            help="A detector of the package, or a YAML file; without it, pbwo4-10x10.",
             callback=given(DETECTORS.find),
         ),
     ] = None
+    detector: Annotated[str | None, typer.Option(hidden=True, callback=given(DETECTORS.find))] = (
+        None
+    )
+
+    @property
+    def name(self) -> str | None:
+        """The detector; None where none is given."""
+        named = [*(self.detectors or ()), *((self.detector,) if self.detector else ())]
+        if len(named) > 1:
+            msg = f"{len(named)} detectors, {', '.join(map(quoted, named))}: expected one"
+            raise OptionError(msg)
+        return named[0] if named else None
+
+
+@dataclass(frozen=True)
+class FastSimulation:
+    """Which GFlash shall work."""
+
     response: Annotated[
         float | None,
         typer.Option(
@@ -82,24 +100,22 @@ class FastSimulation:
         existing("FILE.yaml", "What 'caloforge tune gflash' wrote: detector, response, constants."),
     ] = None
 
-    def require(self) -> None:
+    def require(self, detector: str | None) -> None:
         """Check, before anything is imported, that these options go together."""
-        if self.tuned is not None and (self.detector is not None or self.response is not None):
+        if self.tuned is not None and (detector is not None or self.response is not None):
             msg = (
                 f"--tuned {self.tuned.name}: the file says detector and response, leave out "
-                "--detector and --response"
+                "DETECTOR and --response"
             )
             raise OptionError(msg)
 
-    def simulator(self) -> "GFlash":
+    def simulator(self, detector: str | None) -> "GFlash":
         """The simulator."""
         from caloforge.detector import load_detector
         from caloforge.simulators import gflash_of, load_gflash
 
         if self.tuned is None:
-            found = gflash_of(
-                load_detector("pbwo4-10x10" if self.detector is None else self.detector)
-            )
+            found = gflash_of(load_detector(detector or "pbwo4-10x10"))
             return found if self.response is None else replace(found, response=self.response)
         return load_gflash(self.tuned)
 
@@ -107,6 +123,7 @@ class FastSimulation:
 @simulate.command()
 @grouped
 def gflash(
+    where: Where,
     output: NewShowers,
     origin: Origin,
     beam: Beam,
@@ -127,16 +144,16 @@ def gflash(
       caloforge simulate gflash -n 10000 --energy 1GeV:1TeV:log --seed 1 fast.h5
       caloforge simulate gflash -n 2000 --energy 50GeV --seed 2 fast-50gev.h5
       caloforge simulate gflash --like geant4.h5 --seed 3 fast.h5
-      caloforge simulate gflash --detector par04-lowgran -n 1000 --energy 50GeV --seed 4 fast.h5
+      caloforge simulate gflash par04-lowgran -n 1000 --energy 50GeV --seed 4 fast.h5
       caloforge simulate gflash --like geant4.h5 --seed 3 --tuned tuned.yaml fast.h5
     """
     run.require(output)
     origin.require(beam)
-    fast.require()
+    fast.require(where.name)
     from caloforge.particles import ELECTRON
     from caloforge.production import Moved
 
-    device, simulator = machine.start(), fast.simulator()
+    device, simulator = machine.start(), fast.simulator(where.name)
     particles = Moved(origin.particles(beam, seed, ELECTRON, simulator.calorimeter), device)
     result = produced(particles, simulator, output, run, seed=seed, doing="simulating")
     made(result, "GFlash showers")

@@ -23,9 +23,10 @@ from caloforge.cli._options import (
     existing,
     given,
     grouped,
+    seed_option,
 )
 from caloforge.cli._progress import objectives
-from caloforge.errors import PausedError
+from caloforge.errors import PausedError, quoted
 from caloforge.paths import require_folder
 from caloforge.units import parse_duration
 
@@ -301,6 +302,10 @@ def train(
             callback=given(RECIPES.find),
         ),
     ] = None,
+    seed: Annotated[
+        int | None,
+        seed_option("The same seed gives the same weights.", show_default="the recipe's"),
+    ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting.")
     ] = None,
@@ -324,7 +329,7 @@ def train(
       caloforge train --show calodream-ds2-laptop
       caloforge train my.yaml --out m --full g4.h5 --fast f.h5 --set steps=500
     """
-    overrides = _overrides(settings or [])
+    overrides = _overrides([*(settings or []), *([] if seed is None else [f"seed={seed}"])])
     require_folder(out)
     beginning.require(recipe)
     from caloforge.learn.training import process_group
@@ -383,6 +388,9 @@ def _overrides(settings: list[str]) -> dict[str, str]:
         if "=" not in text:
             msg = f"--set '{text}' is not KEY=VALUE, such as steps=1000"
             raise OptionError(msg)
+    if len(pairs) < len(settings):
+        msg = f"--set (or --seed): a key is given twice among {', '.join(map(quoted, settings))}"
+        raise OptionError(msg)
     return pairs
 
 

@@ -9,6 +9,7 @@ from caloforge.cli import _app, _progress
 from caloforge.cli._console import fail, say, tell, warnings_as_lines
 from caloforge.errors import EnergyRangeWarning
 from caloforge.learn.training import Report
+from tests.cli.samples import Caloforge
 
 
 def test_an_error_is_one_line_whatever_its_words(capsys: pytest.CaptureFixture[str]) -> None:
@@ -52,6 +53,32 @@ def test_what_steers_a_terminal_is_shown_and_not_sent(capsys: pytest.CaptureFixt
     for line in (captured.out + captured.err).splitlines():
         assert line.rstrip().isprintable()
         assert line == "first" or "\ufffd[31m\ufffd]0;title" in line
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (STEERING,),
+        ("show", STEERING),
+        ("show", "a.h5", STEERING),
+        ("show", f"--{STEERING}", "a.h5"),
+        ("bench", "gflash", "--threads", STEERING),
+        ("bench", "gflash", "--energy", STEERING),
+        ("bench", "gflash", "--device", STEERING),
+        ("train", "squirels-fast", "--out", "m", "--tune", STEERING),
+        ("train", "squirels-fast", "--out", "m", "--set", STEERING),
+        ("simulate", STEERING, "out.h5"),
+        ("data", STEERING),
+        ("models", STEERING),
+    ],
+    ids=" ".join,
+)
+def test_a_word_that_is_refused_steers_no_terminal(
+    caloforge: Caloforge, words: tuple[str, ...]
+) -> None:
+    outcome = caloforge(*words)
+    assert outcome.code == 2
+    assert all(line.isprintable() for line in (outcome.out + outcome.err).split("\n"))
 
 
 @pytest.mark.parametrize(

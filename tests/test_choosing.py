@@ -67,6 +67,24 @@ def fits(recipe: str, calorimeter: Calorimeter) -> bool:
     return True
 
 
+def needs() -> dict[str, str]:
+    page = (ROOT / "docs/choosing.md").read_text()
+    rows = re.findall(
+        r"^\| (`[^|]*`) \| (.*) \| [^|]* \|$",
+        page.split(SECTION)[1].split("\n## ")[0],
+        re.MULTILINE,
+    )
+    return {
+        recipe: words.replace(r"\times", "x").replace("\\", "").replace("$", "")
+        for recipes, words in rows
+        for recipe in re.findall(r"`(.*?)`", recipes)
+    }
+
+
+def test_each_recipe_says_what_the_page_says_that_it_needs() -> None:
+    assert needs() == {recipe: load_recipe(recipe).needs for recipe in recipe_names()}
+
+
 def test_the_page_names_every_recipe() -> None:
     assert set(documented()) == set(recipe_names())
 

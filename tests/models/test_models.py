@@ -12,6 +12,7 @@ from caloforge import zoo
 from caloforge.errors import (
     EnergyRangeError,
     EnergyRangeWarning,
+    GeometryError,
     GeometryMismatchError,
     ModelError,
     OutputExistsError,
@@ -215,6 +216,29 @@ def test_too_little_to_train_on(tmp_path: Path) -> None:
         train(recipe, tmp_path / "out", TrainingShowers(full, fast), description="")
     with pytest.raises(TrainingError, match="all incident energies lie near 20 GeV"):
         train(recipe, tmp_path / "out", TrainingShowers(full, full), description="")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "calorimeter", "message"),
+    [
+        (
+            "squirels-fast",
+            RegularGrid("slab", (5, 20, 1), (30.0, 30.0, 240.0)),
+            "2 symmetries|4 sy",
+        ),
+        ("squirels-laptop", RegularGrid("tower", (5, 5, 4), (30.0, 30.0, 60.0)), "has 4 layers"),
+    ],
+)
+def test_another_calorimeter_is_refused_with_what_the_recipe_needs(
+    name: str, calorimeter: RegularGrid, message: str, tmp_path: Path
+) -> None:
+    recipe = load_recipe(name, TINY[name])
+    sides = (replace(side, calorimeter=calorimeter) for side in (data().full, data().fast))
+    with pytest.raises(GeometryError, match=message) as refusal:
+        train(recipe, tmp_path / "out", TrainingShowers(*sides), description="")
+    advice = f"; the recipe needs {recipe.needs}; any layers are taken by caloflow-whole-laptop"
+    assert str(refusal.value).endswith(advice)
     assert not (tmp_path / "out").exists()
 
 

@@ -320,8 +320,8 @@ class Calorimeter(Shown, ABC):
         numbers = {division.number for division in self.divisions}
         if len(numbers) != 1:
             msg = (
-                f"calorimeter '{self.name}' is no image, its layers are not divided alike: choose "
-                "a dense network for it, not one that sees images"
+                f"calorimeter '{self.name}' is no image, its layers are not divided alike: "
+                "expected as many cells along each axis in all layers"
             )
             raise GeometryError(msg)
         return self.layer_order.reshape(self.n_layers, *reversed(numbers.pop()))

@@ -9,13 +9,13 @@ from pathlib import Path
 from torch import nn
 
 from caloforge import __version__
-from caloforge.errors import ModelError, OutputExistsError, TrainingError
+from caloforge.errors import GeometryError, ModelError, OutputExistsError, TrainingError
 from caloforge.io.output import require_folder
 from caloforge.learn import training
 from caloforge.models.card import Card, InCard
 from caloforge.models.fine_tuning import Start
 from caloforge.models.model import Model
-from caloforge.models.recipes import Recipe
+from caloforge.models.recipes import Recipe, unfit
 from caloforge.models.registry import SYSTEMS
 from caloforge.models.training_data import FullShowers, TrainingShowers
 from caloforge.paths import watch_disk
@@ -54,6 +54,7 @@ def train(
 
     Raises:
         PausedError: ``execution`` says so; the checkpoint is in ``out``.
+        GeometryError: The recipe is not for the calorimeter; the message says which would be.
         GeometryMismatchError: The two samples are of different calorimeters.
         ModelError: The networks of the model to start from are of other sizes.
         OutputExistsError: There is a training or a model in ``out``, and ``resume`` was not asked
@@ -73,7 +74,12 @@ def train(
         raise OutputExistsError(msg)
     processes.wait()
     card = _new_card(out.name, recipe, data, description)
-    plan = system.plan(recipe, card if start is None else replace(card, start=start.title), data)
+    try:
+        plan = system.plan(
+            recipe, card if start is None else replace(card, start=start.title), data
+        )
+    except GeometryError as error:
+        raise unfit(recipe, error) from error
     if start is not None:
         with training.isolated(seed=recipe.seed):
             start.begin(plan.model)

@@ -21,7 +21,7 @@ __all__ = [
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from inspect import cleandoc
 from pathlib import Path
 from textwrap import wrap
@@ -32,7 +32,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from caloforge.bundled import RECIPES
 from caloforge.documents import complaint, near, quoted, read_yaml, yaml_value
-from caloforge.errors import ModelError, RecipeError
+from caloforge.errors import GeometryError, ModelError, RecipeError
 from caloforge.models.card import Card
 from caloforge.models.registry import SYSTEMS
 
@@ -41,6 +41,9 @@ _KINDS = ("system", "stage", "kind")
 """The keys that say which others a group has."""
 
 _WIDTH = 90
+
+_ANY = "any layers"
+"""How the needs begin of a recipe that takes all."""
 
 Batch = Annotated[int, Field(gt=0, le=1_000_000)]
 """Showers in a step of the optimiser."""
@@ -63,6 +66,7 @@ class Recipe:
         system: The name of the system.
         summary: What the model does, in a sentence.
         seed: The seed of the training.
+        needs: Which calorimeters it can be trained for, in words; empty where it is not said.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
@@ -70,11 +74,22 @@ class Recipe:
     system: str
     summary: str
     seed: Annotated[int, Field(ge=-(2**63), lt=2**64)]
+    needs: str = field(default="", kw_only=True)
 
 
 def recipe_names() -> tuple[str, ...]:
     """The names of the recipes that come with the package."""
     return RECIPES.names()
+
+
+def unfit(recipe: Recipe, error: GeometryError) -> GeometryError:
+    """An error of a calorimeter that a recipe cannot be trained for, with what it needs, and with
+    the recipes of the package that take any layers.
+    """
+    any_layers = [one for one in recipe_names() if load_recipe(one).needs.startswith(_ANY)]
+    needs = f"the recipe needs {recipe.needs}; " if recipe.needs else ""
+    others = " and ".join(any_layers)
+    return GeometryError(f"{error}; {needs}{_ANY} are taken by {others}")
 
 
 def load_recipe(name: str, overrides: Mapping[str, str] | None = None) -> Recipe:

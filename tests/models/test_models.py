@@ -237,7 +237,7 @@ def test_another_calorimeter_is_refused_with_what_the_recipe_needs(
     sides = (replace(side, calorimeter=calorimeter) for side in (data().full, data().fast))
     with pytest.raises(GeometryError, match=message) as refusal:
         train(recipe, tmp_path / "out", TrainingShowers(*sides), description="")
-    advice = f"; the recipe needs {recipe.needs}; any layers are taken by caloflow-whole-laptop"
+    advice = f" (the recipe needs {recipe.needs}); for any layers there is caloflow-whole-laptop"
     assert str(refusal.value).endswith(advice)
     assert not (tmp_path / "out").exists()
 

@@ -87,9 +87,8 @@ def unfit(recipe: Recipe, error: GeometryError) -> GeometryError:
     the recipes of the package that take any layers.
     """
     any_layers = [one for one in recipe_names() if load_recipe(one).needs.startswith(_ANY)]
-    needs = f"the recipe needs {recipe.needs}; " if recipe.needs else ""
-    others = " and ".join(any_layers)
-    return GeometryError(f"{error}; {needs}{_ANY} are taken by {others}")
+    needs = f" (the recipe needs {recipe.needs})" if recipe.needs else ""
+    return GeometryError(f"{error}{needs}; for {_ANY} there is {' and '.join(any_layers)}")
 
 
 def load_recipe(name: str, overrides: Mapping[str, str] | None = None) -> Recipe:

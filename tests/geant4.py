@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from caloforge.detector import Boxes, Detector, Hexagons, Layers, Role, Slab, Staggered
 from caloforge.errors import Geant4Error
 from caloforge.simulators.geant4 import PHYSICS, find_data
 
@@ -30,7 +31,7 @@ from multiprocessing.connection import Connection
 import numpy as np
 
 connection = Connection(int(sys.argv[1]))
-connection.recv()
+steps = connection.recv()["steps"]
 while True:
     try:
         number, seeds, _, energy, *_ = connection.recv()
@@ -41,12 +42,29 @@ while True:
         os.abort()
     time.sleep(0.001 * (seeds[0] % 7))
     cells = np.array(sorted({seed % 100 for seed in seeds}), dtype=np.int32)
+    if steps:
+        cells = np.stack([cells % 4, cells / 10 - 5, cells % 7 - 3, cells], axis=1)
     connection.send(("done", (number, cells, np.full(len(cells), energy / 8), 1.5)))
 os._exit(0)
 """
 """A worker that knows the protocol and no physics: four crystals, chosen by the seeds, get an
-eighth of the energy each.
+eighth of the energy each, or as many steps, anywhere in the first layers.
 """
+
+_SAMPLING = (Slab("G4_W", 2.0, Role.ABSORBER), Slab("G4_Si", 0.5, Role.ACTIVE))
+
+IRREGULAR = Detector(
+    "silicon-and-tiles",
+    (
+        Layers(4, _SAMPLING, Hexagons(6.0, 6, core_pitch=4.0, core_rings=2)),
+        Layers(1, _SAMPLING, Staggered((20, 20), (4.0, 4.0), (1.0, 0.0), (5, 5), 0.5)),
+        Layers(2, (*_SAMPLING, *_SAMPLING), Boxes((10, 10), (10.0, 10.0))),
+    ),
+    (100.0, 100.0),
+    sampling_fraction=0.5,
+    threshold=0.05,
+)
+"""Layers of hexagons, of staggered boxes, and of tiles, each tile with two plates of silicon."""
 
 LAST_WORDS = """
 -------- EEEE ------- G4Exception-START -------- EEEE -------

@@ -16,6 +16,7 @@ from caloforge.showers import Showers
 from caloforge.simulators import Geant4, GFlash, Refiner, Simulator, Validity, gflash_of
 from caloforge.simulators import pbwo4_gflash as crystals
 from caloforge.simulators.protocols import Progress, silent
+from tests.geant4 import IRREGULAR
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ SIMULATORS: dict[str, Callable[[], Simulator]] = {
     "gflash": crystals,
     "gflash-par04": par04,
     "geant4": lambda: Geant4(load_detector("pbwo4-10x10"), "em-option1"),
+    "geant4-irregular": lambda: Geant4(IRREGULAR, "em-option1"),
     "surrogate": partial(learned_simulator, "calodream-ds2-laptop"),
 }
 """The simulators; Geant4 is played by the actor of `tests.geant4`."""

@@ -15,12 +15,14 @@ from caloforge.detector import (
     Boxes,
     Detector,
     EqualRings,
+    Hexagons,
     Layers,
     Mixture,
     Repeated,
     Rings,
     Role,
     Slab,
+    Staggered,
     detector_names,
     load_detector,
     write_detector,
@@ -34,6 +36,7 @@ from caloforge.geometry import (
     ild_ecal,
     pbwo4_crystals,
 )
+from tests.geant4 import IRREGULAR
 
 BGO = Mixture(7.13, atoms={"Bi": 4, "Ge": 3, "O": 12})
 PLATES = (
@@ -56,6 +59,7 @@ DETECTORS = [
     *(load_detector(name) for name in detector_names()),
     OWN,
     replace(OWN, name="round", inner_radius=500.0),
+    IRREGULAR,
 ]
 
 
@@ -82,9 +86,14 @@ def test_the_cells_cover_the_active_matter_before_them(detector: Detector) -> No
 
 
 def _area(layers: Layers) -> float:
-    if isinstance(layers.cells, Boxes):
-        return layers.cells.extent[0] * layers.cells.extent[1]
-    return float(torch.pi) * (layers.cells.r_edges[-1] ** 2 - layers.cells.r_edges[0] ** 2)
+    cells = layers.cells
+    if isinstance(cells, Boxes | Staggered):
+        return cells.n_cells * cells.size[0] * cells.size[1]
+    if isinstance(cells, Hexagons):
+        fine = 0 if cells.core_pitch is None else Hexagons(1.0, cells.core_rings).n_cells
+        squares = fine * (cells.core_pitch or 0) ** 2 + (cells.n_cells - fine) * cells.pitch**2
+        return squares * math.sqrt(3) / 2
+    return float(torch.pi) * (cells.r_edges[-1] ** 2 - cells.r_edges[0] ** 2)
 
 
 @pytest.mark.parametrize(
@@ -99,6 +108,18 @@ def _area(layers: Layers) -> float:
 def test_the_known_calorimeters_come_out_exactly(name: str, calorimeter: Calorimeter) -> None:
     assert load_detector(name).calorimeter == calorimeter
     assert load_detector(name).calorimeter.name == calorimeter.name
+
+
+def test_groups_of_layers_are_written_out() -> None:
+    left, right = (
+        {**VALUES["layers"][0], "cells": {"number": [6, 6], "size": [9, 9], "shift": [x, 0]}}
+        for x in (-1, 1)
+    )
+    group = {"times": 3, "layers": [left, right]}
+    detector = Detector.from_description({**VALUES, "layers": [group, VALUES["layers"][0]]})
+    written = {**VALUES, "layers": [*[left, right] * 3, VALUES["layers"][0]]}
+    assert detector == Detector.from_description(written)
+    assert detector.n_layers == 14
 
 
 def test_calogan_is_read_in_three_depths() -> None:
@@ -144,6 +165,7 @@ def _with(**changes: Any) -> dict[str, Any]:
     return {**VALUES, "layers": [{**VALUES["layers"][0], **changes}]}
 
 
+HEXAGONS = {"pitch": 10, "rings": 2}
 RINGS = _with(cells={"n_r": 3, "width": 10, "n_alpha": 4})
 
 
@@ -197,6 +219,16 @@ RINGS = _with(cells={"n_r": 3, "width": 10, "n_alpha": 4})
             "one kind",
         ),
         ({**VALUES, "inner_radius": 50}, "cells boxes"),
+        (
+            {**VALUES, "inner_radius": 50, "layers": [{**VALUES["layers"][0], "cells": HEXAGONS}]},
+            "hexagons",
+        ),
+        ({**VALUES, "along_particle": True}, "no rings"),
+        (_with(cells={**HEXAGONS, "ring": 1}), "did you mean 'rings'?"),
+        (_with(cells={**HEXAGONS, "rings": 6}), "reach over the face"),
+        (_with(cells={"number": [3, 3], "size": [2, 2], "shift": 1}), "shift: expected a list"),
+        ({**VALUES, "layers": [{"times": 0, "layers": VALUES["layers"]}]}, "comes 0 times"),
+        ({**VALUES, "layers": [{"times": 2, "layers": 3}]}, "a list of layers"),
         ({**RINGS, "inner_radius": 0}, "inner_radius is 0"),
         ({**RINGS, "inner_radius": "far"}, "inner_radius"),
         ({**RINGS, "inner_radius": 9}, "the circle's 56.5487 mm"),

@@ -30,7 +30,7 @@ from caloforge.models import Bridge, InDetector, Model, Surrogate
 from caloforge.models.card import InCard
 from caloforge.particles import Particles
 from caloforge.showers import Showers
-from caloforge.simulators import Geant4, GFlash, Refiner, Simulator, Validity
+from caloforge.simulators import Geant4, GFlash, Record, Refiner, Simulator, Validity
 from caloforge.simulators.gflash.tuned import describe_gflash, gflash_from
 from caloforge.simulators.protocols import Progress, silent
 from caloforge.streams import Stream
@@ -214,11 +214,13 @@ def describe(maker: Maker) -> dict[str, Any]:
         return {"kind": "gflash", **describe_gflash(maker)}
     if isinstance(maker, Geant4):
         physics, cut = maker.physics, maker.cut
+        asked = {} if maker.record is None else {"record": maker.record.value}
         return {
             "kind": "geant4",
             "detector": maker.detector.describe(),
             "physics": physics,
             "cut": cut,
+            **asked,
         }
     if isinstance(maker, Model):
         return _described_model(maker)
@@ -317,7 +319,9 @@ def _in_detector(surrogate: Surrogate, said: dict[str, Any]) -> InDetector:
 
 def _geant4(description: Mapping[str, Any]) -> Geant4:
     detector = Detector.from_description(description["detector"], "the detector of a chain")
-    return Geant4(detector, str(description["physics"]), float(description["cut"]))
+    physics, cut = str(description["physics"]), float(description["cut"])
+    record = None if "record" not in description else Record(description["record"])
+    return Geant4(detector, physics, cut, record=record)
 
 
 _KINDS: dict[str, Callable[[Mapping[str, Any]], Maker]] = {

@@ -10,7 +10,7 @@ what works on hits itself. Both ways energy is conserved: ``Hits.of(showers).to_
 same showers bit for bit, and the energies of several hits in one cell add up.
 """
 
-__all__ = ["AnyShowers", "HitSource", "Hits", "batches_of", "joined"]
+__all__ = ["AnyShowers", "HitSource", "Hits", "batches_of", "joined", "part_of"]
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -242,6 +242,11 @@ def batches_of(source: ShowerSource, size: int) -> Iterator[AnyShowers]:
     if isinstance(source, HitSource):
         return (source.sparse(span) for span in spans(len(source), size))
     return source.batches(size)
+
+
+def part_of(showers: AnyShowers, index: slice) -> AnyShowers:
+    """Some of the showers, as they are held: dense, or as hits with their times."""
+    return showers.sparse(index) if isinstance(showers, Hits) else showers[index]
 
 
 def joined(parts: Sequence[AnyShowers]) -> AnyShowers:

@@ -22,14 +22,15 @@ from caloforge.errors import (
     OutputExistsError,
 )
 from caloforge.gun import Fixed, Gun, Uniform
-from caloforge.io import CaloChallengeFile, open_showers
+from caloforge.io import CaloChallengeFile, HitFile, open_showers
 from caloforge.io.input import checksum
 from caloforge.particles import Particles
 from caloforge.production import Moved, copy, journal_of, produce, shards
 from caloforge.showers import Showers
 from caloforge.simulators import Geant4, Simulator, pbwo4_gflash
-from tests.geant4 import actor
+from tests.geant4 import IRREGULAR, actor
 from tests.makers import REFINERS, SIMULATORS, electrons, fast_showers
+from tests.test_hits import assert_same_hits
 
 __all__ = ["actor"]
 
@@ -124,6 +125,21 @@ def test_a_resumed_run_gives_the_same_bytes(tmp_path: Path, suffix: str, at: int
     assert sum(finished) == len(GUN)
     assert checksum(whole) == checksum(parts)
     assert names(tmp_path) == sorted([whole.name, parts.name])
+
+
+@pytest.mark.usefixtures("actor", "eager")
+@pytest.mark.parametrize("at", [1, 14])
+def test_a_resumed_run_of_hits_gives_the_same_bytes(tmp_path: Path, at: int) -> None:
+    maker, whole, parts = Geant4(IRREGULAR, "em-option1"), tmp_path / "w.h5", tmp_path / "p.h5"
+    produce(GUN[:20], maker, whole, seed=3)
+    with pytest.raises(KeyboardInterrupt):
+        produce(GUN[:20], maker, parts, seed=3, progress=Interrupting(at))
+    assert produce(GUN[:20], maker, parts, seed=3, resume=True).resumed == at
+    assert checksum(whole) == checksum(parts)
+    file, hits = open_showers(whole), maker.hits(GUN[:20], seed=3)
+    assert isinstance(file, HitFile)
+    assert_same_hits(file.sparse(slice(None)), hits)
+    assert len(file.extra(slice(None))["cpu_time_ms"]) == 20
 
 
 @pytest.mark.usefixtures("eager")

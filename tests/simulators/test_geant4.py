@@ -27,10 +27,11 @@ from caloforge.errors import (
     ShowerValueError,
 )
 from caloforge.particles import ELECTRON, Particles
+from caloforge.points import Points
 from caloforge.showers import Showers
-from caloforge.simulators import Geant4, TimedShowers
+from caloforge.simulators import Geant4, Record, TimedShowers
 from caloforge.simulators.geant4.engine import _seeds
-from tests.geant4 import LAST_WORDS, actor, needs_geant4
+from tests.geant4 import IRREGULAR, LAST_WORDS, actor, needs_geant4
 
 __all__ = ["actor"]
 
@@ -38,6 +39,7 @@ CRYSTALS = load_detector("pbwo4-10x10")
 PAR04 = load_detector("par04-lowgran")
 SIMULATOR = Geant4(CRYSTALS, "em-option1")
 PHOTON, PION, MUON = 22, 211, 13
+C_LIGHT = 299.792458
 
 
 def beam(n: int, energy: float = 100.0, pdg: int = ELECTRON) -> Particles:
@@ -55,8 +57,8 @@ def mixed(n: int) -> Particles:
 @needs_geant4
 @pytest.mark.parametrize(
     "detector",
-    [CRYSTALS, replace(PAR04, inner_radius=None), PAR04],
-    ids=["boxes", "rings", "cylinder"],
+    [CRYSTALS, replace(PAR04, inner_radius=None), PAR04, IRREGULAR],
+    ids=["boxes", "rings", "cylinder", "irregular"],
 )
 def test_a_shower_is_the_same_for_any_number_of_workers_and_any_batch(detector: Detector) -> None:
     one, two = Geant4(detector, "em-option1"), Geant4(detector, "em-option1", workers=2)
@@ -89,6 +91,7 @@ def test_a_block_holds_the_energy_and_no_more(pdg: int) -> None:
         ("ild-ecal-30", (105, 450, 800)),
         ("calogan-3layer", (10, 150, 280)),
         ("par04-lowgran", (23, 80, 130)),
+        ("hgcal-si", (3, 234, 466)),
     ],
 )
 def test_a_muon_is_seen_in_the_cell_that_it_meets(name: str, cells: tuple[int, ...]) -> None:
@@ -215,6 +218,60 @@ def test_deposits_are_divided_and_cut() -> None:
     raw, divided = made(), made(sampling_fraction=0.5, threshold=0.4)
     assert torch.equal(divided, torch.where(2 * raw >= 0.4, 2 * raw, 0.0))
     assert (divided != 2 * raw).any()
+
+
+@needs_geant4
+@pytest.mark.filterwarnings("ignore::caloforge.errors.PointsOutsideWarning")
+def test_points_are_read_as_the_hits() -> None:
+    """Points hold what lies beside all cells, too; sub-cells of any size change no hit."""
+    one = Geant4(replace(IRREGULAR, threshold=0.0), "em-option1")
+    place = torch.tensor([[0.0, 3.0], [2.0, -5.0], [46.0, 46.0], [-9.0, 0.0]])
+    given = replace(mixed(4), energies=torch.full((4,), 1000.0), place=place)
+    hits, points = one.hits(given, seed=3), one.points(given, seed=3)
+    assert points.n_points > 1.3 * hits.n_hits
+    assert points.point_energies.sum() > 1.001 * hits.hit_energies.sum()
+    for made in (points, replace(one, merge=7.0).points(given, seed=3)):
+        read = made.in_cells(one.calorimeter)
+        assert torch.equal(read.cells, hits.cells)
+        assert read.times is not None
+        assert hits.times is not None
+        assert torch.equal(read.times, hits.times)
+        torch.testing.assert_close(read.hit_energies, hits.hit_energies)
+    two = replace(one, workers=2)
+    again = Points.cat([two.points(given[k : k + 2], seed=3, first_index=k) for k in (0, 2)])
+    assert torch.equal(again.places, points.places)
+    assert torch.equal(again.point_energies, points.point_energies)
+
+
+@needs_geant4
+def test_cells_that_are_no_volumes_are_the_same_however_they_are_read() -> None:
+    found = [
+        Geant4(PAR04, "em-option1", record=record).simulate(mixed(4), seed=3)
+        for record in (Record.CELLS, Record.HITS)
+    ]
+    torch.testing.assert_close(found[0].deposits, found[1].deposits)
+
+
+@needs_geant4
+def test_times_are_those_of_light_or_later() -> None:
+    """A layer is as far as light travels from the front face at least."""
+    particles = beam(3, 500.0)
+    hits = Geant4(IRREGULAR, "em-option1").hits(particles, seed=1)
+    assert hits.times is not None
+    depth = IRREGULAR.calorimeter.depths[hits.calorimeter.layer_of_cell[hits.cells.long()]]
+    assert (hits.times * C_LIGHT > depth - 3.0).all()
+    assert float(hits.times.median()) < 0.3
+
+
+@needs_geant4
+def test_pions_shower_in_tiles() -> None:
+    """Not one shower is as another, and much is seen in scintillator behind steel."""
+    detector = load_detector("ahcal-48")
+    hits = Geant4(detector, "FTFP_BERT").hits(beam(3, 5000.0, PION), seed=1)
+    energies = hits.to_showers().deposits.sum(1)
+    assert (energies > 20).all()
+    assert (energies < 500).all()
+    assert len(energies.unique()) == 3
 
 
 @needs_geant4

@@ -136,7 +136,8 @@ def gflash(
 
     Shower i depends on the seed, i and its energy alone. With --like, -n takes the first particles
     of the file. The finished showers of an interrupted run are kept, see --resume. Detectors:
-    calogan-3layer, ild-ecal-30, par04-highgran, par04-lowgran, par04-siw, pbwo4-10x10.
+    ahcal-48, calogan-3layer, hgcal-si, ild-ecal-30, ild-ecal-hcal, par04-highgran, par04-lowgran,
+    par04-siw, pbwo4-10x10.
 
     \b
     Examples:
@@ -189,6 +190,20 @@ class FullSimulation:
             help="Geant4's data sets; without it, GEANT4_DATA_DIR and the usual places.",
         ),
     ] = None
+    record: Annotated[
+        str | None,
+        typer.Option(
+            metavar="cells|hits",
+            show_default="cells, and hits of irregular cells",
+            help="All cells, or hits alone, with times: of these no cell is a volume in Geant4.",
+        ),
+    ] = None
+
+    def require(self) -> None:
+        """Check, before anything is imported, that there is such a record."""
+        if self.record not in (None, "cells", "hits"):
+            msg = f"--record {quoted(self.record)}: expected cells or hits"
+            raise OptionError(msg)
 
 
 @simulate.command()
@@ -215,8 +230,8 @@ def geant4(
     """Simulate showers in a detector by Geant4, particle by particle.
 
     Shower i depends on the seed, i and its particle alone. The finished showers of an interrupted
-    run are kept, see --resume. Detectors: calogan-3layer, ild-ecal-30, par04-highgran,
-    par04-lowgran, par04-siw, pbwo4-10x10.
+    run are kept, see --resume. Detectors: ahcal-48, calogan-3layer, hgcal-si,
+    ild-ecal-30, ild-ecal-hcal, par04-highgran, par04-lowgran, par04-siw, pbwo4-10x10.
 
     \b
     Examples:
@@ -224,16 +239,18 @@ def geant4(
       caloforge simulate geant4 par04-lowgran -n 1000 --energy 50GeV --workers 8 --seed 1 full.h5
       caloforge simulate geant4 my.yaml --particle gamma --like other.h5 --seed 2 --resume full.h5
       caloforge simulate geant4 ild-ecal-30 -n 400 --energy 5GeV --theta 0deg:30deg --seed 3 full.h5
+      caloforge simulate geant4 ahcal-48 -n 5 --particle pi+ --energy 10GeV --record hits pions.h5
     """
     run = Run(resume=resume, overwrite=overwrite)
     run.require(output)
     origin.require(beam)
+    full.require()
     from caloforge.detector import load_detector
     from caloforge.particles import ELECTRON
-    from caloforge.simulators import Geant4
+    from caloforge.simulators import Geant4, Record
 
-    cut = parse_length(full.cut)
-    simulator = Geant4(load_detector(detector), full.physics, cut, full.workers, full.data)
+    cut, record = parse_length(full.cut), None if full.record is None else Record(full.record)
+    simulator = Geant4(load_detector(detector), full.physics, cut, full.workers, full.data, record)
     source = origin.particles(beam, seed, ELECTRON, simulator.calorimeter)
     particles = source[0 : len(source)]
     result = produced(particles, simulator, output, run, seed=seed, doing="simulating")

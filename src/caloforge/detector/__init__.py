@@ -4,6 +4,7 @@ __all__ = [
     "Boxes",
     "Detector",
     "EqualRings",
+    "Hexagons",
     "Layers",
     "Matter",
     "Mixture",
@@ -11,6 +12,7 @@ __all__ = [
     "Rings",
     "Role",
     "Slab",
+    "Staggered",
     "detector_names",
     "load_detector",
     "write_detector",
@@ -21,4 +23,4 @@ from caloforge.detector.detector_files import detector_names, load_detector, wri
 from caloforge.detector.matter import Matter
 from caloforge.detector.readout import EqualRings
 from caloforge.detector.slabs import Layers, Mixture, Repeated, Role, Slab
-from caloforge.geometry import Boxes, Rings
+from caloforge.geometry import Boxes, Hexagons, Rings, Staggered

@@ -8,11 +8,11 @@ is read), or passive. Slabs are boxes of the lateral size of the face, or, where
 given, shells of a cylinder: its axis is parallel to :math:`y` and meets the beam at right angles,
 its inner surface is the face, and the beam leaves from inside.
 
-What is deposited in the active slabs of a layer within the cells' area belongs to the cell in front
-of which it lies: a box (`Boxes`) or a bin in :math:`r` and :math:`\alpha` around the beam (`Rings`,
-`EqualRings`). Boxes are real: particles begin a new step at their borders. Rings are not, so they
-may also lie along the direction of each particle (`CylinderGrid`): then a layer is as much of its
-path as the layer is thick, and what is deposited in any active slab belongs to the bin around it.
+What is deposited in the active slabs of a layer belongs to the cell in front of which it lies: of
+`Boxes`, `Staggered` boxes or `Hexagons`, each layer as it likes, or of rings around the beam
+(`Rings`, `EqualRings`). Where all are `Boxes`, they are real: particles begin a new step at their
+borders. Rings may lie along each particle's direction (`CylinderGrid`): a layer is then as much of
+its path as the layer is thick, and any active slab is read by the bin around it.
 """
 
 __all__ = ["Detector"]
@@ -20,20 +20,23 @@ __all__ = ["Detector"]
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
+from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError, with_config
 
 from caloforge.detector.materials import Material, nist
+from caloforge.detector.readout import is_polar
 from caloforge.detector.slabs import DECIMALS, MOST_LAYERS, Layers, Mixture, Role, Slab
-from caloforge.documents import complaint
+from caloforge.documents import complaint, quoted
 from caloforge.errors import GeometryError
 from caloforge.geometry import (
     Boxes,
     Calorimeter,
+    CellLayer,
     CylinderGrid,
     CylinderLayer,
     GridLayer,
+    LayeredCells,
     LayeredGrid,
     RegularGrid,
     named_calorimeters,
@@ -43,6 +46,30 @@ from caloforge.units import MeV
 _NIST = "G4_"
 
 
+def _written_out(layers: Any) -> Any:
+    """The layers of a description, with the groups that come several times."""
+    if not isinstance(layers, list):
+        return layers
+    return [one for each in layers for one in (_times(**each) if _is_group(each) else [each])]
+
+
+def _times(times: Any, layers: Any) -> list[Any]:
+    if not isinstance(layers, list) or type(times) is not int or times < 1:
+        msg = (
+            f"a group of layers comes {quoted(times)} times, expected a whole number of at least 1 "
+            "and a list of layers"
+        )
+        raise ValueError(msg)
+    if times * len(layers) > MOST_LAYERS:
+        msg = f"{len(layers)} layers come {times} times, expected at most {MOST_LAYERS} in all"
+        raise ValueError(msg)
+    return layers * times
+
+
+def _is_group(layers: Any) -> bool:
+    return isinstance(layers, Mapping) and set(layers) == {"times", "layers"}
+
+
 @with_config(ConfigDict(extra="forbid"))
 @dataclass(frozen=True)
 class Detector:
@@ -50,7 +77,8 @@ class Detector:
 
     Arguments:
         name: A short name for messages and files.
-        layers: What the particle meets, front to back.
+        layers: What the particle meets, front to back. In a description, a group may come several
+            times, as ``{times: 15, layers: [...]}``.
         face: The lateral size of the slabs along x and y, in mm; of shells at their inner radius,
             there x along the arc.
         order: The axes from the slowest to the fastest in the flat index of boxes that are alike in
@@ -71,7 +99,7 @@ class Detector:
     """
 
     name: str
-    layers: tuple[Layers, ...]
+    layers: Annotated[tuple[Layers, ...], BeforeValidator(_written_out)]
     face: tuple[float, float]
     order: str = "zyx"
     surroundings: str = "G4_Galactic"
@@ -135,13 +163,14 @@ class Detector:
                     f"cells cover {extent} mm^2 and reach over the face of {self.face[0]:g} x "
                     f"{self.face[1]:g} mm^2"
                 )
-        if len({isinstance(layers.cells, Boxes) for layers in self.layers}) > 1:
+        if len({is_polar(layers.cells) for layers in self.layers}) > 1:
             self._refuse(
-                "some layers are read in boxes and some in rings, expected one kind for all"
+                "some layers are read in rings and some in boxes or hexagons, expected one kind "
+                "for all"
             )
-        if self.along_particle and isinstance(self.layers[0].cells, Boxes):
+        if self.along_particle and not is_polar(self.layers[0].cells):
             self._refuse(
-                "its cells are boxes and shall lie along the particle, expected rings, such as "
+                "its cells are no rings and shall lie along the particle, expected some such as "
                 "cells: {n_r: 9, width: 4.65, n_alpha: 16}"
             )
 
@@ -156,10 +185,10 @@ class Detector:
                 f"its face is {self.face[0]:g} mm along the arc, expected at most the circle's "
                 f"{2 * math.pi * radius:g} mm"
             )
-        if any(isinstance(layers.cells, Boxes) for layers in self.layers):
+        if not is_polar(self.layers[0].cells):
             self._refuse(
-                "its slabs are shells of a cylinder and its cells boxes, expected rings, or flat "
-                "slabs (no inner_radius)"
+                "its slabs are shells of a cylinder and its cells boxes or hexagons, expected "
+                "rings, or flat slabs (no inner_radius)"
             )
         if self.distance:
             self._refuse(
@@ -198,21 +227,18 @@ class Detector:
         return next((known for known in named_calorimeters().values() if known == built), built)
 
     def _calorimeter(self) -> Calorimeter:
-        each = [layers for layers in self.layers for _ in range(layers.number)]
-        boxes = [
-            (layers.cells, layers.thickness) for layers in each if isinstance(layers.cells, Boxes)
-        ]
-        rings = [
-            (layers.cells, layers.thickness)
-            for layers in each
-            if not isinstance(layers.cells, Boxes)
-        ]
+        each = [(some.cells, some.thickness) for some in self.layers for _ in range(some.number)]
+        rings = [(cells, t) for cells, t in each if is_polar(cells)]
+        boxes = [(cells, t) for cells, t in each if isinstance(cells, Boxes)]
         if rings:
             cut = (
                 CylinderLayer(cells.r_edges, cells.n_alpha, t, k)
                 for k, (cells, t) in enumerate(rings)
             )
             return CylinderGrid(self.name, tuple(cut), self.along_particle)
+        if len(boxes) < len(each):
+            layers = (CellLayer(cells, t) for cells, t in each if not is_polar(cells))
+            return LayeredCells(self.name, tuple(layers))
         if len({cells for cells, _ in boxes}) > 1:
             return LayeredGrid(
                 self.name, tuple(GridLayer(cells.number, cells.size, t) for cells, t in boxes)

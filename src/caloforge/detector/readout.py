@@ -1,16 +1,21 @@
-r"""How the active slabs of a layer are read: in boxes, or in bins in :math:`r` and :math:`\alpha`.
+r"""How the active slabs of a layer are read: in boxes, hexagons, or bins in :math:`r` and
+:math:`\alpha`.
 
-`Boxes` and `Rings` are those of the geometry; `EqualRings` are rings written by number and width.
+`Boxes`, `Staggered`, `Hexagons` and `Rings` are those of the geometry; `EqualRings` are rings
+written by number and width. Which of them a description means, one of its keys says.
 """
 
-__all__ = ["EqualRings", "Readout"]
+__all__ = ["EqualRings", "Readout", "is_polar"]
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated, Any
 
-from pydantic import ConfigDict, with_config
+from pydantic import ConfigDict, Discriminator, Tag, with_config
+from typing_extensions import TypeIs
 
 from caloforge.errors import GeometryError
-from caloforge.geometry import Boxes, Rings
+from caloforge.geometry import Boxes, Hexagons, Rings, Staggered
 
 _MOST_RINGS = 10_000
 
@@ -55,4 +60,27 @@ class EqualRings:
         return 2 * self.r_edges[-1], 2 * self.r_edges[-1]
 
 
-Readout = Boxes | Rings | EqualRings
+_KEYS = {"pitch": Hexagons, "shift": Staggered, "r_edges": Rings, "n_r": EqualRings}
+"""The keys by which a description says that it means no `Boxes`."""
+
+
+def _kind(value: Any) -> str:
+    """The name of the class that a value is of, or that a description means."""
+    if not isinstance(value, Mapping):
+        return type(value).__name__
+    return next((kind for key, kind in _KEYS.items() if key in value), Boxes).__name__
+
+
+Readout = Annotated[
+    Annotated[Boxes, Tag("Boxes")]
+    | Annotated[Staggered, Tag("Staggered")]
+    | Annotated[Hexagons, Tag("Hexagons")]
+    | Annotated[Rings, Tag("Rings")]
+    | Annotated[EqualRings, Tag("EqualRings")],
+    Discriminator(_kind),
+]
+
+
+def is_polar(cells: Readout) -> TypeIs[Rings | EqualRings]:
+    """Whether cells are rings around the beam."""
+    return isinstance(cells, Rings | EqualRings)

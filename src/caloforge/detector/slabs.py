@@ -1,8 +1,9 @@
 r"""The matter of a detector: mixtures, slabs, and equal layers of slabs with their readout.
 
 A `Slab` is an absorber, active (the energy in it is read), or passive. What is deposited in the
-active slabs of a layer belongs to the cell before which it lies: a box (`Boxes`), or a bin in
-:math:`r` and :math:`\alpha` around the beam (`Rings`, `EqualRings`).
+active slabs of a layer belongs to the cell before which it lies: a box or hexagon (`Boxes`,
+`Staggered`, `Hexagons`), or a bin in :math:`r` and :math:`\alpha` around the beam (`Rings`,
+`EqualRings`).
 """
 
 __all__ = ["DECIMALS", "Layers", "Mixture", "Repeated", "Role", "Slab"]

@@ -3,7 +3,7 @@
 Joined CaloChallenge files have the same bytes however their showers were divided among the parts:
 blocks that lie in a part as they shall lie in the whole are copied compressed, the others are
 compressed anew by the same library. To copy a block takes a hundredth of the time of compressing
-it.
+it. Sparse showers are read and written again, so many at a time whatever the parts.
 """
 
 __all__ = ["Joined", "join_files"]
@@ -20,14 +20,19 @@ from torch import Tensor
 
 from caloforge.errors import FileFormatError
 from caloforge.geometry import Calorimeter
+from caloforge.hits import Hits
 from caloforge.io.calochallenge import CaloChallengeFile
 from caloforge.io.cell_tables import GROUP
 from caloforge.io.output import NewHdf5
+from caloforge.io.sparse import HitFile, HitWriter, is_sparse
 from caloforge.io.stored import opened
 from caloforge.particles import Particles
 from caloforge.showers import Showers, spans
 
 _Read = TypeVar("_Read")
+
+_HITS_OF = 1000
+"""Sparse showers are joined so many at a time."""
 
 
 class Joined:
@@ -74,13 +79,16 @@ class Joined:
 
     def __getitem__(self, index: slice) -> Showers:
         rows = range(len(self))[index]
-        inside = [
+        parts = [self._read(path, itemgetter(part)) for path, part in self._inside(rows)]
+        return Showers.cat(parts)[:: rows.step]
+
+    def _inside(self, rows: range) -> list[tuple[Path, slice]]:
+        """The files that hold some rows, each with the slice of them; of the first, if none."""
+        return [
             (path, slice(max(rows.start, span.start) - span.start, rows.stop - span.start))
             for path, span in zip(self._paths, self._spans, strict=True)
             if rows.start < span.stop and span.start < rows.stop
         ] or [(self._paths[0], slice(0, 0))]
-        parts = [self._read(path, itemgetter(part)) for path, part in inside]
-        return Showers.cat(parts)[:: rows.step]
 
     def batches(self, size: int) -> Iterator[Showers]:
         """The showers in order, ``size`` at a time."""
@@ -88,6 +96,23 @@ class Joined:
 
     def _read(self, path: Path, read: Callable[[CaloChallengeFile], _Read]) -> _Read:
         with CaloChallengeFile(path) as file:
+            return read(file)
+
+
+class _Hits(Joined):
+    """The same for files of sparse showers."""
+
+    def sparse(self, index: slice) -> tuple[Hits, dict[str, Tensor]]:
+        """The showers of a slice without steps, as hits, and their further numbers by name."""
+        hits, extra = [], []
+        for path, part in self._inside(range(len(self))[index]):
+            with HitFile(path) as file:
+                hits.append(file.sparse(part))
+                extra.append(file.extra(part))
+        return Hits.cat(hits), {n: torch.cat([one[n] for one in extra]) for n in extra[0]}
+
+    def _read(self, path: Path, read: Callable[[CaloChallengeFile], _Read]) -> _Read:
+        with HitFile(path) as file:
             return read(file)
 
 
@@ -101,6 +126,9 @@ def join_files(parts: Sequence[Path], path: Path) -> None:
     Raises:
         FileFormatError: The files differ in their datasets or attributes.
     """
+    if is_sparse(parts[0]):
+        _join_hits(parts, path)
+        return
     with opened(parts[0]) as first, NewHdf5(path) as whole:
         total = sum(_length_of(part, parts[0], first) for part in parts)
         whole.attrs.update(first.attrs)
@@ -108,6 +136,15 @@ def join_files(parts: Sequence[Path], path: Path) -> None:
             first.copy(GROUP, whole)
         for name in _datasets(first):
             _join(whole, first[name], parts, total)
+
+
+def _join_hits(parts: Sequence[Path], path: Path) -> None:
+    source = _Hits(parts)
+    with HitFile(parts[0]) as first:
+        said = first.provenance
+    with HitWriter(path, source.calorimeter, overwrite=True, attributes=said) as writer:
+        for span in spans(len(source), _HITS_OF):
+            writer.append(*source.sparse(span))
 
 
 def _length_of(part: Path, first: Path, like: h5py.File) -> int:

@@ -63,6 +63,9 @@ class HitFile(CaloChallengeFile):
         GeometryMismatchError: The file says another calorimeter than the one given.
     """
 
+    def __enter__(self) -> "HitFile":
+        return self
+
     def __len__(self) -> int:
         return len(self._dataset(OFFSETS)) - 1
 

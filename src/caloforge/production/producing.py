@@ -22,8 +22,15 @@ from caloforge.chain import title_of
 from caloforge.errors import EnergyRangeError
 from caloforge.geometry import Calorimeter
 from caloforge.gun import ParticleSource
-from caloforge.hits import HitSource
-from caloforge.io import CaloChallengeWriter, ShowerFile, convert, is_hdf5, require_format
+from caloforge.hits import AnyShowers, Hits, HitSource
+from caloforge.io import (
+    CaloChallengeWriter,
+    HitWriter,
+    ShowerFile,
+    convert,
+    is_hdf5,
+    require_format,
+)
 from caloforge.io.joining import Joined, join_files
 from caloforge.io.writer import rows_of_block
 from caloforge.particles import Particles
@@ -31,12 +38,12 @@ from caloforge.paths import watch_disk
 from caloforge.production.journal import Journal
 from caloforge.production.origin import attributes_of, job_of
 from caloforge.production.shards import ShardWriter
-from caloforge.showers import Showers, ShowerSource, spans
-from caloforge.simulators import Geant4, Refiner, Simulator
+from caloforge.showers import ShowerSource, spans
+from caloforge.simulators import Geant4, Record, Refiner, Simulator
 from caloforge.simulators.protocols import Progress, silent
 from caloforge.units import format_energy
 
-Made = tuple[Showers, Mapping[str, Tensor]]
+Made = tuple[AnyShowers, Mapping[str, Tensor]]
 """Showers, and further numbers, one a shower, by name."""
 
 _AT_A_TIME = 100_000
@@ -92,8 +99,8 @@ class Produced:
 
 @dataclass(frozen=True)
 class _Plan:
-    """What is written and from what: the calorimeter, what the file says of itself, and the batches
-    from a number on.
+    """What is written and from what: the calorimeter, what the file says of itself, the batches
+    from a number on, and whether these are hits alone.
     """
 
     calorimeter: Calorimeter
@@ -101,6 +108,7 @@ class _Plan:
     job: Mapping[str, Any]
     number: int
     made: Callable[[int], Iterator[Made]]
+    sparse: bool = False
 
 
 def produce(
@@ -120,8 +128,8 @@ def produce(
     Arguments:
         source: Particles for a simulator or a chain, showers for a refiner.
         maker: What makes the showers.
-        path: The file; its suffix says the format. Finished showers of an interrupted run are kept
-            beside it.
+        path: The file; its suffix says the format. Showers in irregular cells are written as hits
+            alone. Finished showers of an interrupted run are kept beside it.
         seed: The seed of the run.
         batch_size: How many showers are made at a time.
         strict: Refuse energies outside the maker's range before anything is made.
@@ -139,7 +147,9 @@ def produce(
     """
     if strict:
         _require_in_range(source, maker)
-    require_format(path, maker.calorimeter)
+    hits = isinstance(maker, Geant4) and maker.recorded is not Record.CELLS
+    sparse = hits or not maker.calorimeter.divisions
+    require_format(path, maker.calorimeter, sparse=sparse)
     watch = _Watch()
     plan = _Plan(
         maker.calorimeter,
@@ -147,6 +157,7 @@ def produce(
         job_of(source, maker, seed),
         len(source),
         partial(_made, source, maker, seed, batch_size, watch, progress),
+        sparse,
     )
     resumed, dark = _write(plan, Path(path), resume=resume, overwrite=overwrite, progress=progress)
     new = len(source) - resumed
@@ -219,10 +230,10 @@ def _write(
     plan: _Plan, path: Path, *, resume: bool, overwrite: bool, progress: Progress
 ) -> tuple[int, int]:
     """Write what is missing; how many showers were there, and how many new ones have no energy."""
-    opener = partial(
-        CaloChallengeWriter, calorimeter=plan.calorimeter, attributes=dict(plan.attributes)
-    )
-    block, dark, watched = rows_of_block(_FLOAT * plan.calorimeter.n_cells), 0, False
+    kind = HitWriter if plan.sparse else CaloChallengeWriter
+    opener = partial(kind, calorimeter=plan.calorimeter, attributes=dict(plan.attributes))
+    block = 1 if plan.sparse else rows_of_block(_FLOAT * plan.calorimeter.n_cells)
+    dark, watched = 0, False
     with Journal(path, plan.job, resume=resume, overwrite=overwrite) as journal:
         before = plan.number if journal.is_complete else journal.finished
         progress(before)
@@ -230,13 +241,20 @@ def _write(
             with ShardWriter(journal, opener, block) as writer:
                 for showers, extra in plan.made(before) if before < plan.number else ():
                     writer.append(showers, extra)
-                    dark += len(showers) - int(showers.deposits.any(dim=1).sum())
+                    dark += _dark(showers)
                     if journal.shards and not watched:
                         watch_disk(path, _room(journal, plan.number))
                         watched = True
             _join(journal, opener)
         journal.place()
     return before, dark
+
+
+def _dark(showers: AnyShowers) -> int:
+    """How many showers have no energy in any cell."""
+    if isinstance(showers, Hits):
+        return int((showers.offsets.diff() == 0).sum())
+    return len(showers) - int(showers.deposits.any(dim=1).sum())
 
 
 def _room(journal: Journal, number: int) -> float:
@@ -287,7 +305,8 @@ def _full(
     progress: Progress,
 ) -> Iterator[Made]:
     """Each shower as soon as it is finished: the next ones are at work meanwhile."""
-    parts = maker.stream(particles, seed=seed, first_index=start, size=1, progress=progress)
+    stream = maker.stream if maker.recorded is Record.CELLS else maker.stream_hits
+    parts = stream(particles, seed=seed, first_index=start, size=1, progress=progress)
     while True:
         with watch:
             part = next(parts, None)

@@ -15,9 +15,9 @@ from types import TracebackType
 
 from torch import Tensor
 
+from caloforge.hits import AnyShowers, part_of
 from caloforge.io import CaloChallengeWriter
 from caloforge.production.journal import Journal
-from caloforge.showers import Showers
 
 INTERVAL, SHARE, LONG = 1.0, 1e-3, 10.0
 """A shard is closed after so many seconds, after this share of the time so far, and anywhere after
@@ -61,7 +61,7 @@ class ShardWriter:
         else:
             self._close()
 
-    def append(self, showers: Showers, extra: Mapping[str, Tensor]) -> None:
+    def append(self, showers: AnyShowers, extra: Mapping[str, Tensor]) -> None:
         """Write more showers, each with further numbers by name."""
         start, rows = self._journal.finished + self._rows, len(showers)
         first = -start % self._block if self._is_cut else 0
@@ -70,7 +70,9 @@ class ShardWriter:
         begin = 0
         for end in [bound for bound in bounds if bound > 0]:
             part = slice(begin, end)
-            self._write(showers[part], {name: values[part] for name, values in extra.items()})
+            self._write(
+                part_of(showers, part), {name: values[part] for name, values in extra.items()}
+            )
             begin = end
         if self._is_due(LONG):
             self._close()
@@ -84,7 +86,7 @@ class ShardWriter:
         now = time.monotonic()
         return now - self._opened > factor * max(INTERVAL, SHARE * (now - self._began))
 
-    def _write(self, showers: Showers, extra: Mapping[str, Tensor]) -> None:
+    def _write(self, showers: AnyShowers, extra: Mapping[str, Tensor]) -> None:
         if self._writer is None:
             self._writer = self._opener(self._journal.unfinished.with_suffix(".h5")).__enter__()
             self._opened = time.monotonic()

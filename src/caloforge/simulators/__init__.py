@@ -9,10 +9,12 @@ __all__ = [
     "Homogeneous",
     "Medium",
     "Progress",
+    "Record",
     "Refiner",
     "Sampling",
     "Simulator",
     "Stack",
+    "TimedHits",
     "TimedShowers",
     "Tuning",
     "Upstream",
@@ -25,7 +27,7 @@ __all__ = [
     "write_gflash",
 ]
 
-from caloforge.simulators.geant4 import Geant4, TimedShowers
+from caloforge.simulators.geant4 import Geant4, Record, TimedHits, TimedShowers
 from caloforge.simulators.gflash.media import Stack
 from caloforge.simulators.gflash.parametrisation import Homogeneous, Medium, Sampling, Tuning
 from caloforge.simulators.gflash.simulator import GFlash, Upstream, gflash_of, pbwo4_gflash

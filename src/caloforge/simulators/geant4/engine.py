@@ -1,17 +1,17 @@
 r"""Geant4, the full simulation: every particle of a shower, step by step.
 
 `Geant4` takes a `Detector` and particles and gives their showers, with the processor time that each
-took. Shower i has random numbers of its own, from a seed that is a hash of the seed of the run and
-of i (`streams`), so it is the same in whatever batches, and by however many workers, it and the
-others are simulated.
+took: dense, as `hits` with times, or as `points`, see `recording`. Shower i has random numbers of
+its own, from a seed that is a hash of the seed of the run and of i (`streams`), so it is the same
+in whatever batches, and by however many workers, it and the others are simulated.
 """
 
-__all__ = ["Finished", "Geant4", "TimedShowers"]
+__all__ = ["Finished", "Geant4", "TimedHits", "TimedShowers"]
 
 import math
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -29,10 +29,21 @@ from caloforge import streams
 from caloforge.detector import Detector
 from caloforge.errors import EnergyRangeError, Geant4Error, ShowerValueError
 from caloforge.geometry import Calorimeter
+from caloforge.hits import Hits
 from caloforge.particles import Particles
+from caloforge.points import Points
 from caloforge.showers import Showers, spans
 from caloforge.simulators.geant4.datasets import find_data
 from caloforge.simulators.geant4.physics import physics_of
+from caloforge.simulators.geant4.recording import (
+    Record,
+    Recorded,
+    Steps,
+    hits_in,
+    joined_hits,
+    joined_points,
+    points_in,
+)
 from caloforge.simulators.geant4.workers import Done, Job, Task, simulate
 from caloforge.simulators.protocols import Progress, Validity, silent
 from caloforge.streams import Stream
@@ -52,14 +63,20 @@ class TimedShowers(NamedTuple):
     cpu_time_ms: Tensor
 
 
-class Finished(NamedTuple):
-    """One shower: its number, the flat indices of the cells hit, their deposits in MeV (float32),
-    the processor time in ms.
+class TimedHits(NamedTuple):
+    """Showers as hits, and the processor time that each took Geant4, in ms, float32, with shape
+    (N).
     """
 
+    showers: Hits
+    cpu_time_ms: Tensor
+
+
+class Finished(NamedTuple):
+    """One shower: its number, what is recorded of it, and the processor time in ms."""
+
     number: int
-    cells: np.ndarray
-    deposits: np.ndarray
+    recorded: Recorded
     milliseconds: float
 
 
@@ -73,9 +90,13 @@ class Geant4:
         cut: The production cut, in mm: secondaries with a shorter range are not made.
         workers: How many processes work.
         data: The folder of Geant4's data sets; None to look in the usual places, see `find_data`.
+        record: What is recorded of each shower; None for cells, and for hits where these are
+            irregular.
+        merge: Steps in one cell and one square of this size, in mm, make one point.
 
     Raises:
-        Geant4Error: There is no such physics, or the cut or the number of workers is not positive.
+        Geant4Error: There is no such physics, or the cut, the number of workers or the size of
+            squares is not positive.
     """
 
     detector: Detector
@@ -83,6 +104,8 @@ class Geant4:
     cut: float = 0.7 * mm
     workers: int = 1
     data: Path | None = None
+    record: Record | None = None
+    merge: float = 1.0 * mm
 
     def __post_init__(self) -> None:
         physics_of(self.physics)
@@ -91,6 +114,9 @@ class Geant4:
                 f"Geant4: cut {self.cut} mm and {self.workers} workers, expected a positive cut "
                 "and at least 1 worker"
             )
+            raise Geant4Error(msg)
+        if not 0 < self.merge < math.inf:
+            msg = f"Geant4: steps merge in squares of {self.merge} mm, expected a positive length"
             raise Geant4Error(msg)
 
     @property
@@ -129,21 +155,8 @@ class Geant4:
             EnergyRangeError: An energy is out of range.
             ShowerValueError: A particle does not meet the front face.
         """
-        size = max(1, len(particles))
-        parts = list(
-            self.stream(
-                particles,
-                seed=seed,
-                first_index=first_index,
-                size=size,
-                progress=progress,
-            )
-        )
-        return (
-            parts[0].showers
-            if parts
-            else Showers(torch.empty(0, self.calorimeter.n_cells), particles, self.calorimeter)
-        )
+        hits = self.hits(particles, seed=seed, first_index=first_index, progress=progress)
+        return hits.to_showers()
 
     def stream(
         self,
@@ -159,6 +172,67 @@ class Geant4:
 
         If a worker dies, the showers that are finished are given before the error is raised.
         """
+        batches = self._of_cells._batches(particles, seed, first_index, size, progress)
+        for made, some in batches:
+            yield TimedShowers(self._hits(made, some).to_showers(), _times_of(made))
+
+    def stream_hits(
+        self,
+        particles: Particles,
+        *,
+        seed: int,
+        first_index: int = 0,
+        size: int = _AT_A_TIME,
+        progress: Progress = silent,
+    ) -> Iterator[TimedHits]:
+        """As `stream`, but the showers as hits, in the memory of their hits."""
+        batches = self._of_cells._batches(particles, seed, first_index, size, progress)
+        for made, some in batches:
+            yield TimedHits(self._hits(made, some), _times_of(made))
+
+    def hits(
+        self,
+        particles: Particles,
+        *,
+        seed: int,
+        first_index: int = 0,
+        progress: Progress = silent,
+    ) -> Hits:
+        """As `simulate`, but the showers as hits, in flat order; with their times, unless `record`
+        says cells.
+        """
+        made = self._of_cells._all(particles, seed, first_index, progress)
+        return self._hits(made, particles)
+
+    def points(
+        self,
+        particles: Particles,
+        *,
+        seed: int,
+        first_index: int = 0,
+        progress: Progress = silent,
+    ) -> Points:
+        """As `simulate`, but the steps that are left after those close together are merged, before
+        any cell reads them, with their times; see `recording`. The threshold is one of cells: it
+        leaves no point out.
+        """
+        finer = replace(self, record=Record.POINTS)
+        made = finer._all(particles, seed, first_index, progress)
+        return joined_points([one.recorded for one in made], particles)
+
+    def _all(
+        self, particles: Particles, seed: int, first_index: int, progress: Progress
+    ) -> list[Finished]:
+        size = max(1, len(particles))
+        batches = self._batches(particles, seed, first_index, size, progress)
+        return [one for made, _ in batches for one in made]
+
+    def _batches(
+        self, particles: Particles, seed: int, first_index: int, size: int, progress: Progress
+    ) -> Iterator[tuple[list[Finished], Particles]]:
+        """Finished showers with their particles, ``size`` at a time; if a worker dies, those that
+        are finished come before the error.
+        """
         finished = self.each(particles, seed=seed, first_index=first_index)
         for span in spans(len(particles), size):
             made: list[Finished] = []
@@ -168,9 +242,9 @@ class Geant4:
                     progress(1)
             except Geant4Error:
                 if made:
-                    yield self.gather(made, particles[span.start : span.start + len(made)])
+                    yield made, particles[span.start : span.start + len(made)]
                 raise
-            yield self.gather(made, particles[span])
+            yield made, particles[span]
 
     def each(self, particles: Particles, *, seed: int, first_index: int = 0) -> Iterator[Finished]:
         """Simulate as `simulate` does, and give each shower as soon as it and those before it are
@@ -186,18 +260,16 @@ class Geant4:
             for done in simulate(job, tasks, first_index, len(particles), self.workers)
         )
 
-    def gather(self, finished: list[Finished], particles: Particles) -> TimedShowers:
-        """Join showers that have been given one by one, in order, with the particles that made
-        them.
-        """
-        deposits = torch.zeros(len(finished), self.calorimeter.n_cells)
-        for row, one in zip(deposits.numpy(), finished, strict=True):
-            row[one.cells] = one.deposits
-        times = torch.tensor([one.milliseconds for one in finished], dtype=torch.float32)
+    @property
+    def _of_cells(self) -> "Geant4":
+        """The same, where points would be recorded with hits instead."""
+        points = self.recorded is Record.POINTS
+        return replace(self, record=Record.HITS) if points else self
+
+    def _hits(self, finished: list[Finished], particles: Particles) -> Hits:
         threshold = self.detector.threshold or None
-        return TimedShowers(
-            Showers(deposits, particles, self.calorimeter, threshold=threshold), times
-        )
+        recorded = [one.recorded for one in finished]
+        return joined_hits(recorded, particles, self.calorimeter, threshold)
 
     @property
     def provenance(self) -> dict[str, str]:
@@ -218,9 +290,8 @@ class Geant4:
     @cached_property
     def _flat(self) -> np.ndarray:
         """The flat index of each of the scorer's cells; -1 where there is none."""
-        each = [
-            layers.cells.number for layers in self.detector.layers for _ in range(layers.number)
-        ]
+        divisions = self.calorimeter.divisions
+        each = [division.number for division in divisions]
         fast, middle = (max(numbers) for numbers in zip(*each, strict=True))
         flat = torch.full((len(each), middle, fast), -1)
         start = 0
@@ -231,15 +302,24 @@ class Geant4:
             start += n_fast * n_middle
         return flat.flatten().numpy()
 
+    @property
+    def recorded(self) -> Record:
+        """What is recorded of each shower."""
+        irregular = not self.calorimeter.divisions
+        return self.record or (Record.HITS if irregular else Record.CELLS)
+
     def _finished(self, done: Done) -> Finished:
-        deposits = done.energies / self.detector.sampling_fraction
-        read = (deposits > 0) & (deposits >= self.detector.threshold)
-        return Finished(
-            done.number,
-            self._flat[done.cells[read]],
-            deposits[read].astype(np.float32),
-            done.milliseconds,
-        )
+        threshold = 0.0 if self.recorded is Record.POINTS else self.detector.threshold
+        recorded = self._recorded(done).read(self.detector.sampling_fraction, threshold)
+        return Finished(done.number, recorded, done.milliseconds)
+
+    def _recorded(self, done: Done) -> Recorded:
+        if self.recorded is Record.CELLS:
+            return Recorded(self._flat[done.where], done.energies)
+        steps = Steps.of(done.where, done.energies, self.calorimeter)
+        if self.recorded is Record.POINTS:
+            return points_in(self.calorimeter, steps, self.merge)
+        return hits_in(self.calorimeter, steps)
 
     def _job(self, species: Sequence[int]) -> Job:
         _require_installed()
@@ -250,6 +330,7 @@ class Geant4:
             "cut": self.cut,
             "species": list(species),
             "constructors": physics.constructors,
+            "steps": self.recorded is not Record.CELLS,
         }
         return Job(description, found.environment())
 
@@ -329,6 +410,10 @@ class Geant4:
             return theta.cos()
         sine = place[:, 0].double() / radius
         return theta.sin() * phi.cos() * sine + theta.cos() * (1 - sine**2).clamp(min=0).sqrt()
+
+
+def _times_of(finished: Sequence[Finished]) -> Tensor:
+    return torch.tensor([one.milliseconds for one in finished], dtype=torch.float32)
 
 
 def _tasks(

@@ -62,12 +62,13 @@ class Task(NamedTuple):
 
 
 class Done(NamedTuple):
-    """One shower made: its number, the scorer's numbers of the cells hit, their energies in MeV,
-    the CPU time in ms.
+    """One shower made: its number, the scorer's numbers of the cells hit, or the layer, the place
+    (x, y) in mm and the time in ns of each step, with shape (steps, 4), their energies in MeV, the
+    CPU time in ms.
     """
 
     number: int
-    cells: np.ndarray
+    where: np.ndarray
     energies: np.ndarray
     milliseconds: float
 

@@ -68,13 +68,14 @@ def read_cells(path: Path | str, *, name: str | None = None) -> CellTable:
     columns = _read(path)
     _require(path, columns)
     try:
+        thicknesses = _thicknesses(columns)
         return CellTable(
             name or path.stem,
-            torch.from_numpy(columns["layer"].astype(np.int64)),
+            _whole(columns, "layer"),
             _pairs(columns, "x", "y"),
             _pairs(columns, "size_x", "size_y"),
-            _thicknesses(columns),
-            torch.from_numpy(columns["sides"].astype(np.int64)) if "sides" in columns else (),
+            thicknesses,
+            _whole(columns, "sides") if "sides" in columns else (),
         )
     except GeometryError as error:
         msg = f"{path}: {error}"
@@ -201,17 +202,23 @@ def _require(path: Path, columns: Mapping[str, np.ndarray]) -> None:
             raise FileFormatError(msg)
 
 
-def _pairs(columns: Mapping[str, np.ndarray], first: str, second: str) -> torch.Tensor:
-    pair = np.stack([columns[first], columns[second]], axis=1)
+def _whole(columns: dict[str, np.ndarray], name: str) -> torch.Tensor:
+    """A column of whole numbers; it is taken out, as millions of rows need their memory."""
+    return torch.from_numpy(columns.pop(name).astype(np.int64))
+
+
+def _pairs(columns: dict[str, np.ndarray], first: str, second: str) -> torch.Tensor:
+    """Two columns side by side; they are taken out, too."""
+    pair = np.stack([columns.pop(first), columns.pop(second)], axis=1)
     return torch.from_numpy(pair.astype(np.float64, copy=False))
 
 
-def _thicknesses(columns: Mapping[str, np.ndarray]) -> list[float | None]:
-    layers = columns["layer"].astype(np.int64)
+def _thicknesses(columns: dict[str, np.ndarray]) -> list[float | None]:
+    layers = columns["layer"].astype(np.int64, copy=False)
     _, first, number = np.unique(layers, return_index=True, return_counts=True)
     if "thickness" not in columns:
         return [None] * len(first)
-    depth = columns["thickness"].astype(np.float64)
+    depth = columns.pop("thickness").astype(np.float64, copy=False)
     order = layers.argsort(kind="stable")
     ends = np.cumsum([0, *number])
     for k, (start, end) in enumerate(pairwise(ends)):

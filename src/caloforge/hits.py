@@ -148,9 +148,9 @@ class Hits(Tabular):
 
     def to_showers(self) -> Showers:
         """The dense showers; the energies of hits in one cell add up."""
-        shape = len(self), self.calorimeter.n_cells
+        hits, shape = self.merged(), (len(self), self.calorimeter.n_cells)
         deposits = self.hit_energies.new_zeros(shape)
-        deposits.view(-1).index_add_(0, self._address, self.hit_energies)
+        deposits.view(-1)[hits._address] = hits.hit_energies
         return Showers(deposits, self.particles, self.calorimeter, self.weights, self.threshold)
 
     @property
@@ -159,20 +159,23 @@ class Hits(Tabular):
         return self.shower_of_hit * self.calorimeter.n_cells + self.cells
 
     def merged(self) -> "Hits":
-        """At most one hit a cell, in flat order: energies add up, the earliest time stays."""
+        """At most one hit a cell, in flat order: energies add up, in double precision, and the
+        earliest time stays.
+        """
         address = self._address
         if bool((address.diff() > 0).all()):
             return self
         unique, place = torch.unique(address, return_inverse=True)
         shower = unique.div(self.calorimeter.n_cells, rounding_mode="floor")
         number = torch.bincount(shower, minlength=len(self))
-        energies = self.hit_energies.new_zeros(len(unique))
+        energies = self.hit_energies.new_zeros(len(unique), dtype=torch.float64)
+        energies.index_add_(0, place, self.hit_energies.double())
         times = None if self.times is None else _earliest(self.times, place, len(unique))
         return replace(
             self,
             offsets=torch.cat([self.offsets[:1], number.cumsum(dim=0)]),
             cells=(unique - shower * self.calorimeter.n_cells).int(),
-            hit_energies=energies.index_add_(0, place, self.hit_energies),
+            hit_energies=energies.to(self.hit_energies.dtype),
             times=times,
         )
 

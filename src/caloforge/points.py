@@ -193,11 +193,12 @@ class Points(Shown):
             raise ShowerValueError(msg)
 
     def _say_outside(self, outside: Tensor, calorimeter: Calorimeter) -> None:
-        whole = self.point_energies.double().sum()
-        lost = self.point_energies[outside].double().sum()
+        energies = self.point_energies.double()
+        whole, lost = float(energies.sum()), float(energies[outside].sum())
+        share = f"{lost / whole:.2%} of all energy" if whole > 0 else f"{lost:.4g} MeV"
         msg = (
             f"{int(outside.sum())} of {self.n_points} points lie in no cell of calorimeter "
-            f"'{calorimeter.name}', with {float(lost / whole):.2%} of all energy: they are left out"
+            f"'{calorimeter.name}', with {share}: they are left out"
         )
         warnings.warn(msg, PointsOutsideWarning, stacklevel=3)
 

@@ -255,9 +255,12 @@ def follow(step: Step, caloforge: Caloforge) -> None:
 
 
 def cut(path: Path, number: int) -> None:
-    """Keep the first showers of a file alone."""
-    with h5py.File(path) as file, h5py.File(path.with_suffix(".cut"), "w") as shorter:
-        shorter.attrs.update(file.attrs)
-        for name, values in file.items():
-            shorter[name] = values[:number]
+    """Keep the first showers of a dense file alone."""
+    with h5py.File(path) as file:
+        if "hit_offsets" in file:
+            return
+        with h5py.File(path.with_suffix(".cut"), "w") as shorter:
+            shorter.attrs.update(file.attrs)
+            for name, values in file.items():
+                shorter[name] = values[:number]
     path.with_suffix(".cut").replace(path)

@@ -12,8 +12,11 @@ from rich.console import Console
 from caloforge.cli._drawing import PLAIN_SHADES, draw
 from caloforge.geometry import (
     Calorimeter,
+    CellLayer,
     CylinderGrid,
     CylinderLayer,
+    Hexagons,
+    LayeredCells,
     RegularGrid,
     pbwo4_crystals,
 )
@@ -40,6 +43,22 @@ def drawn(shower: Showers) -> list[str]:
     with console.capture() as capture:
         console.print(draw(shower, plain=True))
     return capture.get().splitlines()
+
+
+def test_irregular_cells_are_drawn_where_they_lie() -> None:
+    """Two hexagons, 40 mm apart along x and 20 along y, the brighter one below on the right."""
+    calorimeter = LayeredCells("hexagons", (CellLayer(Hexagons(4.0, 20), 1.0),))
+    deposits = torch.zeros(calorimeter.n_cells)
+    x, y = torch.tensor([-20.0, 20.0]), torch.tensor([12.0, -8.0])
+    deposits[calorimeter.cell_at(torch.zeros(2, dtype=torch.int64), x, y)] = torch.tensor(
+        [1.0, 1e3]
+    )
+    title, *rows = drawn(one(calorimeter, deposits))
+    assert "x to the right, y upward, in squares of 3.72 mm" in title
+    assert rows[0].find(PLAIN_SHADES[3]) == 2
+    assert rows[6].find(PLAIN_SHADES[5]) == 24
+    dark, *_ = drawn(one(calorimeter, torch.zeros(calorimeter.n_cells)))
+    assert dark == "seen along the beam"
 
 
 def test_summary_states_what_the_file_holds(caloforge: Caloforge, tmp_path: Path) -> None:

@@ -18,6 +18,9 @@ from caloforge.showers import Showers
 from caloforge.units import format_energy
 
 DECADES = 4
+SQUARES = 36
+"""So many squares cover the lit part of a calorimeter of irregular cells."""
+
 COLOURS = ("#440154", "#46327e", "#365c8d", "#277f8e", "#1fa187", "#4ac16d", "#a0da39", "#fde725")
 """Eight colours of matplotlib's viridis, from the lowest energy to the highest."""
 SHADES, BARS = " ·░▒▓█", " ▁▂▃▄▅▆▇█"
@@ -55,7 +58,23 @@ def _image(calorimeter: Calorimeter, deposits: Tensor) -> tuple[Tensor, str]:
         return image.reshape(rows.number, -1), "seen along the beam: x to the right, y upward"
     if calorimeter.divisions:
         return _brightest_layer(calorimeter, deposits)
-    return deposits[None], "cell by cell"
+    return _in_squares(calorimeter, deposits)
+
+
+def _in_squares(calorimeter: Calorimeter, deposits: Tensor) -> tuple[Tensor, str]:
+    """Cells of any place and size, by their centres, where there is energy."""
+    lit = deposits > 0
+    if not lit.any():
+        return torch.zeros(1, 1), "seen along the beam"
+    at, areas = calorimeter.transverse[lit], calorimeter.areas[lit]
+    low = at.amin(dim=0)
+    side = max(float((at - low).max()) / (SQUARES - 1), float(areas.min().sqrt()))
+    i_x, i_y = ((at - low) / side).round().long().unbind(dim=1)
+    columns, rows = int(i_x.max()) + 1, int(i_y.max()) + 1
+    image = torch.zeros(rows * columns, dtype=deposits.dtype)
+    image.index_add_(0, (rows - 1 - i_y) * columns + i_x, deposits[lit])
+    where = f"x to the right, y upward, in squares of {side:.3g} mm"
+    return image.reshape(rows, columns), f"seen along the beam: {where}"
 
 
 def _brightest_layer(calorimeter: Calorimeter, deposits: Tensor) -> tuple[Tensor, str]:

@@ -78,6 +78,7 @@ def test_an_interrupted_run_can_be_resumed(
         ),
         (("simulate", "geant4", "pbwo4-10x10", *RUN, "--cut", "0mm", "OUT"), "cut"),
         (("simulate", "geant4", "pbwo4-10x10", *RUN, "--cut", "0.7", "OUT"), "0.7mm"),
+        (("simulate", "geant4", "pbwo4-10x10", *RUN, "--record", "all", "OUT"), "cells or hits"),
     ],
     ids=lambda value: (
         " ".join(str(word) for word in value[10:]) if isinstance(value, tuple) else ""

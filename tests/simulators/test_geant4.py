@@ -366,6 +366,7 @@ def test_what_cannot_be_is_said_before_a_worker_starts(
         ({"physics": "em-option7"}, "em-option1"),
         ({"cut": 0.0}, "cut 0"),
         ({"workers": 0}, "0 workers"),
+        ({"merge": 0.0}, "at least 0.001 mm"),
     ],
 )
 def test_a_simulator_that_cannot_be_is_refused(how: dict[str, object], expected: str) -> None:

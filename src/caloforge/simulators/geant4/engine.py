@@ -52,6 +52,9 @@ from caloforge.units import TeV, format_energy, keV, mm
 _LEAST_ENERGY, _LARGEST_ENERGY = 1 * keV, 100 * TeV
 """The range of Geant4's tables."""
 
+_LEAST_MERGE = 1e-3 * mm
+"""Squares are counted in whole numbers, of which there are so many."""
+
 _MODULE = "geant4_pybind"
 _AT_A_TIME = 1000
 
@@ -115,8 +118,11 @@ class Geant4:
                 "and at least 1 worker"
             )
             raise Geant4Error(msg)
-        if not 0 < self.merge < math.inf:
-            msg = f"Geant4: steps merge in squares of {self.merge} mm, expected a positive length"
+        if not _LEAST_MERGE <= self.merge < math.inf:
+            msg = (
+                f"Geant4: steps merge in squares of {self.merge} mm, expected a length of at least "
+                f"{_LEAST_MERGE} mm"
+            )
             raise Geant4Error(msg)
 
     @property

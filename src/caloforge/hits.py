@@ -148,22 +148,27 @@ class Hits(Tabular):
 
     def to_showers(self) -> Showers:
         """The dense showers; the energies of hits in one cell add up."""
-        hits, shape = self.merged(), (len(self), self.calorimeter.n_cells)
+        address, shape = self._address, (len(self), self.calorimeter.n_cells)
+        if not _ascend(address):
+            return self.merged().to_showers()
         deposits = self.hit_energies.new_zeros(shape)
-        deposits.view(-1)[hits._address] = hits.hit_energies
+        deposits.view(-1).scatter_(0, address, self.hit_energies)
         return Showers(deposits, self.particles, self.calorimeter, self.weights, self.threshold)
 
     @property
     def _address(self) -> Int64[Tensor, " hits"]:
         """Shower and cell of each hit as one number, as in flat deposits."""
-        return self.shower_of_hit * self.calorimeter.n_cells + self.cells
+        first = torch.arange(len(self), device=self.cells.device) * self.calorimeter.n_cells
+        number = self.offsets.diff()
+        each = torch.repeat_interleave(first, number, output_size=self.n_hits)
+        return each.add_(self.cells)
 
     def merged(self) -> "Hits":
         """At most one hit a cell, in flat order: energies add up, in double precision, and the
         earliest time stays.
         """
         address = self._address
-        if bool((address.diff() > 0).all()):
+        if _ascend(address):
             return self
         unique, place = torch.unique(address, return_inverse=True)
         shower = unique.div(self.calorimeter.n_cells, rounding_mode="floor")
@@ -277,6 +282,10 @@ def _require_cells(cells: Tensor, calorimeter: Calorimeter) -> None:
             f"0 to {calorimeter.n_cells - 1}"
         )
         raise ShowerValueError(msg)
+
+
+def _ascend(address: Tensor) -> bool:
+    return bool((address[1:] > address[:-1]).all())
 
 
 def _earliest(times: Tensor, place: Tensor, n: int) -> Tensor:

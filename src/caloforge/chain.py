@@ -26,6 +26,7 @@ from caloforge.detector import Detector
 from caloforge.documents import checked
 from caloforge.errors import ModelError
 from caloforge.geometry import Calorimeter
+from caloforge.hits import AnyShowers, dense
 from caloforge.models import Bridge, InDetector, Model, Surrogate
 from caloforge.models.card import InCard
 from caloforge.particles import Particles
@@ -139,8 +140,8 @@ class Chain:
         seed: int,
         first_index: int = 0,
         progress: Progress = silent,
-    ) -> Showers:
-        """Make one shower of each particle.
+    ) -> AnyShowers:
+        """Make one shower of each particle, dense or as hits; refiners are given dense ones.
 
         Arguments:
             particles: The particles.
@@ -154,7 +155,9 @@ class Chain:
         )
         seeds = self.seeds(seed)[1:]
         for refiner, own, tell in zip(self.refiners, seeds, progresses[1:], strict=True):
-            showers = refiner.refine(showers, seed=own, first_index=first_index, progress=tell)
+            showers = refiner.refine(
+                dense(showers), seed=own, first_index=first_index, progress=tell
+            )
         return showers
 
     def seeds(self, seed: int) -> tuple[int, ...]:

@@ -10,10 +10,11 @@ what works on hits itself. Both ways energy is conserved: ``Hits.of(showers).to_
 same showers bit for bit, and the energies of several hits in one cell add up.
 """
 
-__all__ = ["AnyShowers", "HitSource", "Hits", "batches_of", "joined", "part_of"]
+__all__ = ["AnyShowers", "HitSource", "Hits", "batches_of", "dense", "joined", "part_of"]
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar, cast
 
 import torch
 from jaxtyping import Int64
@@ -23,7 +24,13 @@ from typing_extensions import Protocol, runtime_checkable
 from caloforge.errors import ShowerValueError
 from caloforge.geometry import Calorimeter
 from caloforge.particles import Index, Particles, rows_of
-from caloforge.ragged import chosen_rows, joined_offsets, require_offsets, shower_of_row
+from caloforge.ragged import (
+    chosen_rows,
+    joined_offsets,
+    kept_offsets,
+    require_offsets,
+    shower_of_row,
+)
 from caloforge.showers import (
     Showers,
     ShowerSource,
@@ -99,6 +106,13 @@ class Hits(Tabular):
     def energies(self) -> Tensor:
         """The incident energies, in MeV, with shape (N)."""
         return self.particles.energies
+
+    @property
+    def deposits(self) -> Tensor:
+        """The energy in each cell, in MeV, float32, with shape (N, cells): those of `to_showers`,
+        made anew each time.
+        """
+        return self.to_showers().deposits
 
     @property
     def n_hits(self) -> int:
@@ -184,6 +198,41 @@ class Hits(Tabular):
             times=times,
         )
 
+    def above(self, energy: float) -> "Hits":
+        """The hits of more than an energy, in MeV."""
+        kept = self.hit_energies > energy
+        if bool(kept.all()):
+            return self
+        return replace(
+            self,
+            offsets=kept_offsets(self.offsets, kept),
+            cells=self.cells[kept],
+            hit_energies=self.hit_energies[kept],
+            times=None if self.times is None else self.times[kept],
+        )
+
+    @property
+    def readout_threshold(self) -> float:
+        """The threshold of the readout: the one that is stated, else the least energy of a hit
+        above 0, in MeV.
+
+        Raises:
+            ShowerValueError: None is stated, and no hit has energy.
+        """
+        lit = self.hit_energies[self.hit_energies > 0]
+        if not self.threshold and not len(lit):
+            msg = f"none of the {self.n_hits} hits has energy, expected some"
+            raise ShowerValueError(msg)
+        return self.threshold or float(lit.min())
+
+    @property
+    def numbers(self) -> Int64[Tensor, "showers layers"]:
+        """The number of hits in each layer, with shape (N, layers)."""
+        layers = self.calorimeter.n_layers
+        layer = self.calorimeter.layer_of_cell.to(self.cells.device)[self.cells.long()]
+        each = torch.bincount(self.shower_of_hit * layers + layer, minlength=len(self) * layers)
+        return each.view(len(self), layers)
+
     def turned(self, choice: Int64[Tensor, " showers"]) -> "Hits":
         """Each shower turned or mirrored by a symmetry of the calorimeter, and its particle with
         it; see `Showers.turned`.
@@ -252,9 +301,18 @@ def batches_of(source: ShowerSource, size: int) -> Iterator[AnyShowers]:
     return source.batches(size)
 
 
-def part_of(showers: AnyShowers, index: slice) -> AnyShowers:
+_Some = TypeVar("_Some", bound=AnyShowers)
+
+
+def part_of(showers: _Some, index: Index) -> _Some:
     """Some of the showers, as they are held: dense, or as hits with their times."""
-    return showers.sparse(index) if isinstance(showers, Hits) else showers[index]
+    found = showers.sparse(index) if isinstance(showers, Hits) else showers[index]
+    return cast("_Some", found)
+
+
+def dense(showers: AnyShowers) -> Showers:
+    """The showers with all their cells."""
+    return showers.to_showers() if isinstance(showers, Hits) else showers
 
 
 def joined(parts: Sequence[AnyShowers]) -> AnyShowers:
@@ -266,7 +324,7 @@ def joined(parts: Sequence[AnyShowers]) -> AnyShowers:
     hits = [part for part in parts if isinstance(part, Hits)]
     if hits and len(hits) == len(parts):
         return Hits.cat(hits)
-    return Showers.cat([p.to_showers() if isinstance(p, Hits) else p for p in parts])
+    return Showers.cat([dense(part) for part in parts])
 
 
 def _require_cells(cells: Tensor, calorimeter: Calorimeter) -> None:

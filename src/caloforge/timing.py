@@ -40,10 +40,11 @@ from torch import Tensor
 
 from caloforge.chain import Chain, title_of
 from caloforge.errors import CaloforgeError, ShowerValueError
+from caloforge.hits import AnyShowers, dense
 from caloforge.models import Model
 from caloforge.particles import Particles
 from caloforge.showers import Showers
-from caloforge.simulators import Simulator
+from caloforge.simulators import Refiner, Simulator
 
 ALL = 0
 """As many threads as this process may use cores."""
@@ -58,7 +59,7 @@ _SEED = 1
 _MEMORY = Path("/proc/meminfo")
 _STATUS = Path("/proc/self/status")
 
-_Stage = tuple[str, Callable[[Any], Showers]]
+_Stage = tuple[str, Callable[[Any], AnyShowers]]
 
 
 @dataclass(frozen=True)
@@ -212,10 +213,14 @@ def _stages(chain: Chain, device: str) -> tuple[_Stage, ...]:
             member.to(device)
     own, *seeds = chain.seeds(_SEED)
     refine = (
-        (f"refine {title_of(refiner)}", partial(refiner.refine, seed=seed))
+        (f"refine {title_of(refiner)}", partial(_refined, refiner, seed))
         for refiner, seed in zip(chain.refiners, seeds, strict=True)
     )
     return (title_of(chain.simulator), partial(chain.simulator.simulate, seed=own)), *refine
+
+
+def _refined(refiner: Refiner, seed: int, showers: AnyShowers) -> Showers:
+    return refiner.refine(dense(showers), seed=seed)
 
 
 @dataclass(frozen=True)
@@ -273,7 +278,7 @@ class _Job:
         """The time of each stage, in ms a shower."""
         seconds = np.zeros(len(stages))
         for rows in _rows(len(self.particles), size, batches):
-            made: Particles | Showers = self.particles[rows].to(self.device)
+            made: Particles | AnyShowers = self.particles[rows].to(self.device)
             for number, (_, make) in enumerate(stages):
                 start = _now(self.device)
                 made = make(made)

@@ -10,6 +10,7 @@ from caloforge.geometry import RegularGrid, pbwo4_crystals
 from caloforge.learn.networks import (
     DihedralLinear,
     DihedralNetwork,
+    SquashedNetwork,
     SquirelsEnergyNetwork,
     SquirelsShapeNetwork,
     sinusoids,
@@ -50,6 +51,10 @@ def shaken(network: nn.Module) -> nn.Module:
 
 
 NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[Tensor, ...]]] = {
+    "squashed": (
+        lambda: SquashedNetwork(3, (8, 16), 4, time=8),
+        (torch.randn(5, 3), torch.rand(5), torch.randn(5, 4)),
+    ),
     "dihedral": (
         lambda: dihedral(pbwo4_crystals()),
         (torch.randn(5, 102), torch.rand(5), torch.randn(5)),

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from caloforge.geometry import RegularGrid
+from caloforge.hits import Hits
 from caloforge.learn import representations
 from caloforge.learn.conditions import Condition
 from caloforge.learn.noise import by_generator
@@ -18,8 +19,8 @@ from caloforge.learn.representations import (
     FilledLayers,
     Gaussianised,
     HitPattern,
-    Hits,
     LayerEnergies,
+    LayerNumbers,
     LayerRatios,
     LayerShares,
     Representation,
@@ -46,6 +47,11 @@ Samples = tuple[Tensor, Condition]
 def of_layers(seed: int) -> Samples:
     condition = Condition.to_fit(showers_of(CYLINDER, seed=seed))
     return condition.layer_energies, condition
+
+
+def of_numbers(seed: int) -> Samples:
+    condition = Condition.to_fit(Hits.of(showers_of(CYLINDER, seed=seed)))
+    return torch.stack([condition.layer_energies, condition.hit_numbers.double()], 1), condition
 
 
 def of_cells(seed: int) -> Samples:
@@ -99,6 +105,7 @@ CATALOGUE = {
     "LayerRatios": Case(lambda: LayerRatios(6, SCALE), of_layers, (1e-3, 0.1)),
     "SoftRatios": Case(lambda: SoftRatios(6, SCALE), of_layers, (1e-3, 0.1)),
     "LayerEnergies": Case(lambda: LayerEnergies(6), of_layers, (1e-3, 0.01)),
+    "LayerNumbers": Case(lambda: LayerNumbers(CYLINDER, SCALE), of_numbers, (1e-3, 0.1)),
     "LayerShares": Case(lambda: LayerShares(CYLINDER, 1e-7), of_cells, (1e-3, 1e-3)),
     "CellScores": Case(lambda: CellScores(ORBIT), of_cells_by_layer, (0.02, 0.05), True),
     "HitPattern": Case(lambda: HitPattern(ORBIT), of_cells_by_layer, (1e-2, 1e-2), True),
@@ -131,7 +138,7 @@ def seen(representation: Representation[Any], samples: Samples, seed: int = 5) -
 
 
 def tensors(z: Any) -> list[Tensor]:
-    return [z.hit, z.scores, z.numbers] if isinstance(z, Hits) else [z]
+    return [z.hit, z.scores, z.numbers] if isinstance(z, representations.Hits) else [z]
 
 
 def state(representation: Representation[Any]) -> dict[str, Tensor]:

@@ -8,13 +8,16 @@ import torch
 from caloforge.geometry import Calorimeter, CylinderGrid, CylinderLayer, RegularGrid
 from caloforge.models.fast_samplers import BespokeRecipe, StudentRecipe
 from caloforge.models.flow_stage import FlowRecipe, TransformerSizes
+from caloforge.models.flowing import FlowSettings
 from caloforge.models.layer_groups import FilledRecipe, ScoredRecipe
 from caloforge.models.masked_energies import MaskedSizes
+from caloforge.models.number_flow import LayerNumbersRecipe
 from caloforge.models.share_flow import ShareFlowRecipe
 from caloforge.models.stages import Schedule
 from caloforge.models.surrogate import SurrogateRecipe
 from caloforge.particles import Particles
 from caloforge.showers import Showers
+from caloforge.systems.caloclouds import IndependentPointsRecipe
 from caloforge.systems.calodream import LatentRecipe, TransfusionRecipe
 from caloforge.systems.caloflow import MaskedShapeRecipe, RatiosRecipe
 from caloforge.systems.hit_autoencoder import HitAutoencoderRecipe
@@ -142,6 +145,22 @@ CAUSAL = {
     "masked-whole": replace(LAYER_BY_LAYER, layer_group=6, former=0, shared=False, student=None),
 }
 """Shapes by normalizing flows: as in L2LFlows, inductive CaloFlow and CaloFlow."""
+
+SETTINGS = FlowSettings(path="linear", solver="midpoint", solver_steps=2, schedule=SCHEDULE)
+NUMBERS = LayerNumbersRecipe(stage="layer-numbers", scale=1 / 0.35, widths=(16,), flow=SETTINGS)
+POINTS = IndependentPointsRecipe(
+    stage="independent-points",
+    widths=(16, 8),
+    layered=True,
+    candidates=3,
+    points=8,
+    flow=replace(SETTINGS, student=StudentRecipe(1, 32, 16, 5, 0.001)),
+)
+CLOUDS = {
+    "layered": POINTS,
+    "free": replace(POINTS, layered=False, candidates=1, flow=SETTINGS),
+}
+"""Shapes of points; they go with `NUMBERS`."""
 
 LOCAL = BespokeRecipe(
     evaluations=4, local=True, showers=32, batch_size=16, steps=5, learning_rate=0.01

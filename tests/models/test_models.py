@@ -237,8 +237,9 @@ def test_another_calorimeter_is_refused_with_what_the_recipe_needs(
     sides = (replace(side, calorimeter=calorimeter) for side in (data().full, data().fast))
     with pytest.raises(GeometryError, match=message) as refusal:
         train(recipe, tmp_path / "out", TrainingShowers(*sides), description="")
-    advice = f" (the recipe needs {recipe.needs}); for any layers there is caloflow-whole-laptop"
-    assert str(refusal.value).endswith(advice)
+    advice = f" (the recipe needs {recipe.needs}); for any layers take caloclouds-laptop, "
+    assert advice in str(refusal.value)
+    assert str(refusal.value).endswith(", caloflow-whole-laptop")
     assert not (tmp_path / "out").exists()
 
 

@@ -423,7 +423,7 @@ def test_a_network_that_does_not_fit_the_calorimeter_is_refused(tmp_path: Path) 
     refused(
         tmp_path,
         uneven,
-        "'calochallenge-1-photons' is no image, .*; for any layers there is caloflow-whole-laptop$",
+        "'calochallenge-1-photons' is no image, .*; for any layers take .*, caloflow-whole-laptop$",
         GeometryError,
     )
     assert not (tmp_path / "out/card.json").exists()

@@ -33,6 +33,9 @@ FLOWS = {"l2lflows-ds3": 194_964_482, "l2lflows-gettinghigh": 163_403_252}
 recipe says.
 """
 
+CALOCLOUDS_3 = 69_608
+"""The parameters of the network of the points in the public code of CaloClouds3."""
+
 LATENT = {"calodream-ds2": (2, 15, 9, 9), "calodream-ds3": (2, 9, 26, 16)}
 
 CHANGES: list[tuple[str, Any, str]] = [
@@ -101,6 +104,13 @@ def test_the_published_flows_have_the_published_number_of_parameters(name: str) 
             for k in range(calorimeter.n_layers)
         ]
     assert sum(parameters(network) for network in (energy, *flows)) == FLOWS[name]
+
+
+def test_the_published_point_network_has_the_published_number_of_parameters() -> None:
+    """On any calorimeter: points know the particle alone, and make their layers."""
+    recipe = load_recipe("caloclouds3")
+    for calorimeter in CALORIMETERS.values():
+        assert parameters(recipe.shape.build(calorimeter, recipe.beam).network) == CALOCLOUDS_3
 
 
 @pytest.mark.parametrize("name", LATENT)

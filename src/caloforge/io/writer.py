@@ -16,7 +16,7 @@ from torch import Tensor
 
 from caloforge.errors import OutputError, ShowerValueError
 from caloforge.geometry import Calorimeter
-from caloforge.hits import AnyShowers, Hits
+from caloforge.hits import AnyShowers, dense
 from caloforge.io.cell_tables import GROUP, state_calorimeter
 from caloforge.io.columns import (
     DEPOSITS,
@@ -31,7 +31,6 @@ from caloforge.io.columns import (
 from caloforge.io.input import require_deposits, require_energies, require_weights
 from caloforge.io.output import NewFile, NewHdf5, held_back
 from caloforge.particles import Particles
-from caloforge.showers import Showers
 
 _BLOCK_BYTES = 400_000
 """A block fits the cache of the HDF5 library (1 MiB), so that reading showers one by one does not
@@ -139,16 +138,16 @@ class CaloChallengeWriter:
 
     def _laid_out(self, showers: AnyShowers) -> AnyShowers:
         """The showers as they are stored: dense."""
-        return _dense(showers)
+        return dense(showers)
 
     def _create_deposits(self, file: h5py.File) -> None:
         _create(file, DEPOSITS, self.calorimeter.n_cells, np.dtype(np.float32))
 
     def _require_deposits(self, showers: AnyShowers, where: str, rows: range) -> None:
-        require_deposits(_dense(showers).deposits.to(torch.float32), where, rows)
+        require_deposits(dense(showers).deposits.to(torch.float32), where, rows)
 
     def _extend_deposits(self, file: h5py.File, showers: AnyShowers) -> None:
-        extend(file[DEPOSITS], _dense(showers).deposits)
+        extend(file[DEPOSITS], dense(showers).deposits)
 
     def _require_open(self) -> h5py.File:
         if self._file is None:
@@ -220,10 +219,6 @@ def _create(file: h5py.File, name: str, width: int, dtype: np.dtype[Any]) -> Non
 
 def _words(species: tuple[int, ...]) -> str:
     return f"species {', '.join(map(str, species))}" if species else "unknown species"
-
-
-def _dense(showers: AnyShowers) -> Showers:
-    return showers.to_showers() if isinstance(showers, Hits) else showers
 
 
 def _declare(file: h5py.File, showers: AnyShowers, columns: Mapping[str, Tensor]) -> None:

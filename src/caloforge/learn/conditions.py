@@ -28,16 +28,17 @@ from dataclasses import dataclass, replace
 from typing import Annotated
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from pydantic import BeforeValidator
 from torch import Tensor, nn
 
 from caloforge.detector.matter import N_MATTER
 from caloforge.errors import ModelError
+from caloforge.hits import AnyShowers, Hits
 from caloforge.learn.transforms import Standardisation
 from caloforge.observables import layer_energies
 from caloforge.particles import Index, Particles, pdg_of
-from caloforge.showers import Showers, readout_threshold
+from caloforge.showers import readout_threshold
 from caloforge.units import keV
 
 _LEAST = 1 * keV
@@ -53,32 +54,48 @@ class Condition:
         layers: The energies of the layers, in MeV, with shape (showers, layers); None before they
             are sampled.
         threshold: The threshold of the readout, in MeV; None where nothing asks for it.
+        numbers: The numbers of hits in the layers, with shape (showers, layers); None where nothing
+            asks for them.
     """
 
     particles: Particles
     layers: Tensor | None = None
     threshold: float | None = None
+    numbers: Tensor | None = None
 
     @classmethod
-    def of(cls, showers: Showers) -> "Condition":
-        """What is known of given showers, but for the threshold."""
+    def of(cls, showers: AnyShowers) -> "Condition":
+        """What is known of given showers, but for the threshold and the numbers of hits."""
         return cls(showers.particles, layer_energies(showers))
 
     @classmethod
-    def to_fit(cls, showers: Showers) -> "Condition":
+    def counted(cls, hits: Hits) -> "Condition":
+        """What is known of given hits, one a cell, their numbers included."""
+        return replace(cls.of(hits), numbers=hits.numbers)
+
+    @classmethod
+    def to_fit(cls, showers: AnyShowers) -> "Condition":
         """All that is known of training showers, the threshold of their readout included."""
+        if isinstance(showers, Hits):
+            return replace(cls.counted(showers), threshold=showers.readout_threshold)
         return replace(cls.of(showers), threshold=readout_threshold(showers))
 
     def __len__(self) -> int:
         return len(self.particles)
 
     def __getitem__(self, index: Index) -> "Condition":
-        layers = None if self.layers is None else self.layers[index]
-        return Condition(self.particles[index], layers, self.threshold)
+        layers, numbers = (
+            None if values is None else values[index] for values in (self.layers, self.numbers)
+        )
+        return Condition(self.particles[index], layers, self.threshold, numbers)
 
-    def given(self, layer_energies: Float[Tensor, "showers layers"]) -> "Condition":
-        """The same with these energies of the layers, in MeV."""
-        return replace(self, layers=layer_energies)
+    def given(
+        self,
+        layer_energies: Float[Tensor, "showers layers"],
+        numbers: Int64[Tensor, "showers layers"] | None = None,
+    ) -> "Condition":
+        """The same with these energies of the layers, in MeV, and these numbers of hits."""
+        return replace(self, layers=layer_energies, numbers=numbers)
 
     @property
     def incident_energies(self) -> Float[Tensor, " showers"]:
@@ -96,6 +113,21 @@ class Condition:
             msg = "the condition has no energies of the layers: sample them first"
             raise ModelError(msg)
         return self.layers
+
+    @property
+    def hit_numbers(self) -> Int64[Tensor, "showers layers"]:
+        """The numbers of hits in the layers.
+
+        Raises:
+            ModelError: They are not known.
+        """
+        if self.numbers is None:
+            msg = (
+                "the condition has no numbers of hits: a shape of points goes with energies that "
+                "bring them, as those of the stage 'layer-numbers'"
+            )
+            raise ModelError(msg)
+        return self.numbers
 
     @property
     def readout_threshold(self) -> float:

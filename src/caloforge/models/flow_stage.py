@@ -2,17 +2,15 @@ r"""A shape made by a flow, whatever the flow carries.
 
 A stage says how it sees a shower as a point of the flow, and what deposits a point stands for. The
 condition of the flow is the ratios of the energies of the layers and what is known of the particle
-(CaloDREAM, arXiv:2405.09629, systems table D18). Where there is a student, it samples; or
-else the bespoke solver (`caloforge.models.fast_samplers`); or else the steps of the recipe.
+(CaloDREAM, arXiv:2405.09629, systems table D18). It is followed as `caloforge.models.flowing`
+says.
 """
 
-__all__ = ["FlowRecipe", "FlowStage", "PathName", "Solver", "TransformerSizes"]
+__all__ = ["FlowRecipe", "FlowStage", "TransformerSizes"]
 
-import copy
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -23,52 +21,22 @@ from caloforge.geometry import Calorimeter
 from caloforge.learn import training
 from caloforge.learn.conditions import Beam, Condition, LogEnergy
 from caloforge.learn.noise import Noise, Numbers
-from caloforge.learn.processes import (
-    PATHS,
-    SOLVERS,
-    BespokeSolver,
-    Distillation,
-    FlowMatching,
-    Sampler,
-    Steps,
-    Velocity,
-)
 from caloforge.learn.representations import LayerRatios
-from caloforge.models.fast_samplers import (
-    BespokeRecipe,
-    StudentRecipe,
-    solver_objective,
-    student_objective,
-)
-from caloforge.models.recipes import Depth, Evaluations, Width
-from caloforge.models.stages import Batches, Schedule, ShapeStage
+from caloforge.models.flowing import Flowing, FlowSettings
+from caloforge.models.recipes import Depth, Width
+from caloforge.models.stages import Batches, ShapeStage
 from caloforge.showers import Showers
 
-Solver = Literal["euler", "midpoint", "heun", "rk4"]
-PathName = Literal["linear", "trigonometric", "squared-trigonometric", "variance-preserving"]
 
-
-@dataclass(frozen=True)
-class FlowRecipe:
-    """Settings of a flow.
+@dataclass(frozen=True, kw_only=True)
+class FlowRecipe(FlowSettings):
+    """Settings of a flow of shapes, with those of `FlowSettings`.
 
     Arguments:
         scale: The scale f of the energy ratios in the condition.
-        path: The path of the flow.
-        solver: The method that integrates it, where neither a bespoke solver nor a student does.
-        solver_steps: Its steps.
-        schedule: The training of its network.
-        bespoke: The solver made for it, or None.
-        student: Its student, or None.
     """
 
     scale: PositiveFloat
-    path: PathName
-    solver: Solver
-    solver_steps: Evaluations
-    schedule: Schedule
-    bespoke: BespokeRecipe | None = None
-    student: StudentRecipe | None = None
 
 
 @dataclass(frozen=True)
@@ -88,7 +56,7 @@ class TransformerSizes:
     blocks: Depth
 
 
-class FlowStage(ShapeStage):
+class FlowStage(Flowing, ShapeStage):
     """A shape made by a flow: what its ways of seeing a shower share.
 
     Arguments:
@@ -104,30 +72,10 @@ class FlowStage(ShapeStage):
         self, calorimeter: Calorimeter, flow: FlowRecipe, network: nn.Module, beam: Beam
     ) -> None:
         super().__init__(calorimeter)
-        self.flow, self.process, self.network = flow, FlowMatching(PATHS[flow.path]), network
+        self.take_flow(flow, network)
         self.ratios = LayerRatios(calorimeter.n_layers, flow.scale)
         self.log_energy = LogEnergy(beam)
-        self.bespoke = None if flow.bespoke is None else BespokeSolver(flow.bespoke.evaluations)
-        self.student = None if flow.student is None else copy.deepcopy(network)
-        self._chosen: tuple[Sampler, ...] = ()
         self.register_buffer("grid", calorimeter.image(), persistent=False)
-
-    @property
-    def sampler(self) -> Sampler:
-        """What follows the flow: the sampler last chosen, or else the bespoke solver, or else the
-        steps of the recipe.
-        """
-        steps = Steps(SOLVERS[self.flow.solver], self.flow.solver_steps)
-        return (*self._chosen, steps if self.bespoke is None else self.bespoke)[0]
-
-    def sample_by(self, sampler: Sampler) -> None:
-        """Choose another sampler, in place of a student too; it is not saved with the stage."""
-        self._chosen = (sampler,)
-
-    @property
-    @abstractmethod
-    def point_shape(self) -> tuple[int, ...]:
-        """The shape of what the flow carries."""
 
     @abstractmethod
     def points(
@@ -196,19 +144,7 @@ class FlowStage(ShapeStage):
     def sample(self, condition: Condition, noise: Numbers) -> Float[Tensor, "showers cells"]:
         """By the flow."""
         features = self.features(condition)
-        return self.deposits(self._end(noise["start"], features), condition, features, noise)
-
-    def _end(
-        self, start: Float[Tensor, "showers ..."], features: Tensor
-    ) -> Float[Tensor, "showers ..."]:
-        network, sampler = self.network, self.sampler
-        if self.student is not None and self.flow.student is not None and not self._chosen:
-            network, sampler = self.student, Distillation(self.flow.student.evaluations).sampler
-        return replace(self.process, sampler=sampler).sample(network, start, features)
-
-    def velocity(self, condition: Tensor) -> Velocity:
-        """The network's velocity at one time and condition."""
-        return lambda x, t: self.network(x, x.new_full((len(x),), t), condition)
+        return self.deposits(self.carried(noise["start"], features), condition, features, noise)
 
     def flow_objectives(
         self, train: Showers, validation: Showers, seed: int, first: int
@@ -221,17 +157,7 @@ class FlowStage(ShapeStage):
             self.flow.schedule.objective("shape", self.network, self.loss, batches, held_out)
         ]
         features = self.features(Condition.of(train))
-        if self.bespoke is not None and self.flow.bespoke is not None:
-            objectives.append(
-                solver_objective(self, self.bespoke, self.flow.bespoke, features, (seed, first + 1))
-            )
-        if self.student is not None and self.flow.student is not None:
-            objectives.append(
-                student_objective(
-                    self, self.student, self.flow.student, features, (seed, first + 2)
-                )
-            )
-        return objectives
+        return [*objectives, *self.faster(features, seed, first + 1)]
 
     def objectives(
         self, train: Showers, validation: Showers, seed: int, first: int

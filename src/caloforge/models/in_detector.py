@@ -15,12 +15,12 @@ import torch
 from caloforge.detector import Detector
 from caloforge.errors import ModelError
 from caloforge.geometry import Calorimeter
+from caloforge.hits import AnyShowers
 from caloforge.models.card import InCard
 from caloforge.models.recipes import recipe_of
 from caloforge.models.surrogate import Surrogate, SurrogateRecipe
 from caloforge.models.training_data import require_mesh
 from caloforge.particles import Particles
-from caloforge.showers import Showers
 from caloforge.simulators.protocols import Progress, Validity, silent
 
 
@@ -82,7 +82,7 @@ class InDetector:
         seed: int,
         first_index: int = 0,
         progress: Progress = silent,
-    ) -> Showers:
+    ) -> AnyShowers:
         """Make one shower of each particle.
 
         Arguments:

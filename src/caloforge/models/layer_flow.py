@@ -17,7 +17,7 @@ from caloforge.learn.networks import Transfusion
 from caloforge.learn.noise import Noise, Numbers
 from caloforge.learn.processes import PATHS, SOLVERS, AutoregressiveFlow
 from caloforge.learn.representations import LayerRatios
-from caloforge.models.flow_stage import PathName, Solver
+from caloforge.models.flowing import PathName, Solver
 from caloforge.models.recipes import Evaluations
 from caloforge.models.stages import Batches, EnergyStage, Schedule, StageRecipe
 from caloforge.showers import Showers

@@ -88,7 +88,7 @@ def unfit(recipe: Recipe, error: GeometryError) -> GeometryError:
     """
     any_layers = [one for one in recipe_names() if load_recipe(one).needs.startswith(_ANY)]
     needs = f" (the recipe needs {recipe.needs})" if recipe.needs else ""
-    return GeometryError(f"{error}{needs}; for {_ANY} there is {' and '.join(any_layers)}")
+    return GeometryError(f"{error}{needs}; for {_ANY} take {', '.join(any_layers)}")
 
 
 def load_recipe(name: str, overrides: Mapping[str, str] | None = None) -> Recipe:

@@ -128,7 +128,7 @@ def _find_all() -> None:
         point.load()
 
 
-STAGES: "Registry[Stage]" = Registry("stage")
+STAGES: "Registry[Stage[Any]]" = Registry("stage")
 """The stages of surrogates."""
 
 SYSTEMS: "Registry[Model]" = Registry("system")

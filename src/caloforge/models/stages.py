@@ -10,30 +10,36 @@ deposits,
 An `EnergyStage` samples the first factor, a `ShapeStage` the second; any of one kind goes with any
 of the other. A stage owns its representations, which `prepare` fits to training showers, and its
 networks, which the objectives that it names train. Its random numbers are drawn outside of it
-(`caloforge.learn.noise`), so that it makes the same shower wherever it runs.
+(`caloforge.learn.noise`), so that it makes the same shower wherever it runs. Most stages work on
+dense `Showers`; a ``Stage[Hits]`` learns from hits, and never holds all cells of a shower.
 """
 
-__all__ = ["Batches", "EnergyStage", "Schedule", "ShapeStage", "Stage", "StageRecipe"]
+__all__ = ["Batches", "EnergyStage", "Held", "Schedule", "ShapeStage", "Stage", "StageRecipe"]
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any, ClassVar, Generic
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from pydantic import Field, NonNegativeFloat, PositiveFloat
 from torch import Tensor, nn
+from typing_extensions import TypeVar
 
 from caloforge.geometry import Calorimeter
+from caloforge.hits import AnyShowers, Hits, part_of
 from caloforge.learn import training
 from caloforge.learn.conditions import ENERGY_ALONE, Beam, Condition
-from caloforge.learn.noise import Noise, Numbers
+from caloforge.learn.noise import Noise, Numbers, by_address
 from caloforge.models.recipes import Batch
 from caloforge.models.registry import STAGES
 from caloforge.showers import Showers
 
 _VALIDATION_BATCHES = 4
+
+Held = TypeVar("Held", Showers, Hits, default=Showers)
+"""How the showers are held that a stage learns from."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +63,12 @@ class Schedule:
     clip: PositiveFloat = 1.0
 
     def objective(
-        self, name: str, network: nn.Module, loss: "Loss", batches: "Batches", held_out: "Batches"
+        self,
+        name: str,
+        network: nn.Module,
+        loss: "Loss",
+        batches: "Batches[Held]",
+        held_out: "Batches[Held]",
     ) -> training.Objective:
         """The objective of so many epochs of the batches; its validation is the loss on a few fixed
         batches of the held-out validation set.
@@ -86,12 +97,12 @@ class Schedule:
         )
 
 
-Loss = Callable[[Showers, torch.Generator], Float[Tensor, ""]]
+Loss = Callable[[Any, torch.Generator], Float[Tensor, ""]]
 """The loss on a batch of showers, with the random numbers of the step."""
 
 
 @dataclass(frozen=True)
-class Batches:
+class Batches(Generic[Held]):
     """Batches of showers, each turned at random by a symmetry of the calorimeter: a function of the
     step alone.
 
@@ -101,21 +112,21 @@ class Batches:
         number: The number of the objective.
     """
 
-    showers: Showers
+    showers: Held
     seed: int
     number: int
 
-    def draw(self, step: int, size: int) -> tuple[Showers, torch.Generator]:
+    def draw(self, step: int, size: int) -> tuple[Held, torch.Generator]:
         """The showers of a step, and the random numbers for the rest of it."""
-        device = self.showers.deposits.device
+        device = self.showers.energies.device
         random = training.generator(self.seed, self.number, step, device)
         rows = torch.randint(len(self.showers), (size,), generator=random, device=device)
-        return turned(self.showers[rows], random), random
+        return turned(part_of(self.showers, rows), random), random
 
 
-def turned(showers: Showers, random: torch.Generator) -> Showers:
+def turned(showers: Held, random: torch.Generator) -> Held:
     """Each shower turned or mirrored by a random symmetry of the calorimeter."""
-    n, device = len(showers.calorimeter.symmetries), showers.deposits.device
+    n, device = len(showers.calorimeter.symmetries), showers.energies.device
     return showers.turned(torch.randint(n, (len(showers),), generator=random, device=device))
 
 
@@ -135,24 +146,27 @@ class StageRecipe:
         return kind(calorimeter, self, beam)
 
 
-class Stage(nn.Module, ABC):
+class Stage(nn.Module, ABC, Generic[Held]):
     """One factor of the distribution of a shower.
 
     Arguments:
         calorimeter: Where the cells are.
     """
 
+    learns_from: ClassVar[type[Showers] | type[Hits]] = Showers
+    """How it holds the showers that it learns from."""
+
     def __init__(self, calorimeter: Calorimeter) -> None:
         super().__init__()
         self.calorimeter = calorimeter
 
     @abstractmethod
-    def prepare(self, showers: Showers) -> None:
+    def prepare(self, showers: Held) -> None:
         """Fit encoders and representations to training showers."""
 
     @abstractmethod
     def objectives(
-        self, train: Showers, validation: Showers, seed: int, first: int
+        self, train: Held, validation: Held, seed: int, first: int
     ) -> Sequence[training.Objective]:
         """The objectives that train the networks of this stage, in order.
 
@@ -163,7 +177,7 @@ class Stage(nn.Module, ABC):
             first: The number of the first objective, for its random numbers.
         """
 
-    def finish(self, showers: Showers) -> None:
+    def finish(self, showers: Held) -> None:
         """Take from training showers what needs the trained networks: nothing, as a rule."""
         del showers
 
@@ -181,13 +195,33 @@ class Stage(nn.Module, ABC):
         """
 
 
-class EnergyStage(Stage):
+class EnergyStage(Stage[Held]):
     """The energies of the layers, given the particles: `sample` gives them in MeV, with shape
     (showers, layers), in double precision.
     """
 
+    def given(self, condition: Condition, noise: Numbers) -> Condition:
+        """The condition with what this stage samples: the energies of the layers, in some stages
+        their numbers of hits, too.
+        """
+        return condition.given(self.sample(condition, noise))
 
-class ShapeStage(Stage):
+
+class ShapeStage(Stage[Held]):
     """The deposits, given the particles and the energies of the layers: `sample` gives them in MeV,
     with shape (showers, cells), in single precision.
     """
+
+    def showers(self, condition: Condition, key: Int64[Tensor, " rows"], n: int) -> AnyShowers:
+        """The first n showers of a condition.
+
+        Matrix kernels give the same bits a row for any multiple of 16 rows: what lies behind n
+        fills up.
+
+        Arguments:
+            condition: What is known of the showers.
+            key: The key of each, from which its random numbers come.
+            n: How many to give.
+        """
+        deposits = self.sample(condition, by_address(self.noise(), key))[:n].clone()
+        return Showers(deposits, condition.particles[:n], self.calorimeter)

@@ -4,16 +4,16 @@
 
 __all__ = ["Surrogate", "SurrogateRecipe"]
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated, Any, cast
 
 import torch
 from pydantic import GetCoreSchemaHandler, NonNegativeInt
 from pydantic_core import CoreSchema, core_schema
-from torch import Tensor
 
 from caloforge import streams
+from caloforge.hits import AnyShowers, Hits, joined, part_of
 from caloforge.learn import training
 from caloforge.learn.conditions import ENERGY_ALONE, Beam, Condition
 from caloforge.learn.noise import by_address
@@ -21,8 +21,9 @@ from caloforge.models.card import Card
 from caloforge.models.model import Model, Plan
 from caloforge.models.recipes import Recipe, recipe_of
 from caloforge.models.registry import STAGES, SYSTEMS
-from caloforge.models.stages import EnergyStage, ShapeStage, Stage, StageRecipe
+from caloforge.models.stages import EnergyStage, Held, ShapeStage, Stage, StageRecipe
 from caloforge.models.training_data import FullShowers
+from caloforge.observables import layer_energies
 from caloforge.particles import Particles
 from caloforge.showers import Showers, spans
 from caloforge.simulators.protocols import Progress, silent
@@ -100,14 +101,15 @@ class Surrogate(Model):
         model = cls.new(card, recipe.seed).to(data.full.energies.device)
         train, validation = data.split(recipe.validation, recipe.seed)
         objectives: list[training.Objective] = []
-        some = train.full[: _FITTED // model.calorimeter.n_cells]
+        held: dict[type[AnyShowers], tuple[Any, Any]] = {}
         for stage in (model.energy, model.shape):
-            stage.prepare(some)
-            objectives += stage.objectives(
-                train.full, validation.full, recipe.seed, len(objectives)
-            )
+            kind = stage.learns_from
+            if kind not in held:
+                held[kind] = train.held_as(kind), validation.held_as(kind)
+            stage.prepare(_some(held[kind][0]))
+            objectives += stage.objectives(*held[kind], recipe.seed, len(objectives))
         networks = {"energy": model.energy, "shape": model.shape}
-        finish = partial(model.shape.finish, train.full)
+        finish = partial(model.shape.finish, held[model.shape.learns_from][0])
         return Plan(model, objectives, networks, checkpoint_every=200, finish=finish)
 
     def simulate(
@@ -118,9 +120,9 @@ class Surrogate(Model):
         first_index: int = 0,
         progress: Progress = silent,
         strict: bool = False,
-    ) -> Showers:
+    ) -> AnyShowers:
         """Make a shower of each particle; it depends on the particle, the seed and its index alone,
-        whatever the batch.
+        whatever the batch. A shape of points gives `Hits`, any other dense showers.
 
         Arguments:
             particles: The particles, on the device of the model.
@@ -137,25 +139,41 @@ class Surrogate(Model):
         """
         self.require(particles, first_index, strict=strict)
         parts = []
-        for span in spans(len(particles), _AT_A_TIME):
+        for span in spans(len(particles), _AT_A_TIME) or [slice(0, 0)]:
             some = particles[span]
             parts.append(self._simulate_some(some, seed, first_index + span.start))
             progress(len(some))
-        empty = particles.energies.new_zeros(0, self.calorimeter.n_cells, dtype=torch.float32)
-        return Showers(torch.cat([empty, *parts]), particles, self.calorimeter)
+        return replace(joined(parts), particles=particles)
 
     @torch.inference_mode()
-    def _simulate_some(self, particles: Particles, seed: int, first_index: int) -> Tensor:
+    def _simulate_some(self, particles: Particles, seed: int, first_index: int) -> AnyShowers:
         """A few showers, padded: matrix kernels give the same bits a row for any multiple of 16
         rows.
         """
+        if not len(particles):
+            return self._no_showers(particles)
         rows = torch.arange(
             -(-len(particles) // _PADDING) * _PADDING, device=particles.energies.device
         )
         condition = Condition(particles[rows.clamp_max(len(particles) - 1)])
         index = rows + first_index
         noise = by_address(self.energy.noise(), streams.keys(seed, index, Stream.LAYER_ENERGIES))
-        condition = condition.given(self.energy.sample(condition, noise))
-        noise = by_address(self.shape.noise(), streams.keys(seed, index, Stream.SHAPE))
-        deposits = self.shape.sample(condition, noise)[: len(particles)].clone()
-        return self.finite(deposits, first_index)
+        condition = self.energy.given(condition, noise)
+        keys = streams.keys(seed, index, Stream.SHAPE)
+        self.finite(condition.layer_energies, first_index)
+        showers = self.shape.showers(condition, keys, len(particles))
+        sparse = isinstance(showers, Hits)
+        self.finite(layer_energies(showers) if sparse else showers.deposits, first_index)
+        return showers
+
+    def _no_showers(self, particles: Particles) -> AnyShowers:
+        none = particles.energies.new_zeros(0, self.calorimeter.n_cells, dtype=torch.float32)
+        showers = Showers(none, particles, self.calorimeter)
+        return showers if self.shape.learns_from is Showers else Hits.of(showers)
+
+
+def _some(showers: Held) -> Held:
+    """As many showers as representations are fitted from."""
+    held = showers.n_hits // max(1, len(showers)) if isinstance(showers, Hits) else None
+    cells = showers.calorimeter.n_cells if held is None else max(1, held)
+    return part_of(showers, slice(_FITTED // cells))

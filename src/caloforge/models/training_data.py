@@ -2,7 +2,8 @@
 
 Those of a surrogate may be larger than the memory: deposits of more than a gigabyte lie in a
 temporary file that is mapped into memory, of which the system keeps what it has room for. A
-training draws showers a batch at a time, so that it needs no more.
+training draws showers a batch at a time, so that it needs no more. Sparse showers stay sparse until
+a stage asks for dense ones.
 """
 
 __all__ = ["FullShowers", "TrainingShowers", "require_mesh"]
@@ -12,6 +13,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar, cast
 
 import torch
 from jaxtyping import Float, Int64
@@ -20,6 +22,7 @@ from torch import Tensor
 from caloforge.detector import Detector, Matter
 from caloforge.errors import GeometryMismatchError, TrainingError
 from caloforge.geometry import Calorimeter
+from caloforge.hits import AnyShowers, Hits, HitSource, part_of
 from caloforge.learn.conditions import ENERGY_ALONE, Beam
 from caloforge.particles import Particles, name_of
 from caloforge.showers import Showers, ShowerSource, common_threshold, joined_weights, spans
@@ -155,20 +158,23 @@ class FullShowers:
     """Showers of the full simulation, that a surrogate is trained on.
 
     Arguments:
-        full: The showers; of several detectors, their particles say what they enter.
+        full: The showers, dense or as hits; of several detectors, their particles say what they
+            enter.
         detectors: The detectors, where there may be several.
     """
 
-    full: Showers
+    full: AnyShowers
     detectors: tuple[Detector, ...] = ()
 
     @classmethod
     def read(cls, source: ShowerSource) -> "FullShowers":
-        """The showers of a file, of any size.
+        """The showers of a file, of any size: hits where it holds hits.
 
         Raises:
             TrainingError: They are many, and the disk of temporary files has no room for them.
         """
+        if isinstance(source, HitSource):
+            return cls(source.sparse(slice(None)))
         return cls(_together([source]))
 
     @classmethod
@@ -194,6 +200,19 @@ class FullShowers:
         distinct = dict.fromkeys(detector.name for _, detector in samples)
         named = {detector.name: detector for _, detector in samples}
         return cls(replace(full, particles=entered), tuple(named[name] for name in distinct))
+
+    def held_as(self, kind: type[AnyShowers]) -> AnyShowers:
+        """The showers, dense or as hits: at most one a cell, all with energy.
+
+        Raises:
+            TrainingError: Dense ones are many, and the disk of temporary files has no room for
+                them.
+        """
+        if kind is Showers:
+            return self.full if isinstance(self.full, Showers) else _together([self.full])
+        if isinstance(self.full, Hits):
+            return self.full.merged().above(0.0)
+        return Hits.cat([Hits.of(batch) for batch in self.full.batches(_AT_A_TIME)])
 
     def check(self, beam: Beam = ENERGY_ALONE) -> None:
         """Check that the showers can teach.
@@ -286,12 +305,12 @@ def _together(sources: Sequence[ShowerSource]) -> Showers:
     return Showers(deposits, joined, calorimeter, weights, common_threshold(thresholds))
 
 
-def _check_side(name: str, showers: Showers, beam: Beam = ENERGY_ALONE) -> None:
+def _check_side(name: str, showers: AnyShowers, beam: Beam = ENERGY_ALONE) -> None:
     """A model that is told nothing but the energy learns showers of one species along the axis at
     the centre, each of which counts once; see `Model.validity`.
     """
     _check_number(name, showers)
-    particles, total = showers.particles, showers.deposits.sum(dim=1)
+    particles, total = showers.particles, _total(showers)
     bad = ~((total > 0) & total.isfinite())
     _refuse(bad, f"of the {name} sample have no energy, or one that is not finite", "remove them")
     if particles.theta is not None and not beam.direction:
@@ -305,6 +324,13 @@ def _check_side(name: str, showers: Showers, beam: Beam = ENERGY_ALONE) -> None:
             "according to the weights first"
         )
         raise TrainingError(msg)
+
+
+def _total(showers: AnyShowers) -> Float[Tensor, " showers"]:
+    if not isinstance(showers, Hits):
+        return showers.deposits.sum(dim=1)
+    none = showers.hit_energies.new_zeros(len(showers))
+    return none.index_add_(0, showers.shower_of_hit, showers.hit_energies)
 
 
 def _unknown(what: str) -> str:
@@ -326,7 +352,7 @@ def _check_species(name: str, particles: Particles, beam: Beam) -> None:
     raise TrainingError(msg)
 
 
-def _check_number(name: str, showers: Showers) -> None:
+def _check_number(name: str, showers: AnyShowers) -> None:
     if len(showers) < _FEWEST:
         msg = (
             f"the {name} sample has {len(showers)} showers, expected at least {_FEWEST} to train on"
@@ -344,23 +370,28 @@ def _refuse(bad: Tensor, what: str, remedy: str) -> None:
         raise TrainingError(msg)
 
 
-def _split(showers: Showers, number: int, seed: int) -> tuple[Showers, Showers]:
+_Some = TypeVar("_Some", bound=AnyShowers)
+
+
+def _split(showers: _Some, number: int, seed: int) -> tuple[_Some, _Some]:
     order = torch.randperm(len(showers), generator=torch.Generator().manual_seed(seed)).to(
         showers.energies.device
     )
     return _chosen(showers, order[number:]), _chosen(showers, order[:number])
 
 
-def _chosen(showers: Showers, rows: Int64[Tensor, " rows"]) -> Showers:
-    """These showers, on disk if they are many and not on a device of their own."""
+def _chosen(showers: _Some, rows: Int64[Tensor, " rows"]) -> _Some:
+    """These showers, on disk if they are dense, many and not on a device of their own."""
     cells = showers.calorimeter.n_cells
-    if len(rows) * cells <= _IN_MEMORY or showers.deposits.device.type != "cpu":
-        return showers[rows]
+    few = len(rows) * cells <= _IN_MEMORY or showers.energies.device.type != "cpu"
+    if few or isinstance(showers, Hits):
+        return part_of(showers, rows)
     deposits = _on_disk(len(rows), cells)
     for span in spans(len(rows), _AT_A_TIME):
         deposits[span] = showers.deposits[rows[span]]
     weights = None if showers.weights is None else showers.weights[rows]
-    return replace(showers, deposits=deposits, particles=showers.particles[rows], weights=weights)
+    particles = showers.particles[rows]
+    return cast("_Some", replace(showers, deposits=deposits, particles=particles, weights=weights))
 
 
 def _on_disk(showers: int, cells: int) -> Float[Tensor, "showers cells"]:
@@ -380,12 +411,12 @@ def _on_disk(showers: int, cells: int) -> Float[Tensor, "showers cells"]:
         ).view(showers, cells)
 
 
-def _largest_angle(showers: Showers) -> float:
+def _largest_angle(showers: AnyShowers) -> float:
     theta = showers.particles.theta
     return 0.0 if theta is None else math.ceil(float(theta.abs().max()) / deg) * deg
 
 
-def _largest_offset(showers: Showers) -> float:
+def _largest_offset(showers: AnyShowers) -> float:
     place = showers.particles.place
     largest = 0.0 if place is None else float(place.norm(dim=1).max())
     return _rounded(largest, math.ceil) if largest else 0.0

@@ -21,6 +21,7 @@ from typing_extensions import Protocol, runtime_checkable
 
 from caloforge.errors import ShowerValueError
 from caloforge.geometry import Calorimeter
+from caloforge.hits import AnyShowers
 from caloforge.particles import Particles, name_of
 from caloforge.showers import Showers
 from caloforge.units import deg
@@ -154,8 +155,8 @@ class Simulator(Protocol):
         seed: int,
         first_index: int = 0,
         progress: Progress = silent,
-    ) -> Showers:
-        """Make one shower of each particle.
+    ) -> AnyShowers:
+        """Make one shower of each particle, dense or as hits.
 
         Arguments:
             particles: The particles.

@@ -10,6 +10,7 @@ __all__ = [
     "MaskedFlow",
     "OnePass",
     "RationalQuadraticSpline",
+    "SquashedNetwork",
     "SquirelsEnergyNetwork",
     "SquirelsShapeNetwork",
     "Transfusion",
@@ -27,6 +28,7 @@ from caloforge.learn.networks.embedding import sinusoids
 from caloforge.learn.networks.hit_network import HitAutoencoder
 from caloforge.learn.networks.masked import MaskedFlow, OnePass
 from caloforge.learn.networks.spline import RationalQuadraticSpline
+from caloforge.learn.networks.squashed import SquashedNetwork
 from caloforge.learn.networks.squirels_networks import SquirelsEnergyNetwork, SquirelsShapeNetwork
 from caloforge.learn.networks.transfusion import HeadSizes, Transfusion
 from caloforge.learn.networks.unet import UNet, UNetDesign, group_norm

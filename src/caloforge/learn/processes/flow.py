@@ -33,7 +33,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int64, Shaped
 from torch import Tensor
 
 from caloforge import streams
@@ -240,7 +240,7 @@ class FlowBridge:
         self,
         network: Network,
         noise: Float[Tensor, "batch ..."],
-        condition: Float[Tensor, "batch ..."],
+        condition: Shaped[Tensor, "batch ..."],
     ) -> Float[Tensor, "batch ..."]:
         """Carry points from one sample's distribution to the other's.
 

@@ -17,14 +17,17 @@ __all__ = [
     "HitPattern",
     "Hits",
     "LayerEnergies",
+    "LayerNumbers",
     "LayerRatios",
     "LayerShares",
+    "PointNumbers",
     "Representation",
     "SoftRatios",
     "SpectrumMap",
     "Standardisation",
     "StandardisedShape",
     "StandardisedSum",
+    "fitting_generator",
     "inverse_logit",
     "logit",
     "renormalised",
@@ -36,12 +39,18 @@ from caloforge.learn.representations.cell_scores import CellScores
 from caloforge.learn.representations.filled import FILL, FilledLayers, renormalised
 from caloforge.learn.representations.gaussianised import EMPTY, REACH, Gaussianised
 from caloforge.learn.representations.hit_pattern import HitPattern, Hits
+from caloforge.learn.representations.layer_numbers import LayerNumbers
 from caloforge.learn.representations.layers import (
     LayerEnergies,
     LayerRatios,
     SoftRatios,
 )
-from caloforge.learn.representations.representation import NO_NOISE, Representation
+from caloforge.learn.representations.point_numbers import PointNumbers
+from caloforge.learn.representations.representation import (
+    NO_NOISE,
+    Representation,
+    fitting_generator,
+)
 from caloforge.learn.representations.spectrum import NODES, SpectrumMap
 from caloforge.learn.representations.standardised import (
     StandardisedShape,

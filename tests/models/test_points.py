@@ -1,0 +1,231 @@
+"""Surrogates of points: sparse showers in, sparse showers out, with the hits and the energies that
+the first stage asks for.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from caloforge import streams
+from caloforge.errors import ModelError
+from caloforge.geometry import Calorimeter
+from caloforge.hits import Hits
+from caloforge.learn import training
+from caloforge.learn.conditions import Beam, Condition
+from caloforge.learn.noise import by_address
+from caloforge.models import FullShowers, Surrogate, load, train
+from caloforge.models.point_stage import PointStage, tracks
+from caloforge.models.read_out import Wanted, read_out
+from caloforge.observables import layer_energies
+from caloforge.particles import Particles
+from tests.catalogue import CALORIMETERS as CATALOGUE
+from tests.catalogue import name_of
+from tests.models.stages import (
+    CLOUDS,
+    CYLINDER,
+    ENERGY,
+    GRID,
+    NUMBERS,
+    VISION,
+    recipe_of,
+    showers_of,
+)
+
+IRREGULAR = next(one for one in CATALOGUE if one.name == "silicon-and-tiles")
+CASES = [("layered", CYLINDER), ("free", GRID), ("layered", IRREGULAR)]
+over_clouds = pytest.mark.parametrize("name", CLOUDS)
+
+Trained = tuple[Path, Surrogate]
+
+
+def particles(n: int) -> Particles:
+    return Particles(torch.linspace(1e3, 9e4, n))
+
+
+@pytest.fixture(scope="module", params=CASES, ids=lambda case: f"{case[0]}-{case[1].name}")
+def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    name, calorimeter = request.param
+    out = tmp_path_factory.mktemp("clouds") / "model"
+    data = FullShowers(Hits.of(showers_of(calorimeter)))
+    return out, train(recipe_of(CLOUDS[name], NUMBERS), out, data, description="made up")
+
+
+def fitted(name: str, calorimeter: Calorimeter = CYLINDER) -> tuple[PointStage, Hits]:
+    torch.manual_seed(0)
+    stage, hits = CLOUDS[name].build(calorimeter), Hits.of(showers_of(calorimeter))
+    stage.prepare(hits)
+    return stage, hits
+
+
+def test_showers_are_sparse_and_none_is_dense_on_the_way(
+    trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Hits, "to_showers", lambda _: pytest.fail("dense showers were made"))
+    made = trained[1].simulate(particles(40), seed=3)
+    assert isinstance(made, Hits)
+    assert made.calorimeter == trained[1].calorimeter
+    assert torch.equal(made.energies, particles(40).energies)
+    assert len(trained[1].simulate(particles(2)[:0], seed=0)) == 0
+
+
+@pytest.mark.parametrize("size", [1, 7, 19])
+def test_a_shower_does_not_depend_on_its_batch(trained: Trained, size: int) -> None:
+    whole = trained[1].simulate(particles(38), seed=3)
+    for first in range(0, 38, size):
+        some = particles(38)[first : first + size]
+        part = trained[1].simulate(some, seed=3, first_index=first)
+        expected = whole.sparse(slice(first, first + size))
+        assert torch.equal(part.cells, expected.cells)
+        assert torch.equal(part.hit_energies, expected.hit_energies)
+
+
+def test_read_again_it_gives_the_same_bits(trained: Trained) -> None:
+    out, model = trained
+    made, again = (one.simulate(particles(20), seed=4) for one in (model, load(out)))
+    assert torch.equal(made.cells, again.cells)
+    assert torch.equal(made.hit_energies, again.hit_energies)
+    other = model.simulate(particles(20), seed=5)
+    assert made.n_hits != other.n_hits or not torch.equal(made.cells, other.cells)
+
+
+def test_dense_and_sparse_training_showers_teach_the_same(tmp_path: Path) -> None:
+    showers = showers_of(CYLINDER)
+    for out, full in (("dense", showers), ("hits", Hits.of(showers))):
+        train(
+            recipe_of(CLOUDS["layered"], NUMBERS), tmp_path / out, FullShowers(full), description=""
+        )
+    dense, sparse = (
+        (tmp_path / out / "weights.safetensors").read_bytes() for out in ("dense", "hits")
+    )
+    assert dense == sparse
+
+
+@over_clouds
+def test_layers_have_the_hits_and_the_energies_that_they_shall_have(name: str) -> None:
+    """Up to hits for which the points of a layer lie in too few cells."""
+    stage, hits = fitted(name)
+    condition = Condition.counted(hits)
+    keys = streams.keys(1, torch.arange(len(hits)), 65)
+    with torch.no_grad():
+        made = stage.showers(condition, keys, len(hits))
+    assert isinstance(made, Hits)
+    assert (made.numbers <= condition.hit_numbers).all()
+    lit = made.numbers > 0
+    energies = layer_energies(hits)
+    torch.testing.assert_close(layer_energies(made)[lit], energies[lit], rtol=1e-5, atol=1e-5)
+    assert made.hit_energies.min() >= 0.999 * float(stage.threshold)
+    assert made.n_hits == made.merged().n_hits
+
+
+def test_a_flow_that_ends_well_gives_as_many_hits_as_asked_for() -> None:
+    """Points anywhere in the layer suffice where there are many of them."""
+    calorimeter, n = GRID, torch.tensor([[8, 3, 0, 1, 5, 2]])
+    energies = n.double() * 2
+    condition = Condition(Particles(torch.tensor([1e3])), energies, numbers=n)
+    wanted = Wanted(condition, 40, torch.full((1, 6), 0.4), torch.tensor(0.5))
+    random = torch.Generator().manual_seed(1)
+    points = len(wanted.group_of_point)
+    places = 4 * torch.rand(points, 2, generator=random) - 2
+    hits = read_out(places, torch.randn(points, generator=random).double(), wanted, calorimeter)
+    assert torch.equal(hits.numbers, n)
+    torch.testing.assert_close(layer_energies(hits), energies, rtol=1e-6, atol=0)
+
+
+def test_candidates_make_a_certain_hit_certain() -> None:
+    """A cell with half of all points of a layer of two hits: with one candidate for each it is hit
+    in three of four showers, with many in nearly all.
+    """
+    showers = 400
+    numbers = torch.zeros(showers, 6, dtype=torch.int64)
+    numbers[:, 2] = 2
+    lit = {}
+    for candidates in (1, 16):
+        condition = Condition(
+            Particles(torch.full((showers,), 1e3)), numbers.double() * 3, numbers=numbers
+        )
+        random = torch.Generator().manual_seed(2)
+        choice = torch.rand(showers, 6, generator=random)
+        wanted = Wanted(condition, candidates, choice, torch.tensor(0.1))
+        n = len(wanted.group_of_point)
+        core = torch.rand(n, generator=random) < 0.5
+        places = torch.stack([4 * torch.rand(n, generator=random) - 2, torch.ones(n)], dim=1)
+        places = torch.where(core[:, None], torch.tensor([[0.5, -1.0]]), places)
+        hits = read_out(places, torch.zeros(n).double(), wanted, GRID)
+        cell = int(GRID.cell_at(torch.tensor([2]), torch.tensor([0.5]), torch.tensor([-1.0])))
+        lit[candidates] = int((hits.cells == cell).sum()) / showers
+    assert lit[1] == pytest.approx(0.75, abs=0.07)
+    assert lit[16] > 0.9
+
+
+@over_clouds
+def test_the_loss_is_a_function_of_hits_and_random_numbers(name: str) -> None:
+    stage, hits = fitted(name)
+    first, again, other = (stage.loss(hits, training.generator(1, 2, step)) for step in (3, 3, 4))
+    assert first == again != other
+    first.backward()
+    assert all(parameter.grad is not None for parameter in stage.network.parameters())
+
+
+def test_numbers_of_hits_are_possible() -> None:
+    """At least one where there is energy, at most as many as cells and as the energy allows."""
+    torch.manual_seed(0)
+    stage, hits = NUMBERS.build(CYLINDER), Hits.of(showers_of(CYLINDER))
+    stage.prepare(hits)
+    keys = streams.keys(1, torch.arange(len(hits)), 64)
+    with torch.no_grad():
+        made = stage.given(Condition(hits.particles), by_address(stage.noise(), keys))
+    numbers, energies = made.hit_numbers, made.layer_energies
+    assert torch.equal(numbers > 0, energies > 0)
+    assert (numbers <= CYLINDER.n_cells // 6).all()
+    assert (numbers * float(stage.layers.threshold) <= energies).all()
+
+
+def test_numbers_that_are_not_known_are_asked_for(tmp_path: Path) -> None:
+    data = FullShowers(showers_of(CYLINDER))
+    model = train(recipe_of(CLOUDS["layered"], ENERGY), tmp_path / "m", data, description="")
+    with pytest.raises(ModelError, match=r"no numbers of hits: .* 'layer-numbers'"):
+        model.simulate(particles(3), seed=1)
+
+
+def test_any_shape_goes_with_numbers_of_hits(tmp_path: Path) -> None:
+    data = FullShowers(Hits.of(showers_of(CYLINDER)))
+    model = train(recipe_of(VISION, NUMBERS), tmp_path / "m", data, description="")
+    assert not isinstance(model.simulate(particles(3), seed=1), Hits)
+
+
+def test_showers_of_a_species_learn_a_beam(tmp_path: Path) -> None:
+    hits = Hits.of(showers_of(CYLINDER))
+    some = replace(
+        hits.particles,
+        theta=torch.rand(len(hits)) * 0.3,
+        phi=torch.rand(len(hits)) * 6 - 3,
+    )
+    recipe = replace(recipe_of(CLOUDS["free"], NUMBERS), beam=Beam(direction=True))
+    data = FullShowers(replace(hits, particles=some))
+    model = train(recipe, tmp_path / "m", data, description="")
+    assert len(model.simulate(some[:3], seed=1)) == 3
+
+
+def test_what_is_not_a_number_is_an_error(tmp_path: Path) -> None:
+    data = FullShowers(showers_of(CYLINDER))
+    model = train(recipe_of(CLOUDS["free"], NUMBERS), tmp_path / "m", data, description="")
+    for stage in (model.shape, model.energy):
+        torch.nn.init.constant_(stage.network.layers[-1].bias, torch.nan)
+        with pytest.raises(ModelError, match="not finite, the first of them shower 7"):
+            model.simulate(particles(3), seed=1, first_index=7)
+
+
+@pytest.mark.parametrize("calorimeter", [CYLINDER, IRREGULAR], ids=name_of)
+def test_points_are_seen_beside_the_track(calorimeter: Calorimeter) -> None:
+    """Where a particle crosses the middle of a layer; nowhere else where cells move with it."""
+    theta, phi = torch.tensor([0.0, 0.3]), torch.tensor([1.0, 2.0])
+    place = torch.tensor([[1.0, -2.0], [0.5, 0.0]])
+    crossed = tracks(Particles(torch.ones(2), None, theta, phi, place), calorimeter)
+    assert torch.equal(crossed[0].float(), place[:1].expand(calorimeter.n_layers, 2))
+    far = crossed[1] - place[1]
+    torch.testing.assert_close(far.norm(dim=1), calorimeter.depths * theta[1].double().tan())
+    torch.testing.assert_close(torch.atan2(far[:, 1], far[:, 0]), phi[1].double().expand(len(far)))
+    moving = replace(CYLINDER, along_particle=True)
+    assert not tracks(Particles(torch.ones(2), None, theta, phi, place), moving).any()

@@ -206,6 +206,7 @@ PUBLIC: dict[str, list[str]] = {
         "LogEnergy",
     ],
     "caloforge.learn.networks": [
+        "CellTransformer",
         "ConvolutionalAutoencoder",
         "ConvolutionalFlow",
         "DihedralLinear",
@@ -226,6 +227,7 @@ PUBLIC: dict[str, list[str]] = {
         "sinusoids",
     ],
     "caloforge.learn.networks.autoencoder": ["ConvolutionalAutoencoder"],
+    "caloforge.learn.networks.cell_transformer": ["CellTransformer", "compact_patches"],
     "caloforge.learn.networks.circular": ["Circular", "wrapped"],
     "caloforge.learn.networks.convolutional_flow": ["ConvolutionalFlow"],
     "caloforge.learn.networks.dense": ["dense"],
@@ -251,6 +253,7 @@ PUBLIC: dict[str, list[str]] = {
     "caloforge.learn.networks.vision": [
         "FASTEST",
         "ModulatedTransformer",
+        "SINUSOIDS",
         "VisionTransformer",
         "embedder",
         "initialise",

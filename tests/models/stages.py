@@ -12,13 +12,13 @@ from caloforge.models.flowing import FlowSettings
 from caloforge.models.layer_groups import FilledRecipe, ScoredRecipe
 from caloforge.models.masked_energies import MaskedSizes
 from caloforge.models.number_flow import LayerNumbersRecipe
-from caloforge.models.share_flow import ShareFlowRecipe
+from caloforge.models.share_flow import ImageFlowRecipe
 from caloforge.models.stages import Schedule
 from caloforge.models.surrogate import SurrogateRecipe
 from caloforge.particles import Particles
 from caloforge.showers import Showers
 from caloforge.systems.caloclouds import IndependentPointsRecipe
-from caloforge.systems.calodream import LatentRecipe, TransfusionRecipe
+from caloforge.systems.calodream import CellVisionRecipe, LatentRecipe, TransfusionRecipe
 from caloforge.systems.caloflow import MaskedShapeRecipe, RatiosRecipe
 from caloforge.systems.hit_autoencoder import HitAutoencoderRecipe
 from caloforge.systems.l2lflows import ConvolutionalRecipe, EnergiesRecipe
@@ -29,7 +29,7 @@ CYLINDER = CylinderGrid(
 GRID = RegularGrid("small-grid", (4, 2, 6), (1.0, 2.0, 3.0), order="xzy")
 CALORIMETERS = [CYLINDER, GRID]
 
-ShapeRecipe = ShareFlowRecipe | LatentRecipe | HitAutoencoderRecipe
+ShapeRecipe = ImageFlowRecipe | CellVisionRecipe | LatentRecipe | HitAutoencoderRecipe
 
 SCHEDULE = Schedule(epochs=0.5, batch_size=20, learning_rate=1e-3)
 
@@ -54,13 +54,15 @@ FLOW = FlowRecipe(
     scale=1 / 0.35, path="linear", solver="midpoint", solver_steps=2, schedule=SCHEDULE
 )
 
-VISION = ShareFlowRecipe(
+VISION = ImageFlowRecipe(
     stage="vision",
     min_share=1e-7,
     patch=(3, 2, 1),
     network=SIZES,
     flow=FLOW,
 )
+
+CELLS = CellVisionRecipe(stage="cell-vision", min_share=1e-7, patch=3, network=SIZES, flow=FLOW)
 
 LATENT = LatentRecipe(
     stage="latent",
@@ -87,7 +89,7 @@ HITS = HitAutoencoderRecipe(
     flow=replace(FLOW, path="trigonometric"),
 )
 
-SHAPES = {"vision": VISION, "latent": LATENT, "hit-autoencoder": HITS}
+SHAPES = {"vision": VISION, "cell-vision": CELLS, "latent": LATENT, "hit-autoencoder": HITS}
 
 MASKED = MaskedSizes(blocks=2, hidden=(16,), bins=4)
 

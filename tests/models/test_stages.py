@@ -3,6 +3,7 @@ made for a flow.
 """
 
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from caloforge.observables import layer_energies
 from caloforge.showers import Showers
 from tests.catalogue import CALORIMETERS as CATALOGUE
 from tests.catalogue import name_of
+from tests.learn.test_cell_transformer import UNEVEN
 from tests.models.stages import (
     CALORIMETERS,
     CYLINDER,
@@ -65,7 +67,7 @@ def test_fields_and_cells_are_inverse(name: str, calorimeter: Calorimeter) -> No
     stage, cells = SHAPES[name].build(calorimeter), torch.randn(5, calorimeter.n_cells)
     field = stage.field(cells)
     assert torch.equal(stage.cells(field), cells)
-    for layer in range(calorimeter.n_layers):
+    for layer in range(calorimeter.n_layers if field.ndim == 5 else 0):
         in_layer = cells[:, calorimeter.layer_of_cell == layer].sort(dim=1).values
         assert torch.equal(field[:, 0, layer].flatten(1).sort(dim=1).values, in_layer)
 
@@ -85,8 +87,12 @@ def test_a_field_of_boxes_has_the_axes_z_y_x() -> None:
         assert (values[None].diff(dim=axis) > 0).all()
 
 
-@over_shapes
-@over_calorimeters
+@pytest.mark.filterwarnings("ignore::caloforge.errors.RepresentationWarning")
+@pytest.mark.parametrize(
+    ("name", "calorimeter"),
+    [*product(SHAPES, CALORIMETERS), *product(["cell-vision"], UNEVEN)],
+    ids=lambda value: value if isinstance(value, str) else name_of(value),
+)
 def test_a_shape_keeps_the_energies_of_the_layers(name: str, calorimeter: Calorimeter) -> None:
     """Up to what falls below the threshold, the least deposit of the training; there is nothing
     between it and 0.
@@ -222,7 +228,7 @@ def test_a_patch_that_does_not_divide_is_refused() -> None:
         replace(SHAPES["hit-autoencoder"], layer_group=4).build(CYLINDER)
 
 
-@over_shapes
+@pytest.mark.parametrize("name", [name for name in SHAPES if name != "cell-vision"])
 def test_a_calorimeter_that_is_no_image_is_refused(name: str) -> None:
     with pytest.raises(
         GeometryError,

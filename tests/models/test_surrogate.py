@@ -3,6 +3,7 @@ make.
 """
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -352,6 +353,7 @@ def test_a_card_of_another_version_is_an_error(trained: Trained, tmp_path: Path)
     card = json.loads((trained[0] / "card.json").read_text())
     card["recipe"]["shape"]["stage"] = "unheard-of"
     (tmp_path / "card.json").write_text(json.dumps(card))
+    shutil.copy(trained[0] / "weights.safetensors", tmp_path)
     with pytest.raises(
         ModelError,
         match=r"the recipe of the card is not one of this version: shape.stage: 'unheard-of'",

@@ -64,18 +64,26 @@ class FlowStage(Flowing, ShapeStage):
         flow: The settings of the flow.
         network: Its network, a velocity on points of the shape of ``point_shape``.
         beam: In what the particles differ beside their energy.
+        grid: The flat index of each cell in the field that the network sees, of any shape; None for
+            the image of all layers.
     """
 
     grid: Tensor
 
     def __init__(
-        self, calorimeter: Calorimeter, flow: FlowRecipe, network: nn.Module, beam: Beam
+        self,
+        calorimeter: Calorimeter,
+        flow: FlowRecipe,
+        network: nn.Module,
+        beam: Beam,
+        grid: Tensor | None = None,
     ) -> None:
         super().__init__(calorimeter)
         self.take_flow(flow, network)
         self.ratios = LayerRatios(calorimeter.n_layers, flow.scale)
         self.log_energy = LogEnergy(beam)
-        self.register_buffer("grid", calorimeter.image(), persistent=False)
+        field = calorimeter.image() if grid is None else grid
+        self.register_buffer("grid", field, persistent=False)
 
     @abstractmethod
     def points(
@@ -117,15 +125,11 @@ class FlowStage(Flowing, ShapeStage):
         ratios = self.ratios.encode(condition.layer_energies, condition)
         return torch.cat([ratios, self.log_energy(condition)], dim=1)
 
-    def field(
-        self, cells: Float[Tensor, "showers cells"]
-    ) -> Float[Tensor, "showers 1 layers alpha r"]:
-        """Numbers of the cells, as an image."""
+    def field(self, cells: Float[Tensor, "showers cells"]) -> Float[Tensor, "showers 1 *field"]:
+        """Numbers of the cells, as the network sees them."""
         return cells[:, self.grid.flatten()].reshape(-1, 1, *self.grid.shape)
 
-    def cells(
-        self, field: Float[Tensor, "showers 1 layers alpha r"]
-    ) -> Float[Tensor, "showers cells"]:
+    def cells(self, field: Float[Tensor, "showers 1 *field"]) -> Float[Tensor, "showers cells"]:
         """The inverse of `field`."""
         cells = torch.empty_like(field.flatten(1))
         cells[:, self.grid.flatten()] = field.flatten(1)

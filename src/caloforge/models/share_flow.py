@@ -1,6 +1,9 @@
 """The shares of the cells in their layers by a flow, or a latent code of them."""
 
-__all__ = ["LatentShares", "ShareFlowRecipe", "ShareFlowStage", "Triple", "image_shape"]
+__all__ = [
+    *("ImageFlowRecipe", "LatentShares", "ShareFlowRecipe", "ShareFlowStage"),
+    *("Triple", "image_shape"),
+]
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,15 +40,24 @@ class ShareFlowRecipe(StageRecipe):
 
     Arguments:
         min_share: Smaller shares of a layer are 0.
-        patch: The shape of a patch: layers, bins in alpha, bins in r (or z, y, x).
         network: The sizes of the transformer of the flow.
         flow: The flow.
     """
 
     min_share: Annotated[NonNegativeFloat, Field(validation_alias=AliasChoices("min_share", "cut"))]
-    patch: Triple
     network: TransformerSizes
     flow: FlowRecipe
+
+
+@dataclass(frozen=True)
+class ImageFlowRecipe(ShareFlowRecipe):
+    """Settings of a `ShareFlowStage` that sees images, with those of `ShareFlowRecipe`.
+
+    Arguments:
+        patch: The shape of a patch: layers, bins in alpha, bins in r (or z, y, x).
+    """
+
+    patch: Triple
 
 
 class ShareFlowStage(FlowStage):
@@ -56,12 +68,18 @@ class ShareFlowStage(FlowStage):
         recipe: The settings.
         network: The velocity, of one number a cell.
         beam: In what the particles differ beside their energy.
+        grid: As of `FlowStage`.
     """
 
     def __init__(
-        self, calorimeter: Calorimeter, recipe: ShareFlowRecipe, network: nn.Module, beam: Beam
+        self,
+        calorimeter: Calorimeter,
+        recipe: ShareFlowRecipe,
+        network: nn.Module,
+        beam: Beam,
+        grid: Tensor | None = None,
     ) -> None:
-        super().__init__(calorimeter, recipe.flow, network, beam)
+        super().__init__(calorimeter, recipe.flow, network, beam, grid)
         self.shares = LayerShares(calorimeter, recipe.min_share)
 
     @property

@@ -5,20 +5,24 @@
   transformer (section 3.1).
 - `VisionStage`: the shares of all cells in their layers (`LayerShares`) at once, by a vision
   transformer (section 3.2).
+- `CellVisionStage`: the same where layers are divided unlike, or irregular; patches are compact
+  groups of cells.
 - `LatentStage`: the same in the latent space of a convolutional autoencoder, laViT (section 3.3).
 
 A shape may end with a bespoke solver (section 3.4, `caloforge.models.fast_samplers`).
 """
 
-__all__ = ["LatentStage", "TransfusionStage", "VisionStage"]
+__all__ = ["CellVisionStage", "LatentStage", "TransfusionStage", "VisionStage"]
 
 from dataclasses import asdict, dataclass
 
-from pydantic import NonNegativeFloat, PositiveFloat
+import torch
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 
 from caloforge.geometry import Calorimeter
 from caloforge.learn.conditions import ENERGY_ALONE, Beam
 from caloforge.learn.networks import (
+    CellTransformer,
     ConvolutionalAutoencoder,
     HeadSizes,
     Transfusion,
@@ -28,6 +32,7 @@ from caloforge.models import STAGES
 from caloforge.models.layer_flow import LayerFlowRecipe, LayerFlowStage
 from caloforge.models.recipes import Depth, Width
 from caloforge.models.share_flow import (
+    ImageFlowRecipe,
     LatentShares,
     ShareFlowRecipe,
     ShareFlowStage,
@@ -75,12 +80,12 @@ class TransfusionStage(LayerFlowStage):
         super().__init__(calorimeter, recipe, network, beam)
 
 
-@STAGES.register("vision", ShareFlowRecipe)
+@STAGES.register("vision", ImageFlowRecipe)
 class VisionStage(ShareFlowStage):
     """The shares of all cells, by a vision transformer."""
 
     def __init__(
-        self, calorimeter: Calorimeter, recipe: ShareFlowRecipe, beam: Beam = ENERGY_ALONE
+        self, calorimeter: Calorimeter, recipe: ImageFlowRecipe, beam: Beam = ENERGY_ALONE
     ) -> None:
         shape, condition = image_shape(calorimeter), calorimeter.n_layers + beam.width
         sizes = asdict(recipe.network)
@@ -89,8 +94,37 @@ class VisionStage(ShareFlowStage):
 
 
 @dataclass(frozen=True)
-class LatentRecipe(ShareFlowRecipe):
-    """Settings of a `LatentStage`, with those of `ShareFlowRecipe` (a patch of the latent field).
+class CellVisionRecipe(ShareFlowRecipe):
+    """Settings of a `CellVisionStage`, with those of `ShareFlowRecipe`.
+
+    Arguments:
+        patch: The most cells of a patch.
+    """
+
+    patch: PositiveInt
+
+
+@STAGES.register("cell-vision", CellVisionRecipe)
+class CellVisionStage(ShareFlowStage):
+    """The shares of all cells of any calorimeter, by a transformer of patches of its layers."""
+
+    def __init__(
+        self, calorimeter: Calorimeter, recipe: CellVisionRecipe, beam: Beam = ENERGY_ALONE
+    ) -> None:
+        layer, places = calorimeter.layer_of_cell, calorimeter.transverse
+        network = CellTransformer(
+            layer,
+            places,
+            recipe.patch,
+            **asdict(recipe.network),
+            condition=calorimeter.n_layers + beam.width,
+        )
+        super().__init__(calorimeter, recipe, network, beam, torch.arange(calorimeter.n_cells))
+
+
+@dataclass(frozen=True)
+class LatentRecipe(ImageFlowRecipe):
+    """Settings of a `LatentStage`, with those of `ImageFlowRecipe` (a patch of the latent field).
 
     Arguments:
         channels: Channels of the autoencoder's levels, the latent field's last.

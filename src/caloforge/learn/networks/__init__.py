@@ -1,6 +1,7 @@
 """Plain torch modules. They know shapes, not physics."""
 
 __all__ = [
+    "CellTransformer",
     "ConvolutionalAutoencoder",
     "ConvolutionalFlow",
     "DihedralLinear",
@@ -22,6 +23,7 @@ __all__ = [
 ]
 
 from caloforge.learn.networks.autoencoder import ConvolutionalAutoencoder
+from caloforge.learn.networks.cell_transformer import CellTransformer
 from caloforge.learn.networks.convolutional_flow import ConvolutionalFlow
 from caloforge.learn.networks.dihedral import DihedralLinear, DihedralNetwork
 from caloforge.learn.networks.embedding import sinusoids

@@ -14,7 +14,10 @@ where the *modulation* :math:`\beta, \alpha, \gamma` is linear in :math:`\mathrm
 maps each vector back to its patch. Modulation and end start from zero: new blocks are identities.
 """
 
-__all__ = ["FASTEST", "ModulatedTransformer", "VisionTransformer", "embedder", "initialise"]
+__all__ = [
+    *("FASTEST", "SINUSOIDS", "ModulatedTransformer", "VisionTransformer"),
+    *("embedder", "initialise"),
+]
 
 import math
 from collections.abc import Sequence
@@ -34,7 +37,7 @@ FASTEST = 100.0
 The published code goes up to 1, which hardly tells one time from another.
 """
 
-_SINUSOIDS = 256
+SINUSOIDS = 256
 _EPSILON = 1e-6
 
 Grid = tuple[int, int, int]
@@ -87,17 +90,21 @@ class _Positions(nn.Module):
 
     centres: Tensor
 
-    def __init__(self, patches: Sequence[int], dim: int) -> None:
+    def __init__(self, centres: Float[Tensor, "patches axes"], dim: int) -> None:
         super().__init__()
-        axes = [(torch.arange(n) + 0.5) / n for n in patches]
-        grid = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).reshape(-1, len(axes))
-        axis = torch.arange(dim // 2) * len(axes) // (dim // 2)
-        self.register_buffer("centres", grid[:, axis], persistent=False)
+        axis = torch.arange(dim // 2) * centres.shape[1] // (dim // 2)
+        self.register_buffer("centres", centres[:, axis], persistent=False)
         self.frequencies = nn.Parameter(torch.randn(dim // 2))
 
     def forward(self) -> Float[Tensor, "patches dim"]:
         phase = self.centres * (2 * math.pi * self.frequencies)
         return torch.cat([phase.sin(), phase.cos()], dim=1)
+
+
+def _lattice(numbers: Sequence[int]) -> Float[Tensor, "patches axes"]:
+    """The centres of patches side by side."""
+    axes = [(torch.arange(n) + 0.5) / n for n in numbers]
+    return torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).reshape(-1, len(axes))
 
 
 def _modulated(
@@ -144,7 +151,8 @@ class ModulatedTransformer(nn.Module):
     condition. The modulations of all blocks are one matrix product.
 
     Arguments:
-        grid: The numbers of tokens along the axes.
+        grid: The numbers of tokens along the axes, or the centre of each token along them, in
+            (0, 1), with shape (tokens, axes).
         inputs: Numbers in a token.
         outputs: Numbers that come out of a token; zeros at first.
         dim: Width of a token's vector, even, at least 6 and a multiple of heads.
@@ -161,7 +169,7 @@ class ModulatedTransformer(nn.Module):
 
     def __init__(
         self,
-        grid: Sequence[int],
+        grid: Sequence[int] | Tensor,
         inputs: int,
         outputs: int,
         *,
@@ -174,7 +182,8 @@ class ModulatedTransformer(nn.Module):
         super().__init__()
         _require_width(dim, heads)
         self.embedding = nn.Linear(inputs, dim)
-        self.positions = _Positions(grid, dim)
+        centres = grid if isinstance(grid, Tensor) else _lattice(grid)
+        self.positions = _Positions(centres, dim)
         self.modulation = nn.Linear(dim, (6 * blocks + 2) * dim)
         gelu = nn.GELU(approximate="none" if exact_gelu else "tanh")
         self.blocks = nn.ModuleList([_Block(dim, heads, hidden, gelu) for _ in range(blocks)])
@@ -277,7 +286,7 @@ class VisionTransformer(nn.Module):
             blocks=blocks,
             exact_gelu=exact_gelu,
         )
-        self.time, self.condition = embedder(_SINUSOIDS, dim), embedder(condition, dim)
+        self.time, self.condition = embedder(SINUSOIDS, dim), embedder(condition, dim)
         initialise(self.time)
         initialise(self.condition)
 
@@ -294,7 +303,7 @@ class VisionTransformer(nn.Module):
             time: The time, in [0, 1].
             condition: Numbers of order 1.
         """
-        embedded = self.time(sinusoids(FASTEST * time, _SINUSOIDS)) + self.condition(condition)
+        embedded = self.time(sinusoids(FASTEST * time, SINUSOIDS)) + self.condition(condition)
         return unpatched(self.transformer(patched(x, self.patch), embedded), self.shape, self.patch)
 
 

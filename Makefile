@@ -57,5 +57,5 @@ $(INSTALLED): pyproject.toml constraints.txt | $(BIN)/python
 
 $(INSTALLED_DEV): pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing into $(VENV) (the first time, minutes)"
-	$(INSTALL) -e '.[test,docs,geant4,notebook]'
+	$(INSTALL) -e '.[test,docs,geant4,notebook,parquet,root]'
 	@touch $@ $(INSTALLED)

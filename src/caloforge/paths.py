@@ -2,8 +2,10 @@
 
 __all__ = [
     "LEMURS_SUFFIX",
+    "Layout",
     "files_of",
     "is_hdf5",
+    "layout_of",
     "names_lemurs",
     "require_file",
     "require_files",
@@ -16,6 +18,7 @@ import os
 import shutil
 import warnings
 from collections.abc import Sequence
+from enum import Enum
 from glob import glob, has_magic
 from pathlib import Path
 
@@ -27,27 +30,55 @@ from caloforge.errors import (
     OutputExistsError,
 )
 
-_HDF5 = (".h5", ".hdf5")
-_NPY = (".npy",)
-LEMURS_SUFFIX = ".lemurs.h5"
+
+class Layout(Enum):
+    """The layouts in which showers are written, each with the suffix that says it."""
+
+    LEMURS = ".lemurs.h5"
+    SHOWERDATA = ".showerdata.h5"
+    STEP2POINT = ".step2point.h5"
+    CALOCHALLENGE = ".h5"
+    EDM4HEP_PARQUET = ".edm4hep.parquet"
+    EDM4HEP_ROOT = ".edm4hep.root"
+    PARQUET = ".parquet"
+    ROOT = ".root"
+    SQUIRELS = ".npy"
+
+
+LEMURS_SUFFIX = Layout.LEMURS.value
 """Showers are written to such a path in the layout of LEMURS."""
+
+_ALSO = ".hdf5"
+"""Another suffix of CaloChallenge files."""
+
+
+def layout_of(path: Path | str) -> Layout:
+    """The layout that the suffix of a path says.
+
+    Raises:
+        FileFormatError: It says none.
+    """
+    name = Path(path).name.lower()
+    said = next((one for one in Layout if name.endswith(one.value) and name != one.value), None)
+    if said is None and name.endswith(_ALSO):
+        return Layout.CALOCHALLENGE
+    if said is None:
+        suffixes = ", ".join((".h5", _ALSO, ".npy", ".parquet", ".root"))
+        msg = (
+            f"{path}: suffix '{Path(path).suffix.lower()}', expected one of {suffixes}: rename the "
+            "file or choose another format"
+        )
+        raise FileFormatError(msg)
+    return said
 
 
 def is_hdf5(path: Path | str) -> bool:
-    """Whether the suffix of a path says HDF5 in the layout of the CaloChallenge, and not that of
-    LEMURS (.lemurs.h5) or the .npy of the SQuIRELS release.
+    """Whether the suffix of a path says HDF5 in the layout of the CaloChallenge, and no other.
 
     Raises:
-        FileFormatError: The suffix is another.
+        FileFormatError: It says no layout.
     """
-    suffix = Path(path).suffix.lower()
-    if suffix in _HDF5 + _NPY:
-        return suffix in _HDF5 and not names_lemurs(path)
-    msg = (
-        f"{path}: suffix '{suffix}', expected one of {', '.join(_HDF5 + _NPY)}: rename the file "
-        "or choose another format"
-    )
-    raise FileFormatError(msg)
+    return layout_of(path) is Layout.CALOCHALLENGE
 
 
 def names_lemurs(path: Path | str) -> bool:

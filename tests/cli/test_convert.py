@@ -34,7 +34,7 @@ def test_weights_are_carried_along_or_refused(caloforge: Caloforge, tmp_path: Pa
     assert outcome.err.endswith("cannot hold the weights of showers: write a .h5 file\n")
 
 
-@pytest.mark.parametrize("name", ["out.root", "out"])
+@pytest.mark.parametrize("name", ["out.rot", "out"])
 def test_an_unknown_suffix_is_refused(
     caloforge: Caloforge, shower_file: Path, tmp_path: Path, name: str
 ) -> None:

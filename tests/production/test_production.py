@@ -326,8 +326,8 @@ def test_no_particles_make_an_empty_file(tmp_path: Path) -> None:
 
 def test_what_a_format_cannot_hold_is_said_before_anything_is_made(tmp_path: Path) -> None:
     weighted = replace(fast_showers(), weights=torch.ones(len(fast_showers())))
-    with pytest.raises(FileFormatError, match=r"suffix '\.root'"):
-        produce(GUN, pbwo4_gflash(), tmp_path / "out.root", seed=1)
+    with pytest.raises(FileFormatError, match=r"suffix '\.rot'"):
+        produce(GUN, pbwo4_gflash(), tmp_path / "out.rot", seed=1)
     with pytest.raises(OutputError, match="cannot hold the weights"):
         copy(weighted, tmp_path / "out.npy")
     with pytest.raises(GeometryMismatchError):

@@ -128,7 +128,7 @@ NewShowers = Annotated[
     Path,
     typer.Argument(
         metavar="OUT.h5",
-        help="The file to write, in CaloChallenge layout.",
+        help="The file to write, of CaloChallenge layout; other suffixes say others.",
         callback=given(is_hdf5),
     ),
 ]

@@ -18,10 +18,14 @@ from caloforge.cli._options import (
 from caloforge.cli._producing import Run, kept
 from caloforge.cli._progress import bar
 from caloforge.errors import quoted
-from caloforge.paths import is_hdf5, names_lemurs
+from caloforge.paths import Layout, is_hdf5, layout_of
 
 if TYPE_CHECKING:
     from caloforge.io import ShowerFile
+
+
+_CARRYING = (Layout.CALOCHALLENGE, Layout.PARQUET, Layout.ROOT)
+"""Layouts with room for further columns of numbers."""
 
 
 @grouped
@@ -30,14 +34,15 @@ def convert(
         list[Path],
         existing_argument(
             "IN...",
-            "The file, or several, or a pattern: .h5 (CaloChallenge, LEMURS) or .npy (SQuIRELS).",
+            "The file, or several, or a pattern: .h5, .hdf5, .npy, .parquet or .root.",
         ),
     ],
     output: Annotated[
         Path,
         typer.Argument(
             metavar="OUT",
-            help="The file to write; its suffix says the format.",
+            help="The file to write; its suffix says the format: .h5, .npy, .parquet, .root, "
+            ".lemurs.h5, .showerdata.h5, .step2point.h5, .edm4hep.parquet, .edm4hep.root.",
             callback=given(is_hdf5),
         ),
     ],
@@ -64,6 +69,7 @@ def convert(
       caloforge convert --sparse geant4.h5 hits.h5
       caloforge convert LEMURS_Par04SiW_gamma_100kEvents_1GeV1TeV_GPSflat_part1.h5 lemurs.h5
       caloforge convert "run_*.h5" all.h5
+      caloforge convert --calorimeter ild-ecal.yaml clouds.showerdata.h5 showers.parquet
       caloforge convert --calorimeter binning_dataset_2.xml:electron dataset_2_1.h5 labelled.h5
     """
     run.require(output)
@@ -82,13 +88,13 @@ def _tell_uncarried(showers: "ShowerFile", output: Path) -> None:
     from caloforge.io import CaloChallengeFile
     from caloforge.io.lemurs import BARREL_PHI
 
-    if not isinstance(showers, CaloChallengeFile):
-        return
-    kept_there = (BARREL_PHI,) if names_lemurs(output) else ()
-    lost = () if is_hdf5(output) else (name for name in showers.further if name not in kept_there)
-    left = (*showers.uncarried, *lost)
+    layout = layout_of(output)
+    kept_there = (BARREL_PHI,) if layout is Layout.LEMURS else ()
+    further = (name for name in showers.extra(slice(0)) if name not in kept_there)
+    others = showers.uncarried if isinstance(showers, CaloChallengeFile) else ()
+    left = (*others, *(() if layout in _CARRYING else further))
     if left:
         names = quoted(", ".join(left))
-        others = "energies and directions" if names_lemurs(output) else "energies"
-        held = "one number a shower" if is_hdf5(output) else others
+        alone = "energies" if layout is Layout.SQUIRELS else "energies and directions"
+        held = "one number a shower" if layout in _CARRYING else alone
         tell(f"{showers.path}: {names}: not carried along, {output.name} holds {held} alone")

@@ -1,8 +1,9 @@
 """Showers in and out of files, streamed in batches and checked at the edge.
 
 One module a format: `calochallenge` (HDF5, any calorimeter), `sparse` (the same with hits alone),
-`squirels` (the .npy of the SQuIRELS release), `lemurs` (records in HDF5), `binning` (the XML of
-cylindrical calorimeters), `cell_tables` (lists of cells).
+`squirels` (the .npy of the SQuIRELS release), `lemurs` (records in HDF5), `showerdata_h5` and
+`step2point` (points in HDF5), `table_files` and `edm4hep` (points in parquet or ROOT), `binning`
+(the XML of cylindrical calorimeters), `cell_tables` (lists of cells).
 `open_showers` chooses by suffix and content, `convert` by the suffix of the path.
 """
 
@@ -10,12 +11,17 @@ __all__ = [
     "LEMURS_SUFFIX",
     "CaloChallengeFile",
     "CaloChallengeWriter",
+    "Edm4hepFile",
     "HitFile",
     "HitWriter",
     "LemursFile",
     "NewFile",
+    "PointFile",
+    "ShowerDataFile",
     "ShowerFile",
     "SquirelsFile",
+    "Step2PointFile",
+    "TableFile",
     "convert",
     "detector_of",
     "find_calorimeter",
@@ -32,6 +38,7 @@ __all__ = [
 ]
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from torch import Tensor
@@ -43,16 +50,47 @@ from caloforge.io.binning import read_binning, write_binning
 from caloforge.io.calochallenge import CaloChallengeFile
 from caloforge.io.calorimeters import detector_of, find_calorimeter
 from caloforge.io.cell_tables import read_cells, write_cells
+from caloforge.io.columnar import opened_table, require_packages
+from caloforge.io.edm4hep import Edm4hepFile, is_edm4hep, write_edm4hep
 from caloforge.io.input import ShowerFile
 from caloforge.io.lemurs import LemursFile, is_lemurs, require_writable_mesh, write_lemurs
 from caloforge.io.output import NewFile
+from caloforge.io.point_files import PointFile, require_places
 from caloforge.io.several import several
+from caloforge.io.showerdata_h5 import ShowerDataFile, is_showerdata, write_showerdata
 from caloforge.io.sparse import HitFile, HitWriter, is_sparse
 from caloforge.io.squirels_npy import SquirelsFile, require_writable_crystals, write_squirels
+from caloforge.io.step2point import Step2PointFile, is_step2point, write_step2point
+from caloforge.io.table_files import TableFile, write_table
 from caloforge.io.writer import CaloChallengeWriter
 from caloforge.particles import Particles
-from caloforge.paths import LEMURS_SUFFIX, files_of, is_hdf5, names_lemurs
+from caloforge.paths import LEMURS_SUFFIX, Layout, files_of, is_hdf5, layout_of, names_lemurs
 from caloforge.showers import ShowerSource, spans
+
+_WRITERS: dict[Layout, Callable[..., None]] = {
+    Layout.LEMURS: write_lemurs,
+    Layout.SHOWERDATA: write_showerdata,
+    Layout.STEP2POINT: write_step2point,
+    Layout.EDM4HEP_PARQUET: partial(write_edm4hep, root=False),
+    Layout.EDM4HEP_ROOT: partial(write_edm4hep, root=True),
+    Layout.PARQUET: partial(write_table, root=False),
+    Layout.ROOT: partial(write_table, root=True),
+    Layout.SQUIRELS: write_squirels,
+}
+_DEPTHS = {
+    Layout.SHOWERDATA: False,
+    Layout.STEP2POINT: True,
+    Layout.EDM4HEP_PARQUET: True,
+    Layout.EDM4HEP_ROOT: True,
+}
+"""Layouts of places, and whether they hold depths, not layers."""
+
+_HDF5: tuple[tuple[Callable[[Path], bool], Callable[..., ShowerFile]], ...] = (
+    (is_sparse, HitFile),
+    (is_lemurs, LemursFile),
+    (is_showerdata, ShowerDataFile),
+    (is_step2point, Step2PointFile),
+)
 
 
 def open_showers(
@@ -64,9 +102,9 @@ def open_showers(
     """Open a file of showers, or several as one sample, to be read in batches.
 
     Arguments:
-        path: A CaloChallenge or LEMURS file (.h5, .hdf5), or one in the layout of the SQuIRELS
-            release (.npy); several, or a pattern such as ``run_*.h5``, for one sample of their
-            showers in order.
+        path: A file of showers (.h5, .hdf5, .npy, .parquet, .root), whose layout is told by its
+            content; several, or a pattern such as ``run_*.h5``, for one sample of their showers in
+            order.
         calorimeter: Where the cells are, for a file that does not say so itself.
         pdg: The species, for a file that does not say so itself; None where it is not known.
 
@@ -79,15 +117,20 @@ def open_showers(
 
 
 def _opened(path: Path, calorimeter: Calorimeter | None, pdg: int | None) -> ShowerFile:
-    if is_hdf5(path) or names_lemurs(path):
-        if is_lemurs(path):
-            return LemursFile(path, calorimeter, pdg=pdg)
-        kind = HitFile if is_sparse(path) else CaloChallengeFile
-        return kind(path, calorimeter, pdg=pdg)
-    file = SquirelsFile(path)
-    if calorimeter is not None:
-        calorimeter.require(file.calorimeter, f"file {path}")
-    return file
+    layout = layout_of(path)
+    if layout is Layout.SQUIRELS:
+        file = SquirelsFile(path)
+        if calorimeter is not None:
+            calorimeter.require(file.calorimeter, f"file {path}")
+        return file
+    return _kind(path, layout)(path, calorimeter, pdg=pdg)
+
+
+def _kind(path: Path, layout: Layout) -> Callable[..., ShowerFile]:
+    """What opens a file, by its suffix and its content."""
+    if layout.value.endswith((Layout.PARQUET.value, Layout.ROOT.value)):
+        return Edm4hepFile if is_edm4hep(opened_table(path).names) else TableFile
+    return next((kind for is_kind, kind in _HDF5 if is_kind(path)), CaloChallengeFile)
 
 
 def convert(
@@ -105,8 +148,7 @@ def convert(
         source: The showers, in memory or in a file. A CaloChallenge file keeps all that is known
             of their particles, weights, the further columns of a file and what it says of its
             origin.
-        path: The file to write: .h5 or .hdf5 (CaloChallenge), .lemurs.h5 (LEMURS) or .npy
-            (SQuIRELS release).
+        path: The file to write; `caloforge.paths.Layout` lists the suffixes.
         batch_size: How many showers are in memory at a time.
         overwrite: Whether the file may take the place of one that is there, the source's own
             included.
@@ -124,7 +166,7 @@ def convert(
     """
     if not is_hdf5(path):
         require_format(path, source.calorimeter, sparse=bool(sparse))
-        write = write_lemurs if names_lemurs(path) else write_squirels
+        write = _WRITERS[layout_of(path)]
         write(path, source, batch_size=batch_size, overwrite=overwrite, progress=progress)
         return
     file = source if isinstance(source, ShowerFile) else None
@@ -159,10 +201,17 @@ def require_format(
         FileFormatError: The suffix is another, or not that of HDF5 for hits alone.
         OutputError: The format cannot hold the weights or the particles.
         GeometryMismatchError: The format cannot hold showers of that calorimeter.
+        PackageError: A package that writes the format is not installed.
     """
-    if not is_hdf5(path):
-        if sparse:
-            msg = f"{path}: hits alone are written to HDF5: name the file .h5, or write all cells"
-            raise FileFormatError(msg)
-        require = require_writable_mesh if names_lemurs(path) else require_writable_crystals
-        require(path, calorimeter, particles, weights)
+    layout = layout_of(path)
+    if sparse and layout in (Layout.LEMURS, Layout.SQUIRELS):
+        msg = f"{path}: hits alone are written to HDF5: name the file .h5, or write all cells"
+        raise FileFormatError(msg)
+    if layout is Layout.LEMURS:
+        require_writable_mesh(path, calorimeter, particles, weights)
+    elif layout is Layout.SQUIRELS:
+        require_writable_crystals(path, calorimeter, particles, weights)
+    elif layout is not Layout.CALOCHALLENGE:
+        require_packages(layout)
+        if layout in _DEPTHS:
+            require_places(path, calorimeter, depth=_DEPTHS[layout])

@@ -29,7 +29,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from caloforge.errors import MOST_QUOTED, FileFormatError, ShowerValueError, quoted
+from caloforge.errors import MOST_QUOTED, FileFormatError, ShowerValueError
 from caloforge.geometry import Calorimeter, named_calorimeters
 from caloforge.io.cell_tables import described
 from caloforge.io.columns import (
@@ -44,7 +44,6 @@ from caloforge.io.columns import (
     RESERVED,
     THETA,
     THRESHOLD,
-    UNITS,
     WEIGHTS,
     species_of,
 )
@@ -57,15 +56,13 @@ from caloforge.io.input import (
     require_species,
     require_weights,
 )
-from caloforge.io.stored import found, opened, reading, stored
+from caloforge.io.stored import found, opened, reading, stated_unit, stored
 from caloforge.particles import Particles, Species
 from caloforge.showers import Showers
-from caloforge.units import ENERGY_UNITS, MeV
+from caloforge.units import MeV
 
 _NUMBERS = "fiub"
 """The kinds of types that are numbers."""
-
-_UNITS = {name.lower(): unit for name, unit in ENERGY_UNITS.items()}
 
 _LARGEST = {THETA: math.pi, PHI: 2 * math.pi}
 """The largest angles, in rad."""
@@ -104,7 +101,10 @@ class CaloChallengeFile(ShowerFile):
             self._require_header()
             self._calorimeter = self._find_calorimeter(calorimeter)
             self._require_cells()
-            self._units = {name: self._stated_unit(name) for name in self._of_energy}
+            self._units = {
+                name: stated_unit(self._file, self._dataset(name), self.path)
+                for name in self._of_energy
+            }
             self._pdg = self._stored_species(pdg)
             self.threshold = self._stated_threshold()
             """The threshold of the readout, in MeV; None where the file does not state it."""
@@ -267,20 +267,6 @@ class CaloChallengeFile(ShowerFile):
         """The energies of a dataset, in MeV."""
         unit = self._units[name]
         return energies if unit == MeV else energies * unit
-
-    def _stated_unit(self, name: str) -> float:
-        """The unit that a dataset states, or the file for all of them."""
-        with reading(self.path):
-            said = self._dataset(name).attrs.get(UNITS, self._file.attrs.get(UNITS, "MeV"))
-        text = said.decode(errors="replace") if isinstance(said, bytes) else str(said)
-        unit = _UNITS.get(text.strip().lower())
-        if unit is None:
-            msg = (
-                f"{self.path}: dataset '{name}': attribute '{UNITS}' is {quoted(text)}, expected "
-                f"one of {', '.join(ENERGY_UNITS)}: set it, or remove it for MeV"
-            )
-            raise FileFormatError(msg)
-        return unit
 
     def _read_species(self, rows: range) -> Species:
         if PDG not in self._file:

@@ -14,7 +14,10 @@ CSV has the names in its first line, HDF5 a dataset each. A file of showers in a
 the same numbers in a group.
 """
 
-__all__ = ["GROUP", "SUFFIXES", "described", "read_cells", "state_calorimeter", "write_cells"]
+__all__ = [
+    *("GROUP", "SUFFIXES", "calorimeter_of", "described", "read_cells"),
+    *("short_description", "state_calorimeter", "write_cells"),
+]
 
 import json
 import warnings
@@ -143,12 +146,34 @@ def described(file: h5py.File, path: Path, *, known: bool) -> Calorimeter | None
         lists = {name: torch.from_numpy(held[name][()]) for name in held}
     if text is None or (known and not str(text).lstrip().startswith("{")):
         return None
-    what = f"{path}: attribute '{GROUP}'"
+    return calorimeter_of(str(text), f"{path}: attribute '{GROUP}'", lists)
+
+
+def calorimeter_of(text: str, what: str, lists: Mapping[str, torch.Tensor]) -> Calorimeter:
+    """The calorimeter that a file describes.
+
+    Arguments:
+        text: The JSON of `Calorimeter.describe`.
+        what: The file and where in it that stands, for the message.
+        lists: What the description leaves to the file's lists.
+
+    Raises:
+        FileFormatError: It describes an impossible one.
+    """
     try:
-        return Calorimeter.from_description(json_tree(str(text), what, FileFormatError) | lists)
+        tree = json_tree(text, what, FileFormatError)
+        return Calorimeter.from_description({**tree, **lists})
     except GeometryError as error:
         msg = f"{what}: {error}; expected JSON of Calorimeter.describe(): write the file again"
         raise FileFormatError(msg) from error
+
+
+def short_description(calorimeter: Calorimeter) -> str:
+    """What a file without lists says of its calorimeter: the JSON of `Calorimeter.describe`, or the
+    name alone of a large table of cells.
+    """
+    large = calorimeter.n_cells > _LISTED and bool(calorimeter.arrays())
+    return calorimeter.name if large else json.dumps(calorimeter.describe())
 
 
 def _kind(path: Path) -> str:

@@ -9,7 +9,7 @@ made as large, up to `MOST_CACHE`.
 Whatever the library says of a damaged file becomes one line with the file's name.
 """
 
-__all__ = ["MOST_CACHE", "found", "opened", "reading", "stored"]
+__all__ = ["MOST_CACHE", "found", "opened", "reading", "stated_unit", "stored"]
 
 import math
 import os
@@ -22,11 +22,15 @@ from typing import Any
 import h5py
 
 from caloforge.errors import MOST_QUOTED, FileFormatError, quoted
+from caloforge.io.columns import UNITS
 from caloforge.io.input import require_file
 from caloforge.io.unreadable import HDF5, naming, require_kind
+from caloforge.units import ENERGY_UNITS
 
 MOST_CACHE = 1 << 29
 """The largest cache of unpacked blocks of a dataset, in bytes."""
+
+_UNITS = {name.lower(): unit for name, unit in ENERGY_UNITS.items()}
 
 _USUAL_CACHE = 1 << 20
 _SLOTS = 521
@@ -94,6 +98,31 @@ def stored(file: h5py.File, name: str, path: Path) -> h5py.Dataset | h5py.Group 
     with reading(path, name):
         _require_whole(entry, where, path, _DEEPEST)
         return _with_cache(file, entry, name, where)
+
+
+def stated_unit(file: h5py.File, dataset: h5py.Dataset, path: Path, *, usual: str = "MeV") -> float:
+    """The unit of energies that a dataset states, or the file for all of them, in MeV.
+
+    Arguments:
+        file: The open file.
+        dataset: The dataset.
+        path: The path of the file, for the message.
+        usual: The unit where neither states one.
+
+    Raises:
+        FileFormatError: What is stated is no unit of energy.
+    """
+    with reading(path):
+        said = dataset.attrs.get(UNITS, file.attrs.get(UNITS, usual))
+    text = said.decode(errors="replace") if isinstance(said, bytes) else str(said)
+    unit = _UNITS.get(text.strip().lower())
+    if unit is None:
+        msg = (
+            f"{path}: dataset '{dataset.name.lstrip('/')}': attribute '{UNITS}' is {quoted(text)}, "
+            f"expected one of {', '.join(ENERGY_UNITS)}: set it, or remove it for {usual}"
+        )
+        raise FileFormatError(msg)
+    return unit
 
 
 def found(file: h5py.File, name: str) -> h5py.Dataset | h5py.Group | None:

@@ -5,7 +5,7 @@ large files a pointer of Git LFS, a forgotten step an archive: their first bytes
 HDF5 says that a program still writes them, or that their end is missing.
 """
 
-__all__ = ["HDF5", "NPY", "naming", "require_kind"]
+__all__ = ["HDF5", "NPY", "PARQUET", "ROOT", "naming", "require_kind"]
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from caloforge.errors import FileFormatError, quoted
 
-HDF5, NPY = "HDF5", "an array of NumPy"
+HDF5, NPY, PARQUET, ROOT = "HDF5", "an array of NumPy", "a Parquet file", "a ROOT file"
 """Kinds of files that hold showers."""
 
 _HEAD = 512
@@ -28,8 +28,8 @@ _KINDS = (
     (b"BZh", "compressed by bzip2", f"{_UNPACK}, by bunzip2"),
     (b"\xfd7zXZ\x00", "compressed by xz", f"{_UNPACK}, by unxz"),
     (b"\x28\xb5\x2f\xfd", "compressed by zstd", f"{_UNPACK}, by unzstd"),
-    (b"root\x00", "a ROOT file", "write its arrays as HDF5, by uproot and h5py"),
-    (b"PAR1", "a Parquet file", "write its columns as HDF5, by pandas and h5py"),
+    (b"root\x00", ROOT, "give it the suffix .root"),
+    (b"PAR1", PARQUET, "give it the suffix .parquet"),
     (b"version https://git-lfs", "a pointer of Git LFS, not the data", "run git lfs pull"),
     (b"<!doctype", "a page of HTML", _LOAD),
     (b"<html", "a page of HTML", _LOAD),
@@ -65,11 +65,11 @@ _REASONS = {
 
 @contextmanager
 def naming(where: str, kind: str) -> Iterator[None]:
-    """Turn what h5py and NumPy say of a file into one line.
+    """Turn what libraries say of a file into one line.
 
     Arguments:
         where: The file and what is read of it, for the message.
-        kind: What it should be, `HDF5` or `NPY`.
+        kind: What it should be, such as `HDF5`.
 
     Raises:
         FileFormatError: They fail within, or the numbers do not fit the memory.
@@ -92,7 +92,7 @@ def require_kind(path: Path, kind: str) -> None:
 
     Arguments:
         path: The file.
-        kind: What it should be, `HDF5` or `NPY`.
+        kind: What it should be, such as `HDF5`.
 
     Raises:
         FileFormatError: They do, or it cannot be read; the message says what it is.

@@ -22,8 +22,9 @@ from types import TracebackType
 from typing import Any
 
 from caloforge.errors import OutputError, OutputExistsError
-from caloforge.io import LEMURS_SUFFIX, NewFile, names_lemurs
+from caloforge.io import NewFile
 from caloforge.io.output import name_full_disk
+from caloforge.paths import layout_of
 
 _JOB, _LOCK, _COMPLETE = "job.json", "lock", "complete"
 _READ = 1 << 20
@@ -131,7 +132,7 @@ class Journal:
     @property
     def _suffix(self) -> str:
         """What says the format."""
-        return LEMURS_SUFFIX if names_lemurs(self.output) else self.output.suffix
+        return layout_of(self.output).value
 
     def keep(self, path: Path, rows: int) -> None:
         """Keep a file of so many more finished showers."""

@@ -600,6 +600,7 @@ PUBLIC: dict[str, list[str]] = {
         "ELECTRON",
         "Index",
         "Numbers",
+        "PHOTON",
         "Particles",
         "Rows",
         "Species",
@@ -680,7 +681,7 @@ PUBLIC: dict[str, list[str]] = {
         "pbwo4_gflash",
         "write_gflash",
     ],
-    "caloforge.species": ["ELECTRON", "name_of", "pdg_of"],
+    "caloforge.species": ["ELECTRON", "PHOTON", "name_of", "pdg_of"],
     "caloforge.spectra": [
         "Area",
         "Fixed",

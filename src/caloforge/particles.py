@@ -12,6 +12,7 @@ is None: such particles fit every model, and what cannot work without the specie
 
 __all__ = [
     "ELECTRON",
+    "PHOTON",
     "Index",
     "Numbers",
     "Particles",
@@ -34,7 +35,7 @@ from torch import Tensor
 
 from caloforge.errors import RowError, ShowerValueError, quoted
 from caloforge.shown import Shown, counted
-from caloforge.species import ELECTRON, name_of, pdg_of
+from caloforge.species import ELECTRON, PHOTON, name_of, pdg_of
 from caloforge.units import format_energy
 
 Rows = slice | Tensor

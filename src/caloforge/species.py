@@ -1,6 +1,6 @@
 """Species of particles: the numbers of the Particle Data Group and their names."""
 
-__all__ = ["ELECTRON", "name_of", "pdg_of"]
+__all__ = ["ELECTRON", "PHOTON", "name_of", "pdg_of"]
 
 from contextlib import suppress
 from functools import lru_cache
@@ -9,6 +9,8 @@ from caloforge.errors import MOST_QUOTED, ShowerValueError, quoted
 
 ELECTRON = 11
 """PDG number of the electron."""
+PHOTON = 22
+"""PDG number of the photon."""
 
 _WORDS = {
     "electron": 11,

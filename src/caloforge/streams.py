@@ -53,6 +53,7 @@ class Stream(IntEnum):
     CANDIDATE_NUMBER = 36
     CANDIDATE_PLACE = 37
     SIDES = 38
+    CONVERSION = 39
     LAYER_ENERGIES = 64
     SHAPE = 65
     SPECTRUM = 66

@@ -44,9 +44,9 @@ def test_a_mixture_at_angles_and_places_is_simulated_and_taken_again(
         (("--impact", "5mm"), "--impact '5mm': expected a place X,Y such as 1mm,-2mm"),
         (("--particle", "e-:x"), "--particle mixture 'e-:x': share 'x', expected a positive"),
         (("--particle", "elektron"), "--particle species 'elektron': expected a name such as e-"),
-        (("--theta", "10deg"), "enter at an angle of 10 deg, the first that of shower 0"),
-        (("--impact", "1mm,0mm"), "enter 1 mm off the centre, the first that of shower 0"),
-        (("--particle", "gamma"), "have PDG number 22, the first that of shower 0"),
+        (("--theta", "70deg"), "enter at an angle of 70 deg, the first that of shower 0"),
+        (("--impact", "1m,0mm"), "enter 1000 mm off the centre, the first that of shower 0"),
+        (("--particle", "pi+"), "have PDG number 211, the first that of shower 0"),
     ],
 )
 def test_what_cannot_be_is_one_line(

@@ -371,14 +371,19 @@ def test_deposits_are_single_precision_and_not_negative() -> None:
         ),
         (Particles(torch.tensor([2e7])), EnergyRangeError, "20 TeV"),
         (
-            Particles(torch.tensor([5e4]), pdg=22),
+            Particles(torch.tensor([5e4]), pdg=211),
             ShowerValueError,
-            "PDG number 22, .*expected e",
+            "PDG number 211, .*expected e",
         ),
         (
-            Particles(torch.tensor([5e4]), theta=torch.tensor([0.1])),
+            Particles(torch.tensor([5e4]), theta=torch.tensor([1.1])),
             ShowerValueError,
-            "at an angle",
+            "at an angle of 63",
+        ),
+        (
+            Particles(torch.tensor([5e4]), place=torch.tensor([[200.0, 0.0]])),
+            ShowerValueError,
+            "enter 200 mm off the centre",
         ),
     ],
 )
@@ -391,6 +396,19 @@ def test_particles_that_gflash_cannot_simulate_are_named(
     ):
         with pytest.raises(error, match=message):
             attempt()
+
+
+@pytest.mark.parametrize(
+    ("particles", "message"),
+    [
+        (Particles(torch.tensor([5e4]), pdg=22), r"number 22, .*expected e\+ \(-11\) or e- \(11\)"),
+        (Particles(torch.tensor([5e4]), theta=torch.tensor([0.1])), "expected particles along"),
+        (Particles(torch.tensor([5e4]), place=torch.tensor([[1.0, 0.0]])), "expected the centre"),
+    ],
+)
+def test_the_mean_says_of_which_particles_it_is_known(particles: Particles, message: str) -> None:
+    with pytest.raises(ShowerValueError, match=f"mean of GFlash .simulate showers.*{message}"):
+        pbwo4_gflash().mean(particles)
 
 
 def test_positrons_are_as_good_as_electrons() -> None:

@@ -184,7 +184,7 @@ def test_departures_are_told_bin_by_bin(full: Showers) -> None:
 
 def test_profiles_are_means_with_their_standard_errors(full: Showers) -> None:
     binning = Binning.of(full.calorimeter, torch.ones(8, dtype=torch.float64), 4)
-    measured = binned(full, binning, [], START.require)
+    measured = binned(full, binning, [], START.require_mean)
     shares = binning.shares(full.deposits, full.energies)
     assert shares.in_depth.shape == (400, 4, int(binning.ring.max()) + 1)
     for mean, error, each in zip(measured.mean, measured.error, shares, strict=True):
@@ -199,14 +199,14 @@ def test_profiles_are_means_with_their_standard_errors(full: Showers) -> None:
 
 def test_weights_count_like_repetitions(full: Showers) -> None:
     binning = Binning.of(full.calorimeter, torch.ones(8), 1)
-    twice = binned(Showers.cat([full, full[:200]]), binning, [], START.require)
+    twice = binned(Showers.cat([full, full[:200]]), binning, [], START.require_mean)
     weights = torch.ones(400)
     weights[:200] = 2
-    weighted = binned(replace(full, weights=weights), binning, [], START.require)
+    weighted = binned(replace(full, weights=weights), binning, [], START.require_mean)
     for a, b in zip(twice.mean, weighted.mean, strict=True):
         torch.testing.assert_close(a, b)
     plain, scaled = (
-        binned(replace(full, weights=w), binning, [], START.require)
+        binned(replace(full, weights=w), binning, [], START.require_mean)
         for w in (None, torch.full((400,), 7.0))
     )
     for a, b in zip((*plain.mean, *plain.error), (*scaled.mean, *scaled.error), strict=True):
@@ -271,7 +271,7 @@ def test_two_energies_stand_for_a_slice() -> None:
         showers,
         Binning.of(START.calorimeter, torch.ones(8), 3),
         cut(particles.energies, 4),
-        START.require,
+        START.require_mean,
     )
     for k in range(4):
         for expected, mean in zip(measured.expected(START.mean, k), measured.mean, strict=True):
@@ -419,3 +419,11 @@ def test_a_bad_file_is_one_clear_line(
 def test_an_absent_file_is_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(FileFormatError, match=r"none\.yaml cannot be read"):
         load_gflash(tmp_path / "none.yaml")
+
+
+def test_showers_at_an_angle_are_refused_as_their_mean_is_not_known() -> None:
+    particles = electrons(40)
+    showers = Showers(START.mean(particles), particles, START.calorimeter)
+    tilted = replace(showers, particles=replace(particles, theta=torch.full((40,), 0.2)))
+    with pytest.raises(ShowerValueError, match=r"mean of GFlash .* at an angle of 11.46 deg"):
+        departures(START, tilted)

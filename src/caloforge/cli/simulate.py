@@ -132,9 +132,10 @@ def gflash(
     run: Run,
     seed: Seed = 0,
 ) -> None:
-    """Simulate electron showers by GFlash, the parametrisation of Grindhammer and Peters.
+    """Simulate electromagnetic showers by GFlash, the parametrisation of Grindhammer and Peters.
 
-    Shower i depends on the seed, i and its energy alone. With --like, -n takes the first particles
+    Electrons, positrons and photons, up to 60 degrees to the axis. Shower i depends on the seed, i
+    and its particle alone. With --like, -n takes the first particles
     of the file. The finished showers of an interrupted run are kept, see --resume. Detectors:
     ahcal-48, calogan-3layer, hgcal-si, ild-ecal-30, ild-ecal-hcal, par04-highgran, par04-lowgran,
     par04-siw, pbwo4-10x10.
@@ -144,6 +145,7 @@ def gflash(
       caloforge simulate gflash -n 10000 --energy 10GeV:100GeV --seed 1 fast.h5
       caloforge simulate gflash -n 10000 --energy 1GeV:1TeV:log --seed 1 fast.h5
       caloforge simulate gflash -n 2000 --energy 50GeV --seed 2 fast-50gev.h5
+      caloforge simulate gflash -n 1000 --energy 5GeV --particle gamma --theta 0deg:40deg fast.h5
       caloforge simulate gflash --like geant4.h5 --seed 3 fast.h5
       caloforge simulate gflash par04-lowgran -n 1000 --energy 50GeV --seed 4 fast.h5
       caloforge simulate gflash --like geant4.h5 --seed 3 --tuned tuned.yaml fast.h5

@@ -26,6 +26,7 @@ __all__ = [
     "SILICON",
     "TUNGSTEN",
     "Material",
+    "coulomb_correction",
     "nist",
 ]
 
@@ -206,12 +207,19 @@ def _critical_energy(radiation_length: float, z: float, a: float) -> float:
     return _CRITICAL_ENERGY * math.pow(radiation_length * z / a, _CRITICAL_POWER)
 
 
-def _element_radiation_length(z: int, a: float) -> float:
-    """Tsai's radiation length of an element, in g/cm^2."""
+def coulomb_correction(z: float) -> float:
+    """The correction f(Z) to Born's approximation in radiation and pair production (Davies, Bethe,
+    Maximon, Phys. Rev. 93 (1954) 788).
+    """
     squared = (_FINE_STRUCTURE * z) ** 2
-    coulomb = squared * (
+    return squared * (
         1 / (1 + squared) + 0.20206 - 0.0369 * squared + 0.0083 * squared**2 - 0.002 * squared**3
     )
+
+
+def _element_radiation_length(z: int, a: float) -> float:
+    """Tsai's radiation length of an element, in g/cm^2."""
+    coulomb = coulomb_correction(z)
     thomas_fermi = math.log(184.15 * z ** (-1 / 3)), math.log(1194 * z ** (-2 / 3))
     elastic, inelastic = _LIGHT.get(z, thomas_fermi)
     return _TSAI * a / (z**2 * (elastic - coulomb) + z * inelastic)

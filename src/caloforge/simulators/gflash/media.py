@@ -123,6 +123,10 @@ class Stack(Medium):
             for depth in part.medium.depths((part.thickness,) * part.number)
         )
 
+    def thicknesses(self, thicknesses: tuple[float, ...]) -> tuple[float, ...]:
+        """Those of the parts."""
+        return tuple(part.thickness for part in self.parts for _ in range(part.number))
+
 
 def _gone(x: float) -> float:
     r"""The integral of a gamma density of :math:`\alpha = 4` up to x."""

@@ -188,6 +188,14 @@ class Medium(ABC):
         radiation_length = self.constants.radiation_length
         return tuple(d / radiation_length for d in thicknesses)
 
+    def thicknesses(self, thicknesses: tuple[float, ...]) -> tuple[float, ...]:
+        """How thick the layers of matter are, in mm, front to back.
+
+        Arguments:
+            thicknesses: Those of the readout layers, in mm.
+        """
+        return thicknesses
+
 
 @dataclass(frozen=True)
 class Homogeneous(Medium):

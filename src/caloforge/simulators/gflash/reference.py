@@ -6,9 +6,10 @@ GFlashShowerModel. It takes milliseconds a shower and a generator of random numb
 from shower to shower.
 """
 
-__all__ = ["ReferenceStep", "reference_shower", "reference_steps"]
+__all__ = ["ReferenceAxis", "ReferenceStep", "reference_shower", "reference_steps"]
 
 import math
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -39,8 +40,51 @@ class ReferenceStep(NamedTuple):
     """:math:`p`."""
 
 
+@dataclass(frozen=True)
+class ReferenceAxis:
+    """The axis of a shower, see `caloforge.simulators.gflash.tilted`.
+
+    Arguments:
+        theta: The polar angle, in radians.
+        phi: The azimuthal angle, in radians.
+        place: Where it meets the front face, in mm.
+        start: The depth along it at which the shower begins, in radiation lengths.
+    """
+
+    theta: float = 0.0
+    phi: float = 0.0
+    place: tuple[float, float] = (0.0, 0.0)
+    start: float = 0.0
+
+    def reach(self, simulator: GFlash) -> float:
+        """How far the shower goes, in radiation lengths: whole steps, unless along the beam."""
+        depth = sum(simulator.depths)
+        if self == ReferenceAxis():
+            return depth
+        medium = simulator.medium.constants
+        behind = depth + 2 * medium.moliere_radius / medium.radiation_length * math.sin(self.theta)
+        steps = (behind / math.cos(self.theta) - self.start) / simulator.step
+        return max(0, math.ceil(steps)) * simulator.step
+
+    def point(self, simulator: GFlash, t: float, u: float, v: float) -> tuple[float, ...]:
+        """Where a spot is, in mm, from its depth along the axis and its place across it."""
+        cosine, sine = math.cos(self.theta), math.sin(self.theta)
+        thicknesses = simulator.medium.thicknesses(simulator.calorimeter.known_thicknesses)
+        depths = simulator.depths
+        k = _layer(depths, (self.start + t) * cosine)
+        inside = ((self.start + t) * cosine - sum(depths[:k])) / depths[k]
+        z = sum(thicknesses[:k]) + inside * thicknesses[k]
+        moving = simulator.calorimeter.along_particle
+        along = u if moving else z * sine / cosine + u * cosine
+        x = along * math.cos(self.phi) - v * math.sin(self.phi)
+        y = along * math.sin(self.phi) + v * math.cos(self.phi)
+        if moving:
+            return x, y, z / cosine
+        return self.place[0] + x, self.place[1] + y, z - u * sine
+
+
 def reference_steps(
-    simulator: GFlash, energy: float, z_1: float, z_2: float
+    simulator: GFlash, energy: float, z_1: float, z_2: float, depth: float | None = None
 ) -> list[ReferenceStep]:
     """The steps of a shower, before the fluctuation of sampling.
 
@@ -49,6 +93,7 @@ def reference_steps(
         energy: The incident energy, in MeV.
         z_1: A standard normal number.
         z_2: Another.
+        depth: Where the walk ends, in radiation lengths; None for at the rear face.
     """
     m = simulator.medium.constants
     u = SimpleNamespace(**{name: float(x) for name, x in vars(simulator.used_tuning).items()})
@@ -65,7 +110,7 @@ def reference_steps(
     spot_alpha = max(1.1, alpha * (u.spot_alpha_1 + u.spot_alpha_2 * m.z))
     total_spots = u.spots_1 * m.spot_factor * (energy / 1000) ** u.spots_2
 
-    depth, length = sum(simulator.depths), simulator.step
+    depth, length = sum(simulator.depths) if depth is None else depth, simulator.step
     steps: list[ReferenceStep] = []
     start, left, gone, gone_spots = 0.0, energy, 0.0, 0.0
     while depth - start > 1e-9 * length and left > 0:
@@ -124,29 +169,32 @@ def _radii(
 
 
 def reference_shower(
-    simulator: GFlash, energy: float, generator: np.random.Generator
+    simulator: GFlash,
+    energy: float,
+    generator: np.random.Generator,
+    axis: ReferenceAxis = ReferenceAxis(),
 ) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Simulate one shower.
+    """Simulate the shower of one electron.
 
     Arguments:
         simulator: The simulator to imitate.
         energy: The incident energy, in MeV.
         generator: The source of random numbers.
+        axis: The axis of the shower.
 
     Returns:
         The deposits, in MeV, with shape (cells).
     """
-    scale, cells, depths = (
-        simulator.medium.constants.sampling_scale,
-        simulator.calorimeter,
-        simulator.depths,
-    )
+    cells, cosine = simulator.calorimeter, math.cos(axis.theta)
+    scale = simulator.medium.constants.sampling_scale / cosine
+    thicknesses = simulator.medium.thicknesses(cells.known_thicknesses)
     spread = 0.0 if simulator.upstream is None else simulator.upstream.scattering / energy
-    z_1, z_2, impact_x, impact_y = (
+    spread *= cosine**-1.5 * (axis.start == 0)
+    z_1, z_2, moved_u, moved_v = (
         float(z) for z in generator.normal(size=4) * (1.0, 1.0, spread, spread)
     )
-    deposits: np.ndarray[Any, np.dtype[np.float64]] = np.zeros(simulator.calorimeter.n_cells)
-    for step in reference_steps(simulator, energy, z_1, z_2):
+    deposits: np.ndarray[Any, np.dtype[np.float64]] = np.zeros(cells.n_cells)
+    for step in reference_steps(simulator, energy, z_1, z_2, axis.reach(simulator)):
         deposit = (
             generator.gamma(step.energy / scale) * scale
             if scale > 0 and step.energy > 0
@@ -157,10 +205,12 @@ def reference_shower(
             r = (step.core if generator.random() < step.weight else step.tail) * math.sqrt(
                 v / (1 - v)
             )
-            phi = 2 * math.pi * generator.random()
-            x, y = impact_x + r * math.cos(phi), impact_y + r * math.sin(phi)
+            psi = 2 * math.pi * generator.random()
             t = step.start + (i + 0.5) / step.spots * (step.end - step.start)
-            cell = _cell(cells, x, y, _layer(depths, t))
+            across = moved_u + r * math.cos(psi), moved_v + r * math.sin(psi)
+            x, y, z = axis.point(simulator, t, *across)
+            inside = 0 <= z < sum(thicknesses)
+            cell = _cell(cells, x, y, _layer(thicknesses, z)) if inside else None
             if cell is not None:
                 deposits[cell] += deposit / step.spots
     read = deposits * float(simulator.response)

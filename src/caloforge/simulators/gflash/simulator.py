@@ -1,27 +1,27 @@
 r"""GFlash: electromagnetic showers from a parametrisation, spot by spot (Grindhammer and Peters,
 hep-ex/0001020). The model is that of Geant4's GFlash (GFlashShowerModel with its defaults).
 
-A shower is drawn in four stages:
+A shower is drawn in stages:
 
 1. its longitudinal profile, a gamma density whose :math:`T` and :math:`\alpha` fluctuate
    (`parametrisation`);
 2. the energy :math:`dE` and the number of spots in each step of :math:`0.1\,X_0` (`longitudinal`),
    in sampling media with the fluctuation of sampling, :math:`dE \to \mathrm{Gamma}(dE / c, c)`;
-3. the place of each spot in the radial profile of its step (`spots`);
+3. the place of each spot in the radial profile of its step (`spots`, `tilted`);
 4. the sum of the spots in each cell.
 
-The layers may be of different matter and thickness: depth is counted in radiation lengths, layer by
-layer (`media`). `GFlash.mean` gives the expected deposits, differentiable in the constants.
+A photon is two electrons (`conversion`). In layers of different matter depth is counted in
+radiation lengths (`media`). `GFlash.mean` is differentiable in the constants.
 """
 
 __all__ = ["GFlash", "Upstream", "gflash_of", "pbwo4_gflash"]
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from caloforge import streams
@@ -29,9 +29,10 @@ from caloforge.detector import Detector, load_detector
 from caloforge.detector.materials import SCATTERING_ENERGY, Material
 from caloforge.errors import EnergyRangeError, GeometryError
 from caloforge.geometry import Calorimeter
-from caloforge.particles import ELECTRON, Particles
+from caloforge.particles import ELECTRON, PHOTON, Particles
 from caloforge.showers import Showers, spans
 from caloforge.simulators.gflash import longitudinal, variates
+from caloforge.simulators.gflash.conversion import convert
 from caloforge.simulators.gflash.longitudinal import Steps, Walk
 from caloforge.simulators.gflash.meanfield import expected_deposits
 from caloforge.simulators.gflash.media import medium_of, visible_shares
@@ -43,12 +44,17 @@ from caloforge.simulators.gflash.parametrisation import (
     relative_depth,
 )
 from caloforge.simulators.gflash.spots import Address, scatter
+from caloforge.simulators.gflash.tilted import Course, Layout, reach, scatter_about
 from caloforge.simulators.protocols import Progress, Validity, silent
 from caloforge.streams import Stream
-from caloforge.units import MeV, TeV, format_energy
+from caloforge.units import MeV, TeV, deg, format_energy
 
 _LEAST_ENERGY, _LARGEST_ENERGY = 100 * MeV, 10 * TeV
 """The range in which Geant4's GFlash replaces the full simulation."""
+
+_LARGEST_ANGLE = 60 * deg
+_ELECTRONS = (-ELECTRON, ELECTRON)
+_SPECIES = (*_ELECTRONS, PHOTON)
 
 _VACUUM = "G4_Galactic"
 
@@ -59,8 +65,9 @@ _DECADES_OF_SPOTS = 8
 
 _SPOTS_AT_ONCE = 8_000_000
 _CELLS_AT_ONCE = 8_000_000
+_MEMORY_OF_TILTED = 8
 """Bounds of the memory that a simulation takes: some hundred megabytes at any number of showers and
-any energy.
+any energy. A spot about a tilted axis takes so many times that of another.
 """
 
 
@@ -93,7 +100,10 @@ class Upstream:
 
 @dataclass(frozen=True)
 class GFlash:
-    r"""Simulator of showers of electrons and positrons that enter along the axis of a calorimeter.
+    r"""Simulator of showers of electrons, positrons and photons.
+
+    Matter is as wide as showers are, in flat layers: what an angle changes is the way through them.
+    A photon is the two electrons, each with its own shower, into which it converts on its way.
 
     Of matter before the calorimeter only the multiple scattering of an `Upstream` layer is
     simulated. In the benchmark of SQuIRELS an electron crosses 880 mm of air, and Geant4 tracks the
@@ -159,8 +169,19 @@ class GFlash:
 
     @property
     def validity(self) -> Validity:
-        """Electrons and positrons along the axis, in the range of Geant4's GFlash."""
-        return Validity(_LEAST_ENERGY, _LARGEST_ENERGY, (-ELECTRON, ELECTRON), 0.0, 0.0)
+        """Electrons, positrons and photons in the range of Geant4's GFlash, at up to 60 degrees, on
+        the front face.
+        """
+        return Validity(
+            _LEAST_ENERGY, _LARGEST_ENERGY, _SPECIES, _LARGEST_ANGLE, self._largest_offset
+        )
+
+    @property
+    def mean_validity(self) -> Validity:
+        """The particles of which `mean` knows the expected deposits: electrons and positrons along
+        the axis.
+        """
+        return replace(self.validity, species=_ELECTRONS, largest_angle=0.0, largest_offset=0.0)
 
     def simulate(
         self,
@@ -173,7 +194,8 @@ class GFlash:
         """Simulate one shower a particle, in spot mode.
 
         Arguments:
-            particles: Electrons or positrons along the beam, from 100 MeV to 10 TeV.
+            particles: Electrons, positrons or photons, from 100 MeV to 10 TeV, at angles and off
+                centre if they say so; those of unknown species count as electrons.
             seed: The seed of the run.
             first_index: The number, in the run, of the first shower.
             progress: Given the number of showers just finished.
@@ -184,10 +206,11 @@ class GFlash:
 
         Raises:
             EnergyRangeError: An energy is out of range.
-            ShowerValueError: Particles are of another species, at an angle, or off centre.
+            ShowerValueError: Particles are of another species, at a larger angle, or beside the
+                front face.
         """
         self.require(particles, first_index)
-        deposits = self._deposits(particles.energies, seed, first_index, progress)
+        deposits = self._deposits(particles, seed, first_index, progress)
         return Showers(deposits, particles, self.calorimeter, threshold=self.threshold or None)
 
     def mean(self, particles: Particles, *, nodes: int = 1) -> Float[Tensor, "showers cells"]:
@@ -202,7 +225,7 @@ class GFlash:
         more than some :math:`10^{-5}`.
 
         Arguments:
-            particles: As for `simulate`.
+            particles: Electrons or positrons along the axis, see `mean_validity`.
             nodes: The number of nodes, at least 1.
 
         Returns:
@@ -212,7 +235,7 @@ class GFlash:
             EnergyRangeError: An energy is out of range.
             ShowerValueError: Particles are of another species, at an angle, or off centre.
         """
-        self.require(particles)
+        self.require_mean(particles)
         points, weights = np.polynomial.hermite_e.hermegauss(nodes)
         weights = weights / weights.sum()
         energies = particles.energies.double()[:, None]
@@ -249,46 +272,84 @@ class GFlash:
         return deposits * self.response
 
     def require(self, particles: Particles, first_index: int = 0) -> None:
-        """Check that the particles are such as can be simulated.
+        """Check that the particles are such as can be simulated, see `validity`.
+
+        Raises:
+            EnergyRangeError: An energy is out of range.
+            ShowerValueError: Particles are of another species, at a larger angle, or beside the
+                front face.
+        """
+        self._require(particles, self.validity, "GFlash", first_index)
+
+    def require_mean(self, particles: Particles, first_index: int = 0) -> None:
+        """Check that the particles are such as `mean` is made for, see `mean_validity`.
 
         Raises:
             EnergyRangeError: An energy is out of range.
             ShowerValueError: Particles are of another species, at an angle, or off centre.
         """
-        self.validity.require(particles, "GFlash", first_index=first_index)
-        outside = self.validity.outside(particles.energies)
+        maker = "mean of GFlash (simulate showers instead)"
+        self._require(particles, self.mean_validity, maker, first_index)
+
+    def _require(
+        self, particles: Particles, validity: Validity, maker: str, first_index: int
+    ) -> None:
+        validity.require(particles, maker, first_index=first_index)
+        outside = validity.outside(particles.energies)
         if outside is not None:
             number, first = outside
             msg = (
-                f"GFlash: {number} of {len(particles)} incident energies are out of "
+                f"{maker}: {number} of {len(particles)} incident energies are out of "
                 f"range, the first that of shower {first_index + first} "
                 f"({format_energy(float(particles.energies[first]))}); expected "
-                f"{format_energy(_LEAST_ENERGY)} "
-                f"to {format_energy(_LARGEST_ENERGY)}"
+                f"{format_energy(validity.lowest)} "
+                f"to {format_energy(validity.highest)}"
             )
             raise EnergyRangeError(msg)
 
+    @property
+    def _largest_offset(self) -> float:
+        """Where the outermost cells are; no bound for cells that move with the particle."""
+        cells = self.calorimeter
+        return math.inf if cells.along_particle else float(cells.transverse.norm(dim=1).max())
+
     @torch.no_grad()
     def _deposits(
-        self, energies: Tensor, seed: int, first_index: int, progress: Progress
+        self, particles: Particles, seed: int, first_index: int, progress: Progress
     ) -> Tensor:
         """Simulate in pieces of bounded memory."""
+        energies = particles.energies
         deposits = torch.empty(len(energies), self.calorimeter.n_cells, device=energies.device)
         index = first_index + torch.arange(len(energies), device=energies.device)
-        for span in spans(len(energies), self._showers_at_once(energies)):
-            deposits[span] = self._piece(energies[span, None].double(), Address(seed, index[span]))
+        straight = self._straight(particles)
+        for span in spans(len(energies), self._showers_at_once(energies, bool(straight.all()))):
+            deposits[span] = self._piece(
+                particles[span], straight[span], Address(seed, index[span])
+            )
             progress(span.stop - span.start)
         deposits = self._read(deposits)
         deposits *= deposits >= self.threshold
         return deposits
 
-    def _showers_at_once(self, energies: Tensor) -> int:
+    def _straight(self, particles: Particles) -> Bool[Tensor, " showers"]:
+        """Which showers begin on the front face and stay in the middle of the cells."""
+        straight = torch.ones_like(particles.energies, dtype=torch.bool)
+        if PHOTON in particles.species:
+            straight &= torch.as_tensor(particles.pdg, device=straight.device) != PHOTON
+        if particles.theta is not None:
+            straight &= particles.theta == 0
+        if particles.place is not None and not self.calorimeter.along_particle:
+            straight &= ~particles.place.any(dim=1)
+        return straight
+
+    def _showers_at_once(self, energies: Tensor, straight: bool) -> int:
         if len(energies) == 0:
             return 1
         most = _SHOWERS_AT_ONCE if energies.device.type == "cpu" else _SHOWERS_AT_ONCE_ON_DEVICE
         spots = self._most_spots(torch.stack(energies.aminmax()).double()[:, None])
+        spots_at_once = _SPOTS_AT_ONCE if straight else _SPOTS_AT_ONCE // _MEMORY_OF_TILTED
         return max(
-            1, min(most, int(_SPOTS_AT_ONCE / spots), _CELLS_AT_ONCE // self.calorimeter.n_cells)
+            1, min(most, int(spots_at_once / spots), _CELLS_AT_ONCE // self.calorimeter.n_cells)
         )
 
     def _most_spots(self, ends: Float[Tensor, "2 1"]) -> float:
@@ -307,8 +368,21 @@ class GFlash:
         return float(spots.max())
 
     def _piece(
-        self, energies: Float[Tensor, "showers 1"], address: Address
+        self, particles: Particles, straight: Bool[Tensor, " showers"], address: Address
     ) -> Float[Tensor, "showers cells"]:
+        if straight.all():
+            return self._along_axis(particles, address)
+        deposits = torch.empty(
+            len(particles), self.calorimeter.n_cells, dtype=torch.float64, device=straight.device
+        )
+        for chosen, make in ((straight, self._along_axis), (~straight, self._tilted)):
+            rows = chosen.nonzero()[:, 0]
+            if len(rows):
+                deposits[rows] = make(particles[rows], address[rows])
+        return deposits
+
+    def _along_axis(self, particles: Particles, address: Address) -> Float[Tensor, "showers cells"]:
+        energies = particles.energies[:, None].double()
         constants, tuning, walk = (
             self.medium.constants,
             self.used_tuning,
@@ -325,6 +399,55 @@ class GFlash:
             self.calorimeter, walk, steps, shape, normals[:, 2:] * (scattering / energies), address
         )
 
+    def _tilted(self, particles: Particles, address: Address) -> Float[Tensor, "showers cells"]:
+        """Showers about any axis: of electrons, and of the two electrons of each photon."""
+        energies = particles.energies[:, None].double()
+        pdg = -1 if particles.pdg is None else particles.pdg
+        photon = (torch.as_tensor(pdg, device=energies.device) == PHOTON).expand(len(energies))
+        course = Course.of(particles, torch.zeros_like(energies))
+        if not photon.any():
+            return self._about(course, energies, address)
+        uniforms = streams.uniforms(address.keys(Stream.CONVERSION)[:, 0], 2)
+        pair = convert(self.medium.constants.z, energies, uniforms)
+        share = torch.where(photon[:, None], pair.share, 0.0)
+        course = course._replace(start=torch.where(photon[:, None], pair.depth, 0.0))
+        deposits = self._about(course, energies * (1 - share), address)
+        rows = photon.nonzero()[:, 0]
+        second = Course(*(values[rows] for values in course))
+        deposits[rows] += self._about(
+            second, (energies * share)[rows], replace(address[rows], second=True)
+        )
+        return deposits
+
+    def _about(
+        self, course: Course, energies: Float[Tensor, "showers 1"], address: Address
+    ) -> Float[Tensor, "showers cells"]:
+        """Showers of electrons, each about its own axis."""
+        constants, tuning, layout = self.medium.constants, self.used_tuning, self._layout
+        normals = streams.normals(address.keys(Stream.PROFILE)[:, 0], 4)
+        known = energies.clamp(min=self.energy_limit)
+        shower = profile(constants, tuning, known, normals[:, :2])
+        way = reach(layout, course, constants.moliere_radius / constants.radiation_length)
+        number = (way / self.step).ceil()
+        n = max(1, int(number.max()))
+        edges = torch.arange(n + 1, dtype=way.dtype, device=way.device) * self.step
+        steps = longitudinal.steps(shower, energies, edges, self.energy_limit)
+        gone = torch.arange(n, device=way.device) >= number
+        steps = Steps(*(values.masked_fill(gone, 0.0) for values in steps))
+        if constants.sampling_scale > 0:
+            steps = _sampled(steps, constants.sampling_scale / course.theta.cos(), address)
+        middles = (edges[1:] + edges[:-1]) / 2
+        shape = radial(constants, tuning, known, relative_depth(shower, middles))
+        scattering = 0.0 if self.upstream is None else self.upstream.scattering
+        moved = normals[:, 2:] * (scattering * course.theta.cos() ** -1.5 / known)
+        moved = moved * (course.start == 0)
+        return scatter_about(layout, course, self.step, steps, shape, address, moved)
+
+    @property
+    def _layout(self) -> Layout:
+        thicknesses = self.medium.thicknesses(self.calorimeter.known_thicknesses)
+        return Layout(self.calorimeter, self.depths, thicknesses)
+
     def _expected(
         self, energies: Float[Tensor, "showers 1"], normals: Float[Tensor, "showers 2"]
     ) -> Float[Tensor, "showers cells"]:
@@ -339,13 +462,15 @@ class GFlash:
         return expected_deposits(self.calorimeter, walk, in_steps, shape)
 
 
-def _sampled(steps: Steps, scale: float, address: Address) -> Steps:
+def _sampled(steps: Steps, scale: float | Float[Tensor, "showers 1"], address: Address) -> Steps:
     """Let the energy of each step fluctuate as sampling makes it: a gamma number of the same mean
     and variance scale * mean.
     """
     counter = torch.arange(steps.energies.shape[1], device=steps.energies.device) * variates.SPACING
     key, counter = (t.expand_as(steps.energies) for t in (address.keys(Stream.SAMPLING), counter))
     held = steps.energies > 0
+    if isinstance(scale, Tensor):
+        scale = scale.expand_as(steps.energies)[held]
     energies = torch.zeros_like(steps.energies)
     energies[held] = variates.gamma(steps.energies[held] / scale, key[held], counter[held]) * scale
     return steps._replace(energies=energies)

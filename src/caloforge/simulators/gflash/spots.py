@@ -13,10 +13,10 @@ side of each edge with probability 1/2 (`_toss`). Energies are added up in whole
 `QUANTUM`, so that no sum depends on its order.
 """
 
-__all__ = ["QUANTUM", "Address", "scatter"]
+__all__ = ["QUANTUM", "Address", "Each", "scatter", "spots_about"]
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -53,14 +53,20 @@ class Address:
     Arguments:
         seed: The seed of the run.
         index: The number of each shower in the run, with shape (showers).
+        second: Whether these are the showers of the second electrons of photons.
     """
 
     seed: int
     index: Tensor
+    second: bool = False
 
     def keys(self, purpose: Stream) -> Int[Tensor, "showers 1"]:
         """The keys of the showers for one purpose."""
-        return streams.keys(self.seed, self.index, purpose)[:, None]
+        keys = streams.keys(self.seed, self.index, purpose)
+        return (streams.offspring(keys, 0) if self.second else keys)[:, None]
+
+    def __getitem__(self, rows: Tensor) -> "Address":
+        return replace(self, index=self.index[rows])
 
 
 class _Axis(NamedTuple):
@@ -128,7 +134,7 @@ class _Chances(NamedTuple):
     """Of a candidate of the core."""
 
 
-class _Each(NamedTuple):
+class Each(NamedTuple):
     """Spots, or lots of spots, one by one."""
 
     segment: Tensor
@@ -222,7 +228,7 @@ def _one_by_one(
     n = cells.n_cells
     padded = torch.zeros(len(impact), n + 1, dtype=torch.int64, device=impact.device)
     segments = _segments(walk, steps, radial, padded, torch.zeros_like(walk.layer))
-    each = _each(segments.spots.long(), segments, Stream.OUTER_PLACE, address)
+    each = _each(segments.spots.long(), segments.counter, Stream.OUTER_PLACE, address)
     fallen = _fallen(each, segments.radial, _all_outer(segments.radial))
     x, y = (
         part + each.of(at.float().expand_as(segments.spots))
@@ -234,6 +240,23 @@ def _one_by_one(
         0, each.of(segments.cell) + torch.where(cell < 0, n, cell), each.of(segments.energy)
     )
     return padded[:, :n].double() * QUANTUM
+
+
+def spots_about(
+    spots: Float[Tensor, "showers steps"], radial: Radial, address: Address
+) -> tuple[Each, Float[Tensor, " each"], Float[Tensor, " each"]]:
+    """Place each spot around the axis of its shower.
+
+    Arguments:
+        spots: The number of spots in each step.
+        radial: The radial profile in each step.
+        address: Where the random numbers are.
+
+    Returns:
+        The spots, step by step, and the two coordinates of each, in mm.
+    """
+    each = _each(spots.long(), _counters(spots), Stream.OUTER_PLACE, address)
+    return each, *_fallen(each, radial, _all_outer(radial))
 
 
 def _all_outer(radial: Radial) -> _Chances:
@@ -252,10 +275,14 @@ def _segments(
         spots = _before(spots, walk.end) - _before(spots, walk.start)
     shower = torch.arange(len(padded), device=padded.device)[:, None]
     cell = shower * padded.shape[1] + first
-    counter = (torch.arange(len(walk.step), device=padded.device) * variates.SPACING).expand_as(
-        cell
-    )
+    counter = _counters(cell)
     return _Segments(cell, counter, spots, energy, radial)
+
+
+def _counters(segments: Tensor) -> Int[Tensor, "showers segments"]:
+    """The first counter of each segment."""
+    first = torch.arange(segments.shape[1], device=segments.device) * variates.SPACING
+    return first.expand_as(segments)
 
 
 def _before(
@@ -290,15 +317,15 @@ def _number(
 
 
 def _each(
-    number: Int[Tensor, "showers segments"], segments: _Segments, purpose: Stream, address: Address
-) -> _Each:
+    number: Int[Tensor, "showers segments"], counter: Tensor, purpose: Stream, address: Address
+) -> Each:
     """List what is counted."""
     number = number.flatten()
     end = number.cumsum(0)
     segment = torch.repeat_interleave(number, output_size=int(end[-1]))
-    first = (segments.counter.flatten() - end + number).index_select(0, segment)
-    key = address.keys(purpose).expand_as(segments.counter).flatten().index_select(0, segment)
-    return _Each(
+    first = (counter.flatten() - end + number).index_select(0, segment)
+    key = address.keys(purpose).expand_as(counter).flatten().index_select(0, segment)
+    return Each(
         segment, streams.words(key, first + torch.arange(len(segment), device=number.device))
     )
 
@@ -317,7 +344,7 @@ def _place_outer(
     :math:`\bar D = R^2 / (a^2 + R^2)`. Each is placed at :math:`r^2 = R_C^2 (p / u - 1)` or
     :math:`R_T^2 ((1 - p) / u - 1)`, u uniform below the component's part of q.
     """
-    each = _each(number.long(), segments, Stream.OUTER_PLACE, address)
+    each = _each(number.long(), segments.counter, Stream.OUTER_PLACE, address)
     cell = each.of(segments.cell)
     for axis, across in zip(axes, _fallen(each, segments.radial, chances), strict=True):
         origin = (axis.impact / axis.size + (axis.n / 2 + 1)).float().expand_as(chances.outer)
@@ -327,7 +354,7 @@ def _place_outer(
 
 
 def _fallen(
-    each: _Each, radial: Radial, chances: _Chances
+    each: Each, radial: Radial, chances: _Chances
 ) -> tuple[Float[Tensor, " each"], Float[Tensor, " each"]]:
     """Where each outer spot falls, from the impact point: x and y, in mm."""
     core, tail, p = radial
@@ -362,7 +389,7 @@ def _place_near(
     the two densities as probability. Where the beam is in the middle of a cell, there is no edge
     and no strip.
     """
-    each = _each(number.long(), segments, Stream.CANDIDATE_PLACE, address)
+    each = _each(number.long(), segments.counter, Stream.CANDIDATE_PLACE, address)
     core, tail, _ = (each.of(t) for t in segments.radial)
     u, across, along, refusal = (variates.unit(_further(each.word, j)) for j in range(4))
     squared = torch.where(
@@ -398,7 +425,7 @@ def _toss(
     """
     spots = number.long()
     lots = (spots + 63) >> 6
-    each = _each(lots, segments, Stream.SIDES, address)
+    each = _each(lots, segments.counter, Stream.SIDES, address)
     start = lots.view(-1).cumsum(0) - lots.view(-1)
     left = each.of(spots.view(-1) + 64 * start) - 64 * torch.arange(
         len(each.word), device=padded.device

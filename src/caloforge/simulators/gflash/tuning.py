@@ -320,14 +320,16 @@ def _measured(simulator: GFlash, full: ShowerSource, slices: int, segments: int)
     calorimeter, energies = simulator.calorimeter, full.energies.double()
     calorimeter.require(full.calorimeter, "the full simulation")
     edges = cut(energies, slices)
-    simulator.require(Particles(energies))
+    simulator.require_mean(Particles(energies))
     middle = energies.log().mean().exp()[None]
     with torch.no_grad():
         deposits = simulator.mean(Particles(middle))[0]
     longitudinal = deposits.new_zeros(calorimeter.n_layers).index_add(
         0, calorimeter.layer_of_cell, deposits
     )
-    return binned(full, Binning.of(calorimeter, longitudinal, segments), edges, simulator.require)
+    return binned(
+        full, Binning.of(calorimeter, longitudinal, segments), edges, simulator.require_mean
+    )
 
 
 def _minimised(

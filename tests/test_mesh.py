@@ -75,7 +75,9 @@ def test_files_keep_it(tmp_path: Path) -> None:
 
 def test_boxes_do_not_lie_along_a_particle() -> None:
     crystals = load_detector("pbwo4-10x10").describe()
-    with pytest.raises(GeometryError, match="its cells are boxes and shall lie along the particle"):
+    with pytest.raises(
+        GeometryError, match="its cells are no rings and shall lie along the particle"
+    ):
         Detector.from_description(crystals | {"along_particle": True})
 
 

@@ -10,12 +10,15 @@ from pathlib import Path
 
 import h5py
 import pytest
+import torch
 from _pytest.mark import ParameterSet
 
 from caloforge import zoo
-from caloforge.geometry import calochallenge_2
+from caloforge.geometry import calochallenge_2, ild_ecal
 from caloforge.gun import Gun, Interval, read_species, read_spectrum
 from caloforge.io import convert, write_binning
+from caloforge.particles import Particles
+from caloforge.showers import Showers
 from tests.cli.conftest import caloforge
 from tests.cli.samples import TINY_SURROGATE, Caloforge, settings
 from tests.geant4 import needs_geant4
@@ -148,6 +151,16 @@ def _binning(path: Path) -> None:
     write_binning(path, {"electron": calochallenge_2()})
 
 
+def _clouds(path: Path) -> None:
+    """Points of the calorimeter of the ILD, as ShowerData has them."""
+    calorimeter = ild_ecal()
+    deposits = torch.zeros(5, calorimeter.n_cells)
+    deposits[:, :5000:100] = 1.0
+    showers = Showers(deposits, Particles([1e3] * 5, 22), calorimeter)
+    convert(showers, path.with_suffix(".showerdata.h5"))
+    path.with_suffix(".showerdata.h5").replace(path)
+
+
 def _lemurs(path: Path) -> None:
     written(path, made_records())
 
@@ -158,6 +171,7 @@ GIVEN: dict[str, dict[str, Callable[[Path], None]]] = {
     "docs/commands.md": CHALLENGE | {"dataset_2_1.hdf5": _showers("par04-geant4")},
     "docs/howto/convert.md": {
         "dataset_2_1.h5": _showers("par04-geant4"),
+        "clouds.h5": _clouds,
         "LEMURS_Par04SiW_gamma_100kEvents_1GeV1TeV_GPSflat_part1.h5": _lemurs,
     },
     "docs/howto/evaluate.md": {"train.h5": _showers("pbwo4-geant4-20gev", 100)},
@@ -248,16 +262,27 @@ def follow(step: Step, caloforge: Caloforge) -> None:
             cut(path, SHOWERS)
     for pattern, more in SHORTER.items():
         words += shlex.split(more) if re.match(pattern, step.text) else []
-    outcome = caloforge(*words)
+    outcome = caloforge(*once(words))
     assert outcome.code == 0, f"{step.text}\n{outcome.err}"
     said = {" ".join(line.split()) for line in outcome.out.splitlines()}
     assert {" ".join(line.split()) for line in step.prints.splitlines()} <= said, outcome.out
 
 
+def once(words: list[str]) -> list[str]:
+    """The words with the last setting of each key alone."""
+    last = {w.partition("=")[0]: k for k, w in enumerate(words) if words[k - 1] == "--set"}
+    double = {
+        k
+        for k, word in enumerate(words)
+        if words[k - 1] == "--set" and last[word.partition("=")[0]] != k
+    }
+    return [w for k, w in enumerate(words) if not {k, k + 1} & double]
+
+
 def cut(path: Path, number: int) -> None:
     """Keep the first showers of a dense file alone."""
     with h5py.File(path) as file:
-        if "hit_offsets" in file:
+        if "hit_offsets" in file or "incident_energies" not in file:
             return
         with h5py.File(path.with_suffix(".cut"), "w") as shorter:
             shorter.attrs.update(file.attrs)

@@ -48,7 +48,7 @@ CHANGES: list[tuple[str, Any, str]] = [
     (
         "shape.stage",
         "gan",
-        "shape.stage: 'gan' is unknown, expected .*'vision', 'latent'",
+        "shape.stage: 'gan' is unknown, expected .*'vision', .*'latent'",
     ),
     ("shape.flow.path", "wild", r"shape.flow.path: expected 'linear', .*, found 'wild\'"),
     ("shape.patch", [3, 16], "shape.patch.2: is missing"),

@@ -25,6 +25,7 @@ from caloforge.errors import (
 from caloforge.geometry import Calorimeter, CellTable, RegularGrid
 from caloforge.hits import Hits, HitSource
 from caloforge.io import PointFile, convert, open_showers
+from caloforge.io.columnar import opened_table
 from caloforge.io.mending import Mended, Mending
 from caloforge.io.primaries import mass_of
 from caloforge.particles import Particles
@@ -282,6 +283,30 @@ def test_collections_of_edm4hep_are_read_together(tmp_path: Path) -> None:
     assert file[:].deposits.sum(dim=1).tolist() == pytest.approx([3.0, 3.0])
     assert file.particles.species == (22, 211)
     assert file.energies[0] == 5000
+
+
+@needs("pyarrow")
+def test_a_group_of_rows_is_unpacked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    rows = 4000
+    columns = {"cell": [list(range(k % 3)) for k in range(rows)], "number": np.arange(rows)}
+    parquet.write_table(pa.table(columns), tmp_path / "a.parquet")
+    begun, begin = [], parquet.ParquetFile.iter_batches
+    monkeypatch.setattr(
+        parquet.ParquetFile,
+        "iter_batches",
+        lambda file, *given, **more: begun.append(given) or begin(file, *given, **more),
+    )
+    table = opened_table(tmp_path / "a.parquet")
+    for k in range(0, rows, 2):
+        found = table.columns(["cell"], range(k, k + 2))["cell"]
+        assert found.counts is not None
+        assert found.counts.tolist() == [k % 3, (k + 1) % 3]
+        assert table.columns(["number"], range(k, k + 2))["number"].values.tolist() == [k, k + 1]
+    assert len(begun) == 2
+    assert table.columns(["number"], range(7, 9))["number"].values.tolist() == [7, 8]
 
 
 @needs("pyarrow")

@@ -33,6 +33,9 @@ from caloforge.paths import Layout, require_file
 _AT_A_TIME = 256
 """So many rows of a parquet file are unpacked at a time."""
 
+_BUFFER = 1 << 16
+"""So many bytes of a column are read at a time, not all of it in a group of rows."""
+
 _TREE = "showers"
 _TREES = ("events", _TREE)
 """The trees that are looked for first."""
@@ -102,27 +105,30 @@ class Table(ABC):
 
 
 class _Parquet(Table):
-    """A parquet file; rows that follow the last ones are read on from there."""
+    """A parquet file; rows that follow the last ones of the same columns are read on from there, so
+    that a group of rows of any size is unpacked once, and never whole.
+    """
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         require_kind(path, PARQUET)
         self._pyarrow = optional_package("pyarrow", "parquet")
         with naming(f"{path}", PARQUET):
-            self._file = optional_package("pyarrow.parquet", "parquet").ParquetFile(path)
+            parquet = optional_package("pyarrow.parquet", "parquet")
+            self._file = parquet.ParquetFile(path, buffer_size=_BUFFER, pre_buffer=False)
             self.names = tuple(self._file.schema_arrow.names)
             notes = (self._file.schema_arrow.metadata or {}) | (self._file.metadata.metadata or {})
             self.notes = {k.decode(): v.decode(errors="replace") for k, v in notes.items()}
             groups = range(self._file.num_row_groups)
             sizes = [self._file.metadata.row_group(k).num_rows for k in groups]
         self._ends = np.cumsum([0, *sizes])
-        self._next: tuple[tuple[str, ...], int, Iterator[Any], Any] | None = None
+        self._next: dict[tuple[str, ...], tuple[int, Any, Iterator[Any]]] = {}
 
     def __len__(self) -> int:
         return int(self._ends[-1])
 
     def close(self) -> None:
-        self._next = None
+        self._next.clear()
         self._file.close()
 
     def columns(self, names: Sequence[str], rows: range) -> dict[str, Column]:
@@ -135,31 +141,30 @@ class _Parquet(Table):
 
     def _rows(self, names: tuple[str, ...], start: int, stop: int) -> Any:
         """The rows as one table of Arrow."""
-        parts, batches, at = [], *self._from(names, start)
-        rest = None
+        at, rest, batches = self._from(names, start)
+        parts: list[Any] = []
         while at < stop:
             batch = next(batches) if rest is None else rest
-            skipped = max(0, start - at)
-            parts.append(batch.slice(skipped, stop - at - skipped))
-            rest = batch.slice(stop - at) if at + len(batch) > stop else None
-            at = min(at + len(batch), stop)
-        self._next = (names, stop, self._continued(rest, batches), None)
+            end = at + len(batch)
+            if end > start:
+                parts.append(batch.slice(max(0, start - at), min(stop, end) - max(start, at)))
+            rest = batch.slice(stop - at) if end > stop else None
+            at = end
+        self._next[names] = stop, rest, batches
         schema = self._pyarrow.schema([self._file.schema_arrow.field(name) for name in names])
         return self._pyarrow.Table.from_batches(parts, schema)
 
-    def _from(self, names: tuple[str, ...], start: int) -> tuple[Iterator[Any], int]:
-        """The batches from a row on, or from one before it, and the number of the first."""
-        if self._next is not None and self._next[0] == names and self._next[1] == start:
-            return self._next[2], start
+    def _from(self, names: tuple[str, ...], start: int) -> tuple[int, Any, Iterator[Any]]:
+        """The number of a row at or before the first, what is unpacked from there on, and the
+        batches behind it.
+        """
+        known = self._next.pop(names, None)
+        if known is not None and known[0] == start:
+            return known
         group = int(np.searchsorted(self._ends, start, side="right")) - 1
         groups = list(range(min(group, len(self._ends) - 2), len(self._ends) - 1))
         batches = self._file.iter_batches(_AT_A_TIME, groups, list(names), use_threads=False)
-        return batches, int(self._ends[group])
-
-    def _continued(self, rest: Any, batches: Iterator[Any]) -> Iterator[Any]:
-        if rest is not None:
-            yield rest
-        yield from batches
+        return int(self._ends[group]), None, batches
 
     def _column(self, chunked: Any) -> Column:
         array = chunked.combine_chunks()

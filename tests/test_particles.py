@@ -185,3 +185,16 @@ def test_the_names_that_one_meets_are_those_of_the_whole_table() -> None:
     """They are kept apart, as the table takes a second to read."""
     for name, pdg in species._COMMON.items():
         assert (species._names()[pdg], species._numbers()[name]) == (name, pdg)
+
+
+def test_a_direction_is_that_of_the_angles() -> None:
+    """Of unit length, along the axis without angles, and at the azimuth 0 without one."""
+    theta, phi = torch.tensor([0.3, 0.7]), torch.tensor([1.0, -2.0])
+    energies = torch.ones(2)
+    both = Particles(energies, theta=theta, phi=phi).directions
+    torch.testing.assert_close(both.norm(dim=1), torch.ones(2, dtype=torch.float64))
+    torch.testing.assert_close(both[:, 2].acos(), theta.double())
+    torch.testing.assert_close(torch.atan2(both[:, 1], both[:, 0]), phi.double())
+    assert Particles(energies).directions.tolist() == [[0.0, 0.0, 1.0]] * 2
+    plane = Particles(energies, theta=theta).directions
+    torch.testing.assert_close(plane[:, 0].asin(), theta.double())

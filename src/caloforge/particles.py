@@ -155,6 +155,16 @@ class Particles(Shown):
         return self.theta, self.phi, self.place, self.matter
 
     @property
+    def directions(self) -> Float[Tensor, "showers 3"]:
+        """The unit vectors of the momenta, float64, with shape (N, 3)."""
+        none = torch.zeros_like(self.energies)
+        theta, phi = (
+            (none if angle is None else angle).double() for angle in (self.theta, self.phi)
+        )
+        across = torch.stack([phi.cos(), phi.sin()], dim=1) * theta.sin()[:, None]
+        return torch.cat([across, theta.cos()[:, None]], dim=1)
+
+    @property
     def species(self) -> tuple[int, ...]:
         """The distinct PDG numbers of the sample, ascending; empty where they are not known."""
         if isinstance(self.pdg, Tensor):

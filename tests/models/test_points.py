@@ -229,3 +229,11 @@ def test_points_are_seen_beside_the_track(calorimeter: Calorimeter) -> None:
     torch.testing.assert_close(torch.atan2(far[:, 1], far[:, 0]), phi[1].double().expand(len(far)))
     moving = replace(CYLINDER, along_particle=True)
     assert not tracks(Particles(torch.ones(2), None, theta, phi, place), moving).any()
+
+
+def test_a_track_without_azimuth_lies_in_the_plane_of_x() -> None:
+    calorimeter = GRID
+    theta = torch.tensor([0.2])
+    crossed = tracks(Particles(torch.ones(1), theta=theta), calorimeter)
+    torch.testing.assert_close(crossed[0, :, 0], calorimeter.depths * theta.double().tan())
+    assert not crossed[0, :, 1].any()

@@ -85,9 +85,8 @@ def _numbers(
         said = f"polar angles {_degrees(other)}, not {_degrees(theta)}"
         yield said, theta.cos().numpy(), other.cos().numpy()
     if not along_particle and not (a.phi is None and b.phi is None):
-        for part in (torch.cos, torch.sin):
-            x, y = (part(_angles(p.phi, len(p))) * _angles(p.theta, len(p)).sin() for p in (a, b))
-            yield "azimuths", x.numpy(), y.numpy()
+        for x, y in zip(*(p.directions[:, :2].T.numpy(force=True) for p in (a, b)), strict=True):
+            yield "azimuths", x, y
     if a.place is not None or b.place is not None:
         place, where = _places(a), _places(b)
         scale = max(1e-9, float(place.abs().max()), float(where.abs().max()))

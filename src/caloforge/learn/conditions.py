@@ -177,7 +177,7 @@ class Beam:
         """
         species = set().union(*(sample.species for sample in samples))
         known = all(len(sample.species) > 0 for sample in samples)
-        across = torch.cat([_direction(sample)[0] for sample in samples])
+        across = torch.cat([sample.directions[:, :2] for sample in samples])
         places = torch.cat([_place(sample) for sample in samples])
         return Beam(
             tuple(sorted(species)) if known and len(species) > 1 else (),
@@ -239,9 +239,9 @@ class BeamFeatures(Encoder):
     def adapt(self, condition: Condition) -> "BeamFeatures":
         """Take the scales."""
         if self.beam.direction:
-            transverse, cosine = _direction(condition.particles)
-            self.tilt.copy_(_root_mean_square(transverse))
-            self.cosine.adapt(cosine)
+            directions = condition.particles.directions
+            self.tilt.copy_(_root_mean_square(directions[:, :2]))
+            self.cosine.adapt(directions[:, 2:])
         if self.beam.place:
             self.spread.copy_(_root_mean_square(_place(condition.particles)))
         if self.beam.detector:
@@ -262,23 +262,11 @@ class BeamFeatures(Encoder):
         if self.beam.detector:
             parts.append(self.matter(_matter(particles)))
         if self.beam.direction:
-            transverse, cosine = _direction(particles)
-            parts += [self.cosine(cosine), transverse / self.tilt]
+            directions = particles.directions
+            parts += [self.cosine(directions[:, 2:]), directions[:, :2] / self.tilt]
         if self.beam.place:
             parts.append(_place(particles) / self.spread)
         return torch.cat(parts, dim=1).float()
-
-
-def _direction(
-    particles: Particles,
-) -> tuple[Float[Tensor, "showers 2"], Float[Tensor, "showers 1"]]:
-    """The components of the unit vector across the axis, and that along it."""
-    none = torch.zeros_like(particles.energies)
-    theta, phi = (
-        (none if angle is None else angle).double() for angle in (particles.theta, particles.phi)
-    )
-    across = torch.stack([phi.cos(), phi.sin()], dim=1) * theta.sin()[:, None]
-    return across, theta.cos()[:, None]
 
 
 def _matter(particles: Particles) -> Float[Tensor, "showers numbers"]:

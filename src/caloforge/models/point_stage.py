@@ -162,9 +162,9 @@ def tracks(particles: Particles, calorimeter: Calorimeter) -> Float[Tensor, "sho
         return crossed
     if particles.place is not None:
         crossed += particles.place.double()[:, None]
-    if particles.theta is not None and particles.phi is not None and calorimeter.has_depth:
-        theta, phi = particles.theta.double(), particles.phi.double()
-        slope = theta.tan()[:, None] * torch.stack([phi.cos(), phi.sin()], dim=1)
+    if particles.theta is not None and calorimeter.has_depth:
+        x, y, z = particles.directions.unbind(dim=1)
+        slope = torch.stack([x, y], dim=1) / z[:, None]
         crossed += slope[:, None] * calorimeter.depths.to(slope.device)[:, None]
     return crossed
 

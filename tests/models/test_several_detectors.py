@@ -139,6 +139,12 @@ def test_a_sample_of_another_detector_is_refused() -> None:
         FullShowers.of_detectors([(showers_in(THIN, 5), wide)])
 
 
+def test_two_detectors_of_one_name_are_refused() -> None:
+    twin = replace(THICK, name="thin")
+    with pytest.raises(TrainingError, match="two detectors have the name 'thin'"):
+        FullShowers.of_detectors([(showers_in(one, 5), one) for one in (THIN, twin)])
+
+
 def test_training_asks_for_what_the_recipe_says(tmp_path: Path) -> None:
     plan = stages.recipe_of()
     several = replace(plan, beam=replace(plan.beam, detector=True))

@@ -186,10 +186,14 @@ class FullShowers:
 
         Raises:
             GeometryMismatchError: The meshes differ, or a sample is not of its detector.
-            TrainingError: As of `read`.
+            TrainingError: Two detectors have one name, or as of `read`.
         """
+        named: dict[str, Detector] = {}
         for source, detector in samples:
             require_mesh(samples[0][0].calorimeter, source.calorimeter)
+            if named.setdefault(detector.name, detector) != detector:
+                msg = f"two detectors have the name '{detector.name}': name each as none other"
+                raise TrainingError(msg)
             source.calorimeter.require(detector.calorimeter, f"detector '{detector.name}'")
         full = _together([source for source, _ in samples])
         matter = [
@@ -197,9 +201,7 @@ class FullShowers:
             for source, detector in samples
         ]
         entered = replace(full.particles, matter=torch.cat(matter))
-        distinct = dict.fromkeys(detector.name for _, detector in samples)
-        named = {detector.name: detector for _, detector in samples}
-        return cls(replace(full, particles=entered), tuple(named[name] for name in distinct))
+        return cls(replace(full, particles=entered), tuple(named.values()))
 
     def held_as(self, kind: type[AnyShowers]) -> AnyShowers:
         """The showers, dense or as hits: at most one a cell, all with energy.

@@ -28,6 +28,7 @@ from caloforge.ragged import (
     chosen_rows,
     joined_offsets,
     kept_offsets,
+    offsets_of,
     require_offsets,
     shower_of_row,
 )
@@ -90,10 +91,8 @@ class Hits(Tabular):
     def of(showers: Showers) -> "Hits":
         """The cells of showers that are not 0, in flat order."""
         lit = showers.deposits != 0
-        offsets = torch.zeros(len(showers) + 1, dtype=torch.int64, device=lit.device)
-        offsets[1:] = lit.sum(dim=1).cumsum(dim=0)
         return Hits(
-            offsets,
+            offsets_of(lit.sum(dim=1)),
             lit.nonzero()[:, 1].int(),
             showers.deposits[lit],
             showers.particles,
@@ -192,7 +191,7 @@ class Hits(Tabular):
         times = None if self.times is None else _earliest(self.times, place, len(unique))
         return replace(
             self,
-            offsets=torch.cat([self.offsets[:1], number.cumsum(dim=0)]),
+            offsets=offsets_of(number),
             cells=(unique - shower * self.calorimeter.n_cells).int(),
             hit_energies=energies.to(self.hit_energies.dtype),
             times=times,

@@ -3,7 +3,10 @@ r"""Rows that belong to showers, as many to each as it has.
 The rows of shower i are :math:`o_i \le h < o_{i+1}` of some columns, the offsets :math:`o` first.
 """
 
-__all__ = ["chosen_rows", "joined_offsets", "kept_offsets", "require_offsets", "shower_of_row"]
+__all__ = [
+    *("chosen_rows", "joined_offsets", "kept_offsets", "offsets_of"),
+    *("require_offsets", "shower_of_row"),
+]
 
 from collections.abc import Sequence
 
@@ -38,6 +41,11 @@ def require_offsets(offsets: Tensor, showers: int, rows: int, what: str) -> None
         raise ShowerValueError(msg)
 
 
+def offsets_of(numbers: Int64[Tensor, " showers"]) -> Int64[Tensor, " offsets"]:
+    """The offsets of showers that have so many rows each."""
+    return torch.cat([numbers.new_zeros(1), numbers.cumsum(dim=0)])
+
+
 def chosen_rows(offsets: Tensor, index: Rows) -> tuple[Rows, Tensor]:
     """The rows of some showers, a slice of them where the showers are one, and the offsets among
     these rows.
@@ -46,7 +54,7 @@ def chosen_rows(offsets: Tensor, index: Rows) -> tuple[Rows, Tensor]:
         ends = offsets[some.start : max(some.start, some.stop) + 1]
         return slice(int(ends[0]), int(ends[-1])), ends - ends[0]
     first, number = offsets[:-1][index], offsets.diff()[index]
-    chosen = torch.cat([offsets[:1], number.cumsum(dim=0)])
+    chosen = offsets_of(number)
     rows = torch.repeat_interleave(first - chosen[:-1], number)
     return rows + torch.arange(len(rows), device=rows.device), chosen
 
@@ -59,11 +67,9 @@ def shower_of_row(offsets: Tensor) -> Int64[Tensor, " rows"]:
 
 def kept_offsets(offsets: Tensor, kept: Bool[Tensor, " rows"]) -> Tensor:
     """The offsets among the rows that are kept."""
-    before = torch.cat([offsets[:1], kept.cumsum(dim=0)])
-    return before[offsets]
+    return offsets_of(kept.long())[offsets]
 
 
 def joined_offsets(parts: Sequence[Tensor]) -> Tensor:
     """The offsets of samples, one after the other."""
-    number = torch.cat([offsets.diff() for offsets in parts])
-    return torch.cat([parts[0][:1], number.cumsum(dim=0)])
+    return offsets_of(torch.cat([offsets.diff() for offsets in parts]))

@@ -13,8 +13,8 @@ At the command line a value carries its unit (``--energy 50GeV``, ``--theta 30de
 
 __all__ = [
     *("ENERGY_UNITS", "GeV", "MeV", "TeV", "cm", "deg", "keV", "m", "mm", "rad"),
-    *("doubt_of_scale", "format_energy", "parse_angle", "parse_duration", "parse_energy"),
-    "parse_length",
+    *("doubt_of_scale", "energy_unit", "format_energy", "parse_angle", "parse_duration"),
+    *("parse_energy", "parse_length"),
 ]
 
 import math
@@ -43,6 +43,16 @@ _IMPLAUSIBLE = 3e-3
 """Sampling calorimeters that are not calibrated read some percent of the energy."""
 
 _PATTERN = re.compile(r"\s*([+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?)\s*([A-Za-z]+)\s*")
+
+
+def energy_unit(name: str) -> float | None:
+    """The unit of energy of a name in small or large letters, in MeV; None if it is none.
+
+    Example:
+        >>> energy_unit("gev")
+        1000.0
+    """
+    return {known.lower(): unit for known, unit in ENERGY_UNITS.items()}.get(name.lower())
 
 
 def parse_energy(text: str) -> float:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from caloforge.io import is_sparse, open_showers
+from caloforge.io import open_showers
+from caloforge.io.sparse import is_sparse
 from tests.cli.samples import Caloforge, random_showers, write
 
 

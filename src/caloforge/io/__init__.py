@@ -37,7 +37,7 @@ __all__ = [
     "write_squirels",
 ]
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -58,9 +58,10 @@ from caloforge.io.output import NewFile
 from caloforge.io.point_files import PointFile, require_places
 from caloforge.io.several import several
 from caloforge.io.showerdata_h5 import ShowerDataFile, is_showerdata, write_showerdata
-from caloforge.io.sparse import HitFile, HitWriter, is_sparse
+from caloforge.io.sparse import HitFile, HitWriter, holds_hits
 from caloforge.io.squirels_npy import SquirelsFile, require_writable_crystals, write_squirels
 from caloforge.io.step2point import Step2PointFile, is_step2point, write_step2point
+from caloforge.io.stored import names_in
 from caloforge.io.table_files import TableFile, write_table
 from caloforge.io.writer import CaloChallengeWriter
 from caloforge.particles import Particles
@@ -85,8 +86,8 @@ _DEPTHS = {
 }
 """Layouts of places, and whether they hold depths, not layers."""
 
-_HDF5: tuple[tuple[Callable[[Path], bool], Callable[..., ShowerFile]], ...] = (
-    (is_sparse, HitFile),
+_HDF5: tuple[tuple[Callable[[Collection[str]], bool], Callable[..., ShowerFile]], ...] = (
+    (holds_hits, HitFile),
     (is_lemurs, LemursFile),
     (is_showerdata, ShowerDataFile),
     (is_step2point, Step2PointFile),
@@ -130,7 +131,8 @@ def _kind(path: Path, layout: Layout) -> Callable[..., ShowerFile]:
     """What opens a file, by its suffix and its content."""
     if layout.value.endswith((Layout.PARQUET.value, Layout.ROOT.value)):
         return Edm4hepFile if is_edm4hep(opened_table(path).names) else TableFile
-    return next((kind for is_kind, kind in _HDF5 if is_kind(path)), CaloChallengeFile)
+    names = names_in(path)
+    return next((kind for is_kind, kind in _HDF5 if is_kind(names)), CaloChallengeFile)
 
 
 def convert(

@@ -23,13 +23,13 @@ from caloforge.errors import FileFormatError
 from caloforge.hits import Hits
 from caloforge.io.columnar import Column, new_table
 from caloforge.io.columns import WEIGHTS
-from caloforge.io.input import require_energies, require_finite, require_species
+from caloforge.io.input import require_species
 from caloforge.io.output import NewFile
 from caloforge.io.point_files import Cloud, hit_batches, points_of, require_places
 from caloforge.io.primaries import from_momenta, mass_of, momenta_of, species_in
-from caloforge.io.table_files import TablePoints, notes_of
+from caloforge.io.table_files import TablePoints, fill
 from caloforge.particles import Particles
-from caloforge.showers import ShowerSource, common_threshold
+from caloforge.showers import ShowerSource
 from caloforge.units import GeV
 
 _HITS, _MC = "SimCalorimeterHits", "MCParticles"
@@ -81,10 +81,7 @@ class Edm4hepFile(TablePoints):
         species = species_in(pdg) if self._says_species else self._pdg
         where = f"{self.path}: {_MC}"
         given = from_momenta(momentum * self._unit("GeV"), vertex, species, f"{where}.momentum")
-        require_energies(given["energies"], f"{where}: incident energies", rows)
-        if "place" in given:
-            require_finite(given["place"].sum(dim=1), f"{where}.vertex", rows)
-        return Particles(**given)
+        return self._checked(given, f"{where}: incident energies", f"{where}.vertex", rows)
 
     def _primary(self, offsets: Tensor, status: np.ndarray | None, rows: range) -> np.ndarray:
         """The row of each shower's incident particle among all particles."""
@@ -151,15 +148,15 @@ def write_edm4hep(
         PackageError: pyarrow, or uproot, is not installed.
     """
     require_places(path, source.calorimeter, depth=True)
-    thresholds = []
     made = NewFile(path, overwrite=overwrite)
     with made as partial, new_table(partial, root=root, tree="events") as table:
-        for _, hits, _ in hit_batches(source, batch_size, f"{path}: not written"):
-            weights = {} if hits.weights is None else {WEIGHTS: Column(hits.weights.numpy())}
-            table.append(_of_particles(hits.particles) | _of_hits(hits) | weights)
-            thresholds.append(hits.threshold)
-            progress(len(hits))
-        table.note(notes_of(source, common_threshold(thresholds), "GeV"))
+        batches = hit_batches(source, batch_size, f"{path}: not written")
+        fill(table, source, ((hits, _columns(hits)) for _, hits, _ in batches), progress, "GeV")
+
+
+def _columns(hits: Hits) -> dict[str, Column]:
+    weights = {} if hits.weights is None else {WEIGHTS: Column(hits.weights.numpy())}
+    return _of_particles(hits.particles) | _of_hits(hits) | weights
 
 
 def _of_hits(hits: Hits) -> dict[str, Column]:

@@ -5,12 +5,9 @@ itself in the attributes of `caloforge.io.calochallenge`.
 __all__ = ["Hdf5Points", "state", "write_beside"]
 
 from abc import abstractmethod
-from collections.abc import Mapping
 from contextlib import ExitStack
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
@@ -22,10 +19,9 @@ from caloforge.geometry import Calorimeter
 from caloforge.io.calochallenge import native
 from caloforge.io.cell_tables import GROUP, described, state_calorimeter
 from caloforge.io.columns import PLACE, THRESHOLD, UNITS, WEIGHTS, columns_of
-from caloforge.io.input import ShowerFile, require_energies, require_finite, require_weights
+from caloforge.io.input import ShowerFile, require_weights
 from caloforge.io.point_files import PointFile
 from caloforge.io.stored import opened, reading, stated_unit, stored
-from caloforge.particles import Particles
 from caloforge.showers import ShowerSource
 
 _OWN = (GROUP, UNITS, THRESHOLD, "software", "layout")
@@ -56,7 +52,8 @@ class Hdf5Points(PointFile):
             self._units: dict[str, float] = {}
             said = described(self._file, self.path, known=calorimeter is not None)
             self._says_cells = said is not None
-            self._calorimeter = self._known(calorimeter, said)
+            unsaid = "holds points and does not say in which cells"
+            self._calorimeter = self._settled(calorimeter, said, unsaid)
             with reading(self.path):
                 stated = self._file.attrs.get(THRESHOLD)
             self.threshold = None if stated is None else float(stated)
@@ -78,21 +75,6 @@ class Hdf5Points(PointFile):
         """Close the file; nothing can be read from it afterwards."""
         self._datasets.clear()
         self._file.close()
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return partial(type(self), self.path, self._calorimeter, pdg=self._pdg), ()
-
-    def _known(self, given: Calorimeter | None, said: Calorimeter | None) -> Calorimeter:
-        if given is not None and said is not None:
-            given.require(said, f"file {self.path}")
-        found = said or given
-        if found is None:
-            msg = (
-                f"{self.path}: holds points and does not say in which cells: give the calorimeter "
-                "(--calorimeter)"
-            )
-            raise FileFormatError(msg)
-        return found
 
     def _dataset(self, name: str) -> h5py.Dataset:
         """A dataset of numbers; it stays open as long as the file does."""
@@ -129,14 +111,6 @@ class Hdf5Points(PointFile):
             expected = " or ".join(str(one) for one in sorted(fitting))
             msg = f"{self.path}: dataset '{name}' has shape {shape}, expected {expected}"
             raise FileFormatError(msg)
-
-    def _checked(self, particles: Mapping[str, Any], rows: range) -> Particles:
-        """Particles whose energies, in MeV, and places are checked."""
-        require_energies(particles["energies"], f"{self.path}: incident energies", rows)
-        place = particles.get("place")
-        if place is not None:
-            require_finite(place.sum(dim=1), f"{self.path}: places of particles", rows)
-        return Particles(**particles)
 
     def _place(self, rows: range) -> dict[str, Tensor]:
         """The places of the particles that files written here hold."""

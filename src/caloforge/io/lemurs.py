@@ -24,7 +24,7 @@ __all__ = [
 
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -45,7 +45,6 @@ from caloforge.io.input import (
     require_angles,
     require_deposits,
     require_energies,
-    require_file,
 )
 from caloforge.io.output import NewFile, NewHdf5, held_back
 from caloforge.io.stored import opened, reading, stored
@@ -225,15 +224,9 @@ def _are_records(events: h5py.Dataset) -> bool:
     return events.ndim == 1 and numbers and shapes[:-1] in ([0] * 3, [1] * 3) and shapes[-1] == 3
 
 
-def is_lemurs(path: Path | str) -> bool:
-    """Whether a file of HDF5 holds the records of LEMURS.
-
-    Raises:
-        FileFormatError: It is missing, damaged or not HDF5.
-    """
-    require_file(Path(path))
-    with opened(Path(path)) as file, reading(Path(path)):
-        return _EVENTS in file and _SHOWERS not in file
+def is_lemurs(names: Collection[str]) -> bool:
+    """Whether the names in a file of HDF5 are those of the records of LEMURS."""
+    return _EVENTS in names and _SHOWERS not in names
 
 
 def require_writable_mesh(

@@ -13,7 +13,6 @@ __all__ = [
     "Cloud",
     "PointFile",
     "directed",
-    "directions_of",
     "hit_batches",
     "points_of",
     "require_places",
@@ -22,8 +21,9 @@ __all__ = [
 import math
 import warnings
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ from torch import Tensor
 from caloforge.errors import FileFormatError, GeometryError, OutputError, PointsOutsideWarning
 from caloforge.geometry import Calorimeter
 from caloforge.hits import Hits, HitSource
-from caloforge.io.input import ShowerFile, require_energies, require_hits
+from caloforge.io.input import ShowerFile, require_energies, require_finite, require_hits
 from caloforge.particles import Particles
 from caloforge.ragged import kept_offsets
 from caloforge.showers import Showers, ShowerSource, spans
@@ -81,9 +81,16 @@ class PointFile(ShowerFile):
     threshold: float | None = None
     """The threshold of the readout, in MeV; None where the file does not state it."""
 
+    _pdg: int | None
+    """The species, where the file does not know it."""
+
     def __init__(self, path: Path | str) -> None:
         super().__init__(path)
         self._seen = self._lost = self._said = 0.0
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        kind: Any = type(self)
+        return partial(kind, self.path, self._calorimeter, pdg=self._pdg), ()
 
     @property
     def calorimeter(self) -> Calorimeter:
@@ -135,6 +142,26 @@ class PointFile(ShowerFile):
     @abstractmethod
     def _read_weights(self, rows: range) -> Tensor | None:
         """The weights of neighbouring showers, checked; None where the file has none."""
+
+    def _settled(
+        self, given: Calorimeter | None, said: Calorimeter | None, unsaid: str
+    ) -> Calorimeter:
+        """The calorimeter that the file states, or that is given; what is wrong without either."""
+        if given is not None and said is not None:
+            given.require(said, f"file {self.path}")
+        found = said or given
+        if found is None:
+            msg = f"{self.path}: {unsaid}: give the calorimeter (--calorimeter)"
+            raise FileFormatError(msg)
+        return found
+
+    @staticmethod
+    def _checked(given: Mapping[str, Any], energies: str, places: str, rows: range) -> Particles:
+        """Particles whose energies, in MeV, and places are checked, under these names."""
+        require_energies(given["energies"], energies, rows)
+        if "place" in given:
+            require_finite(given["place"].sum(dim=1), places, rows)
+        return Particles(**given)
 
     def _read(self, rows: range) -> Showers:
         return self._hits(rows).to_showers()
@@ -283,15 +310,6 @@ def require_places(path: Path | str, calorimeter: Calorimeter, *, depth: bool) -
     if why is not None:
         msg = f"{path}: cannot hold the showers, {why}: write a .h5 or .parquet file"
         raise OutputError(msg)
-
-
-def directions_of(particles: Particles) -> Float64[Tensor, "showers 3"]:
-    """The directions of particles, as unit vectors with z along the beam."""
-    zeros = torch.zeros(len(particles), dtype=torch.float64)
-    theta = zeros if particles.theta is None else particles.theta.double()
-    phi = zeros if particles.phi is None else particles.phi.double()
-    aside = theta.sin()
-    return torch.stack([aside * phi.cos(), aside * phi.sin(), theta.cos()], dim=1)
 
 
 def directed(vectors: Float64[Tensor, "showers 3"], where: str) -> dict[str, Any]:

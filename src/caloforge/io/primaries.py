@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
-from caloforge.io.point_files import directed, directions_of
+from caloforge.io.point_files import directed
 from caloforge.particles import Particles, Species
 
 
@@ -89,4 +89,4 @@ def momenta_of(
     vertex = torch.zeros(n, 3, dtype=torch.float64)
     if particles.place is not None:
         vertex[:, :2] = particles.place
-    return p[:, None] * directions_of(particles), vertex, _each(particles.pdg, n)
+    return p[:, None] * particles.directions, vertex, _each(particles.pdg, n)

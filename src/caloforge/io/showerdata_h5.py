@@ -13,7 +13,7 @@ padding.
 
 __all__ = ["ShowerDataFile", "is_showerdata", "write_showerdata"]
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import h5py
@@ -25,20 +25,19 @@ from caloforge.errors import FileFormatError
 from caloforge.hits import Hits
 from caloforge.io.columns import PDG, PLACE, UNITS, WEIGHTS, are_whole
 from caloforge.io.hdf5_points import Hdf5Points, state, write_beside
-from caloforge.io.input import require_file, require_species
+from caloforge.io.input import require_species
 from caloforge.io.output import NewFile, NewHdf5, held_back
 from caloforge.io.point_files import (
     Cloud,
     directed,
-    directions_of,
     hit_batches,
     points_of,
     require_places,
 )
 from caloforge.io.primaries import species_in
-from caloforge.io.stored import opened, reading
+from caloforge.io.stored import reading
 from caloforge.particles import Particles, Species
-from caloforge.ragged import kept_offsets
+from caloforge.ragged import kept_offsets, offsets_of
 from caloforge.showers import ShowerSource, common_threshold
 from caloforge.units import GeV
 
@@ -91,7 +90,7 @@ class ShowerDataFile(Hdf5Points):
             )
             raise FileFormatError(msg)
         points = np.concatenate([np.empty(0, np.float32), *lists]).reshape(-1, self._width)
-        offsets = torch.from_numpy(np.concatenate([[0], np.cumsum(lengths // self._width)]))
+        offsets = offsets_of(torch.from_numpy(lengths // self._width))
         kept = points[:, 3] != 0
         return kept_offsets(offsets, torch.from_numpy(kept)), points[kept]
 
@@ -124,7 +123,8 @@ class ShowerDataFile(Hdf5Points):
             **directed(torch.from_numpy(vectors), f"{self.path}: dataset '{_DIRECTIONS}'"),
             **self._place(rows),
         }
-        return self._checked(given, rows)
+        energies, places = f"{self.path}: incident energies", f"{self.path}: places of particles"
+        return self._checked(given, energies, places, rows)
 
     def _species(self, rows: range) -> Species:
         pdg = self._values(PDG, rows.start, rows.stop).reshape(-1)
@@ -132,15 +132,9 @@ class ShowerDataFile(Hdf5Points):
         return species_in(pdg) if self._says_species else self._pdg
 
 
-def is_showerdata(path: Path | str) -> bool:
-    """Whether a file of HDF5 has the layout of ShowerData.
-
-    Raises:
-        FileFormatError: The file is missing or not HDF5.
-    """
-    require_file(Path(path))
-    with opened(Path(path)) as file, reading(Path(path)):
-        return {_POINTS, _SHAPE, _ENERGY, _DIRECTIONS} <= set(file)
+def is_showerdata(names: Collection[str]) -> bool:
+    """Whether the names in a file of HDF5 are those of ShowerData."""
+    return {_POINTS, _SHAPE, _ENERGY, _DIRECTIONS} <= set(names)
 
 
 def write_showerdata(
@@ -200,7 +194,7 @@ def _write_particles(file: h5py.File, source: ShowerSource) -> None:
     pdg = torch.as_tensor(0 if particles.pdg is None else particles.pdg).expand(len(particles))
     columns = {
         _ENERGY: particles.energies.double()[:, None].numpy() / GeV,
-        _DIRECTIONS: directions_of(particles).numpy(),
+        _DIRECTIONS: particles.directions.numpy(),
         PDG: pdg.int().numpy(),
         _IDS: np.arange(len(particles), dtype=np.int32),
     }

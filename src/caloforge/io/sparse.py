@@ -14,8 +14,9 @@ the rows from ``hit_offsets[i]`` to before ``hit_offsets[i + 1]``; several hits 
 cell add up. The calorimeter must be stated or given, as no shape tells the number of cells.
 """
 
-__all__ = ["HitFile", "HitWriter", "is_sparse"]
+__all__ = ["HitFile", "HitWriter", "holds_hits", "is_sparse"]
 
+from collections.abc import Collection
 from pathlib import Path
 
 import h5py
@@ -37,8 +38,8 @@ from caloforge.io.columns import (
     TIMES,
     are_whole,
 )
-from caloforge.io.input import require_file, require_hits
-from caloforge.io.stored import opened, reading
+from caloforge.io.input import require_hits
+from caloforge.io.stored import names_in, reading
 from caloforge.io.writer import CaloChallengeWriter, extend
 from caloforge.showers import Showers
 
@@ -216,15 +217,18 @@ class HitWriter(CaloChallengeWriter):
             extend(file[TIMES], hits.times)
 
 
+def holds_hits(names: Collection[str]) -> bool:
+    """Whether the names in a file of HDF5 are those of sparse showers."""
+    return OFFSETS in names
+
+
 def is_sparse(path: Path | str) -> bool:
     """Whether a file of HDF5 holds sparse showers.
 
     Raises:
         FileFormatError: The file is missing or not HDF5.
     """
-    require_file(Path(path))
-    with opened(Path(path)) as file, reading(Path(path)):
-        return OFFSETS in file
+    return holds_hits(names_in(Path(path)))
 
 
 def _sparse(showers: AnyShowers) -> Hits:

@@ -12,7 +12,7 @@ ones, as those of the gun. A particle flies straight from its vertex to the fron
 
 __all__ = ["Step2PointFile", "is_step2point", "write_step2point"]
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import h5py
@@ -24,11 +24,10 @@ from caloforge.errors import FileFormatError
 from caloforge.hits import Hits
 from caloforge.io.columns import UNITS, WEIGHTS
 from caloforge.io.hdf5_points import Hdf5Points, state, write_beside
-from caloforge.io.input import require_file, require_species
+from caloforge.io.input import require_species
 from caloforge.io.output import NewFile, NewHdf5, held_back
 from caloforge.io.point_files import Cloud, hit_batches, points_of, require_places
 from caloforge.io.primaries import from_momenta, momenta_of, species_in
-from caloforge.io.stored import opened, reading
 from caloforge.io.writer import extend
 from caloforge.particles import Particles
 from caloforge.showers import ShowerSource, common_threshold
@@ -125,18 +124,13 @@ class Step2PointFile(Hdf5Points):
         species = species_in(pdg) if self._says_species else self._pdg
         momentum *= self._unit(_MOMENTUM, "GeV")
         given = from_momenta(momentum, vertex, species, f"{self.path}: '{_MOMENTUM}'")
-        return self._checked(given, rows)
+        energies, places = f"{self.path}: incident energies", f"{self.path}: places of particles"
+        return self._checked(given, energies, places, rows)
 
 
-def is_step2point(path: Path | str) -> bool:
-    """Whether a file of HDF5 has the layout of step2point.
-
-    Raises:
-        FileFormatError: The file is missing or not HDF5.
-    """
-    require_file(Path(path))
-    with opened(Path(path)) as file, reading(Path(path)):
-        return "steps" in file
+def is_step2point(names: Collection[str]) -> bool:
+    """Whether the names in a file of HDF5 are those of step2point."""
+    return "steps" in names
 
 
 def write_step2point(

@@ -9,7 +9,7 @@ made as large, up to `MOST_CACHE`.
 Whatever the library says of a damaged file becomes one line with the file's name.
 """
 
-__all__ = ["MOST_CACHE", "found", "opened", "reading", "stated_unit", "stored"]
+__all__ = ["MOST_CACHE", "found", "names_in", "opened", "reading", "stated_unit", "stored"]
 
 import math
 import os
@@ -25,12 +25,10 @@ from caloforge.errors import MOST_QUOTED, FileFormatError, quoted
 from caloforge.io.columns import UNITS
 from caloforge.io.input import require_file
 from caloforge.io.unreadable import HDF5, naming, require_kind
-from caloforge.units import ENERGY_UNITS
+from caloforge.units import ENERGY_UNITS, energy_unit
 
 MOST_CACHE = 1 << 29
 """The largest cache of unpacked blocks of a dataset, in bytes."""
-
-_UNITS = {name.lower(): unit for name, unit in ENERGY_UNITS.items()}
 
 _USUAL_CACHE = 1 << 20
 _SLOTS = 521
@@ -100,6 +98,17 @@ def stored(file: h5py.File, name: str, path: Path) -> h5py.Dataset | h5py.Group 
         return _with_cache(file, entry, name, where)
 
 
+def names_in(path: Path) -> frozenset[str]:
+    """The names of what a file of HDF5 holds.
+
+    Raises:
+        FileFormatError: The file is missing, damaged or not HDF5.
+    """
+    require_file(path)
+    with opened(path) as file, reading(path):
+        return frozenset(file)
+
+
 def stated_unit(file: h5py.File, dataset: h5py.Dataset, path: Path, *, usual: str = "MeV") -> float:
     """The unit of energies that a dataset states, or the file for all of them, in MeV.
 
@@ -115,7 +124,7 @@ def stated_unit(file: h5py.File, dataset: h5py.Dataset, path: Path, *, usual: st
     with reading(path):
         said = dataset.attrs.get(UNITS, file.attrs.get(UNITS, usual))
     text = said.decode(errors="replace") if isinstance(said, bytes) else str(said)
-    unit = _UNITS.get(text.strip().lower())
+    unit = energy_unit(text.strip())
     if unit is None:
         msg = (
             f"{path}: dataset '{dataset.name.lstrip('/')}': attribute '{UNITS}' is {quoted(text)}, "

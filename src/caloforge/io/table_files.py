@@ -15,14 +15,12 @@ Notes of the file, in the metadata of parquet and as strings beside the tree, ar
 a CaloChallenge file: ``calorimeter``, ``pdg``, ``threshold``, ``units``, and those of its origin.
 """
 
-__all__ = ["TableFile", "TablePoints", "notes_of", "write_table"]
+__all__ = ["TableFile", "TablePoints", "fill", "write_table"]
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -32,7 +30,7 @@ from caloforge.errors import FileFormatError, ShowerValueError, quoted
 from caloforge.geometry import Calorimeter
 from caloforge.hits import Hits
 from caloforge.io.cell_tables import GROUP, calorimeter_of, short_description
-from caloforge.io.columnar import COUNTER, Column, new_table, opened_table
+from caloforge.io.columnar import COUNTER, Column, NewTable, new_table, opened_table
 from caloforge.io.columns import (
     ENERGIES,
     PDG,
@@ -57,14 +55,14 @@ from caloforge.io.input import (
 from caloforge.io.output import NewFile
 from caloforge.io.point_files import Cloud, PointFile, hit_batches, points_of
 from caloforge.particles import Particles
+from caloforge.ragged import offsets_of
 from caloforge.showers import ShowerSource, common_threshold
-from caloforge.units import ENERGY_UNITS
+from caloforge.units import ENERGY_UNITS, energy_unit
 
 _ENERGY, _X, _Y, _Z, _LAYER, _CELL, _TIME = "energy", "x", "y", "z", "layer", "cell", "time"
 _POINTS = (_ENERGY, _X, _Y, _Z, _LAYER, _CELL, _TIME)
 _OWN = (GROUP, PDG, UNITS, THRESHOLD, "software", "pandas", "ARROW:schema")
 _KINDS = {_LAYER: np.int64, _CELL: np.int64}
-_UNITS = {name.lower(): unit for name, unit in ENERGY_UNITS.items()}
 
 
 class TablePoints(PointFile):
@@ -109,23 +107,13 @@ class TablePoints(PointFile):
         """Close the file; nothing can be read from it afterwards."""
         self._table.close()
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return partial(type(self), self.path, self._calorimeter, pdg=self._pdg), ()
-
     def _known(self, given: Calorimeter | None) -> Calorimeter:
         text = self._notes.get(GROUP, "")
         where = f"{self.path}: note '{GROUP}'"
         said = calorimeter_of(text, where, {}) if text.lstrip().startswith("{") else None
-        if given is not None and said is not None:
-            given.require(said, f"file {self.path}")
-        found = said or given
-        if found is None:
-            named = f" but its name, {quoted(text)}" if text else ""
-            msg = (
-                f"{self.path}: does not say in which cells its points lie{named}: give the "
-                "calorimeter (--calorimeter)"
-            )
-            raise FileFormatError(msg)
+        named = f" but its name, {quoted(text)}" if text else ""
+        unsaid = f"does not say in which cells its points lie{named}"
+        found = self._settled(given, said, unsaid)
         self._says_cells = said is not None or text == found.name
         return found
 
@@ -147,11 +135,12 @@ class TablePoints(PointFile):
     def _unit(self, usual: str) -> float:
         """The unit of energies that the file states, in MeV."""
         text = self._notes.get(UNITS, usual)
-        if text.lower() not in _UNITS:
+        unit = energy_unit(text)
+        if unit is None:
             known = ", ".join(ENERGY_UNITS)
             msg = f"{self.path}: note '{UNITS}' is {quoted(text)}, expected one of {known}"
             raise FileFormatError(msg)
-        return _UNITS[text.lower()]
+        return unit
 
     def _require_columns(self, names: Iterable[str], what: str) -> None:
         missing = [name for name in names if name not in self._table.names]
@@ -187,7 +176,7 @@ class TablePoints(PointFile):
                 f"showers {rows.start} to {rows.stop - 1}, expected a number for each point"
             )
             raise FileFormatError(msg)
-        offsets = torch.from_numpy(np.concatenate([[0], np.cumsum(counts[0])]))
+        offsets = offsets_of(torch.from_numpy(counts[0]))
         return offsets, {name: column.values for name, column in found.items()}
 
     def _read_weights(self, rows: range) -> Tensor | None:
@@ -275,15 +264,39 @@ def write_table(
         ShowerValueError: A value is not physical.
         PackageError: pyarrow, or uproot, is not installed.
     """
+    made = NewFile(path, overwrite=overwrite)
+    with made as partial, new_table(partial, root=root) as table:
+        batches = hit_batches(source, batch_size, f"{path}: not written")
+        fill(table, source, ((hits, _columns(hits, extra)) for _, hits, extra in batches), progress)
+
+
+def fill(
+    table: NewTable,
+    source: ShowerSource,
+    batches: Iterable[tuple[Hits, Mapping[str, Column]]],
+    progress: Callable[[int], None],
+    units: str = "MeV",
+) -> None:
+    """Write batches of hits as rows, and what the table says of itself.
+
+    Arguments:
+        table: The table.
+        source: The showers.
+        batches: Their hits, and the columns to write of these.
+        progress: Called with the number of each batch that is written.
+        units: The unit of energies.
+    """
     thresholds = []
-    with NewFile(path, overwrite=overwrite) as partial, new_table(partial, root=root) as table:
-        for _, hits, extra in hit_batches(source, batch_size, f"{path}: not written"):
-            numbers = columns_of(hits.particles, hits.weights) | extra
-            columns = {name: Column(values.numpy(force=True)) for name, values in numbers.items()}
-            table.append(columns | _points(hits))
-            thresholds.append(hits.threshold)
-            progress(len(hits))
-        table.note(notes_of(source, common_threshold(thresholds)))
+    for hits, columns in batches:
+        table.append(columns)
+        thresholds.append(hits.threshold)
+        progress(len(hits))
+    table.note(_notes(source, common_threshold(thresholds), units))
+
+
+def _columns(hits: Hits, extra: dict[str, Tensor]) -> dict[str, Column]:
+    numbers = columns_of(hits.particles, hits.weights) | extra
+    return {name: Column(each.numpy(force=True)) for name, each in numbers.items()} | _points(hits)
 
 
 def _points(hits: Hits) -> dict[str, Column]:
@@ -293,14 +306,8 @@ def _points(hits: Hits) -> dict[str, Column]:
     return {name: Column(values.numpy(), counts) for name, values in lists.items()}
 
 
-def notes_of(source: ShowerSource, threshold: float | None, units: str = "MeV") -> dict[str, str]:
-    """What a table says of itself.
-
-    Arguments:
-        source: The showers.
-        threshold: That of their readout, in MeV, where it is known.
-        units: The unit of energies.
-    """
+def _notes(source: ShowerSource, threshold: float | None, units: str) -> dict[str, str]:
+    """What a table says of itself."""
     origin = source.provenance if isinstance(source, ShowerFile) else {}
     pdg = source.particles.pdg
     return {

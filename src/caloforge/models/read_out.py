@@ -20,6 +20,7 @@ from torch import Tensor
 from caloforge.geometry import Calorimeter
 from caloforge.hits import Hits
 from caloforge.learn.conditions import Condition
+from caloforge.ragged import offsets_of
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def read_out(
     layers = wanted.condition.hit_numbers
     hits = group.div(layers.shape[1], rounding_mode="floor").bincount(minlength=len(layers))
     return Hits(
-        torch.cat([hits.new_zeros(1), hits.cumsum(0)]),
+        offsets_of(hits),
         cells.int(),
         _energies(log_ratios[kept], group, wanted).float(),
         wanted.condition.particles,

@@ -113,7 +113,7 @@ def brightest_fractions(showers: AnyShowers) -> Float[Tensor, "showers numbers"]
 
 def cell_energies(showers: AnyShowers) -> Float[Tensor, "showers cells"]:
     """Energy of every cell, zeros included, in MeV, with shape (N, cells)."""
-    return showers.to_showers().deposits if isinstance(showers, Hits) else showers.deposits
+    return showers.deposits
 
 
 def cell_spectrum(showers: AnyShowers, threshold: float = 0.0) -> Float[Tensor, " entries"]:

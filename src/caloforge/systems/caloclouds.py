@@ -32,6 +32,7 @@ from caloforge.models.point_stage import LayerContext, PointStage, within
 from caloforge.models.recipes import Batch, Width
 from caloforge.models.stages import Batches
 from caloforge.points import Points
+from caloforge.ragged import offsets_of
 
 _PLACE = 8
 _CONTEXTS = 50_000
@@ -160,7 +161,7 @@ def drawn(hits: Hits, number: int, random: torch.Generator) -> Hits:
     each = (have > 0).long() * number
     return replace(
         hits,
-        offsets=torch.cat([hits.offsets[:1], each.cumsum(0)]),
+        offsets=offsets_of(each),
         cells=hits.cells[rows],
         hit_energies=hits.hit_energies[rows],
         times=None,

@@ -21,6 +21,7 @@ from caloforge.geometry import Calorimeter
 from caloforge.hits import Hits
 from caloforge.particles import Particles
 from caloforge.points import Points
+from caloforge.ragged import offsets_of
 
 _FAR = 1 << 31
 """Squares of the fine grid, along x or y, are fewer than this."""
@@ -167,7 +168,7 @@ def joined_points(recorded: Sequence[Recorded], particles: Particles) -> Points:
 
 
 def _offsets(recorded: Sequence[Recorded]) -> Tensor:
-    return torch.tensor([0, *(len(one.energies) for one in recorded)]).cumsum(0)
+    return offsets_of(torch.tensor([len(one.energies) for one in recorded], dtype=torch.int64))
 
 
 def _column(parts: Sequence[np.ndarray], dtype: torch.dtype) -> Tensor:

@@ -13,7 +13,7 @@ bridge by its steps and direction, too. Files say by which chain they were made.
 __all__ = ["Chain", "Crossing", "Described", "describe", "from_description", "model_of", "title_of"]
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import reduce
 from operator import and_
 from typing import Any
@@ -228,7 +228,8 @@ def describe(maker: Maker) -> dict[str, Any]:
     if isinstance(maker, Model):
         return _described_model(maker)
     if isinstance(maker, InDetector):
-        return {**_described_model(maker.surrogate), "detector": maker.describe()}
+        said = {"name": maker.name, **asdict(maker.known)}
+        return {**_described_model(maker.surrogate), "detector": said}
     if isinstance(maker, Described):
         return maker.describe()
     msg = (

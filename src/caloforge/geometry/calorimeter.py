@@ -11,19 +11,20 @@ the cells :math:`c \to g(c)` that it causes: :math:`(x, y)_{g(c)} = M_g (x, y)_c
 Where the physics has that symmetry too, permuted showers are as good as new ones.
 """
 
-__all__ = ["Calorimeter", "Symmetries", "tuples"]
+__all__ = ["Calorimeter", "tuples"]
 
 import math
 from abc import ABC, abstractmethod
 from dataclasses import asdict
 from functools import cached_property
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from caloforge.errors import MOST_QUOTED, GeometryError, GeometryMismatchError, quoted
 from caloforge.geometry.divisions import Boxes, Division, Rings, Slices, overlaps, spans_of
+from caloforge.geometry.symmetries import Symmetries
 from caloforge.shown import Shown, counted
 
 _MOST_CELLS = 10_000_000
@@ -34,24 +35,6 @@ _INSIDE = 1 - 1e-4
 
 _POINTS = 16
 """Where no overlap is known in closed form, a cell is spread as so many points along each axis."""
-
-
-class Symmetries(NamedTuple):
-    """A symmetry group, identity first: permutations of the cells, each with its matrix."""
-
-    permutations: Tensor
-    """With shape (group, cells)."""
-    matrices: Tensor
-    """In the transverse plane, orthogonal, float64, with shape (group, 2, 2)."""
-
-    @staticmethod
-    def distinct(permutations: list[Tensor], matrices: list[Tensor]) -> "Symmetries":
-        """Each permutation once, with the first of its matrices; the identity comes first because
-        it is the least of all in lexical order.
-        """
-        unique, which = torch.unique(torch.stack(permutations), dim=0, return_inverse=True)
-        first = [which.tolist().index(g) for g in range(len(unique))]
-        return Symmetries(unique, torch.stack(matrices)[first])
 
 
 class Calorimeter(Shown, ABC):

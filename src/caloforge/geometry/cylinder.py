@@ -17,8 +17,9 @@ import torch
 from torch import Tensor
 
 from caloforge.errors import GeometryError
-from caloforge.geometry.calorimeter import Calorimeter, Symmetries, tuples
+from caloforge.geometry.calorimeter import Calorimeter, tuples
 from caloforge.geometry.divisions import Rings
+from caloforge.geometry.symmetries import Symmetries
 
 _INVENTED = 1.0
 """The thickness, in mm, that stood for an unknown one in version 0.1."""

@@ -17,8 +17,9 @@ import torch
 from torch import Tensor
 
 from caloforge.errors import GeometryError
-from caloforge.geometry.calorimeter import Calorimeter, Symmetries, tuples
+from caloforge.geometry.calorimeter import Calorimeter, tuples
 from caloforge.geometry.divisions import Boxes
+from caloforge.geometry.symmetries import Symmetries
 
 
 @dataclass(frozen=True, repr=False)

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from caloforge.errors import GeometryError
-from caloforge.geometry.calorimeter import Calorimeter, Symmetries
+from caloforge.geometry.calorimeter import Calorimeter
 from caloforge.geometry.cell_index import CellIndex
+from caloforge.geometry.symmetries import Symmetries
 
 
 class IrregularCells(Calorimeter):

@@ -10,11 +10,11 @@ __all__ = ["EnergyPartners", "GaussianBridge", "GaussianBridgeRecipe", "Side"]
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Annotated, ClassVar, Literal, NamedTuple, cast
+from typing import ClassVar, Literal, NamedTuple, cast
 
 import torch
 from jaxtyping import Float
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from caloforge import streams
@@ -26,7 +26,7 @@ from caloforge.learn.representations import BySpecies, Gaussianised, Representat
 from caloforge.models.bridge import Bridge
 from caloforge.models.card import Card
 from caloforge.models.model import Plan
-from caloforge.models.recipes import Batch, Evaluations, Recipe, recipe_of
+from caloforge.models.recipes import Batch, Decay, Evaluations, Recipe, recipe_of
 from caloforge.models.training_data import TrainingShowers
 from caloforge.showers import Showers
 from caloforge.streams import Stream
@@ -61,7 +61,7 @@ class GaussianBridgeRecipe(Recipe):
     steps: PositiveInt
     learning_rate: PositiveFloat
     weight_decay: NonNegativeFloat
-    average: Annotated[float, Field(ge=0, lt=1)]
+    average: Decay
     refresh: PositiveInt
     solver: Literal["euler", "midpoint", "heun", "rk4"]
     solver_steps: Evaluations

@@ -15,7 +15,7 @@ from caloforge.errors import GeometryError
 from caloforge.geometry import Calorimeter
 from caloforge.learn import training
 from caloforge.learn.processes import Displacement, SchroedingerBridge
-from caloforge.models.recipes import Batch
+from caloforge.models.recipes import Batch, Epochs
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class BridgeSchedule:
         learning_rate: The learning rate of Adam.
     """
 
-    first_epochs: Annotated[float, Field(gt=0, le=1_000_000)]
-    epochs: Annotated[float, Field(gt=0, le=1_000_000)]
+    first_epochs: Epochs
+    epochs: Epochs
     iterations: Annotated[int, Field(ge=0, le=1_000)]
     batch_size: Batch
     learning_rate: PositiveFloat

@@ -6,9 +6,8 @@ has learned that from others.
 
 __all__ = ["InDetector"]
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import torch
 
@@ -97,7 +96,3 @@ class InDetector:
             entering, seed=seed, first_index=first_index, progress=progress
         )
         return replace(made, particles=particles, calorimeter=self.calorimeter)
-
-    def describe(self) -> dict[str, Any]:
-        """The detector as plain values, with the fields of an `InCard` and its name."""
-        return {"name": self.name, **asdict(self.known)}

@@ -13,7 +13,7 @@ from torch import Tensor
 from caloforge.geometry import Calorimeter
 from caloforge.hits import Hits
 from caloforge.learn import training
-from caloforge.learn.conditions import Beam, Condition, LogEnergy
+from caloforge.learn.conditions import ENERGY_ALONE, Beam, Condition, LogEnergy
 from caloforge.learn.networks import SquashedNetwork
 from caloforge.learn.noise import Noise, Numbers, by_generator
 from caloforge.learn.representations import LayerNumbers
@@ -49,7 +49,9 @@ class LayerNumbersStage(Flowing, EnergyStage[Hits]):
 
     learns_from = Hits
 
-    def __init__(self, calorimeter: Calorimeter, recipe: LayerNumbersRecipe, beam: Beam) -> None:
+    def __init__(
+        self, calorimeter: Calorimeter, recipe: LayerNumbersRecipe, beam: Beam = ENERGY_ALONE
+    ) -> None:
         super().__init__(calorimeter)
         network = SquashedNetwork(2 * calorimeter.n_layers, recipe.widths, beam.width)
         self.take_flow(recipe.flow, network)

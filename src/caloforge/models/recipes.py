@@ -7,7 +7,9 @@ alone. The card of a model keeps its recipe, whole.
 
 __all__ = [
     "Batch",
+    "Decay",
     "Depth",
+    "Epochs",
     "Evaluations",
     "Recipe",
     "Width",
@@ -47,6 +49,12 @@ _ANY = "any layers"
 
 Batch = Annotated[int, Field(gt=0, le=1_000_000)]
 """Showers in a step of the optimiser."""
+
+Epochs = Annotated[float, Field(gt=0, le=1_000_000)]
+"""How often each training shower is seen, on average."""
+
+Decay = Annotated[float, Field(ge=0, lt=1)]
+"""The decay of a moving average of weights."""
 
 Width = Annotated[int, Field(gt=0, le=16_384)]
 """The width of a layer of a network: channels, heads, bins."""

@@ -19,11 +19,11 @@ __all__ = ["Batches", "EnergyStage", "Held", "Schedule", "ShapeStage", "Stage", 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Generic
+from typing import Any, ClassVar, Generic
 
 import torch
 from jaxtyping import Float, Int64
-from pydantic import Field, NonNegativeFloat, PositiveFloat
+from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor, nn
 from typing_extensions import TypeVar
 
@@ -32,7 +32,7 @@ from caloforge.hits import AnyShowers, Hits, part_of
 from caloforge.learn import training
 from caloforge.learn.conditions import ENERGY_ALONE, Beam, Condition
 from caloforge.learn.noise import Noise, Numbers, by_address
-from caloforge.models.recipes import Batch
+from caloforge.models.recipes import Batch, Decay, Epochs
 from caloforge.models.registry import STAGES
 from caloforge.showers import Showers
 
@@ -55,11 +55,11 @@ class Schedule:
         clip: The largest norm of a gradient.
     """
 
-    epochs: Annotated[float, Field(gt=0, le=1_000_000)]
+    epochs: Epochs
     batch_size: Batch
     learning_rate: PositiveFloat
     weight_decay: NonNegativeFloat = 0.0
-    average: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    average: Decay = 0.999
     clip: PositiveFloat = 1.0
 
     def objective(

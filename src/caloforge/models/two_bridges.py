@@ -7,11 +7,11 @@ __all__ = ["TwoBridges", "TwoBridgesRecipe"]
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, cast
+from typing import ClassVar, cast
 
 import torch
 from jaxtyping import Float
-from pydantic import Field, PositiveFloat
+from pydantic import PositiveFloat
 from torch import Tensor
 
 from caloforge.learn.conditions import Condition
@@ -23,7 +23,7 @@ from caloforge.models.bridge import Bridge
 from caloforge.models.card import Card
 from caloforge.models.half_bridges import BothWays, BridgeSchedule, Side, half_bridges
 from caloforge.models.model import Plan
-from caloforge.models.recipes import Evaluations, Recipe, recipe_of
+from caloforge.models.recipes import Decay, Evaluations, Recipe, recipe_of
 from caloforge.models.training_data import TrainingShowers
 from caloforge.showers import Showers
 from caloforge.streams import Stream
@@ -49,7 +49,7 @@ class TwoBridgesRecipe(Recipe):
     bridge_steps: Evaluations
     energy: BridgeSchedule
     shape: BridgeSchedule
-    average: Annotated[float, Field(ge=0, lt=1)]
+    average: Decay
 
 
 class TwoBridges(Bridge):

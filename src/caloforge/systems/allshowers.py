@@ -6,8 +6,6 @@ attend to those nearby.
 
 __all__ = ["LayerNumbersStage"]
 
-from caloforge.geometry import Calorimeter
-from caloforge.learn.conditions import ENERGY_ALONE, Beam
 from caloforge.models import STAGES
 from caloforge.models.number_flow import LayerNumbersRecipe
 from caloforge.models.number_flow import LayerNumbersStage as _Stage
@@ -16,8 +14,3 @@ from caloforge.models.number_flow import LayerNumbersStage as _Stage
 @STAGES.register("layer-numbers", LayerNumbersRecipe)
 class LayerNumbersStage(_Stage):
     """Energies and numbers of hits, all at once."""
-
-    def __init__(
-        self, calorimeter: Calorimeter, recipe: LayerNumbersRecipe, beam: Beam = ENERGY_ALONE
-    ) -> None:
-        super().__init__(calorimeter, recipe, beam)

@@ -12,14 +12,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from caloforge.learn.networks.embedding import sinusoids
-from caloforge.learn.networks.vision import (
-    FASTEST,
-    SINUSOIDS,
-    ModulatedTransformer,
-    embedder,
-    initialise,
-)
+from caloforge.learn.networks.vision import PatchTransformer
 
 
 def compact_patches(
@@ -52,7 +45,7 @@ def _halved(
     return _halved(ordered[:end], places, most) + _halved(ordered[end:], places, most)
 
 
-class CellTransformer(nn.Module):
+class CellTransformer(PatchTransformer):
     """A velocity of one number a cell, by attention between patches of cells.
 
     Arguments:
@@ -84,24 +77,13 @@ class CellTransformer(nn.Module):
         blocks: int,
         condition: int,
     ) -> None:
-        super().__init__()
         patches = compact_patches(layer_of_cell, places, patch)
         table = nn.utils.rnn.pad_sequence(patches, batch_first=True, padding_value=-1)
+        centres = _centres(layer_of_cell, places, patches)
+        sizes = {"dim": dim, "heads": heads, "hidden": hidden, "blocks": blocks}
+        super().__init__(centres, table.shape[1], condition, **sizes, exact_gelu=False)
         self.register_buffer("cells", table, persistent=False)
         self.register_buffer("entry", _entries(table, len(places)), persistent=False)
-        width = table.shape[1]
-        self.transformer = ModulatedTransformer(
-            _centres(layer_of_cell, places, patches),
-            width,
-            width,
-            dim=dim,
-            heads=heads,
-            hidden=hidden,
-            blocks=blocks,
-        )
-        self.time, self.condition = embedder(SINUSOIDS, dim), embedder(condition, dim)
-        initialise(self.time)
-        initialise(self.condition)
 
     def forward(
         self,
@@ -116,10 +98,8 @@ class CellTransformer(nn.Module):
             time: The time, in [0, 1].
             condition: Numbers of order 1.
         """
-        embedded = self.time(sinusoids(FASTEST * time, SINUSOIDS)) + self.condition(condition)
         tokens = torch.where(self.cells < 0, 0.0, x[:, 0, self.cells])
-        moved = self.transformer(tokens, embedded)
-        return moved.flatten(1)[:, None, self.entry]  # type: ignore[no-any-return]
+        return self.moved(tokens, time, condition).flatten(1)[:, None, self.entry]
 
 
 def _entries(table: Int64[Tensor, "patches most"], cells: int) -> Int64[Tensor, " cells"]:

@@ -15,7 +15,7 @@ maps each vector back to its patch. Modulation and end start from zero: new bloc
 """
 
 __all__ = [
-    *("FASTEST", "SINUSOIDS", "ModulatedTransformer", "VisionTransformer"),
+    *("FASTEST", "ModulatedTransformer", "PatchTransformer", "VisionTransformer"),
     *("embedder", "initialise"),
 ]
 
@@ -37,7 +37,7 @@ FASTEST = 100.0
 The published code goes up to 1, which hardly tells one time from another.
 """
 
-SINUSOIDS = 256
+_SINUSOIDS = 256
 _EPSILON = 1e-6
 
 Grid = tuple[int, int, int]
@@ -232,7 +232,53 @@ def initialise(network: nn.Module) -> None:
             nn.init.zeros_(module.bias)
 
 
-class VisionTransformer(nn.Module):
+class PatchTransformer(nn.Module):
+    """A velocity of the numbers in patches: tokens attend to each other under an embedded time and
+    condition.
+
+    Arguments:
+        grid: As of `ModulatedTransformer`.
+        width: Numbers in a patch.
+        condition: Width of the condition.
+        dim: As of `ModulatedTransformer`, and so on.
+        heads: Heads of the attention.
+        hidden: Width inside the dense networks.
+        blocks: Blocks.
+        exact_gelu: See `ModulatedTransformer`.
+    """
+
+    def __init__(
+        self,
+        grid: Sequence[int] | Tensor,
+        width: int,
+        condition: int,
+        *,
+        dim: int,
+        heads: int,
+        hidden: int,
+        blocks: int,
+        exact_gelu: bool = False,
+    ) -> None:
+        super().__init__()
+        sizes = {"dim": dim, "heads": heads, "hidden": hidden, "blocks": blocks}
+        self.transformer = ModulatedTransformer(grid, width, width, **sizes, exact_gelu=exact_gelu)
+        self.time, self.condition = embedder(_SINUSOIDS, dim), embedder(condition, dim)
+        initialise(self.time)
+        initialise(self.condition)
+
+    def moved(
+        self,
+        tokens: Float[Tensor, "batch patches width"],
+        time: Float[Tensor, " batch"],
+        condition: Float[Tensor, "batch condition"],
+    ) -> Float[Tensor, "batch patches width"]:
+        """The velocity of the numbers in the patches."""
+        embedded = self.time(sinusoids(FASTEST * time, _SINUSOIDS)) + self.condition(condition)
+        velocity: Tensor = self.transformer(tokens, embedded)
+        return velocity
+
+
+class VisionTransformer(PatchTransformer):
     """A velocity on fields of a given shape, by attention between patches.
 
     With shape (45, 16, 9), patch (3, 16, 1), dim 480, heads 6, hidden 1920, blocks 6 and condition
@@ -269,26 +315,12 @@ class VisionTransformer(nn.Module):
         condition: int,
         exact_gelu: bool = False,
     ) -> None:
-        super().__init__()
         _require_division(shape, patch)
+        grid = [n // p for n, p in zip(shape, patch, strict=True)]
+        sizes = {"dim": dim, "heads": heads, "hidden": hidden, "blocks": blocks}
+        voxels = channels * math.prod(patch)
+        super().__init__(grid, voxels, condition, **sizes, exact_gelu=exact_gelu)
         self.shape, self.patch = shape, patch
-        voxels, grid = (
-            channels * math.prod(patch),
-            [n // p for n, p in zip(shape, patch, strict=True)],
-        )
-        self.transformer = ModulatedTransformer(
-            grid,
-            voxels,
-            voxels,
-            dim=dim,
-            heads=heads,
-            hidden=hidden,
-            blocks=blocks,
-            exact_gelu=exact_gelu,
-        )
-        self.time, self.condition = embedder(SINUSOIDS, dim), embedder(condition, dim)
-        initialise(self.time)
-        initialise(self.condition)
 
     def forward(
         self,
@@ -303,8 +335,8 @@ class VisionTransformer(nn.Module):
             time: The time, in [0, 1].
             condition: Numbers of order 1.
         """
-        embedded = self.time(sinusoids(FASTEST * time, SINUSOIDS)) + self.condition(condition)
-        return unpatched(self.transformer(patched(x, self.patch), embedded), self.shape, self.patch)
+        velocity = self.moved(patched(x, self.patch), time, condition)
+        return unpatched(velocity, self.shape, self.patch)
 
 
 def _require_division(shape: Grid, patch: Grid) -> None:

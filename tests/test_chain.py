@@ -9,7 +9,7 @@ import torch
 
 from caloforge import zoo
 from caloforge.chain import Chain, Crossing, describe, from_description, title_of
-from caloforge.detector import load_detector
+from caloforge.detector import Role, load_detector
 from caloforge.errors import GeometryMismatchError, ModelError
 from caloforge.simulators import Geant4, GFlash, Record, Refiner, Simulator, gflash_of, pbwo4_gflash
 from tests.makers import ByEnergy, electrons, par04
@@ -26,6 +26,7 @@ DESCRIBED: dict[str, Simulator | Refiner] = {
     "gflash of a detector": par04(),
     "tuned gflash": tuned(),
     "geant4": Geant4(load_detector("pbwo4-10x10"), "em-option1", cut=0.5),
+    "geant4-regions": Geant4(load_detector("ild-ecal-30"), region_cuts={Role.ACTIVE: 0.1}),
     "geant4-hits": Geant4(load_detector("hgcal-si"), record=Record.HITS),
     "surrogate": zoo.load_surrogate("caloflow-laptop"),
     "refiner": zoo.load("squirels-fast"),

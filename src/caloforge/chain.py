@@ -22,7 +22,7 @@ import torch
 from typing_extensions import Protocol, runtime_checkable
 
 from caloforge import streams, zoo
-from caloforge.detector import Detector
+from caloforge.detector import Detector, Role
 from caloforge.documents import checked
 from caloforge.errors import ModelError
 from caloforge.geometry import Calorimeter
@@ -217,7 +217,9 @@ def describe(maker: Maker) -> dict[str, Any]:
         return {"kind": "gflash", **describe_gflash(maker)}
     if isinstance(maker, Geant4):
         physics, cut = maker.physics, maker.cut
-        asked = {} if maker.record is None else {"record": maker.record.value}
+        asked: dict[str, Any] = {} if maker.record is None else {"record": maker.record.value}
+        if maker.region_cuts:
+            asked["region_cuts"] = {role.value: own for role, own in maker.region_cuts.items()}
         return {
             "kind": "geant4",
             "detector": maker.detector.describe(),
@@ -325,7 +327,8 @@ def _geant4(description: Mapping[str, Any]) -> Geant4:
     detector = Detector.from_description(description["detector"], "the detector of a chain")
     physics, cut = str(description["physics"]), float(description["cut"])
     record = None if "record" not in description else Record(description["record"])
-    return Geant4(detector, physics, cut, record=record)
+    own = {Role(role): float(mm) for role, mm in description.get("region_cuts", {}).items()}
+    return Geant4(detector, physics, cut, record=record, region_cuts=own)
 
 
 _KINDS: dict[str, Callable[[Mapping[str, Any]], Maker]] = {

@@ -78,6 +78,8 @@ def test_an_interrupted_run_can_be_resumed(
         ),
         (("simulate", "geant4", "pbwo4-10x10", *RUN, "--cut", "0mm", "OUT"), "cut"),
         (("simulate", "geant4", "pbwo4-10x10", *RUN, "--cut", "0.7", "OUT"), "0.7mm"),
+        (("simulate", "geant4", "pbwo4-10x10", *RUN, "--cut-in", "lead=1mm", "OUT"), "active=, "),
+        (("simulate", "geant4", "pbwo4-10x10", *RUN, "--cut-in", "active=1", "OUT"), "0.7mm"),
         (("simulate", "geant4", "pbwo4-10x10", *RUN, "--record", "all", "OUT"), "cells or hits"),
     ],
     ids=lambda value: (

@@ -365,6 +365,7 @@ def test_what_cannot_be_is_said_before_a_worker_starts(
     [
         ({"physics": "em-option7"}, "em-option1"),
         ({"cut": 0.0}, "cut 0"),
+        ({"region_cuts": {Role.ACTIVE: -1.0}}, "cut 0.7, -1 mm"),
         ({"workers": 0}, "0 workers"),
         ({"merge": 0.0}, "at least 0.001 mm"),
     ],
@@ -372,6 +373,16 @@ def test_what_cannot_be_is_said_before_a_worker_starts(
 def test_a_simulator_that_cannot_be_is_refused(how: dict[str, object], expected: str) -> None:
     with pytest.raises(Geant4Error, match=expected):
         Geant4(CRYSTALS, **how)  # type: ignore[arg-type]
+
+
+@needs_geant4
+def test_a_cut_of_every_role_is_the_cut() -> None:
+    detector, everywhere = load_detector("ild-ecal-30"), dict.fromkeys(Role, 0.1)
+    fine = Geant4(detector, "em-standard", cut=0.1).simulate(beam(4), seed=1)
+    roles = Geant4(detector, "em-standard", cut=10.0, region_cuts=everywhere)
+    assert torch.equal(roles.simulate(beam(4), seed=1).deposits, fine.deposits)
+    active = Geant4(detector, "em-standard", cut=10.0, region_cuts={Role.ACTIVE: 0.1})
+    assert not torch.equal(active.simulate(beam(4), seed=1).deposits, fine.deposits)
 
 
 def test_without_the_wheel_the_way_to_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,7 +28,10 @@ from caloforge.errors import quoted
 from caloforge.units import parse_length
 
 if TYPE_CHECKING:
+    from caloforge.detector import Role
     from caloforge.simulators import GFlash
+
+_ROLES = ("absorber", "active", "passive")
 
 
 class _Makers(TyperGroup):
@@ -162,6 +165,15 @@ def gflash(
     made(result, "GFlash showers")
 
 
+def _region_cut(text: str) -> tuple[str, float]:
+    """The role and the cut, in mm, of a text such as active=0.1mm."""
+    role, equals, cut = text.partition("=")
+    if role not in _ROLES or not equals:
+        msg = f"--cut-in {quoted(text)}: expected {'=, '.join(_ROLES)}= and a length, as 0.1mm"
+        raise OptionError(msg)
+    return role, parse_length(cut)
+
+
 @dataclass(frozen=True)
 class FullSimulation:
     """How Geant4 shall work."""
@@ -181,6 +193,15 @@ class FullSimulation:
             callback=asked(parse_length),
         ),
     ] = "0.7mm"
+    cut_in: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ROLE=LENGTH",
+            show_default="--cut",
+            help="The cut in slabs of a role, such as active=0.1mm; again for another role.",
+            callback=given(_region_cut),
+        ),
+    ] = None
     workers: Annotated[
         int,
         typer.Option(min=1, metavar="W", help="How many processes work; never changes the result."),
@@ -206,6 +227,12 @@ class FullSimulation:
         if self.record not in (None, "cells", "hits"):
             msg = f"--record {quoted(self.record)}: expected cells or hits"
             raise OptionError(msg)
+
+    def region_cuts(self) -> "dict[Role, float]":
+        """The cuts of the slabs of some roles, in mm."""
+        from caloforge.detector import Role
+
+        return {Role(role): cut for role, cut in map(_region_cut, self.cut_in or ())}
 
 
 @simulate.command()
@@ -251,8 +278,15 @@ def geant4(
     from caloforge.particles import ELECTRON
     from caloforge.simulators import Geant4, Record
 
-    cut, record = parse_length(full.cut), None if full.record is None else Record(full.record)
-    simulator = Geant4(load_detector(detector), full.physics, cut, full.workers, full.data, record)
+    simulator = Geant4(
+        load_detector(detector),
+        full.physics,
+        parse_length(full.cut),
+        full.workers,
+        full.data,
+        None if full.record is None else Record(full.record),
+        region_cuts=full.region_cuts(),
+    )
     source = origin.particles(beam, seed, ELECTRON, simulator.calorimeter)
     particles = source[0 : len(source)]
     result = produced(particles, simulator, output, run, seed=seed, doing="simulating")

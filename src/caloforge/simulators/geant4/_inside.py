@@ -83,12 +83,17 @@ def _mixture(name: str, mixture: Description) -> Any:
 
 
 class Construction(g4.G4VUserDetectorConstruction):  # type: ignore[misc]
-    """The detector in its surroundings; cells that are volumes are part of the active slabs."""
+    """The detector in its surroundings; cells that are volumes are part of the active slabs.
+    The slabs of some roles are regions of Geant4, with production cuts of their own.
+    """
 
-    def __init__(self, detector: Description, readout: Divided | Virtual) -> None:
+    def __init__(
+        self, detector: Description, readout: Divided | Virtual, roles: Sequence[str]
+    ) -> None:
         super().__init__()
         self._detector, self._readout = detector, readout
         self._turn = g4.G4RotationMatrix()
+        self._regions = {role: g4.G4Region(role) for role in roles}
 
     def Construct(self) -> Any:  # noqa: N802
         """Build all matter."""
@@ -152,6 +157,8 @@ class Construction(g4.G4VUserDetectorConstruction):  # type: ignore[misc]
         volume = filled(solid, self._material(slab["material"]))
         if slab["role"] == "active":
             self._readout.add(volume, number, slab["cells"])
+        if slab["role"] in self._regions:
+            self._regions[slab["role"]].AddRootLogicalVolume(volume)
         return volume
 
 
@@ -262,7 +269,7 @@ def _started(job: Description, state: State) -> Any:
     """Geant4, ready for the first event."""
     manager = g4.G4RunManager()
     readout = readout_of(job["detector"], steps=job["steps"])
-    construction = Construction(job["detector"], readout)
+    construction = Construction(job["detector"], readout, list(job["region_cuts"]))
     physics = _physics(job["constructors"])
     physics.SetVerboseLevel(0)
     manager.SetUserInitialization(construction)
@@ -281,6 +288,8 @@ def _started(job: Description, state: State) -> Any:
         commands.ApplyCommand(command)
     _try_out(job)
     manager.Initialize()
+    for role, cut in job["region_cuts"].items():
+        commands.ApplyCommand(f"/run/setCutForRegion {role} {cut!r} mm")
     return manager
 
 

@@ -10,8 +10,8 @@ __all__ = ["Finished", "Geant4", "TimedHits", "TimedShowers"]
 
 import math
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -26,7 +26,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from caloforge import streams
-from caloforge.detector import Detector
+from caloforge.detector import Detector, Role
 from caloforge.errors import EnergyRangeError, Geant4Error, ShowerValueError
 from caloforge.geometry import Calorimeter
 from caloforge.hits import Hits
@@ -91,6 +91,7 @@ class Geant4:
         detector: The detector.
         physics: The name of the list of physics, see `caloforge.simulators.geant4.physics`.
         cut: The production cut, in mm: secondaries with a shorter range are not made.
+        region_cuts: The cuts of the slabs of some roles, in mm, where they are others.
         workers: How many processes work.
         data: The folder of Geant4's data sets; None to look in the usual places, see `find_data`.
         record: What is recorded of each shower; None for cells, and for hits where these are
@@ -109,12 +110,15 @@ class Geant4:
     data: Path | None = None
     record: Record | None = None
     merge: float = 1.0 * mm
+    region_cuts: Mapping[Role, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         physics_of(self.physics)
-        if not 0 < self.cut < math.inf or self.workers < 1:
+        cuts = [self.cut, *self.region_cuts.values()]
+        if not all(0 < cut < math.inf for cut in cuts) or self.workers < 1:
+            said = ", ".join(f"{cut:g}" for cut in cuts)
             msg = (
-                f"Geant4: cut {self.cut} mm and {self.workers} workers, expected a positive cut "
+                f"Geant4: cut {said} mm and {self.workers} workers, expected a positive cut "
                 "and at least 1 worker"
             )
             raise Geant4Error(msg)
@@ -286,6 +290,7 @@ class Geant4:
             "detector": self.detector.name,
             "physics": self.physics,
             "cut_mm": f"{self.cut:g}",
+            **{f"cut_{role.value}_mm": f"{cut:g}" for role, cut in self.region_cuts.items()},
         }
 
     @cached_property
@@ -334,6 +339,7 @@ class Geant4:
         description = {
             "detector": self.detector.describe(),
             "cut": self.cut,
+            "region_cuts": {role.value: cut for role, cut in self.region_cuts.items()},
             "species": list(species),
             "constructors": physics.constructors,
             "steps": self.recorded is not Record.CELLS,

@@ -9,7 +9,7 @@ import yaml
 from caloforge.detector import load_detector, write_detector
 from caloforge.errors import FileFormatError, GeometryError
 from caloforge.geometry import RegularGrid, calochallenge_2, named_calorimeters
-from caloforge.io import find_calorimeter, write_binning, write_cells
+from caloforge.io import detector_of, find_calorimeter, write_binning, write_cells
 
 BOX = RegularGrid("8x5x7", (8, 5, 7), (10.0, 20.0, 5.0), "xyz")
 
@@ -77,3 +77,9 @@ def test_a_file_that_is_none_is_named(tmp_path: Path) -> None:
 def test_a_list_of_cells_is_read(tmp_path: Path) -> None:
     write_cells(tmp_path / "cells.csv", named_calorimeters()["pbwo4-10x10"])
     assert find_calorimeter(str(tmp_path / "cells.csv")).n_cells == 100
+
+
+@pytest.mark.parametrize("said", ["{", "[" * 10_000, '{"layers": 5}', '{"simulator": 3}'])
+@pytest.mark.parametrize("key", ["description", "chain"])
+def test_an_origin_in_other_words_tells_no_detector(said: str, key: str) -> None:
+    assert detector_of({key: said}) is None

@@ -50,6 +50,15 @@ def published(tmp_path: Path) -> Path:
     return written(tmp_path / "LEMURS_Par04SiW_gamma_part1.h5", made_records())
 
 
+def test_an_impossible_calorimeter_in_a_file_names_the_file(published: Path) -> None:
+    with h5py.File(published, "r+") as file:
+        file.attrs["calorimeter"] = "{}"
+    with pytest.raises(
+        FileFormatError, match=r"part1.h5: attribute 'calorimeter': .* kind is None"
+    ):
+        open_showers(published)
+
+
 def test_a_published_file_is_known_by_its_content(published: Path) -> None:
     records = made_records()
     with open_showers(published) as file:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from caloforge.errors import PausedError, TrainingError
@@ -268,6 +269,20 @@ def test_a_checkpoint_of_other_networks_is_refused(tmp_path: Path) -> None:
         TrainingError, match=r"not a checkpoint of this training \(.*size mismatch.*settings"
     ):
         run([], {"network": other}, tmp_path, resume=True)
+
+
+@pytest.mark.parametrize("state", ["[]", "null", '{"objective": null}', "{", "[" * 10_000])
+def test_a_damaged_checkpoint_is_refused_in_one_line(state: str, tmp_path: Path) -> None:
+    net = nn.Linear(1, 1)
+    only = minimise("only", net, lambda _: net(torch.ones(1, 1)).sum(), steps=1, adam=Adam(0.01))
+    run([only], {"network": net}, tmp_path)
+    kept = tmp_path / "checkpoint.safetensors"
+    with safe_open(kept, framework="pt") as file:
+        said = file.metadata()
+    save_file(load_file(kept), kept, {**said, "state": state})
+    with pytest.raises(TrainingError, match=r"^\S+: not a checkpoint of this training") as refusal:
+        run([only], {"network": net}, tmp_path, resume=True)
+    assert "\n" not in str(refusal.value)
 
 
 def test_a_checkpoint_of_an_earlier_version_is_refused_in_one_line(tmp_path: Path) -> None:

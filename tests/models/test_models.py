@@ -1,12 +1,15 @@
 """Systems: recipes, training from end to end, saving, and the laws of refiners."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from pydantic import TypeAdapter
 
 from caloforge import zoo
 from caloforge.errors import (
@@ -31,6 +34,7 @@ from caloforge.models import (
     recipe_names,
     train,
 )
+from caloforge.models.registry import SYSTEMS
 from caloforge.particles import Particles
 from caloforge.showers import Showers
 
@@ -306,6 +310,7 @@ def test_recipes_of_the_package() -> None:
         ({"average": ".nan"}, "key 'average' is nan, expected a finite number"),
         ({"average": "1"}, "average: expected a number below 1, found 1"),
         ({"batch_size": "10000000"}, "batch_size: expected a number of at most 1e"),
+        ({"steps": "1" + "0" * 30}, "steps: expected a number of at most 1e"),
         ({"blocks": "1000000000"}, "blocks: expected a number of at most 500"),
         ({"solver": "magic"}, "solver: expected 'euler', 'midpoint', 'heun' or 'rk4'"),
         ({"system": "gan"}, "system is 'gan', expected one of squirels, squirels-fast"),
@@ -314,6 +319,34 @@ def test_recipes_of_the_package() -> None:
 def test_recipes_are_checked(overrides: dict[str, str], message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         load_recipe("squirels-fast", overrides)
+
+
+FOR_THE_CALORIMETER = {"species", "patch", "kernels", "strides", "pads", "validation"}
+"""Whole numbers of recipes that the calorimeter, or the sample, bounds."""
+
+
+def integers(schema: Any, name: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """The whole numbers of a schema, each with the name of the setting that holds it."""
+    if isinstance(schema, dict):
+        if schema.get("type") == "integer":
+            yield name, schema
+        for key, part in schema.items():
+            named = part.items() if key == "properties" else [(name, part)]
+            for inner, value in named:
+                yield from integers(value, inner)
+    elif isinstance(schema, list):
+        for part in schema:
+            yield from integers(part, name)
+
+
+@pytest.mark.parametrize("system", sorted(SYSTEMS.names()))
+def test_each_whole_number_of_a_recipe_is_bounded(system: str) -> None:
+    """So that nothing of its size is allocated, or run for ever, before somebody looks."""
+    found = list(integers(TypeAdapter(SYSTEMS[system].recipe).json_schema()))
+    assert {"seed", "batch_size"} < {name for name, _ in found}
+    limits = {"maximum", "exclusiveMaximum"}
+    unbounded = {name for name, schema in found if not limits & schema.keys()}
+    assert unbounded <= FOR_THE_CALORIMETER
 
 
 @pytest.mark.parametrize("name", recipe_names())

@@ -36,6 +36,8 @@ CARDS: dict[str, tuple[Change, str]] = {
     "endless": (lambda card: card["recipe"].update(blocks=10**9), "blocks: .* of at most 500"),
     "slow": (lambda card: card["recipe"].update(solver_steps=10**9), "solver_steps: .* most 1000"),
     "wide": (lambda card: card["recipe"].update(channels=10**6), "channels: .* of at most 16384"),
+    "reversed": (lambda card: card["energy_range"].reverse(), "energy_range: .* lowest first"),
+    "no energy": (lambda card: card.update(energy_range=[0, 1]), "energy_range: .* found 0 and 1"),
     "large": (lambda card: card["recipe"].update(channels=16_384), "too small for the networks"),
 }
 
@@ -55,6 +57,7 @@ def test_a_card_that_describes_no_model_is_refused(case: str, tmp_path: Path) ->
     (model / "card.json").write_text(json.dumps(card))
     with pytest.raises(CaloforgeError, match=message) as refusal:
         load(model)
+    assert str(refusal.value).startswith(str(model))
     assert "\n" not in str(refusal.value)
     assert len(str(refusal.value)) < 400 + len(str(model))
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import h5py
 import pytest
 import torch
 
@@ -387,6 +388,29 @@ def test_files_say_by_which_chain_they_were_made(tmp_path: Path) -> None:
     assert told[0] == told[1] == chain.describe()
     again = Chain.from_description(told[0])
     assert torch.equal(again.simulate(GUN[:20], seed=3).deposits, open_showers(refined)[:].deposits)
+
+
+@pytest.mark.parametrize("said", ["by hand", "[1]", '{"refiners": 5}', "[" * 10_000, '{"a": NaN}'])
+def test_what_a_file_says_of_its_origin_in_other_words_is_left_out(
+    said: str, tmp_path: Path
+) -> None:
+    source, refined = tmp_path / "fast.h5", tmp_path / "refined.h5"
+    produce(GUN[:3], pbwo4_gflash(), source, seed=3)
+    with h5py.File(source, "r+") as file:
+        file.attrs["chain"] = said
+    produce(open_showers(source), zoo.load("squirels-fast"), refined, seed=3)
+    chain = json.loads(CaloChallengeFile(refined).attributes["chain"])
+    assert (chain["simulator"], len(chain["refiners"])) == (None, 1)
+
+
+def test_a_damaged_journal_is_one_line_and_may_be_overwritten(tmp_path: Path) -> None:
+    path = tmp_path / "out.h5"
+    interrupt(path, 100)
+    (journal_of(path) / "job.json").write_text("{")
+    with pytest.raises(OutputError, match=r"out.h5: the unfinished run .*job.json\): not JSON"):
+        produce(GUN, pbwo4_gflash(), path, seed=3, resume=True)
+    produce(GUN, pbwo4_gflash(), path, seed=3, overwrite=True)
+    assert names(tmp_path) == ["out.h5"]
 
 
 def test_showers_without_energy_are_counted(

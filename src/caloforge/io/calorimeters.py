@@ -6,7 +6,6 @@ flat index from the slowest to the fastest, and the sizes of a cell; one size is
 
 __all__ = ["detector_of", "find_calorimeter"]
 
-import json
 import re
 from collections.abc import Mapping
 from contextlib import suppress
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from caloforge.detector import Detector, detector_names, load_detector
-from caloforge.documents import read_json, read_yaml
+from caloforge.documents import json_tree, read_json, read_yaml
 from caloforge.errors import FileFormatError, GeometryError, UnitError, quoted
 from caloforge.geometry import Calorimeter, named_calorimeters
 from caloforge.io.binning import named_binning, read_binning
@@ -70,12 +69,12 @@ def detector_of(provenance: Mapping[str, str]) -> Detector | None:
     Arguments:
         provenance: As of a `ShowerFile`.
     """
-    found: Any = None
-    with suppress(ValueError, LookupError, TypeError, GeometryError):
+    with suppress(LookupError, TypeError, GeometryError):
         if "description" in provenance:
-            found = json.loads(provenance["description"])
+            found = json_tree(provenance["description"], "description", GeometryError)
         else:
-            found = json.loads(provenance["chain"])["simulator"]["detector"]
+            made_by = json_tree(provenance["chain"], "chain", GeometryError)
+            found = made_by["simulator"]["detector"]
         return Detector.from_description(found)
     return None
 

@@ -35,9 +35,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from caloforge.documents import json_tree, quoted
+from caloforge.documents import quoted
 from caloforge.errors import FileFormatError, OutputError
 from caloforge.geometry import Calorimeter
+from caloforge.io.cell_tables import calorimeter_of
 from caloforge.io.columns import PDG, PHI, THETA, species_of
 from caloforge.io.input import (
     ShowerFile,
@@ -179,11 +180,7 @@ class LemursFile(ShowerFile):
     def _find_calorimeter(self, given: Calorimeter | None) -> Calorimeter:
         text = self._file.attrs.get("calorimeter")
         what = f"{self.path}: attribute 'calorimeter'"
-        said = (
-            None
-            if text is None
-            else Calorimeter.from_description(json_tree(str(text), what, FileFormatError))
-        )
+        said = None if text is None else calorimeter_of(str(text), what, {})
         if given is not None and said is not None:
             given.require(said, f"file {self.path}")
         mesh = said or given or self._by_name()

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from caloforge.detector import Detector, Matter
 from caloforge.documents import checked, read_json
@@ -17,6 +17,14 @@ from caloforge.io import NewFile
 from caloforge.particles import ELECTRON
 
 _CARD = "card.json"
+
+
+def _a_range(energies: tuple[float, float]) -> tuple[float, float]:
+    low, high = energies
+    if not 0 < low <= high:
+        msg = f"expected two energies in MeV, the lowest first, found {low:g} and {high:g}"
+        raise ValueError(msg)
+    return energies
 
 
 @dataclass(frozen=True)
@@ -68,7 +76,7 @@ class Card:
     summary: str
     recipe: Mapping[str, Any]
     calorimeter: Mapping[str, Any]
-    energy_range: tuple[float, float]
+    energy_range: Annotated[tuple[float, float], AfterValidator(_a_range)]
     data: str
     licence: str
     version: str

@@ -14,7 +14,7 @@ from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int64
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import PositiveFloat
 from torch import Tensor, nn
 
 from caloforge.learn import training
@@ -29,7 +29,7 @@ from caloforge.learn.processes import (
     local_truncation,
     trace,
 )
-from caloforge.models.recipes import Batch, Evaluations
+from caloforge.models.recipes import Batch, Count, Evaluations
 
 _REFERENCE_STEPS = 40
 """Steps of RK4 in the solutions that bespoke solvers learn from."""
@@ -69,9 +69,9 @@ class BespokeRecipe:
 
     evaluations: Evaluations
     local: bool
-    showers: PositiveInt
+    showers: Count
     batch_size: Batch
-    steps: PositiveInt
+    steps: Count
     learning_rate: PositiveFloat
 
 
@@ -88,9 +88,9 @@ class StudentRecipe:
     """
 
     evaluations: Evaluations
-    showers: PositiveInt
+    showers: Count
     batch_size: Batch
-    steps: PositiveInt
+    steps: Count
     learning_rate: PositiveFloat
 
 

@@ -14,7 +14,7 @@ from typing import ClassVar, Literal, NamedTuple, cast
 
 import torch
 from jaxtyping import Float
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat
 from torch import Tensor, nn
 
 from caloforge import streams
@@ -26,7 +26,7 @@ from caloforge.learn.representations import BySpecies, Gaussianised, Representat
 from caloforge.models.bridge import Bridge
 from caloforge.models.card import Card
 from caloforge.models.model import Plan
-from caloforge.models.recipes import Batch, Decay, Evaluations, Recipe, recipe_of
+from caloforge.models.recipes import Batch, Count, Decay, Evaluations, Recipe, recipe_of
 from caloforge.models.training_data import TrainingShowers
 from caloforge.showers import Showers
 from caloforge.streams import Stream
@@ -56,13 +56,13 @@ class GaussianBridgeRecipe(Recipe):
     """
 
     validation: NonNegativeInt
-    neighbours: PositiveInt
+    neighbours: Count
     batch_size: Batch
-    steps: PositiveInt
+    steps: Count
     learning_rate: PositiveFloat
     weight_decay: NonNegativeFloat
     average: Decay
-    refresh: PositiveInt
+    refresh: Count
     solver: Literal["euler", "midpoint", "heun", "rk4"]
     solver_steps: Evaluations
     beam: Beam = field(default=ENERGY_ALONE, kw_only=True)

@@ -19,7 +19,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from caloforge.errors import EnergyRangeError, EnergyRangeWarning, ModelError, words_of
+from caloforge.errors import (
+    CaloforgeError,
+    EnergyRangeError,
+    EnergyRangeWarning,
+    ModelError,
+    words_of,
+)
 from caloforge.geometry import Calorimeter
 from caloforge.io import NewFile
 from caloforge.io.input import checksum
@@ -114,10 +120,13 @@ class Model(Shown, nn.Module, ABC):
         """
         path = directory / _WEIGHTS
         require_file(path, ModelError)
-        refusal = f"{path}: too small for the networks of the card: it is of another model"
+        refusal = f"{_WEIGHTS} is too small for the networks of the card: it is of another model"
         try:
             with isolated(seed=0), Room(_SPARE + path.stat().st_size, refusal):
                 model = cls(card)
+        except CaloforgeError as error:
+            msg = f"{directory}: {error}"
+            raise ModelError(msg) from error
         except _MISFIT as error:
             said = f"{type(error).__name__}: {words_of(error)}"
             msg = f"{directory}: no model can be made of its card ({said}): train it again"

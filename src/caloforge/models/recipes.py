@@ -50,6 +50,9 @@ _ANY = "any layers"
 Batch = Annotated[int, Field(gt=0, le=1_000_000)]
 """Showers in a step of the optimiser."""
 
+Count = Annotated[int, Field(gt=0, le=1_000_000_000)]
+"""What is counted and never held at once: steps of an optimiser, showers to draw from."""
+
 Epochs = Annotated[float, Field(gt=0, le=1_000_000)]
 """How often each training shower is seen, on average."""
 
@@ -61,6 +64,9 @@ Width = Annotated[int, Field(gt=0, le=16_384)]
 
 Depth = Annotated[int, Field(gt=0, le=500)]
 """The number of layers or blocks of a network."""
+
+Former = Annotated[int, Field(ge=0, le=500)]
+"""The number of groups of layers before one that its network sees."""
 
 Evaluations = Annotated[int, Field(gt=0, le=1_000)]
 """The steps of a solver, or how often it evaluates the network."""

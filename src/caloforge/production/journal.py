@@ -21,6 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from caloforge.documents import read_json
 from caloforge.errors import OutputError, OutputExistsError
 from caloforge.io import NewFile
 from caloforge.io.output import name_full_disk
@@ -29,6 +30,8 @@ from caloforge.paths import layout_of
 _JOB, _LOCK, _COMPLETE = "job.json", "lock", "complete"
 _READ = 1 << 20
 _DIGITS = 12
+_NUMBER = "[0-9]" * _DIGITS
+_SHARDS = f"{_NUMBER}-{_NUMBER}-{'[0-9a-f]' * 8}.h5"
 
 
 def journal_of(path: Path) -> Path:
@@ -170,7 +173,7 @@ class Journal:
     def _whole_shards(self) -> list[tuple[int, int, Path]]:
         """The shards from the first on, up to one that is missing or damaged."""
         found: list[tuple[int, int, Path]] = []
-        for path in sorted(self.folder.glob(f"{'[0-9]' * _DIGITS}-*.h5")):
+        for path in sorted(self.folder.glob(_SHARDS)):
             start, stop, checksum = path.stem.split("-")
             last = found[-1][1] if found else 0
             if int(start) != last or _checksum(path) != checksum:
@@ -179,7 +182,8 @@ class Journal:
         return found
 
     def _require_same_job(self) -> None:
-        found = json.loads((self.folder / _JOB).read_text())
+        what = f"{self.output}: the unfinished run beside it ({self.folder.name}/{_JOB})"
+        found = read_json(self.folder / _JOB, what, OutputError)
         differing = list(_differences(found, json.loads(json.dumps(self._job))))
         if differing:
             msg = (

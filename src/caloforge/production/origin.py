@@ -7,6 +7,7 @@ __all__ = ["attributes_of", "job_of"]
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from importlib.metadata import version
 from typing import Any
@@ -15,7 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from caloforge.chain import Chain, describe, model_of
-from caloforge.errors import GeometryMismatchError, ModelError
+from caloforge.documents import json_tree
+from caloforge.errors import FileFormatError, GeometryMismatchError, ModelError
 from caloforge.io import CaloChallengeFile, ShowerFile
 from caloforge.io.mending import MENDED, Mended
 from caloforge.simulators import Geant4, GFlash, Refiner, Simulator
@@ -24,6 +26,8 @@ Maker = Simulator | Refiner
 
 CHAIN = "chain"
 """The attribute of a file that describes the chain by which its showers were made."""
+
+_REFINERS = "refiners"
 
 
 def attributes_of(source: Any, maker: Maker | None, seed: int) -> dict[str, str]:
@@ -84,8 +88,12 @@ def _chain_of(source: Any) -> Mapping[str, Any] | None:
     """The chain by which the showers of a file were made, where the file says it."""
     file = getattr(source, "source", source)
     written = file.attributes.get(CHAIN) if isinstance(file, CaloChallengeFile) else None
-    found = None if written is None else json.loads(written)
-    return found if isinstance(found, dict) else None
+    if written is None:
+        return None
+    with suppress(FileFormatError):
+        found = json_tree(written, CHAIN, FileFormatError)
+        return found if isinstance(found.get(_REFINERS, []), list) else None
+    return None
 
 
 def _behind(
@@ -95,9 +103,9 @@ def _behind(
     if isinstance(maker, Chain):
         return described
     if isinstance(maker, Simulator):
-        return {"simulator": described, "refiners": []}
-    start = before or {"simulator": None, "refiners": []}
-    return {**start, "refiners": [*start.get("refiners", []), described]}
+        return {"simulator": described, _REFINERS: []}
+    start = before or {"simulator": None}
+    return {**start, _REFINERS: [*start.get(_REFINERS, []), described]}
 
 
 def _identity(maker: Maker) -> Any:

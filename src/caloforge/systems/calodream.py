@@ -17,7 +17,7 @@ __all__ = ["CellVisionStage", "LatentStage", "TransfusionStage", "VisionStage"]
 from dataclasses import asdict, dataclass
 
 import torch
-from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import NonNegativeFloat, PositiveFloat
 
 from caloforge.geometry import Calorimeter
 from caloforge.learn.conditions import ENERGY_ALONE, Beam
@@ -101,7 +101,7 @@ class CellVisionRecipe(ShareFlowRecipe):
         patch: The most cells of a patch.
     """
 
-    patch: PositiveInt
+    patch: Width
 
 
 @STAGES.register("cell-vision", CellVisionRecipe)
@@ -135,7 +135,7 @@ class LatentRecipe(ImageFlowRecipe):
         autoencoder_schedule: The training of the autoencoder.
     """
 
-    channels: tuple[int, ...]
+    channels: tuple[Width, ...]
     kernels: tuple[Triple, ...]
     strides: tuple[Triple, ...]
     pads: tuple[Triple, ...]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Annotated
 
-from pydantic import AliasChoices, Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import AliasChoices, Field, PositiveFloat
 
 from caloforge.geometry import Calorimeter
 from caloforge.learn.conditions import ENERGY_ALONE, Beam
@@ -29,6 +29,7 @@ from caloforge.models.masked_energies import (
     MaskedSizes,
     masked_flow,
 )
+from caloforge.models.recipes import Depth, Former
 from caloforge.models.stages import Schedule
 
 
@@ -73,9 +74,9 @@ class MaskedShapeRecipe(StageRecipe):
     """
 
     layer_group: Annotated[
-        PositiveInt | None, Field(validation_alias=AliasChoices("layer_group", "slab"))
+        Depth | None, Field(validation_alias=AliasChoices("layer_group", "slab"))
     ]
-    former: NonNegativeInt
+    former: Former
     shared: bool
     numbers: NumbersRecipe
     network: MaskedSizes

@@ -14,7 +14,7 @@ __all__ = ["ConvolutionalStage", "EnergiesStage", "convolutional_flow"]
 from dataclasses import dataclass
 from functools import partial
 
-from pydantic import NonNegativeInt, PositiveFloat
+from pydantic import PositiveFloat
 from torch import nn
 
 from caloforge.geometry import Calorimeter
@@ -25,7 +25,7 @@ from caloforge.models import STAGES, StageRecipe
 from caloforge.models.group_flows import ConvolutionalGroups
 from caloforge.models.layer_groups import GroupOrder, NumbersRecipe
 from caloforge.models.masked_energies import MaskedEnergiesRecipe, MaskedEnergiesStage
-from caloforge.models.recipes import Depth, Width
+from caloforge.models.recipes import Depth, Former, Width
 from caloforge.models.stages import Schedule
 
 
@@ -76,7 +76,7 @@ class ConvolutionalRecipe(StageRecipe):
         mapped: Whether the spectrum of the cells is mapped onto that of the training showers.
     """
 
-    former: NonNegativeInt
+    former: Former
     shared: bool
     numbers: NumbersRecipe
     squeeze: tuple[Width, Width]

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from caloforge.errors import TrainingError
 from caloforge.io import NewFile
+from caloforge.paths import require_file
 
 CHECKPOINT = "checkpoint.safetensors"
 HISTORY = "history.csv"
@@ -55,8 +56,9 @@ class Checkpoint:
 
         Raises:
             SafetensorError: The file is damaged.
-            TrainingError: An earlier version wrote it.
+            TrainingError: An earlier version wrote it, or it is no file.
         """
+        require_file(path, TrainingError)
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             if metadata.get("format") != _FORMAT:

@@ -43,6 +43,9 @@ from caloforge.learn.training.randomness import isolated
 FIRST_REPORT, REPORTS = 2.0, 10.0
 """Seconds to the first report of an objective, and between those that follow."""
 
+_UNFIT = (AttributeError, LookupError, RuntimeError, SafetensorError, TypeError, ValueError)
+"""What is raised where a checkpoint is damaged, or of another training."""
+
 _ASKED = 10
 """Steps after which several processes ask together whether to pause."""
 
@@ -346,7 +349,7 @@ class _Run:
         path = (self.out or Path()) / CHECKPOINT
         try:
             self._load(Checkpoint.read(path))
-        except (KeyError, IndexError, RuntimeError, SafetensorError, ValueError) as error:
+        except _UNFIT as error:
             reason = " ".join(str(error).split())[:_REASON]
             msg = (
                 f"{path}: not a checkpoint of this training ({reason}): resume with the recipe and "

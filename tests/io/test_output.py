@@ -2,6 +2,7 @@
 
 import errno
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from safetensors.torch import save_file
 
 from caloforge.errors import DiskFullError, OutputError, OutputExistsError
 from caloforge.io import NewFile
+from caloforge.io.output import held_back
 from tests.io.samples import names_in
 
 
@@ -156,3 +158,28 @@ def test_a_full_disk_has_a_name_whatever_library_says_so(tmp_path: Path) -> None
     with found, NewFile(path):
         raise says
     assert names_in(tmp_path) == []
+
+
+INTERRUPTIONS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM]
+
+
+@pytest.mark.parametrize("number", INTERRUPTIONS, ids=str)
+def test_an_interruption_waits_until_hdf5_has_written(number: signal.Signals) -> None:
+    """The alarm, too, by which one that an object of C has lost is sent again."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    def write() -> None:
+        with held_back():
+            signal.raise_signal(number)
+            steps.append("written")
+
+    before, steps = signal.signal(number, interrupt), list[str]()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            write()
+        assert signal.getsignal(number) is interrupt
+    finally:
+        signal.signal(number, before)
+    assert steps == ["written"]

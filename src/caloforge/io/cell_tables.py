@@ -35,7 +35,7 @@ from caloforge.errors import FileFormatError, GeometryError, quoted
 from caloforge.geometry import Calorimeter, CellTable
 from caloforge.io.columns import are_whole
 from caloforge.io.input import require_file
-from caloforge.io.output import NewFile, NewHdf5
+from caloforge.io.output import NewFile, NewHdf5, held_back
 from caloforge.io.stored import opened, reading
 from caloforge.io.unreadable import naming
 from caloforge.packages import optional_package
@@ -109,7 +109,7 @@ def write_cells(path: Path | str, calorimeter: Calorimeter, *, overwrite: bool =
             pyarrow, parquet = (optional_package(n, "parquet") for n in _PARQUET)
             parquet.write_table(pyarrow.table(columns), partial)
         else:
-            with NewHdf5(partial) as file:
+            with NewHdf5(partial) as file, held_back():
                 for name, values in columns.items():
                     file.create_dataset(name, data=values, compression="gzip", shuffle=True)
 

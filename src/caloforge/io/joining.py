@@ -23,7 +23,7 @@ from caloforge.geometry import Calorimeter
 from caloforge.hits import Hits
 from caloforge.io.calochallenge import CaloChallengeFile
 from caloforge.io.cell_tables import GROUP
-from caloforge.io.output import NewHdf5
+from caloforge.io.output import NewHdf5, held_back
 from caloforge.io.sparse import HitFile, HitWriter, is_sparse
 from caloforge.io.stored import opened
 from caloforge.particles import Particles
@@ -170,7 +170,8 @@ def _datasets(file: h5py.File) -> list[str]:
 def _join(whole: h5py.File, like: h5py.Dataset, parts: Sequence[Path], total: int) -> None:
     made, aside = _dataset_like(whole, like, total), (0,) * (like.ndim - 1)
     for start, mask, block in _blocks(parts, like, total):
-        made.id.write_direct_chunk((start, *aside), block, mask)
+        with held_back():
+            made.id.write_direct_chunk((start, *aside), block, mask)
 
 
 def _dataset_like(file: h5py.File, like: h5py.Dataset, length: int) -> h5py.Dataset:

@@ -33,7 +33,9 @@ import h5py
 from caloforge.errors import DiskFullError
 from caloforge.paths import require_folder, require_writable
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
+"""The interruptions, and the alarm by which one that was lost is sent again."""
+
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -167,8 +169,9 @@ def held_back() -> Iterator[None]:
         yield
         return
     came: list[int] = []
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
-    for number in _SIGNALS:
+    handlers = {number: signal.getsignal(number) for number in _SIGNALS}
+    before = {number: heeds for number, heeds in handlers.items() if heeds is not None}
+    for number in before:
         signal.signal(number, lambda number, _: came.append(number))
     try:
         yield

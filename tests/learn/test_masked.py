@@ -238,6 +238,18 @@ def test_samples_of_a_normal_law_have_its_moments_and_density() -> None:
     )
 
 
+@pytest.mark.parametrize(("one_pass", "bins"), KINDS)
+def test_a_folded_flow_has_the_same_bits(one_pass: OnePass, bins: int | None) -> None:
+    flow = make(20, one_pass, bins)
+    x, condition = points(7, 20)
+    folded = flow.folded()
+    with torch.no_grad():
+        assert folded.inverse(x, condition).equal(flow.inverse(x, condition))
+        for given, expected in zip(folded(x, condition), flow(x, condition), strict=True):
+            assert given.equal(expected)
+    assert not any(parameter.requires_grad for parameter in folded.parameters())
+
+
 @pytest.mark.parametrize("one_pass", WAYS)
 def test_a_walk_ends_where_the_flow_does_and_is_the_walk_back(one_pass: OnePass) -> None:
     flow = make(5, one_pass, 4).double()

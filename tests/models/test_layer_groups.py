@@ -175,7 +175,9 @@ def test_flows_of_their_own_train_apart_and_a_shared_one_does_not() -> None:
 
 def test_a_student_comes_nearer_to_its_teacher_and_is_what_samples() -> None:
     stage, showers = fitted("masked")
-    assert list(stage.samplers()) == list(stage.students)
+    (sampler,), (student,) = stage.samplers(), stage.students
+    z, condition = torch.randn(5, student.features), torch.randn(5, student.condition)
+    assert sampler.inverse(z, condition).equal(student.inverse(z, condition))
     *_, objective = stage.objectives(showers, showers[:40], 1, 1)
     before = objective.players[0].loss(999).item()
     optimiser = torch.optim.Adam(objective.players[0].network.parameters(), lr=0.01)

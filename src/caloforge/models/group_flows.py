@@ -110,8 +110,9 @@ class MaskedGroups(LayerGroupStage):
         return torch.cat([window.former.flatten(1), window.context], dim=1)
 
     def samplers(self) -> Sequence[Bijection]:
-        """The students if there are any, else the flows."""
-        return cast("list[Bijection]", list(self.flows if self.students is None else self.students))
+        """The students if there are any, else the flows, with their masks multiplied in."""
+        flows = self.flows if self.students is None else self.students
+        return [cast("MaskedFlow", flow).folded() for flow in flows]
 
     def objectives(
         self, train: Showers, validation: Showers, seed: int, first: int

@@ -39,6 +39,7 @@ from caloforge.geometry import Calorimeter
 from caloforge.learn import training
 from caloforge.learn.conditions import Beam, Condition, IncidentFeatures, LayerFeatures
 from caloforge.learn.networks.embedding import sinusoids
+from caloforge.learn.networks.folding import WhileSame
 from caloforge.learn.noise import Noise, Numbers, by_address, by_generator
 from caloforge.learn.processes import Bijection, NormalizingFlow
 from caloforge.learn.representations import FILL, CellScores, FilledLayers, SpectrumMap
@@ -256,6 +257,7 @@ class LayerGroupStage(ShapeStage):
         self.representation = numbers.build(self.table.orbits(calorimeter), self.table.real)
         self.incident, self.energies = IncidentFeatures(beam), LayerFeatures(layers)
         self.spectrum = SpectrumMap() if mapped else None
+        self._kept = WhileSame[Sequence[Bijection]]()
         cells = [int(self.real(group).sum()) for group in range(self.groups)]
         if order.shared:
             _require_alike(calorimeter, cells)
@@ -276,7 +278,7 @@ class LayerGroupStage(ShapeStage):
 
     @abstractmethod
     def samplers(self) -> Sequence[Bijection]:
-        """What samples, as fast as can be: one for each flow."""
+        """What samples, as fast as can be: one for each flow, with its weights of now."""
 
     @property
     def places(self) -> int:
@@ -414,7 +416,7 @@ class LayerGroupStage(ShapeStage):
 
     def sample(self, condition: Condition, noise: Numbers) -> Float[Tensor, "showers cells"]:
         """Group after group."""
-        context, samplers = self.context(condition), self.samplers()
+        context, samplers = self.context(condition), self._kept(self, self.samplers)
         numbers = context.new_zeros(len(context), self.groups, self.places)
         for group in range(self.groups):
             start = self._taken(noise["start"][:, group], group)

@@ -22,6 +22,7 @@ from caloforge.geometry import Calorimeter
 from caloforge.learn import training
 from caloforge.learn.conditions import Beam, Condition, LogEnergy
 from caloforge.learn.networks import MaskedFlow
+from caloforge.learn.networks.folding import WhileSame
 from caloforge.learn.noise import Noise, Numbers, by_generator
 from caloforge.learn.processes import NormalizingFlow
 from caloforge.learn.representations import Representation
@@ -114,6 +115,7 @@ class MaskedEnergiesStage(EnergyStage):
             self.register_buffer(name, torch.zeros((), dtype=torch.float64))
         self.network = masked_flow(calorimeter.n_layers, beam.width, recipe.network)
         self.representation = representation
+        self._kept = WhileSame[MaskedFlow]()
 
     def prepare(self, showers: Showers) -> None:
         """Take moments, range, and the least energy of a layer."""
@@ -178,7 +180,8 @@ class MaskedEnergiesStage(EnergyStage):
     def _made(
         self, condition: Condition, start: Float[Tensor, "showers layers"]
     ) -> Float[Tensor, "showers layers"]:
-        values = self.process.sample(self.network, start, self.log_energy(condition))
+        flow = self._kept(self.network, self.network.folded)
+        values = self.process.sample(flow, start, self.log_energy(condition))
         energies = self.representation.decode(values, condition)
         return torch.where(energies >= self.least, energies, 0.0)
 

@@ -17,6 +17,7 @@ With the same orders both can be the same map, with the same :math:`x^b` and :ma
 
 __all__ = ["MaskedFlow", "MaskedNetwork", "OnePass"]
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -48,21 +49,45 @@ class OnePass(Enum):
 
 @dataclass(frozen=True)
 class _Step:
-    """Features that depend on the same units: from ``first`` to before ``last``, and the units of
-    each layer they see.
+    """Features that depend on the same units: from ``first`` to before ``last``, the units of each
+    layer that steps before have made, and those that this one sees.
     """
 
     first: int
     last: int
+    made: tuple[int, ...]
     units: tuple[int, ...]
 
 
 def _steps(features: int, degrees: Sequence[Sequence[int]]) -> list[_Step]:
     edges = sorted({degree for layer in degrees for degree in layer} | {features})
+    units = [tuple(sum(degree <= edge for degree in layer) for layer in degrees) for edge in edges]
+    made = [(0,) * len(degrees), *units]
     return [
-        _Step(a, b, tuple(sum(degree <= a for degree in layer) for layer in degrees))
-        for a, b in pairwise(edges)
+        _Step(a, b, before, after)
+        for (a, b), before, after in zip(pairwise(edges), made, units, strict=False)
     ]
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """So many outputs of a layer, of all the inputs that they see; its weights are padded, so that
+    a row has the same bits in any batch.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    number: int
+
+    @classmethod
+    def cut(cls, layer: nn.Linear, seen: int, first: int, last: int) -> "_Rows":
+        """The outputs from the first to before the last, of so many inputs."""
+        missing = max(0, _FEWEST_OUTPUTS - (last - first))
+        weight = pad(layer.weight[first:last, :seen], (0, 0, 0, missing))
+        return cls(weight, pad(layer.bias[first:last], (0, missing)), last - first)
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        return linear(inputs, self.weight, self.bias)[:, : self.number]
 
 
 def _masked(before: Sequence[int], after: Sequence[int], *, strict: bool) -> MaskedLinear:
@@ -108,6 +133,7 @@ class MaskedNetwork(nn.Module):
             _masked(before, after, strict=False) for before, after in pairwise([*degrees, ends])
         ]
         self.layers = nn.ModuleList([first, *inner])
+        self._cuts: dict[_Step, tuple[_Rows, ...]] = {}
         nn.init.zeros_(inner[-1].weight)
         nn.init.zeros_(inner[-1].bias)
 
@@ -157,24 +183,38 @@ class MaskedNetwork(nn.Module):
             The numbers, and the units with those of this step.
         """
         inputs, states = known, []
-        for k, (state, end) in enumerate(zip(units, step.units, strict=True)):
-            new = self._rows(k, inputs, state.shape[1], end)
+        *inner, last = self._cuts.get(step) or self._cut(step)
+        for k, (rows, state, end) in enumerate(zip(inner, units, step.units, strict=True)):
+            new = rows(inputs)
             new = new + embedding[:, state.shape[1] : end] if k == 0 else new
             inputs = torch.cat([state, new.relu()], dim=1)
             states.append(inputs)
-        out = self._rows(-1, inputs, step.first * self.numbers, step.last * self.numbers)
-        return out.view(len(known), -1, self.numbers), states
+        return last(inputs).view(len(known), -1, self.numbers), states
 
-    def _rows(self, layer: int, inputs: Tensor, first: int, last: int) -> Tensor:
-        """Some outputs of a layer, of all the inputs that they see."""
-        module, missing = (
-            cast(MaskedLinear, self.layers[layer]),
-            max(0, _FEWEST_OUTPUTS - (last - first)),
+    def folded(self) -> "MaskedNetwork":
+        """A copy for inference, its masks multiplied in and the rows of each step cut once."""
+        network = copy.deepcopy(self).eval().requires_grad_(False)
+        network.layers = nn.ModuleList(
+            [_unmasked(cast(MaskedLinear, layer)) for layer in network.layers]
         )
-        weight, bias = module.weight[first:last, : inputs.shape[1]], module.bias[first:last]
-        return linear(inputs, pad(weight, (0, 0, 0, missing)), pad(bias, (0, missing)))[
-            :, : last - first
-        ]
+        network._cuts = {step: network._cut(step) for step in network.steps}
+        return network
+
+    def _cut(self, step: _Step) -> tuple[_Rows, ...]:
+        """The rows of each layer that a step makes; what they see holds no mask."""
+        layers, seen = cast(list[nn.Linear], list(self.layers)), (step.first, *step.units)
+        firsts = (*step.made, step.first * self.numbers)
+        lasts = (*step.units, step.last * self.numbers)
+        return tuple(map(_Rows.cut, layers, seen, firsts, lasts))
+
+
+def _unmasked(layer: MaskedLinear) -> nn.Linear:
+    """A layer of the same map, its mask multiplied in."""
+    plain = nn.Linear(layer.in_features, layer.out_features, device="meta")
+    plain = plain.to_empty(device=layer.weight.device).to(layer.weight).requires_grad_(False)
+    plain.weight.copy_(layer.weight * layer.mask)
+    plain.bias.copy_(layer.bias)
+    return plain
 
 
 @dataclass(frozen=True)
@@ -385,6 +425,16 @@ class MaskedFlow(nn.Module):
             points.append(z)
             parts.append(numbers)
         return torch.stack(points[::-1], dim=1), torch.stack(parts[::-1], dim=1)
+
+    def folded(self) -> "MaskedFlow":
+        """The same flow for inference: no mask is multiplied, and no weights are cut, twice.
+
+        It gives the same bits, and cannot be trained.
+        """
+        flow = copy.deepcopy(self).eval().requires_grad_(False)
+        for block in flow._blocks():
+            block.network = block.network.folded()
+        return flow
 
     def student(self, hidden: Sequence[int] | None = None) -> "MaskedFlow":
         """A flow of the same blocks, orders and functions that takes one pass the other way; the

@@ -106,6 +106,8 @@ SHORTER = {
     r"caloforge train (squirels-fast|my-recipe.yaml) ": shlex.join(settings(TINY_BRIDGE)),
     r"caloforge train squirels(-laptop)? ": shlex.join(settings(TINY_HALVES)),
     r"caloforge train calodream-ds2 ": shlex.join(settings(TINY_FLOW)),
+    r"caloforge train reweighting ": "--set epochs=1 --set validation=20",
+    r"caloforge refine (weights|behind) ": "--least-effective 0",
     r"caloforge train --from ": shlex.join(settings(TINY_TUNING)),
     r"caloforge tune ": "--constants core_1",
     r"caloforge evaluate ": "--no-classifier",
@@ -169,6 +171,11 @@ CHALLENGE = {"dataset_2_2.hdf5": _showers("par04-geant4"), "mine.h5": _showers("
 
 GIVEN: dict[str, dict[str, Callable[[Path], None]]] = {
     "docs/commands.md": CHALLENGE | {"dataset_2_1.hdf5": _showers("par04-geant4")},
+    "docs/howto/correct.md": {
+        f"pairs/{name}-{use}.h5": _showers("pbwo4-geant4")
+        for name in ("nominal", "modified")
+        for use in ("train", "test")
+    },
     "docs/howto/convert.md": {
         "dataset_2_1.h5": _showers("par04-geant4"),
         "clouds.h5": _clouds,
@@ -216,6 +223,7 @@ def follow_page(
     def followed(page: str, but: Iterable[str]) -> None:
         monkeypatch.chdir(tmp_path)
         for name, make in GIVEN.get(page, {}).items():
+            (tmp_path / name).parent.mkdir(exist_ok=True)
             make(tmp_path / name)
         write_yaml(page)
         names: dict[str, object] = {"__name__": "__main__"}

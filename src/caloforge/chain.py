@@ -10,12 +10,23 @@ its directory, and by the checksum of its weights, which is compared when it is 
 bridge by its steps and direction, too. Files say by which chain they were made.
 """
 
-__all__ = ["Chain", "Crossing", "Described", "describe", "from_description", "model_of", "title_of"]
+__all__ = [
+    "Chain",
+    "Crossing",
+    "Described",
+    "Judge",
+    "Weighing",
+    "describe",
+    "from_description",
+    "model_of",
+    "title_of",
+]
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import reduce
 from operator import and_
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,10 +35,12 @@ from typing_extensions import Protocol, runtime_checkable
 from caloforge import streams, zoo
 from caloforge.detector import Detector, Role
 from caloforge.documents import checked
-from caloforge.errors import ModelError
+from caloforge.errors import ModelError, ShowerValueError
 from caloforge.geometry import Calorimeter
 from caloforge.hits import AnyShowers, dense
-from caloforge.models import Bridge, InDetector, Model, Surrogate
+from caloforge.io import open_showers
+from caloforge.metrics import Dilution
+from caloforge.models import Bridge, InDetector, LearnedRefiner, Model, Surrogate
 from caloforge.models.card import InCard
 from caloforge.particles import Particles
 from caloforge.showers import Showers
@@ -93,6 +106,82 @@ class Crossing:
         settled = {"steps": self.steps, "reverse": self.reverse or None}
         given = {name: value for name, value in settled.items() if value is not None}
         return {**_described_model(self.bridge), **given}
+
+
+@dataclass(frozen=True, eq=False)
+class Weighing:
+    """A refiner with the least that its weights may leave settled.
+
+    Arguments:
+        refiner: The model.
+        least: The least effective size as a share of the showers, and the least mean weight: the
+            share of the full simulation that the fast one covers.
+    """
+
+    refiner: LearnedRefiner
+    least: float = 0.01
+
+    @property
+    def calorimeter(self) -> Calorimeter:
+        """Where the cells are."""
+        return self.refiner.calorimeter
+
+    @property
+    def validity(self) -> Validity:
+        """For which particles it is made."""
+        return self.refiner.validity
+
+    def refine(
+        self,
+        showers: Showers,
+        *,
+        seed: int,
+        first_index: int = 0,
+        progress: Progress = silent,
+    ) -> Showers:
+        """Refine showers as the model does.
+
+        Arguments:
+            showers: The showers.
+            seed: The seed of the run.
+            first_index: The number, in the run, of the first shower.
+            progress: Given the number of showers just finished.
+        """
+        return self.refiner.refine(showers, seed=seed, first_index=first_index, progress=progress)
+
+    def accept(self, path: Path) -> None:
+        """See `Judge`.
+
+        Raises:
+            ShowerValueError: The weights leave less.
+        """
+        weights = open_showers(path).weights
+        dilution = None if weights is None else Dilution.of(weights.numpy())
+        if dilution is None or not dilution.showers:
+            return
+        if min(dilution.share, dilution.covered) < self.least:
+            msg = (
+                f"{dilution}: expected at least {self.least:.2%} in effective size and in mean "
+                "weight, the share of the full simulation that the fast one covers: take one "
+                "nearer to it, or --least-effective 0 --resume to have the weights all the same"
+            )
+            raise ShowerValueError(msg)
+
+    def describe(self) -> dict[str, Any]:
+        """The description of the model."""
+        return _described_model(self.refiner)
+
+
+@runtime_checkable
+class Judge(Protocol):
+    """What makes showers, and says whether a file of them is good enough."""
+
+    def accept(self, path: Path) -> None:
+        """Look at a finished file before it takes its name, and raise where it shall not.
+
+        Arguments:
+            path: The file.
+        """
 
 
 class Chain:
@@ -278,6 +367,8 @@ def model_of(maker: Maker) -> Model | None:
             return maker.bridge
         case InDetector():
             return maker.surrogate
+        case Weighing():
+            return maker.refiner
         case Model():
             return maker
         case _:

@@ -58,6 +58,8 @@ class Stream(IntEnum):
     SHAPE = 65
     SPECTRUM = 66
     """Showers of a trained shape stage from which its map of the spectrum is fitted."""
+    UNWEIGHTING = 80
+    """Whether a weighted shower is kept."""
     CHAIN = 96
     """Seeds of the refiners of a chain."""
     GEANT4 = 0x4734

@@ -9,7 +9,8 @@ import h5py
 import pytest
 import torch
 
-from caloforge.io import open_showers
+from caloforge import zoo
+from caloforge.io import convert, open_showers
 from caloforge.particles import Particles
 from caloforge.showers import Showers
 from tests.cli.samples import Caloforge, random_showers, write
@@ -130,3 +131,27 @@ def test_an_output_may_replace_its_input_if_asked(
     assert torch.equal(deposits(shower_file), before)
     assert caloforge("refine", model, shower_file, shower_file, "--overwrite").code == 0
     assert not torch.equal(deposits(shower_file), before)
+
+
+def test_weights_that_leave_next_to_nothing_are_refused_unless_asked_for(
+    caloforge: Caloforge, tmp_path: Path
+) -> None:
+    full, fast = (tmp_path / f"{name}.h5" for name in ("full", "fast"))
+    for path, name in ((full, "pbwo4-geant4"), (fast, "pbwo4-gflash")):
+        convert(zoo.bundled_showers(name)[:400], path)
+    model, out = tmp_path / "weights", tmp_path / "weighted.h5"
+    sides = ("--full", full, "--fast", fast, "--set", "epochs=8", "--set", "validation=100")
+    trained = caloforge("train", "reweighting", "--out", model, *sides)
+    assert "on held-out showers: AUC" in trained.out
+    refused = caloforge("refine", model, fast, out, "--least-effective", 0.9)
+    assert refused.code == 2
+    assert "expected at least 90.00% in effective size and in mean weight" in refused.err
+    assert not out.exists()
+    wanted = caloforge("refine", model, fast, out, "--least-effective", 0, "--resume")
+    assert wanted.code == 0
+    assert "weights: effective size" in wanted.out
+    assert "means by weight" in caloforge("show", out).out
+    kept = caloforge("unweight", out, tmp_path / "kept.h5", "--largest", 0.001)
+    assert "weigh more than 0.001 and count once" in kept.out
+    steps = caloforge("refine", model, fast, tmp_path / "more.h5", "--steps", 2)
+    assert "is no bridge" in steps.err

@@ -12,7 +12,7 @@ networks are those of `caloforge.learn.networks`.
 - `ResNet3d`: the CaloChallenge's residual network in three dimensions, 18 layers deep.
 - `Convolutional`, `RingConvolutional`: the low-level classifiers of L2LFlows, for boxes and for
   rings in :math:`\alpha`. Their last layer is followed by a leaky ReLU, as in the published code: a
-  logit below 0 is made 100 times smaller.
+  logit below 0 is made 100 times smaller; for weights, leave it out.
 """
 
 __all__ = ["Architecture", "Convolutional", "Dense", "Image", "ResNet3d", "RingConvolutional"]
@@ -96,16 +96,19 @@ class Convolutional(Architecture):
     Arguments:
         channels: The number of channels.
         widths: The widths of the three hidden linear layers.
+        rectified: Whether a leaky ReLU follows the last layer too.
     """
 
     channels: int = 16
     widths: tuple[int, int, int] = (128, 64, 32)
+    rectified: bool = True
 
     def build(self, n_features: int, image: Image | None) -> nn.Module:
         """See `Architecture.build`."""
         shape = _required(image, "a convolutional network")
         numbers = n_features - math.prod(shape)
-        return PooledNetwork(pooled(self.channels), shape, self.widths, numbers)
+        convolutions = pooled(self.channels)
+        return PooledNetwork(convolutions, shape, self.widths, numbers, rectified=self.rectified)
 
 
 @dataclass(frozen=True)
@@ -115,16 +118,19 @@ class RingConvolutional(Architecture):
     Arguments:
         channels: The number of channels.
         widths: The widths of the three hidden linear layers.
+        rectified: Whether a leaky ReLU follows the last layer too.
     """
 
     channels: int = 16
     widths: tuple[int, int, int] = (128, 64, 32)
+    rectified: bool = True
 
     def build(self, n_features: int, image: Image | None) -> nn.Module:
         """See `Architecture.build`."""
         shape = _required(image, "a convolutional network")
         numbers = n_features - math.prod(shape)
-        return PooledNetwork(ring_pooled(self.channels), shape, self.widths, numbers)
+        convolutions = ring_pooled(self.channels)
+        return PooledNetwork(convolutions, shape, self.widths, numbers, rectified=self.rectified)
 
 
 def _required(image: Image | None, what: str) -> Image:

@@ -20,6 +20,7 @@ __all__ = [
     "area_error",
     "calibration",
     "curve",
+    "logistic_calibration",
     "mid_ranks",
     "roc",
 ]
@@ -200,6 +201,18 @@ def _isotonic(logits: Values, labels: Values, weights: Values) -> Map:
 
 
 def _logistic(logits: Values, labels: Values, weights: Values) -> Map:
+    slope, shift = logistic_calibration(logits, labels, weights)
+    return lambda s: np.asarray(expit(slope * s + shift))
+
+
+def logistic_calibration(logits: Values, labels: Values, weights: Values) -> tuple[float, float]:
+    """The slope a and the shift b of `Calibration.LOGISTIC`.
+
+    Arguments:
+        logits: The logits s, with shape (n).
+        labels: The labels y, 1 or 0, with shape (n).
+        weights: The weights, with shape (n).
+    """
     scale = max(float(np.std(logits)), 1e-12)
     targets = _moved(labels, weights)
 
@@ -219,7 +232,7 @@ def _logistic(logits: Values, labels: Values, weights: Values) -> Map:
         method="L-BFGS-B",
         bounds=[(_LEAST_SLOPE, None), (None, None)],
     ).x
-    return lambda s: np.asarray(expit(found[0] * s / scale + found[1]))
+    return float(found[0] / scale), float(found[1])
 
 
 def _moved(labels: Values, weights: Values) -> Values:

@@ -25,6 +25,15 @@ if TYPE_CHECKING:
     from caloforge.showers import ShowerSource
 
 
+_MEASURED = (
+    *("E_sum / E", "hits above 1 MeV", "brightest cell [MeV]"),
+    *("mean layer, from 1", "mean radius [mm]"),
+)
+_FEWEST = 2
+_LEAST = 1e-9
+"""In MeV: a shower without energy has the mean layer 0."""
+
+
 def show(
     path: Input,
     index: Annotated[
@@ -51,6 +60,8 @@ def show(
         raise OptionError(msg)
     measured = _measured(showers, batch_size)
     say(_summary(showers, measured, title=path.name))
+    if showers.weights is not None and len(showers) > 0:
+        say(_by_weight(measured, showers.weights))
     if len(showers) > 0:
         doubt = doubt_of_scale(float(measured[1].mean()))
         if doubt:
@@ -77,9 +88,39 @@ def _summary(showers: "ShowerSource", measured: "Tensor", title: str) -> "Table"
         table.add_row("depth", "in layers: their thickness in mm is unknown")
     if len(showers) > 0:
         table.add_row("particles", _arriving(showers.particles))
-        for label, text in _lines(*measured):
+        for label, text in _lines(*measured[:4]):
             table.add_row(label, text)
     return table
+
+
+def _by_weight(measured: "Tensor", weights: "Tensor") -> "Table":
+    """The means of showers that weigh little, much, and in between: what the fast simulation makes
+    too often, and too rarely.
+    """
+    from rich.table import Table
+
+    from caloforge.metrics import Dilution
+    from caloforge.metrics.dilution import FAINT, HEAVY
+
+    faint, heavy = weights < FAINT, weights > HEAVY
+    groups = {
+        f"w < {FAINT:g}": faint,
+        f"{FAINT:g} to {HEAVY:g}": ~faint & ~heavy,
+        f"w > {HEAVY:g}": heavy,
+    }
+    title = f"\nweights: {Dilution.of(weights.numpy())}"
+    table = Table("means by weight", *groups, title=title, title_justify="left", box=None)
+    table.add_row("showers", *(f"{int(chosen.sum()):,}" for chosen in groups.values()))
+    for label, values in zip(_MEASURED, measured[1:], strict=True):
+        table.add_row(label, *(_mean(values[chosen]) for chosen in groups.values()))
+    return table
+
+
+def _mean(values: "Tensor") -> str:
+    """The mean with its error; a dash where there are too few."""
+    if len(values) < _FEWEST:
+        return "-"
+    return f"{values.mean():.4g} +- {values.std() / len(values) ** 0.5:.1g}"
 
 
 def _arriving(particles: "Particles") -> str:
@@ -97,23 +138,33 @@ def _arriving(particles: "Particles") -> str:
 
 
 def _measured(showers: "ShowerSource", batch_size: int) -> "Tensor":
-    """Energy, response, hits and brightest cell of each shower, with shape (4, N).
+    """Energy, response, hits, brightest cell, mean layer and mean radius of each shower, with shape
+    (6, N).
 
     One tensor for all: small ones kept from each batch would lie between the batches and keep their
     memory from being used again.
     """
     import torch
 
-    from caloforge.observables import max_energy, n_hits, response
+    from caloforge.observables import (
+        layer_energies,
+        max_energy,
+        n_hits,
+        radius_mean,
+        response,
+        total_energy,
+    )
     from caloforge.showers import spans
 
-    measured = torch.empty(4, len(showers), dtype=torch.float64)
+    layers = torch.arange(1.0, 1 + showers.calorimeter.n_layers, dtype=torch.float64)
+    measured = torch.empty(6, len(showers), dtype=torch.float64)
     with bar("reading", len(showers)) as advance:
         for span in spans(len(showers), batch_size):
             batch = showers[span]
-            for row, values in enumerate(
-                (batch.energies, response(batch), n_hits(batch), max_energy(batch))
-            ):
+            total = total_energy(batch).clamp_min(_LEAST)
+            depth = (layer_energies(batch) * layers).sum(1) / total
+            sums = (batch.energies, response(batch), n_hits(batch), max_energy(batch))
+            for row, values in enumerate((*sums, depth, radius_mean(batch))):
                 measured[row, span] = values.double()
             advance(len(batch))
     return measured

@@ -359,6 +359,8 @@ def train(
             )
             if processes.is_rank_0:
                 say(f"{out}: trained; {_use(model, out)}")
+                if model.remark:
+                    say(model.remark)
 
 
 @contextmanager

@@ -14,15 +14,13 @@ __all__ = ["DROPS", "MENDED", "Mended", "Mending"]
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from caloforge.geometry import Calorimeter
+from caloforge.io.chosen import Chosen
 from caloforge.io.input import ShowerFile, require_deposits
-from caloforge.particles import Particles
 from caloforge.showers import Showers, spans
 from caloforge.units import format_energy
 
@@ -66,7 +64,7 @@ class Mending:
         return {reason: showers for reason, showers in found.items() if reason in self.drop}
 
 
-class Mended(ShowerFile):
+class Mended(Chosen):
     """The showers of a file as a mending leaves them.
 
     Arguments:
@@ -77,49 +75,14 @@ class Mended(ShowerFile):
         FileFormatError: The file is damaged.
     """
 
+    NAME = MENDED
+
     def __init__(self, file: ShowerFile, mending: Mending) -> None:
-        super().__init__(file.path)
-        self.file, self._mending = file, mending
-        """The file as it is."""
+        super().__init__(file)
+        self._mending = mending
         self._negative = self._below = 0
         self._left = dict.fromkeys(mending.drop, 0)
         self._rows = torch.cat([torch.empty(0, dtype=torch.int64), *self._looked_at()])
-
-    @property
-    def paths(self) -> tuple[Path, ...]:
-        """The paths of the files."""
-        return self.file.paths
-
-    @property
-    def calorimeter(self) -> Calorimeter:
-        """Where the cells are."""
-        return self.file.calorimeter
-
-    @property
-    def particles(self) -> Particles:
-        """The incident particles of the showers that are kept."""
-        return self.file.particles[self._rows]
-
-    @property
-    def energies(self) -> Tensor:
-        """Their incident energies, in MeV, with shape (N)."""
-        return self.file.energies[self._rows]
-
-    @property
-    def weights(self) -> Tensor | None:
-        """Their weights, with shape (N); None for once each."""
-        weights = self.file.weights
-        return None if weights is None else weights[self._rows]
-
-    @property
-    def provenance(self) -> dict[str, str]:
-        """What the file says of itself, and what was done with it."""
-        return {**self.file.provenance, MENDED: self.report}
-
-    @property
-    def origin(self) -> dict[str, str]:
-        """The file, its checksum, and what was done with it."""
-        return {**self.file.origin, MENDED: self.report}
 
     @property
     def report(self) -> str:
@@ -132,14 +95,6 @@ class Mended(ShowerFile):
         parts += [f"{n:,} {of} {titles[why]} left out" for why, n in self._left.items()]
         return "; ".join(parts)
 
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def extra(self, index: slice) -> dict[str, Tensor]:
-        """Further numbers, one a shower, in a slice, by name."""
-        rows, chosen = self._span(self._rows[index])
-        return {name: values[chosen] for name, values in self.file.extra(rows).items()}
-
     def _read(self, rows: range) -> Showers:
         numbers = self._rows[rows.start : rows.stop : rows.step]
         span, chosen = self._span(numbers)
@@ -150,14 +105,6 @@ class Mended(ShowerFile):
             require_deposits(deposits, f"{self.path}: deposits", every)
         threshold = max(raw.threshold or 0.0, self._mending.threshold) or raw.threshold
         return Showers(deposits, raw.particles, raw.calorimeter, raw.weights, threshold)
-
-    @staticmethod
-    def _span(numbers: Int[Tensor, " kept"]) -> tuple[slice, Int[Tensor, " kept"]]:
-        """The slice of the file that holds some rows, and where they are in it."""
-        if len(numbers) == 0:
-            return slice(0, 0), numbers
-        first = int(numbers[0])
-        return slice(first, int(numbers[-1]) + 1), numbers - first
 
     def _looked_at(self) -> Iterator[Int[Tensor, " kept"]]:
         """The rows that are kept, batch by batch, while what is done is counted."""

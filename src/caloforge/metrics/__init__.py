@@ -12,6 +12,7 @@ __all__ = [
     "Bins",
     "CellCounts",
     "Comparison",
+    "Dilution",
     "Line",
     "Neighbours",
     "Resampling",
@@ -31,6 +32,7 @@ __all__ = [
     "layer_correlation",
     "log_voxels",
     "neighbours",
+    "overlap",
     "resampling",
     "separation_power",
     "wasserstein",
@@ -39,6 +41,7 @@ __all__ = [
 from caloforge.metrics.amplification import Amplification, amplification
 from caloforge.metrics.bins import Bins
 from caloforge.metrics.correlations import correlation_distance, layer_correlation
+from caloforge.metrics.dilution import Dilution, overlap
 from caloforge.metrics.distances import (
     Batched,
     Comparison,

@@ -15,6 +15,7 @@ __all__ = [
     "EnergyStage",
     "FullShowers",
     "InDetector",
+    "LearnedRefiner",
     "Model",
     "Plan",
     "Recipe",
@@ -39,6 +40,7 @@ from caloforge.models.bridge import Bridge
 from caloforge.models.card import Card
 from caloforge.models.fine_tuning import Start, Tuning
 from caloforge.models.in_detector import InDetector
+from caloforge.models.learned_refiner import LearnedRefiner
 from caloforge.models.lifecycle import load, train
 from caloforge.models.model import Model, Plan
 from caloforge.models.recipes import (

@@ -4,7 +4,6 @@ another.
 
 __all__ = ["Bridge"]
 
-import math
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
@@ -18,23 +17,18 @@ from caloforge import streams
 from caloforge.errors import ModelError
 from caloforge.learn.noise import Noise, Numbers
 from caloforge.learn.representations import shower_sums
-from caloforge.models.model import Model
-from caloforge.models.training_data import TrainingShowers
+from caloforge.models.learned_refiner import LearnedRefiner, Part
 from caloforge.showers import Showers
 from caloforge.simulators.protocols import Progress, silent
 
-_PADDING = 16
-_AT_A_TIME = 1024
 
-
-class Bridge(Model):
+class Bridge(LearnedRefiner):
     """Carries showers of one simulator to the distribution of another, and back.
 
     Arguments:
         card: What the model is.
     """
 
-    learns_from = TrainingShowers
     default_steps: int
     any_steps = True
     """Whether it can take other numbers of steps than its own."""
@@ -95,27 +89,24 @@ class Bridge(Model):
         self.calorimeter.require(showers.calorimeter, "a sample to refine")
         self.require(showers.particles, first_index, strict=strict)
         steps = self._checked_steps(steps)
-        starts = range(first_index, first_index + len(showers), _AT_A_TIME)
         parts = []
-        for start, some in zip(starts, showers.batches(_AT_A_TIME), strict=True):
-            shower_sums(some.deposits, start)
-            parts.append(self._refine_some(some, seed, start, steps, reverse=reverse))
-            progress(len(some))
+        for part in self.parts(showers, first_index):
+            shower_sums(part.showers.deposits[: part.number], part.first)
+            parts.append(self._refine_some(part, seed, steps, reverse=reverse))
+            progress(part.number)
         refined = torch.cat(parts) if parts else showers.deposits
         return replace(showers, deposits=refined, threshold=None)
 
-    def _refine_some(
-        self, showers: Showers, seed: int, first_index: int, steps: int, *, reverse: bool
-    ) -> Tensor:
-        padded = _pad(showers)
-        index = torch.arange(first_index, first_index + len(padded), device=showers.energies.device)
+    def _refine_some(self, part: Part, seed: int, steps: int, *, reverse: bool) -> Tensor:
+        device, padded = part.showers.energies.device, part.showers
+        index = torch.arange(part.first, part.first + len(padded), device=device)
         with torch.inference_mode():
             noise = {
                 name: part.at(streams.keys(seed, index, self.streams[name]))
                 for name, part in self.noise().items()
             }
             deposits = self.transport(padded, noise, steps=steps, reverse=reverse)
-        return self.finite(deposits[: len(showers)].clone(), first_index)
+        return self.finite(deposits[: part.number].clone(), part.first)
 
     def _checked_steps(self, steps: int | None) -> int:
         if steps is not None and steps < 1:
@@ -131,11 +122,3 @@ class Bridge(Model):
             )
             raise ModelError(msg)
         return self.default_steps if steps is None else steps
-
-
-def _pad(showers: Showers) -> Showers:
-    """Repeat the last shower up to a multiple of 16: matrix kernels give the same bits a row then,
-    whatever the batch.
-    """
-    missing = math.ceil(len(showers) / _PADDING) * _PADDING - len(showers)
-    return showers if missing == 0 else Showers.cat([showers, *[showers[-1:]] * missing])

@@ -88,6 +88,11 @@ class Model(Shown, nn.Module, ABC):
             "parameters": f"{parameters:,} parameters",
         }
 
+    @property
+    def remark(self) -> str:
+        """What a training found that its user should know; empty for nothing."""
+        return ""
+
     @classmethod
     def new(cls: type[Kind], card: Card, seed: int) -> Kind:
         """A model of random weights, to be trained; torch's own generator stays as it is.

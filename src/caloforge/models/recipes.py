@@ -98,9 +98,15 @@ def recipe_names() -> tuple[str, ...]:
 
 def unfit(recipe: Recipe, error: GeometryError) -> GeometryError:
     """An error of a calorimeter that a recipe cannot be trained for, with what it needs, and with
-    the recipes of the package that take any layers.
+    the recipes of the package that learn from such samples and take any layers.
     """
-    any_layers = [one for one in recipe_names() if load_recipe(one).needs.startswith(_ANY)]
+    learns_from = SYSTEMS[recipe.system].kind.learns_from
+    recipes = {one: load_recipe(one) for one in recipe_names()}
+    any_layers = [
+        name
+        for name, one in recipes.items()
+        if one.needs.startswith(_ANY) and SYSTEMS[one.system].kind.learns_from is learns_from
+    ]
     needs = f" (the recipe needs {recipe.needs})" if recipe.needs else ""
     return GeometryError(f"{error}{needs}; for {_ANY} take {', '.join(any_layers)}")
 

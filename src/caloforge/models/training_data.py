@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar, cast
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
@@ -24,12 +25,14 @@ from caloforge.errors import GeometryMismatchError, TrainingError
 from caloforge.geometry import Calorimeter
 from caloforge.hits import AnyShowers, Hits, HitSource, part_of
 from caloforge.learn.conditions import ENERGY_ALONE, Beam
+from caloforge.metrics import ks_probability
 from caloforge.particles import Particles, name_of
 from caloforge.showers import Showers, ShowerSource, common_threshold, joined_weights, spans
 from caloforge.units import deg, format_energy
 
 _FEWEST = 100
 _LEAST_RANGE = 1.1
+_LEAST_PROBABILITY = 1e-4
 
 _IN_MEMORY = 2**28
 """Deposits that are held in memory, at most: a gigabyte of them."""
@@ -50,17 +53,19 @@ class TrainingShowers:
     full: Showers
     fast: Showers
 
-    def check(self, beam: Beam = ENERGY_ALONE) -> None:
+    def check(self, beam: Beam = ENERGY_ALONE, *, one_energy: bool = False) -> None:
         """Check that the two sides can teach.
 
         Arguments:
             beam: In what their particles may differ beside their energy.
+            one_energy: Whether all showers may have one energy.
 
         Raises:
             GeometryMismatchError: The calorimeters differ.
             TrainingError: There are fewer than 100 showers on a side, the showers of a side are
                 not of the kind that is learned (see `FullShowers.check`), the sides are of
-                different species, or their energies do not overlap or span less than a tenth.
+                different species, or their energies do not overlap or, unless they may, span less
+                than a tenth.
         """
         if beam.detector:
             msg = (
@@ -81,12 +86,36 @@ class TrainingShowers:
                 "sample --like the full one"
             )
             raise TrainingError(msg)
-        if high < _LEAST_RANGE * low:
+        if high < _LEAST_RANGE * low and not one_energy:
             msg = (
                 f"all incident energies lie near {format_energy(low)}: train on showers over a "
                 "range of energies"
             )
             raise TrainingError(msg)
+
+    def require_alike(self) -> None:
+        """Check that the particles of both sides may be of one distribution.
+
+        Raises:
+            TrainingError: Their incident energies are of two.
+        """
+        full, fast = (side.energies.double().cpu().numpy() for side in (self.full, self.fast))
+        p = ks_probability(full, fast, np.ones(len(full)), np.ones(len(fast)))
+        if p < _LEAST_PROBABILITY:
+            msg = (
+                "the incident energies of the full and of the fast sample are distributed "
+                f"differently (Kolmogorov-Smirnov p = {p:.2g}), and would be taken for a "
+                "difference of the showers: simulate the fast sample --like the full one"
+            )
+            raise TrainingError(msg)
+
+    def require_pairs(self) -> None:
+        """Check that row i of both sides is of the same particle.
+
+        Raises:
+            TrainingError: It is not.
+        """
+        self._check_particles()
 
     def _check_species(self) -> None:
         full, fast = (side.particles.species for side in (self.full, self.fast))
@@ -102,8 +131,8 @@ class TrainingShowers:
         if self.full.particles != self.fast.particles:
             msg = (
                 "full and fast sample are of different particles, expected the same row by row "
-                "where species, direction or place differ: simulate the fast sample --like the "
-                "full one"
+                "for a regression, and where species, direction or place differ: simulate the fast "
+                "sample --like the full one"
             )
             raise TrainingError(msg)
 

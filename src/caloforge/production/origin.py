@@ -19,7 +19,7 @@ from caloforge.chain import Chain, describe, model_of
 from caloforge.documents import json_tree
 from caloforge.errors import FileFormatError, GeometryMismatchError, ModelError
 from caloforge.io import CaloChallengeFile, ShowerFile
-from caloforge.io.mending import MENDED, Mended
+from caloforge.io.chosen import Chosen
 from caloforge.simulators import Geant4, GFlash, Refiner, Simulator
 
 Maker = Simulator | Refiner
@@ -122,8 +122,8 @@ def _source(source: Any) -> Any:
         said: dict[str, Any] = {}
         if others:
             said["others"] = [[one.st_size, one.st_mtime_ns] for one in others]
-        if isinstance(file, Mended):
-            said[MENDED] = file.provenance[MENDED]
+        if isinstance(file, Chosen):
+            said[file.NAME] = file.report
         return {"size": state.st_size, "changed": state.st_mtime_ns, **said}
     return _digest(file)
 

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from caloforge.chain import title_of
+from caloforge.chain import Judge, title_of
 from caloforge.errors import EnergyRangeError
 from caloforge.geometry import Calorimeter
 from caloforge.gun import ParticleSource
@@ -50,6 +50,11 @@ _AT_A_TIME = 100_000
 """So many particles' energies are compared with a range at a time."""
 
 _FLOAT = 4
+
+
+def anything(path: Path) -> None:
+    """Accept whatever was made."""
+    del path
 
 
 @dataclass(frozen=True)
@@ -127,7 +132,7 @@ def produce(
 
     Arguments:
         source: Particles for a simulator or a chain, showers for a refiner.
-        maker: What makes the showers.
+        maker: What makes the showers; a `Judge` sees the whole before it takes the file's name.
         path: The file; its suffix says the format. Showers in irregular cells are written as hits
             alone. Finished showers of an interrupted run are kept beside it.
         seed: The seed of the run.
@@ -159,7 +164,8 @@ def produce(
         partial(_made, source, maker, seed, batch_size, watch, progress),
         sparse,
     )
-    resumed, dark = _write(plan, Path(path), resume=resume, overwrite=overwrite, progress=progress)
+    how = _How(resume, overwrite, progress, maker.accept if isinstance(maker, Judge) else anything)
+    resumed, dark = _write(plan, Path(path), how)
     new = len(source) - resumed
     return Produced(Path(path), len(source), resumed, 1000 * watch.seconds / max(new, 1), dark)
 
@@ -209,7 +215,7 @@ def copy(
         return Produced(Path(path), len(source), 0, 0.0)
     made = partial(_copied, source, batch_size, progress)
     plan = _Plan(source.calorimeter, attributes, job, len(source), made)
-    resumed, dark = _write(plan, Path(path), resume=resume, overwrite=overwrite, progress=progress)
+    resumed, dark = _write(plan, Path(path), _How(resume, overwrite, progress))
     return Produced(Path(path), len(source), resumed, 0.0, dark)
 
 
@@ -226,17 +232,25 @@ class _Watch:
         self.seconds += time.perf_counter() - self._start
 
 
-def _write(
-    plan: _Plan, path: Path, *, resume: bool, overwrite: bool, progress: Progress
-) -> tuple[int, int]:
+@dataclass(frozen=True)
+class _How:
+    """The options of a run."""
+
+    resume: bool
+    overwrite: bool
+    progress: Progress
+    accept: Callable[[Path], None] = anything
+
+
+def _write(plan: _Plan, path: Path, how: _How) -> tuple[int, int]:
     """Write what is missing; how many showers were there, and how many new ones have no energy."""
     kind = HitWriter if plan.sparse else CaloChallengeWriter
     opener = partial(kind, calorimeter=plan.calorimeter, attributes=dict(plan.attributes))
     block = 1 if plan.sparse else rows_of_block(_FLOAT * plan.calorimeter.n_cells)
     dark, watched = 0, False
-    with Journal(path, plan.job, resume=resume, overwrite=overwrite) as journal:
+    with Journal(path, plan.job, resume=how.resume, overwrite=how.overwrite) as journal:
         before = plan.number if journal.is_complete else journal.finished
-        progress(before)
+        how.progress(before)
         if not journal.is_complete:
             with ShardWriter(journal, opener, block) as writer:
                 for showers, extra in plan.made(before) if before < plan.number else ():
@@ -246,6 +260,7 @@ def _write(
                         watch_disk(path, _room(journal, plan.number))
                         watched = True
             _join(journal, opener)
+            how.accept(journal.unfinished)
         journal.place()
     return before, dark
 

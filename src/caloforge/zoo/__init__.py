@@ -10,6 +10,7 @@ __all__ = [
     "copy_showers",
     "load",
     "load_model",
+    "load_refiner",
     "load_surrogate",
     "name_of",
     "names",
@@ -24,7 +25,7 @@ from caloforge.bundled import MODELS, SAMPLES
 from caloforge.errors import ModelError
 from caloforge.geometry import Calorimeter
 from caloforge.io import NewFile, ShowerFile, open_showers
-from caloforge.models import Bridge, Card, Model, Surrogate
+from caloforge.models import Bridge, Card, LearnedRefiner, Model, Surrogate
 from caloforge.models import load as load_directory
 from caloforge.paths import require_folder
 
@@ -65,7 +66,23 @@ def load_model(model: str) -> Model:
 
 
 def load(model: str) -> Bridge:
-    """Load a refiner.
+    """Load a bridge, a refiner that carries showers in steps.
+
+    Arguments:
+        model: A name of `names`, or the path of a directory made by training.
+
+    Raises:
+        ModelError: There is no such model, it is damaged, or it is another one.
+    """
+    loaded = load_refiner(model)
+    if not isinstance(loaded, Bridge):
+        msg = f"model '{model}' is a refiner, but no bridge: use zoo.load_refiner"
+        raise ModelError(msg)
+    return loaded
+
+
+def load_refiner(model: str) -> LearnedRefiner:
+    """Load a refiner of any kind.
 
     Arguments:
         model: A name of `names`, or the path of a directory made by training.
@@ -74,7 +91,7 @@ def load(model: str) -> Bridge:
         ModelError: There is no such model, it is damaged, or it is a surrogate.
     """
     loaded = load_model(model)
-    if not isinstance(loaded, Bridge):
+    if not isinstance(loaded, LearnedRefiner):
         msg = (
             f"model '{model}' makes showers from particles, not from showers: use 'caloforge "
             "generate' or zoo.load_surrogate"

@@ -46,13 +46,14 @@ def ring_pooled(channels: int) -> nn.Sequential:
 
 class PooledNetwork(nn.Module):
     """From numbers and an image to a number: convolutions see the image, and a dense network what
-    they found and the numbers. A leaky ReLU follows the last layer too.
+    they found and the numbers.
 
     Arguments:
         convolutions: From images, with shape ``(N, 1, *image)``, to numbers, with shape (N, M).
         image: The shape of the image.
         widths: The widths of the hidden layers of the dense network.
         numbers: How many numbers come before the image.
+        rectified: Whether a leaky ReLU follows the last layer too.
     """
 
     def __init__(
@@ -61,12 +62,15 @@ class PooledNetwork(nn.Module):
         image: tuple[int, int, int],
         widths: Sequence[int],
         numbers: int = 1,
+        *,
+        rectified: bool = True,
     ) -> None:
         super().__init__()
         self.convolutions, self.image, self.numbers = convolutions, image, numbers
         with torch.no_grad():
             n = convolutions(torch.zeros(1, 1, *image)).shape[1] + numbers
-        self.dense = nn.Sequential(*dense((n, *widths, 1)), nn.LeakyReLU())
+        last = (nn.LeakyReLU(),) if rectified else ()
+        self.dense = nn.Sequential(*dense((n, *widths, 1)), *last)
 
     def forward(self, x: Float[Tensor, "batch features"]) -> Float[Tensor, " batch"]:
         """The output.

@@ -151,3 +151,35 @@ def test_values_become_a_record() -> None:
 def test_a_record_that_cannot_be_names_its_key(values: dict[str, object], message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         checked(Recipe, values, "recipe r", RecipeError)
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Another group of keys."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Course:
+    """Keys of one of several types."""
+
+    parts: tuple[Schedule | Pause, ...] = ()
+    pdg: int | tuple[int, ...] | None = None
+
+
+@pytest.mark.parametrize(
+    ("values", "keys"),
+    [
+        ({"pdg": "e-"}, "pdg"),
+        ({"pdg": [11, "e-"]}, "pdg"),
+        ({"parts": [{"epochs": "many"}]}, r"parts\.0\.epochs"),
+        ({"parts": [{"epochs": 1}, 5]}, r"parts\.1"),
+        ({"parts": [{"seconds": 1, 5: None}]}, r"parts\.0\.(5|epochs)"),
+    ],
+)
+def test_the_key_of_a_value_of_several_types_is_that_of_the_file(
+    values: dict[str, object], keys: str
+) -> None:
+    with pytest.raises(RecipeError, match=f"^recipe r: {keys}: "):
+        checked(Course, values, "recipe r", RecipeError)

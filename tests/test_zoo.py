@@ -1,8 +1,12 @@
 """What comes with the package: whole, small, and as good as the cards say."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from caloforge import zoo
 from caloforge.errors import ModelError
@@ -34,6 +38,33 @@ def test_a_model_is_whole_and_its_card_tells_all(name: str) -> None:
     assert model.calorimeter == (calochallenge_2() if surrogate else pbwo4_crystals())
     assert card.metrics
     assert all((card.summary, card.data, card.licence, card.sha256))
+
+
+MADE = """
+import torch
+from caloforge import zoo
+from caloforge.particles import Particles
+model, particles = zoo.load_surrogate("calodream-ds2-laptop"), Particles(torch.logspace(3, 5, 20))
+for threads, size in ((1, 20), (1, 7), (2, 20)):
+    torch.set_num_threads(threads)
+    parts = [
+        model.simulate(particles[i : i + size], seed=1, first_index=i).deposits
+        for i in range(0, 20, size)
+    ]
+    print(hash(torch.cat(parts).numpy().tobytes()))
+"""
+
+
+@pytest.mark.skipif(not torch.backends.mkl.is_available(), reason="needs Intel's library")
+def test_strict_kernels_give_the_same_bits_with_any_threads_and_batches() -> None:
+    """As docs/theory/randomness.md says; without them two threads change the last bits."""
+    sleepy = {"GOMP_SPINCOUNT": "0", "PYTHONHASHSEED": "0"}
+    strict = os.environ | {"MKL_CBWR": "AVX2,STRICT"} | sleepy
+    run = subprocess.run(
+        [sys.executable, "-c", MADE], env=strict, capture_output=True, text=True, check=True
+    )
+    assert len(run.stdout.split()) == 3
+    assert len(set(run.stdout.split())) == 1
 
 
 @pytest.mark.parametrize("name", zoo.shower_names())

@@ -235,7 +235,8 @@ def _adapter(kind: Any) -> Any:
 def complaint(failed: ValidationError, values: Any, schema: Callable[[], Any]) -> str:
     """What is wrong first, with which key, as the file writes it.
 
-    The tag of a union, which pydantic puts among the keys, is left out.
+    What pydantic puts among the keys and no file has is left out: the tag of a union, and the name
+    of the type that a value was tried as.
 
     Arguments:
         failed: What pydantic says.
@@ -244,16 +245,25 @@ def complaint(failed: ValidationError, values: Any, schema: Callable[[], Any]) -
     """
     error = failed.errors()[0]
     keys, known = [], values
-    for part in error["loc"]:
-        if isinstance(known, dict) and part not in known and part in known.values():
-            continue
-        keys.append(str(part))
-        known = known.get(part) if isinstance(known, dict) else None
+    for place, part in enumerate(error["loc"], 1):
+        last = place == len(error["loc"])
+        if _is_key(part, known):
+            keys.append(str(part))
+            known = known[part]
+        elif last and (isinstance(known, Mapping) or isinstance(part, int)):
+            keys.append(str(part))
     if error["type"] in _UNKNOWN:
         return f"unknown key '{'.'.join(keys)}'{near(keys[-1], _names(schema()))}"
     if error["type"] == "union_tag_invalid":
         keys.append(error["ctx"]["discriminator"].strip("'"))
     return f"{'.'.join(keys)}: {_SAY.get(error['type'], _as_pydantic)(error)}"
+
+
+def _is_key(part: int | str, known: Any) -> bool:
+    """Whether a value has a key, or an item of that number."""
+    if isinstance(known, list | tuple):
+        return isinstance(part, int) and part < len(known)
+    return isinstance(known, Mapping) and part in known
 
 
 def _names(schema: Any) -> Iterator[str]:

@@ -8,11 +8,12 @@ from torch import Tensor
 
 from caloforge.classifiers import DEFAULT_CLASSIFIERS
 from caloforge.evaluation import Evaluation, evaluate
+from caloforge.evaluation.findings import Bin, Score
 from caloforge.evaluation.significance import Significance, significance_of_bin, worst_of_bin
 from caloforge.observables import catalogue
 from caloforge.particles import Particles
 from caloforge.report import summary
-from caloforge.report.bin_tables import bin_name, bin_rows
+from caloforge.report.bin_tables import bin_name, bin_rows, worst_bins
 from caloforge.report.numbers import numbers
 from caloforge.showers import Showers
 from tests.evaluation.samples import QUICK, energies, toy
@@ -75,6 +76,30 @@ def test_equal_distributions_give_no_alarm(shared: bool) -> None:
         found = _evaluated(candidate).bins["a"]
         assert {one.of for one in found} == {"energy", "angle", "species"}
         assert {significance_of_bin(one) for one in found} == {Significance.FLOOR}
+
+
+@pytest.mark.parametrize(("bad", "value"), [(slice(None, None, 10), 0.0), (slice(4, 5), 1e4)])
+def test_what_few_showers_carry_is_beyond_the_floor_in_bins_too(bad: slice, value: float) -> None:
+    """A tenth of the showers empty, or one with a broken cell."""
+    deposits = (right := _showers(_particles(2), 2)).deposits.clone()
+    deposits[bad] = value * right.deposits.mean()
+    evaluation = _evaluated(Showers(deposits, right.particles, right.calorimeter))
+    assert significance_of_bin(evaluation.bins["a"][0]) is Significance.FAR
+    assert not any("none beyond the floor" in line for line in summary(evaluation))
+
+
+def test_a_bin_that_an_auc_alone_tells_is_named_with_it() -> None:
+    scores = {"width_x": Score(0.01, 0.01, 0.01, 0.01)}
+    aucs = {"high-level": Score(0.3, 0.01, 0.5, 0.01)}
+    bad = Bin("energy", 2e4, 5e4, 500, 500, scores, {"width_x": 0.5}, aucs, 1)
+    settings = replace(QUICK, classifiers=SHORT)
+    evaluation = replace(
+        _evaluated(_showers(_particles(), 2)), bins={"a": (bad,)}, settings=settings
+    )
+    assert worst_bins(evaluation) == (
+        "Worst bins: a 20 GeV to 50 GeV, "
+        "AUC of the classifier on high-level features 0.300 ± 0.010."
+    )
 
 
 def test_a_few_fixed_energies_are_a_bin_each() -> None:

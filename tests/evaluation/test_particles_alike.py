@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -63,6 +64,22 @@ def test_what_differs_is_named(changes: dict[str, object], said: str) -> None:
         "azimuths"
     ]
     assert found.startswith(said)
+
+
+def test_showers_of_weight_zero_count_for_nothing() -> None:
+    a, b = Particles(energies(N), 11), Particles(energies(N, seed=2), 11)
+    low, below = b.energies < 5e4, a[a.energies < 5e4]
+    weights, ones = low.double().numpy(), np.ones(N)
+    [found] = differences((a, ones), (b, weights), along_particle=False)
+    assert found.startswith("incident energies 10.2 GeV to 49.8 GeV, not")
+    assert differences((below, ones[: len(below)]), (b, weights), along_particle=False) == []
+
+
+def test_equal_ranges_are_not_given_as_a_difference() -> None:
+    flat = torch.linspace(1e3, 1e5, N)
+    falling = torch.logspace(3, 5, N)
+    said = _differ(Particles(flat, 11), Particles(falling, 11))
+    assert said == ["another distribution of incident energies"]
 
 
 def test_an_unknown_species_and_an_azimuth_without_meaning_pass() -> None:

@@ -58,7 +58,8 @@ def differences(full: Side, candidate: Side, *, along_particle: bool) -> list[st
     """In what the particles of two samples differ, in words; nothing where they do not, or where a
     species is not known.
     """
-    a, b = (side[0] for side in (full, candidate))
+    full, candidate = _weighted(full), _weighted(candidate)
+    a, b = full[0], candidate[0]
     compared = [
         (said, _probability(x, y, full[1], candidate[1]))
         for said, x, y in _numbers(a, b, along_particle=along_particle)
@@ -78,11 +79,11 @@ def _numbers(
 ) -> Iterator[tuple[str, Values, Values]]:
     """What varies in either sample: in words, in both samples, of order 1."""
     energies = [p.energies.double() for p in (a, b)]
-    said = f"incident energies {_range(energies[1])}, not {_range(energies[0])}"
+    said = _unlike("incident energies", _range(energies[0]), _range(energies[1]))
     yield said, energies[0].log().numpy(force=True), energies[1].log().numpy(force=True)
     if a.theta is not None or b.theta is not None:
         theta, other = (_angles(p.theta, len(p)) for p in (a, b))
-        said = f"polar angles {_degrees(other)}, not {_degrees(theta)}"
+        said = _unlike("polar angles", _degrees(theta), _degrees(other))
         yield said, theta.cos().numpy(), other.cos().numpy()
     if not along_particle and not (a.phi is None and b.phi is None):
         for x, y in zip(*(p.directions[:, :2].T.numpy(force=True) for p in (a, b)), strict=True):
@@ -92,6 +93,20 @@ def _numbers(
         scale = max(1e-9, float(place.abs().max()), float(where.abs().max()))
         for k in range(2):
             yield "places", (place[:, k] / scale).numpy(), (where[:, k] / scale).numpy()
+
+
+def _weighted(side: Side) -> Side:
+    """What counts of a sample: the particles with a weight above 0."""
+    particles, weights = side
+    counts = weights > 0
+    return particles[counts], weights[counts]
+
+
+def _unlike(what: str, full: str, candidate: str) -> str:
+    """In what a candidate differs, by the ranges of a number, unless these are the same."""
+    if full == candidate:
+        return f"another distribution of {what}"
+    return f"{what} {candidate}, not {full}"
 
 
 def _angles(angles: Tensor | None, n: int) -> Tensor:

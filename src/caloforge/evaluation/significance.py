@@ -7,7 +7,8 @@ level :math:`p_3 / n` with :math:`p_3` that of three standard deviations: a mean
 
 In bins of the condition distances are many, and are significant where a Kolmogorov-Smirnov test is
 at the level :math:`p_3 / n`: of candidates without a fault at most one in :math:`1 / p_3 = 740` has
-such a distance in any of its n.
+such a distance in any of its n. What few showers carry, such as a broken cell, that test does not
+see: a distance of more than 30 floors needs none.
 """
 
 __all__ = [
@@ -35,6 +36,8 @@ from caloforge.metrics.scores import SIGMAS
 CLOSE = 3.0
 """A distance of at most so many floors is close."""
 _CLOSE_AUC = 0.6
+_NEVER_BY_CHANCE = 30.0
+"""More floors than that no two samples of one distribution are apart."""
 
 
 class Significance(Enum):
@@ -108,10 +111,12 @@ def worst_of_bin(one: Bin) -> tuple[str, Score]:
 
 
 def _significance_in(one: Bin, name: str) -> Significance:
+    score = one.scores[name]
+    if score.floor > 0 and score.ratio_to_floor > _NEVER_BY_CHANCE:
+        return Significance.FAR
     if not one.ks[name] * one.among < ndtr(-SIGMAS):
         return Significance.FLOOR
-    close = one.scores[name].ratio_to_floor <= CLOSE
-    return Significance.CLOSE if close else Significance.FAR
+    return Significance.CLOSE if score.ratio_to_floor <= CLOSE else Significance.FAR
 
 
 def worst_first(bins: Iterable[Bin]) -> tuple[Bin, ...]:

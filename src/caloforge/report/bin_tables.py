@@ -3,7 +3,7 @@
 __all__ = ["BIN_COLUMNS", "BinRow", "bin_name", "bin_rows", "worst_bins"]
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from caloforge.evaluation.findings import Bin, Evaluation, Sample
 from caloforge.evaluation.significance import Significance, significance_of_bin, worst_of_bin
@@ -65,6 +65,8 @@ def worst_bins(evaluation: Evaluation) -> str:
 def _worst(evaluation: Evaluation, one: Bin) -> str:
     if significance_of_bin(one) is Significance.FLOOR:
         return "none beyond the floor"
+    if significance_of_bin(replace(one, aucs={})) is Significance.FLOOR:
+        return f"{bin_name(one)}, AUC of the {', '.join(_aucs(evaluation, one))}"
     name, score = worst_of_bin(one)
     return f"{bin_name(one)}, {number(score.ratio_to_floor)} floors ({_titles(evaluation)[name]})"
 

@@ -240,6 +240,7 @@ PUBLIC: dict[str, list[str]] = {
     "caloforge.learn.networks.dense": ["dense"],
     "caloforge.learn.networks.dihedral": ["DihedralLinear", "DihedralNetwork"],
     "caloforge.learn.networks.embedding": ["sinusoids"],
+    "caloforge.learn.networks.folding": ["WhileSame"],
     "caloforge.learn.networks.hit_network": ["HitAutoencoder"],
     "caloforge.learn.networks.invertible": [
         "ActNorm",

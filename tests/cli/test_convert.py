@@ -92,13 +92,40 @@ def test_a_species_is_stamped_only_where_it_is_known(caloforge: Caloforge, tmp_p
     assert "out.h5 says gamma itself: leave the option out" in " ".join(outcome.err.split())
 
 
+@pytest.mark.parametrize("layout", ["--dense", "--sparse"])
+def test_further_datasets_are_copied_as_they_are_stored(
+    caloforge: Caloforge, tmp_path: Path, layout: str
+) -> None:
+    source, out = of_silent_species(tmp_path / "in.h5"), tmp_path / "out.h5"
+    with h5py.File(source, "a") as file:
+        file.create_dataset("names", data=["é"] * 5, dtype=h5py.string_dtype())
+        file.create_dataset("bins", (3, 4), data=np.arange(12.0).reshape(3, 4), compression="lzf")
+        file["bins"].attrs["unit"] = "cm"
+        expected = {name: file[name][()] for name in ("label", "truth", "names", "bins")}
+    outcome = caloforge("convert", layout, source, out)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert caloforge("convert", "--dense", out, tmp_path / "again.h5").code == 0
+    for path in (out, tmp_path / "again.h5"):
+        assert open_showers(path).extra(slice(2)).keys() == {"cpu_time_ms"}
+        with h5py.File(path) as file:
+            for name, values in expected.items():
+                assert file[name].dtype == values.dtype or name == "names"
+                assert np.array_equal(file[name][()], values)
+            assert file["bins"].attrs["unit"] == "cm"
+            assert file["bins"].compression == "lzf"
+
+
 def test_what_is_not_carried_along_is_said(caloforge: Caloforge, tmp_path: Path) -> None:
     source = of_silent_species(tmp_path / "in.h5")
+    with h5py.File(source, "a") as file:
+        file["runs/first"], file["gone"] = 1, h5py.SoftLink("/nowhere")
+        file["self"] = np.array([file.ref], h5py.ref_dtype)
     outcome = caloforge("convert", source, tmp_path / "out.h5")
-    assert "'label, truth': not carried along" in " ".join(outcome.err.split())
-    assert open_showers(tmp_path / "out.h5").extra(slice(2)).keys() == {"cpu_time_ms"}
+    assert "'gone, runs, self': not carried along" in " ".join(outcome.err.split())
+    outcome = caloforge("convert", source, tmp_path / "out.h5", "--overwrite", "--drop", "empty")
+    assert "'label, truth, gone, runs, self': not carried" in " ".join(outcome.err.split())
     outcome = caloforge("convert", source, tmp_path / "out.npy")
-    assert "'label, truth, cpu_time_ms': not carried" in " ".join(outcome.err.split())
+    assert "'label, truth, gone, runs, self, cpu_time_ms': not" in " ".join(outcome.err.split())
 
 
 def test_what_is_mended_is_counted_and_said(caloforge: Caloforge, tmp_path: Path) -> None:

@@ -60,8 +60,9 @@ def convert(
     """Convert a file of showers, or several to one, to another format, a batch at a time.
 
     Every value is checked on the way. A CaloChallenge file written here says its calorimeter, and
-    its species where they are known; numbers of any meaning, one a shower, are carried along. What
-    is finished when a run is interrupted is kept, see --resume.
+    its species where they are known; further datasets are carried along, whatever they mean, those
+    of one number a shower to .parquet and .root, too. What is finished when a run is interrupted is
+    kept, see --resume.
 
     \b
     Examples:
@@ -78,23 +79,27 @@ def convert(
 
     showers = reading.opened(sources)
     for file in files_in(showers):
-        _tell_uncarried(file, output)
+        _tell_uncarried(file, output, whole=file is showers)
     with kept(output), bar("converting", len(showers)) as advance:
         copy(showers, output, sparse=sparse, progress=advance, **asdict(run))
 
 
-def _tell_uncarried(showers: "ShowerFile", output: Path) -> None:
-    """Say what of a file is not in its copy."""
+def _tell_uncarried(showers: "ShowerFile", output: Path, *, whole: bool) -> None:
+    """Say what of a file is not in its copy, or in one of chosen showers or of several files."""
     from caloforge.io import CaloChallengeFile
     from caloforge.io.lemurs import BARREL_PHI
 
     layout = layout_of(output)
     kept_there = (BARREL_PHI,) if layout is Layout.LEMURS else ()
     further = (name for name in showers.extra(slice(0)) if name not in kept_there)
-    others = showers.uncarried if isinstance(showers, CaloChallengeFile) else ()
+    whole = whole and layout is Layout.CALOCHALLENGE
+    others: tuple[str, ...] = ()
+    if isinstance(showers, CaloChallengeFile):
+        others = (*(() if whole else showers.carried_whole), *showers.uncarried)
     left = (*others, *(() if layout in _CARRYING else further))
     if left:
         names = quoted(", ".join(left))
         alone = "energies" if layout is Layout.SQUIRELS else "energies and directions"
         held = "one number a shower" if layout in _CARRYING else alone
+        held = "datasets of its own" if whole else held
         tell(f"{showers.path}: {names}: not carried along, {output.name} holds {held} alone")

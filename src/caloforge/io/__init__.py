@@ -148,7 +148,7 @@ def convert(
 
     Arguments:
         source: The showers, in memory or in a file. A CaloChallenge file keeps all that is known
-            of their particles, weights, the further columns of a file and what it says of its
+            of their particles, weights, the further datasets of a file and what it says of its
             origin.
         path: The file to write; `caloforge.paths.Layout` lists the suffixes.
         batch_size: How many showers are in memory at a time.
@@ -180,6 +180,8 @@ def convert(
             batch = source.sparse(span) if isinstance(source, HitSource) else source[span]
             writer.append(batch, {} if file is None else file.extra(span))
             progress(span.stop - span.start)
+        if isinstance(source, CaloChallengeFile):
+            writer.carry(source)
 
 
 def require_format(

@@ -17,7 +17,7 @@ without it. Where few cells are lit, `caloforge.io.sparse` writes the hits alone
 __all__ = ["CaloChallengeFile", "float32", "native"]
 
 import math
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -31,7 +31,7 @@ from torch import Tensor
 
 from caloforge.errors import MOST_QUOTED, FileFormatError, ShowerValueError
 from caloforge.geometry import Calorimeter, named_calorimeters
-from caloforge.io.cell_tables import described
+from caloforge.io.cell_tables import GROUP, described
 from caloforge.io.columns import (
     DEPOSITS,
     ENERGIES,
@@ -57,6 +57,7 @@ from caloforge.io.input import (
     require_weights,
 )
 from caloforge.io.stored import found, opened, reading, stated_unit, stored
+from caloforge.io.unreadable import HDF5
 from caloforge.particles import Particles, Species
 from caloforge.showers import Showers
 from caloforge.units import MeV
@@ -162,17 +163,43 @@ class CaloChallengeFile(ShowerFile):
         )
 
     @property
+    def carried_whole(self) -> tuple[str, ...]:
+        """The names of the datasets that a copy of the whole file takes as they are stored: texts,
+        several numbers a shower, tables of any length.
+        """
+        return tuple(name for name in self._beside if _stands_alone(found(self._file, name)))
+
+    @property
     def uncarried(self) -> tuple[str, ...]:
-        """The names of what else the file holds, which no copy of it will."""
-        carried = (*RESERVED, *self.further)
-        return tuple(name for name in self._names if name not in carried)
+        """The names of what else the file holds, which no copy of it will: groups, and what lies in
+        other files.
+        """
+        carried = self.carried_whole
+        return tuple(name for name in self._beside if name not in carried)
+
+    def carry(self, to: h5py.File) -> None:
+        """Copy what `carried_whole` names to another file.
+
+        Raises:
+            FileFormatError: The file is damaged there.
+        """
+        for name in self.carried_whole:
+            with reading(self.path, name):
+                to.copy(self._file[name], to, name)
+
+    @property
+    def _beside(self) -> list[str]:
+        """The names of what is no column of numbers."""
+        columns = (*RESERVED, *self.further)
+        return [name for name in self._names if name not in columns]
 
     @property
     def _names(self) -> list[str]:
         """The names of what the file holds."""
         self._require_open()
         with reading(self.path):
-            return [name for name in self._file if name not in (DEPOSITS, *HIT_DATASETS)]
+            own = (DEPOSITS, GROUP, *HIT_DATASETS)
+            return [name for name in self._file if name not in own]
 
     @property
     def attributes(self) -> dict[str, str]:
@@ -423,6 +450,15 @@ class CaloChallengeFile(ShowerFile):
                 f"'{self._calorimeter.name}': give the calorimeter that the showers were made with"
             )
             raise FileFormatError(msg)
+
+
+def _stands_alone(found: object) -> bool:
+    """Whether it is a dataset all of which is in its file, of values that say nothing of others."""
+    with suppress(*HDF5):
+        if isinstance(found, h5py.Dataset):
+            refers = h5py.check_ref_dtype(found.dtype) is not None
+            return not (found.is_virtual or found.external or refers)
+    return False
 
 
 def _is_numbers(found: object) -> TypeGuard[h5py.Dataset]:

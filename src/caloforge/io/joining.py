@@ -116,12 +116,13 @@ class _Hits(Joined):
             return read(file)
 
 
-def join_files(parts: Sequence[Path], path: Path) -> None:
+def join_files(parts: Sequence[Path], path: Path, source: CaloChallengeFile | None = None) -> None:
     """Join CaloChallenge files to one, that says of itself what the first of them says.
 
     Arguments:
         parts: The files, at least one, with the same datasets.
         path: The file to write; one that is there is replaced.
+        source: The file of which they are a copy: what it holds beside its showers is copied, too.
 
     Raises:
         FileFormatError: The files differ in their datasets or attributes.
@@ -136,6 +137,9 @@ def join_files(parts: Sequence[Path], path: Path) -> None:
             first.copy(GROUP, whole)
         for name in _datasets(first):
             _join(whole, first[name], parts, total)
+        if source is not None:
+            with held_back():
+                source.carry(whole)
 
 
 def _join_hits(parts: Sequence[Path], path: Path) -> None:

@@ -17,6 +17,7 @@ from torch import Tensor
 from caloforge.errors import OutputError, ShowerValueError
 from caloforge.geometry import Calorimeter
 from caloforge.hits import AnyShowers, dense
+from caloforge.io.calochallenge import CaloChallengeFile
 from caloforge.io.cell_tables import GROUP, state_calorimeter
 from caloforge.io.columns import (
     DEPOSITS,
@@ -121,6 +122,16 @@ class CaloChallengeWriter:
         columns = self._columns(showers, extra or {})
         with held_back():
             self._extend(file, showers, columns)
+        self._hdf5.require_written()
+
+    def carry(self, file: CaloChallengeFile) -> None:
+        """Copy what a file holds beside its showers and their numbers, behind the last batch.
+
+        Raises:
+            FileFormatError: The file is damaged there.
+        """
+        with held_back():
+            file.carry(self._require_open())
         self._hdf5.require_written()
 
     def _extend(self, file: h5py.File, showers: AnyShowers, columns: dict[str, Tensor]) -> None:

@@ -24,6 +24,7 @@ from caloforge.geometry import Calorimeter
 from caloforge.gun import ParticleSource
 from caloforge.hits import AnyShowers, Hits, HitSource
 from caloforge.io import (
+    CaloChallengeFile,
     CaloChallengeWriter,
     HitWriter,
     ShowerFile,
@@ -105,7 +106,7 @@ class Produced:
 @dataclass(frozen=True)
 class _Plan:
     """What is written and from what: the calorimeter, what the file says of itself, the batches
-    from a number on, and whether these are hits alone.
+    from a number on, whether these are hits alone, and the file of which they are a copy.
     """
 
     calorimeter: Calorimeter
@@ -114,6 +115,7 @@ class _Plan:
     number: int
     made: Callable[[int], Iterator[Made]]
     sparse: bool = False
+    copied: CaloChallengeFile | None = None
 
 
 def produce(
@@ -214,7 +216,8 @@ def copy(
             journal.place()
         return Produced(Path(path), len(source), 0, 0.0)
     made = partial(_copied, source, batch_size, progress)
-    plan = _Plan(source.calorimeter, attributes, job, len(source), made)
+    file = source if isinstance(source, CaloChallengeFile) else None
+    plan = _Plan(source.calorimeter, attributes, job, len(source), made, copied=file)
     resumed, dark = _write(plan, Path(path), _How(resume, overwrite, progress))
     return Produced(Path(path), len(source), resumed, 0.0, dark)
 
@@ -259,7 +262,7 @@ def _write(plan: _Plan, path: Path, how: _How) -> tuple[int, int]:
                     if journal.shards and not watched:
                         watch_disk(path, _room(journal, plan.number))
                         watched = True
-            _join(journal, opener)
+            _join(journal, opener, plan.copied)
             how.accept(journal.unfinished)
         journal.place()
     return before, dark
@@ -278,14 +281,18 @@ def _room(journal: Journal, number: int) -> float:
     return (2 * number - journal.finished) * size
 
 
-def _join(journal: Journal, opener: Callable[[Path], CaloChallengeWriter]) -> None:
+def _join(
+    journal: Journal,
+    opener: Callable[[Path], CaloChallengeWriter],
+    copied: CaloChallengeFile | None,
+) -> None:
     if not journal.shards:
         empty = journal.unfinished.with_suffix(".h5")
         with opener(empty):
             pass
         journal.keep(empty, 0)
     if is_hdf5(journal.unfinished):
-        join_files(journal.shards, journal.unfinished)
+        join_files(journal.shards, journal.unfinished, copied)
     else:
         convert(Joined(journal.shards), journal.unfinished)
 

@@ -173,6 +173,10 @@ RINGS = _with(cells={"n_r": 3, "width": 10, "n_alpha": 4})
     ("values", "expected"),
     [
         ({**VALUES, "colour": "red"}, "colour"),
+        (
+            _with(cells={"number": [10**9, 10**9], "size": [1e-8, 1e-8]}),
+            "detector 'd': 2000000000000000000 cells, expected at most 10000000",
+        ),
         ({**VALUES, "treshold": 1}, "did you mean 'threshold'?"),
         ({**VALUES, "distance": math.nan}, "distance is nan, expected a finite number"),
         ({"name": "d"}, "layers"),

@@ -132,6 +132,11 @@ LAYER = '<Layer id="0" r_edges="0,1" n_bin_alpha="1" />'
             r"<Layer .*>: 'n_bin_alpha'; expected a layer such as",
         ),
         (
+            f"<Bins><Bin name='photon'><Layer id='0' r_edges='0,1' n_bin_alpha='{'9' * 4000}' />"
+            "</Bin></Bins>",
+            "its layers: a whole number of .* bits cells, expected at most 10000000",
+        ),
+        (
             "<Bins><Bin name='photon'><Layer id='0' r_edges='0;1' n_bin_alpha='1' /></Bin></Bins>",
             "could not convert .* expected a layer",
         ),

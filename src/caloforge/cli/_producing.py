@@ -77,4 +77,6 @@ def made(produced: "Produced", what: str) -> None:
     """Say what has been made."""
     from_before = f", {produced.resumed:,} of them from before" if produced.resumed else ""
     dark = f"; {produced.dark:,} of them have no energy in any cell" if produced.dark else ""
+    if produced.dark == produced.showers > 0:
+        dark = "; none of them has energy in any cell: are the energies, or what made them, wrong?"
     say(f"{produced.path}: {produced.showers:,} {what}{from_before}{dark}")

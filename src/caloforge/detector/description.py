@@ -41,6 +41,7 @@ from caloforge.geometry import (
     RegularGrid,
     named_calorimeters,
 )
+from caloforge.geometry.calorimeter import require_size
 from caloforge.units import MeV
 
 _NIST = "G4_"
@@ -119,6 +120,7 @@ class Detector:
         self._require_cells()
         if self.inner_radius is not None:
             self._require_cylinder(self.inner_radius)
+        require_size(self._calorimeter(), f"detector '{self.name}'")
 
     def _require_numbers(self) -> None:
         if not self.layers:

@@ -11,7 +11,7 @@ the cells :math:`c \to g(c)` that it causes: :math:`(x, y)_{g(c)} = M_g (x, y)_c
 Where the physics has that symmetry too, permuted showers are as good as new ones.
 """
 
-__all__ = ["Calorimeter", "tuples"]
+__all__ = ["Calorimeter", "require_size", "tuples"]
 
 import math
 from abc import ABC, abstractmethod
@@ -564,11 +564,25 @@ class Calorimeter(Shown, ABC):
 
 def _require_bounds(calorimeter: Calorimeter) -> None:
     """Check what a description says before anything of its size is made."""
-    name, cells = calorimeter.name, calorimeter.n_cells
+    name = calorimeter.name
     what = "calorimeter description"
     if not isinstance(name, str) or len(name) > MOST_QUOTED or not name.isprintable():
         msg = f"{what}: name is {name!r:.{MOST_QUOTED}}, expected a short text that can be printed"
         raise GeometryError(msg)
+    require_size(calorimeter, what)
+
+
+def require_size(calorimeter: Calorimeter, what: str) -> None:
+    """Check how many cells a file describes, before anything of their number is made.
+
+    Arguments:
+        calorimeter: The calorimeter.
+        what: What describes it, for the message.
+
+    Raises:
+        GeometryError: They are more than ten million.
+    """
+    cells = calorimeter.n_cells
     if cells > _MOST_CELLS:
         msg = f"{what}: {quoted(cells)} cells, expected at most {_MOST_CELLS}"
         raise GeometryError(msg)

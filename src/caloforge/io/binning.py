@@ -23,6 +23,7 @@ from xml.etree.ElementTree import Element
 
 from caloforge.errors import FileFormatError, GeometryError, ShowerValueError, quoted, words_of
 from caloforge.geometry import CylinderGrid, CylinderLayer
+from caloforge.geometry.calorimeter import require_size
 from caloforge.io.input import require_file
 from caloforge.io.output import NewFile
 from caloforge.particles import pdg_of
@@ -59,14 +60,16 @@ def read_binning(
     entry = _entry(path, particle)
     layers = [_read_layer(path, layer) for layer in entry.findall("Layer")]
     try:
-        return CylinderGrid(
+        grid = CylinderGrid(
             name or f"{path.stem}-{entry.get('name')}",
             tuple(layer for layer in layers if layer is not None),
             entry.get(_ALONG) == "true",
         )
+        require_size(grid, "its layers")
     except GeometryError as error:
         msg = f"{path}: entry {quoted(entry.get('name'))}: {error}"
         raise FileFormatError(msg) from error
+    return grid
 
 
 def species_of_binning(path: Path | str, particle: str | None = None) -> int | None:

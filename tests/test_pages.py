@@ -106,6 +106,7 @@ SHORTER = {
     r"caloforge train (squirels-fast|my-recipe.yaml) ": shlex.join(settings(TINY_BRIDGE)),
     r"caloforge train squirels(-laptop)? ": shlex.join(settings(TINY_HALVES)),
     r"caloforge train calodream-ds2 ": shlex.join(settings(TINY_FLOW)),
+    r"caloforge train denoising": "--set epochs=0.1 --set validation=20 --set features=4",
     r"caloforge train reweighting ": "--set epochs=1 --set validation=20",
     r"caloforge refine (weights|behind) ": "--least-effective 0",
     r"caloforge train --from ": shlex.join(settings(TINY_TUNING)),

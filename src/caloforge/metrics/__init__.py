@@ -24,6 +24,7 @@ __all__ = [
     "chi2_probability",
     "compare_lines",
     "compare_points",
+    "concordance",
     "correlation_distance",
     "extrapolated_frechet_distance",
     "frechet_distance",
@@ -40,7 +41,11 @@ __all__ = [
 
 from caloforge.metrics.amplification import Amplification, amplification
 from caloforge.metrics.bins import Bins
-from caloforge.metrics.correlations import correlation_distance, layer_correlation
+from caloforge.metrics.correlations import (
+    concordance,
+    correlation_distance,
+    layer_correlation,
+)
 from caloforge.metrics.dilution import Dilution, overlap
 from caloforge.metrics.distances import (
     Batched,

@@ -11,9 +11,11 @@ with weighted means :math:`\bar v`. A layer that does not vary, an empty one for
 correlation: its coefficients are set to 0, and to 1 with itself. Two samples are
 :math:`\frac{2}{L (L - 1)} \sum_{l<m} |C_{lm} - C'_{lm}|` apart, the mean difference over the pairs
 of L layers. For equal distributions it falls as the root of the inverse sample size: order 1/2.
+
+`concordance` compares two numbers pair by pair.
 """
 
-__all__ = ["correlation_distance", "layer_correlation"]
+__all__ = ["concordance", "correlation_distance", "layer_correlation"]
 
 import numpy as np
 from jaxtyping import Float
@@ -46,6 +48,23 @@ def layer_correlation(
     matrix = np.asarray(np.clip(unit.T @ unit, -1.0, 1.0))
     np.fill_diagonal(matrix, 1.0)
     return matrix
+
+
+def concordance(full: Float[np.ndarray, " n"], candidate: Float[np.ndarray, " n"]) -> float:
+    r"""Lin's concordance correlation of pairs (Biometrics 45 (1989) 255), in [-1, 1],
+
+    .. math:: 2\,\mathrm{cov}(x, y)
+              / (\mathrm{var}(x) + \mathrm{var}(y) + (\bar x - \bar y)^2) ,
+
+    1 where all pairs are equal; 0 for independent ones, and where nothing varies.
+
+    Arguments:
+        full: The numbers x of the full simulation, with shape (n).
+        candidate: The numbers y of the candidate, of the same particles in the same order.
+    """
+    x, y = full - full.mean(), candidate - candidate.mean()
+    spread = (x**2).mean() + (y**2).mean() + (full.mean() - candidate.mean()) ** 2
+    return float(2 * (x * y).mean() / spread) if spread > 0 else 0.0
 
 
 def correlation_distance(

@@ -4,6 +4,7 @@ __all__ = [
     "CellTransformer",
     "ConvolutionalAutoencoder",
     "ConvolutionalFlow",
+    "DenoisingNetwork",
     "DihedralLinear",
     "DihedralNetwork",
     "HeadSizes",
@@ -24,6 +25,7 @@ __all__ = [
 
 from caloforge.learn.networks.autoencoder import ConvolutionalAutoencoder
 from caloforge.learn.networks.cell_transformer import CellTransformer
+from caloforge.learn.networks.convolution_stack import DenoisingNetwork
 from caloforge.learn.networks.convolutional_flow import ConvolutionalFlow
 from caloforge.learn.networks.dihedral import DihedralLinear, DihedralNetwork
 from caloforge.learn.networks.embedding import sinusoids

@@ -34,6 +34,7 @@ FLOORS = (
     ("zoo",),
     ("chain",),
     ("production",),
+    ("export",),
     ("published",),
     ("evaluation",),
     ("report",),

@@ -77,6 +77,7 @@ NOT_RUN = {
     r"torchrun ": "starts one process a GPU",
     r"caloforge data geant4 .*--fetch": "takes from the network",
     r"caloforge simulate gflash -n 10000000 .*many.h5$": "is interrupted, as the page says",
+    r"caloforge export .*(--target|generator)": "takes ten seconds; tests/export does it",
     r"caloforge demo": "takes a minute; tests/cli/test_demo.py runs it",
 }
 """What is not run here, and why."""

@@ -11,6 +11,7 @@ __all__ = [
     "DiskSpaceWarning",
     "EnergyRangeError",
     "EnergyRangeWarning",
+    "ExportError",
     "FileFormatError",
     "Geant4Error",
     "GeometryError",
@@ -120,6 +121,10 @@ class PointsOutsideWarning(UserWarning):
 
 class ModelError(CaloforgeError):
     """Raised when a model is unknown, incomplete, damaged, or unfit for what was asked."""
+
+
+class ExportError(CaloforgeError):
+    """Raised when a model does not fit a host, or what was exported makes other showers."""
 
 
 class RecipeError(CaloforgeError):

@@ -256,7 +256,7 @@ class BeamFeatures(Encoder):
                 enters is not known.
         """
         particles = condition.particles
-        parts = [condition.incident_energies.new_zeros(len(condition), 0)]
+        parts = [condition.incident_energies[:, None][:, :0]]
         if self.beam.n_species:
             parts.append(_one_hot(particles, self.beam.species))
         if self.beam.detector:
@@ -301,7 +301,7 @@ def _one_hot(particles: Particles, species: tuple[int, ...]) -> Float[Tensor, "s
         )
         raise ModelError(msg)
     device = particles.energies.device
-    each = torch.as_tensor(particles.pdg, device=device).expand(len(particles))
+    each = torch.as_tensor(particles.pdg, device=device).expand(particles.energies.shape)
     hot = each[:, None] == torch.tensor(species, device=device)
     if not hot.any(dim=1).all():
         first = int((~hot.any(dim=1)).nonzero()[0, 0])

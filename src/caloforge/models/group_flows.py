@@ -56,7 +56,7 @@ class ConvolutionalGroups(LayerGroupStage):
         """A channel for each former layer, and one for each number, the same everywhere."""
         alpha, r = self.image
         planes = window.context[:, :, None, None].expand(-1, -1, alpha, r)
-        return torch.cat([window.former.reshape(len(planes), -1, alpha, r), planes], dim=1)
+        return torch.cat([window.former.reshape(planes.shape[0], -1, alpha, r), planes], dim=1)
 
     def samplers(self) -> Sequence[Bijection]:
         """The flows with their matrices multiplied out."""

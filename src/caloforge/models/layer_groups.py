@@ -38,6 +38,7 @@ from caloforge.errors import ModelError
 from caloforge.geometry import Calorimeter
 from caloforge.learn import training
 from caloforge.learn.conditions import Beam, Condition, IncidentFeatures, LayerFeatures
+from caloforge.learn.graph_loops import GraphLoop, graph_loop
 from caloforge.learn.networks.embedding import sinusoids
 from caloforge.learn.networks.folding import WhileSame
 from caloforge.learn.noise import Noise, Numbers, by_address, by_generator
@@ -209,7 +210,7 @@ class _Table(nn.Module):
     def layers(self, cells: Float[Tensor, "showers all"]) -> Layers:
         """Values of the cells by layer; 0 in the padding."""
         padded = functional.pad(cells, (0, 1)) if self.padded else cells
-        return padded[:, self.cell.flatten()].reshape(len(cells), *self.cell.shape)
+        return padded[:, self.cell.flatten()].reshape(cells.shape[0], *self.cell.shape)
 
     def cells(self, layers: Layers) -> Float[Tensor, "showers all"]:
         """The inverse of `layers`."""
@@ -322,11 +323,12 @@ class LayerGroupStage(ShapeStage):
 
     def context(self, condition: Condition) -> Float[Tensor, "showers groups context"]:
         """The condition of the flow of each group but for the former groups."""
-        own = self.energies(condition).reshape(len(condition), self.groups, -1)
+        own = self.energies(condition)
+        own = own.reshape(own.shape[0], self.groups, -1)
         parts = [self.incident(condition)[:, None].expand(-1, self.groups, -1), own]
         if self.order.shared:
             place = torch.arange(self.groups, device=own.device) * (_PLACES / self.groups)
-            parts.append(sinusoids(place.to(own), _PLACE, _PLACES).expand(len(own), -1, -1))
+            parts.append(sinusoids(place.to(own), _PLACE, _PLACES).expand(own.shape[0], -1, -1))
         return torch.cat(parts, dim=2)
 
     def objectives(
@@ -417,13 +419,42 @@ class LayerGroupStage(ShapeStage):
     def sample(self, condition: Condition, noise: Numbers) -> Float[Tensor, "showers cells"]:
         """Group after group."""
         context, samplers = self.context(condition), self._kept(self, self.samplers)
-        numbers = context.new_zeros(len(context), self.groups, self.places)
+        loop = graph_loop()
+        if loop is not None and self.order.shared and not self.table.padded:
+            numbers = self._repeated(loop, samplers[0], noise["start"], context)
+            return self._decoded(numbers, condition)
+        numbers = context.new_zeros(context.shape[0], self.groups, self.places)
         for group in range(self.groups):
             start = self._taken(noise["start"][:, group], group)
             seen = self.condition(self._window(numbers, context, group))
             made = self.process.sample(samplers[self.number(group)], start, seen)
             numbers[:, group, self.real(group)] = made.flatten(1)
-        layers = numbers.reshape(len(context), *self.table.cell.shape)
+        return self._decoded(numbers, condition)
+
+    def _repeated(
+        self,
+        loop: GraphLoop,
+        sampler: Bijection,
+        starts: Float[Tensor, "showers groups places"],
+        context: Float[Tensor, "showers groups context"],
+    ) -> Float[Tensor, "showers groups places"]:
+        """What stands for the cells, by a flow that all groups share, in a loop of a graph."""
+
+        def body(numbers: Tensor, former: Tensor, start: Tensor, own: Tensor) -> tuple[Tensor, ...]:
+            seen = self.condition(Window(former, own))
+            made = self.process.sample(sampler, self.point(start), seen).flatten(1)[:, None]
+            former = torch.cat([former, made], dim=1)[:, 1:]
+            return torch.cat([numbers, made], dim=1), former
+
+        none = torch.zeros_like(starts[:, :1])
+        former = none.expand(-1, self.order.former, -1)
+        numbers, _ = loop(body, (none, former), (starts, context), ())
+        return numbers[:, 1:]
+
+    def _decoded(
+        self, numbers: Float[Tensor, "showers groups places"], condition: Condition
+    ) -> Float[Tensor, "showers cells"]:
+        layers = numbers.reshape(numbers.shape[0], *self.table.cell.shape)
         layers = torch.where(self.table.real, layers, _NEVER)
         layers = self.representation.decode(layers, condition)
         layers = layers if self.spectrum is None else self.spectrum.corrected(layers)

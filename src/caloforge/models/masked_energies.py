@@ -21,6 +21,7 @@ from caloforge.errors import RepresentationWarning
 from caloforge.geometry import Calorimeter
 from caloforge.learn import training
 from caloforge.learn.conditions import Beam, Condition, LogEnergy
+from caloforge.learn.graph_loops import GraphLoop, graph_loop
 from caloforge.learn.networks import MaskedFlow
 from caloforge.learn.networks.folding import WhileSame
 from caloforge.learn.noise import Noise, Numbers, by_generator
@@ -28,6 +29,7 @@ from caloforge.learn.processes import NormalizingFlow
 from caloforge.learn.representations import Representation
 from caloforge.models.recipes import Depth, Width
 from caloforge.models.stages import Batches, EnergyStage, Schedule, StageRecipe
+from caloforge.particles import Particles
 from caloforge.showers import Showers
 
 _ATTEMPTS = 10
@@ -165,6 +167,9 @@ class MaskedEnergiesStage(EnergyStage):
     def sample(self, condition: Condition, noise: Numbers) -> Float[Tensor, "showers layers"]:
         """By the flow, again where the shower deposits too much."""
         energies, incident = self._made(condition, noise["start"]), condition.incident_energies
+        loop = graph_loop()
+        if loop is not None:
+            return self._scaled(self._repeated(loop, energies, noise["again"], condition), incident)
         for attempt in range(_ATTEMPTS):
             rows = self._beyond(energies, incident).nonzero()[:, 0]
             if not len(rows):
@@ -173,6 +178,33 @@ class MaskedEnergiesStage(EnergyStage):
             padded = torch.cat([rows, rows[-1:].expand(-len(rows) % _PADDING)])
             again = self._made(condition[padded], noise["again"][padded, attempt])
             energies = energies.index_copy(0, rows, again[: len(rows)])
+        return self._scaled(energies, incident)
+
+    def _repeated(
+        self,
+        loop: GraphLoop,
+        energies: Float[Tensor, "showers layers"],
+        again: Float[Tensor, "showers attempts layers"],
+        condition: Condition,
+    ) -> Float[Tensor, "showers layers"]:
+        """Again where a shower deposits too much, in a loop of a graph."""
+        incident, known = condition.incident_energies, self.log_energy(condition)
+
+        def body(
+            beyond: Tensor, energies: Tensor, start: Tensor, known: Tensor, incident: Tensor
+        ) -> tuple[Tensor, ...]:
+            made = self._of_start(start, known, Condition(Particles(incident)))
+            energies = torch.where(beyond[:, None], made, energies)
+            return self._beyond(energies, incident), energies
+
+        carried = self._beyond(energies, incident), energies
+        _, energies = loop(body, carried, [again], [known, incident], conditional=True)
+        return energies
+
+    def _scaled(
+        self, energies: Float[Tensor, "showers layers"], incident: Float[Tensor, " showers"]
+    ) -> Float[Tensor, "showers layers"]:
+        """Scaled down to what was seen."""
         scale = (self.most * incident / energies.sum(dim=1).clamp_min(self.least)).clamp_max(1)
         energies = energies * scale[:, None]
         return torch.where(energies >= self.least, energies, 0.0)
@@ -180,8 +212,16 @@ class MaskedEnergiesStage(EnergyStage):
     def _made(
         self, condition: Condition, start: Float[Tensor, "showers layers"]
     ) -> Float[Tensor, "showers layers"]:
+        return self._of_start(start, self.log_energy(condition), condition)
+
+    def _of_start(
+        self,
+        start: Float[Tensor, "showers layers"],
+        known: Float[Tensor, "showers known"],
+        condition: Condition,
+    ) -> Float[Tensor, "showers layers"]:
         flow = self._kept(self.network, self.network.folded)
-        values = self.process.sample(flow, start, self.log_energy(condition))
+        values = self.process.sample(flow, start, known)
         energies = self.representation.decode(values, condition)
         return torch.where(energies >= self.least, energies, 0.0)
 

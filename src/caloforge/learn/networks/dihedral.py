@@ -183,13 +183,13 @@ class DihedralNetwork(nn.Module):
         self, time: Float[Tensor, " batch"], condition: Float[Tensor, "batch ..."]
     ) -> Float[Tensor, "*group batch condition"]:
         """Time and condition embedded: a field if the condition turns with the shower."""
-        first = condition.reshape(len(time), -1)[:, 0]
+        first = condition.reshape(time.shape[0], -1)[:, 0]
         known = torch.cat([sinusoids(4 * s, self.frequencies, 20.0) for s in (time, first)], dim=1)
         if self.invariants:
             known = torch.cat([known, condition[:, 1 : 1 + self.invariants]], dim=1)
         if self.vectors:
             pairs = condition[:, 1 + self.invariants :].reshape(-1, self.vectors, 2)
             turned = torch.einsum("gji,bvj->gbvi", self.rotations, pairs).flatten(2)
-            known = torch.cat([known.expand(len(turned), -1, -1), turned], dim=-1)
+            known = torch.cat([known.expand(turned.shape[0], -1, -1), turned], dim=-1)
         embedded: Tensor = self.embedding(known)
         return embedded

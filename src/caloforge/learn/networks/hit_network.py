@@ -87,7 +87,7 @@ class HitAutoencoder(nn.Module):
             x: Which cells are hit, as 0 and 1, and the scores of their shares.
             condition: The condition, of order 1.
         """
-        tokens = x.reshape(len(x), 2, self.n_groups, -1).transpose(1, 2).flatten(2)
+        tokens = x.reshape(x.shape[0], 2, self.n_groups, -1).transpose(1, 2).flatten(2)
         mean, log_variance = self.encoder(tokens, self.encoder_condition(condition)).mT.chunk(
             2, dim=1
         )
@@ -105,7 +105,7 @@ class HitAutoencoder(nn.Module):
         """
         tokens = self.decoder(z.mT, self.decoder_condition(condition))
         logit, mean, log_width = (
-            tokens.reshape(len(z), self.n_groups, 3, self.layer_group, -1)
+            tokens.reshape(z.shape[0], self.n_groups, 3, self.layer_group, -1)
             .transpose(1, 2)
             .flatten(2, 3)
             .unbind(1)

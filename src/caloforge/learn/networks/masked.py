@@ -34,6 +34,7 @@ from zuko.nn import MaskedLinear
 from zuko.transforms import MonotonicAffineTransform
 
 from caloforge.errors import ModelError
+from caloforge.learn.graph_loops import GraphLoop, graph_loop
 from caloforge.learn.networks.spline import RationalQuadraticSpline
 
 _FEWEST_OUTPUTS = 16
@@ -154,7 +155,7 @@ class MaskedNetwork(nn.Module):
         x = (self.layers[0](x) + self.embed(condition)).relu()
         for layer in self.layers[1:-1]:
             x = layer(x).relu()
-        return self.layers[-1](x).view(len(x), -1, self.numbers)  # type: ignore[no-any-return]
+        return self.layers[-1](x).view(x.shape[0], -1, self.numbers)  # type: ignore[no-any-return]
 
     def embed(self, condition: Float[Tensor, "batch condition"]) -> Float[Tensor, "batch width"]:
         """What the condition adds to the first layer."""
@@ -162,7 +163,7 @@ class MaskedNetwork(nn.Module):
 
     def begin(self, condition: Float[Tensor, "batch condition"]) -> list[Tensor]:
         """The units of each hidden layer before the first step: none."""
-        return [condition.new_zeros(len(condition), 0) for _ in self.layers[:-1]]
+        return [condition.new_zeros(condition.shape[0], 0) for _ in self.layers[:-1]]
 
     def advance(
         self,
@@ -189,7 +190,7 @@ class MaskedNetwork(nn.Module):
             new = new + embedding[:, state.shape[1] : end] if k == 0 else new
             inputs = torch.cat([state, new.relu()], dim=1)
             states.append(inputs)
-        return last(inputs).view(len(known), -1, self.numbers), states
+        return last(inputs).view(known.shape[0], -1, self.numbers), states
 
     def folded(self) -> "MaskedNetwork":
         """A copy for inference, its masks multiplied in and the rows of each step cut once."""
@@ -273,13 +274,32 @@ class _Block(nn.Module):
 
     def inverse(self, z: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
         """The point before the block, and the numbers."""
-        z = z[:, self.order]
+        z, loop = z[:, self.order], graph_loop()
         if self.one_pass is OnePass.SAMPLES:
             numbers = self.network(z, condition)
             x = _inverse(self.univariate(numbers), z)
+        elif loop is not None:
+            x, numbers = self._repeated(z, condition, loop)
         else:
             x, numbers = self._unroll(z, condition, _inverse)
         return x[:, self.order.argsort()], numbers
+
+    def _repeated(self, z: Tensor, condition: Tensor, loop: GraphLoop) -> tuple[Tensor, Tensor]:
+        """The inverse by a whole pass a step: slower, and a graph of one pass."""
+        steps = self.network.steps
+        step = torch.tensor([k for k, one in enumerate(steps) for _ in range(one.last - one.first)])
+
+        def body(
+            x: Tensor, numbers: Tensor, now: Tensor, z: Tensor, condition: Tensor
+        ) -> tuple[Tensor, Tensor]:
+            turn = step == now[:, None]
+            numbers = torch.where(turn[..., None], self.network(x, condition), numbers)
+            return torch.where(turn, _inverse(self.univariate(numbers), z), x), numbers
+
+        start = torch.zeros_like(z), self.network(torch.zeros_like(z), condition)
+        rounds = torch.arange(len(steps)).expand(z.shape[0], -1)
+        x, numbers = loop(body, start, [rounds], [z, condition])
+        return x, numbers.flatten(1)
 
     def _unroll(
         self, given: Tensor, condition: Tensor, apply: Callable[[Transform, Tensor], Tensor]

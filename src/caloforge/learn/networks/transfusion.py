@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from caloforge.errors import ModelError
+from caloforge.learn.graph_loops import GraphLoop
 from caloforge.learn.networks.dense import dense
 from caloforge.learn.networks.embedding import sinusoids
 
@@ -66,11 +67,20 @@ class _Attention(nn.Module):
         position: int,
     ) -> Float[Tensor, "batch 1 dim"]:
         """Of one more token to itself and those in the cache, which it joins."""
-        parts = self.project(x).view(len(x), 3, self.heads, -1).transpose(0, 1)
+        parts = self.project(x).view(x.shape[0], 3, self.heads, -1).transpose(0, 1)
         cache[:, :, :, position] = parts[1:]
         key, value = cache[:, :, :, : position + 1]
         query = parts[0][:, :, None]
         return self._join(functional.scaled_dot_product_attention(query, key, value))
+
+    def appending(
+        self, x: Float[Tensor, "batch 1 dim"], cache: Float[Tensor, "2 batch heads length width"]
+    ) -> tuple[Float[Tensor, "batch 1 dim"], Float[Tensor, "2 batch heads longer width"]]:
+        """The same as `following` with a cache of the tokens passed alone; and the longer cache."""
+        parts = self.project(x).view(x.shape[0], 3, self.heads, -1).transpose(0, 1)
+        cache = torch.cat([cache, parts[1:, :, :, None]], dim=3)
+        attended = functional.scaled_dot_product_attention(parts[0][:, :, None], cache[0], cache[1])
+        return self._join(attended), cache
 
     def alone(self, x: Float[Tensor, "batch 1 dim"]) -> Float[Tensor, "batch 1 dim"]:
         """Of anything to the one token x: its value."""
@@ -326,7 +336,7 @@ class Transfusion(nn.Module):
 
     def begin(self, condition: Float[Tensor, "batch condition"]) -> DecoderState:
         """The state before the first position."""
-        shape = (2, len(condition), self.heads, self.length, self.dim // self.heads)
+        shape = (2, condition.shape[0], self.heads, self.length, self.dim // self.heads)
         caches = tuple(condition.new_empty(shape) for _ in self.decoder)
         return DecoderState(0, caches, self._crosses(condition))
 
@@ -342,12 +352,53 @@ class Transfusion(nn.Module):
         Returns:
             The embedding, and the state after it.
         """
-        i, batch = state.position, len(state.crosses[0])
+        i, batch = state.position, state.crosses[0].shape[0]
         value = self.positions.new_zeros(batch) if previous is None else previous
         x = self._tokens(value[:, None], self.positions[i : i + 1])
         for block, cache, cross in zip(self._blocks(), state.caches, state.crosses, strict=True):
             x = block(x, block.attention.following(x, cache, i), cross)
         return self.norms[1](x)[:, 0], replace(state, position=i + 1)
+
+    def repeated(
+        self,
+        loop: GraphLoop,
+        starts: Float[Tensor, "batch length"],
+        condition: Float[Tensor, "batch condition"],
+        carry: Callable[[Callable[[Tensor, float], Tensor], Tensor], Tensor],
+    ) -> Float[Tensor, "batch length"]:
+        """The sequence, position by position, in a loop of a graph; keys and values are appended.
+
+        Arguments:
+            loop: The loop.
+            starts: Where each number starts.
+            condition: The condition.
+            carry: Carries a number from its start along a velocity.
+        """
+        blocks = len(self.decoder)
+
+        def body(values: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
+            caches, (start, position), crosses = (
+                others[:blocks],
+                others[blocks : blocks + 2],
+                others[blocks + 2 :],
+            )
+            x = torch.cat([values[:, None, -1:], position[:, None]], dim=-1)
+            new = []
+            for block, cache, cross in zip(self._blocks(), caches, crosses, strict=True):
+                attended, appended = block.attention.appending(x, cache)
+                x = block(x, attended, cross)
+                new.append(appended)
+            velocity = self.field(self.norms[1](x)[:, 0], {})
+            made = carry(velocity, start[:, None])
+            return (torch.cat([values, made], dim=1), *new)
+
+        first = torch.zeros_like(starts[:, :1])
+        cache = first[:, :, None, None].expand(-1, -1, self.heads, self.dim // self.heads)
+        cache = cache.permute(1, 0, 2, 3)[:, :, :, None][:, :, :, :0].expand(2, -1, -1, -1, -1)
+        positions = self.positions.expand(starts.shape[0], -1, -1)
+        carried = (first, *[cache] * blocks)
+        values, *_ = loop(body, carried, [starts, positions], self._crosses(condition))
+        return values[:, 1:]
 
     def _crosses(self, condition: Tensor) -> tuple[Tensor, ...]:
         """What each block's attention to the encoder gives."""
@@ -362,7 +413,7 @@ class Transfusion(nn.Module):
         return cast("list[_DecoderBlock]", list(self.decoder))
 
     def _tokens(self, values: Tensor, positions: Tensor) -> Tensor:
-        return torch.cat([values[..., None], positions.expand(len(values), -1, -1)], dim=-1)
+        return torch.cat([values[..., None], positions.expand(values.shape[0], -1, -1)], dim=-1)
 
 
 def _check_sizes(dim: int, heads: int, head_layers: int, time_dim: int, condition: int) -> None:

@@ -16,6 +16,7 @@ once; samples are drawn position by position. The equations are scalar, so the d
 
 __all__ = ["AutoregressiveFlow", "AutoregressiveNetwork"]
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar, runtime_checkable
 
@@ -23,6 +24,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from caloforge.learn.graph_loops import GraphLoop, graph_loop
 from caloforge.learn.processes.flow import Path, standard_normal
 from caloforge.learn.processes.solvers import MIDPOINT, RungeKutta, Velocity, integrate
 
@@ -55,6 +57,18 @@ class AutoregressiveNetwork(Protocol[State]):
     def advance(self, state: State, previous: Tensor | None, /) -> tuple[Tensor, State]:
         """The embedding (batch, dim) of the next position after the number ``previous``, and the
         state after it.
+        """
+
+    def repeated(
+        self,
+        loop: GraphLoop,
+        starts: Tensor,
+        condition: Tensor,
+        carry: Callable[[Velocity, Tensor], Tensor],
+        /,
+    ) -> Tensor:
+        """All numbers (batch, length), given where each starts, position by position in a loop of a
+        graph; ``carry`` takes a number from its start along a velocity.
         """
 
 
@@ -106,6 +120,9 @@ class AutoregressiveFlow:
             noise: Standard normal numbers.
             condition: The conditions, with shape (batch, ...).
         """
+        loop = graph_loop()
+        if loop is not None:
+            return network.repeated(loop, noise, condition, self._carried)
         clocks: dict[float, Tensor] = {}
         values: list[Tensor] = []
         with torch.no_grad():
@@ -113,8 +130,11 @@ class AutoregressiveFlow:
             for start in noise[:, :, None].unbind(dim=1):
                 embedding, state = network.advance(state, values[-1][:, 0] if values else None)
                 velocity = network.field(embedding, clocks)
-                values.append(integrate(velocity, start, solver=self.solver, steps=self.steps))
+                values.append(self._carried(velocity, start))
         return torch.cat(values, dim=1)
+
+    def _carried(self, velocity: Velocity, start: Tensor) -> Tensor:
+        return integrate(velocity, start, solver=self.solver, steps=self.steps)
 
     def log_likelihood(
         self,

@@ -136,7 +136,7 @@ class BespokeSolver(nn.Module):
         states = x
         velocities: list[Tensor] = []
         for t, a, row in zip(self.times[:-1], self.from_start, self.weights, strict=True):
-            velocities.append(network(states, t.to(x.dtype).expand(len(x)), condition))
+            velocities.append(network(states, t.to(x.dtype).expand(x.shape[0]), condition))
             states = _combine(x, a, row, velocities)
         return states
 

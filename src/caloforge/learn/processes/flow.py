@@ -194,7 +194,7 @@ def _with_divergence(velocity: Velocity, shape: tuple[int, ...], noise: Tensor |
 
 def _velocity(network: Network, condition: Tensor) -> Velocity:
     def velocity(x: Tensor, t: float) -> Tensor:
-        return network(x, x.new_full((len(x),), t), condition)
+        return network(x, x.new_full((x.shape[0],), t), condition)
 
     return velocity
 

@@ -118,7 +118,7 @@ class SchroedingerBridge:
         """
         x, normals = noise
         for k in range(self.steps):
-            x = x + network(x, x.new_full((len(x),), float(k)), condition)
+            x = x + network(x, x.new_full((x.shape[0],), float(k)), condition)
             if k < self.steps - 1:
                 x = x + math.sqrt(2 * self.gamma) * normals[:, k]
         return x

@@ -158,7 +158,7 @@ class Gaussianised(Representation[Tensor]):
         logs = torch.where(self.core, logs - logs[:, self.core].mean(dim=1, keepdim=True), logs)
         empty = (deposits < EMPTY) & ~self.core
         features = torch.cat([logs, leakage.log()[:, None], halo.log()[:, None]], dim=1)
-        return features, torch.cat([empty, empty.new_zeros(len(empty), 2)], dim=1)
+        return features, torch.cat([empty, empty.new_zeros(empty.shape[0], 2)], dim=1)
 
     def _trends(
         self, energies: Float[Tensor, " showers"]

@@ -180,7 +180,7 @@ class SoftRatios(Representation[Tensor]):
         ones = torch.ones_like(total)
         shares = torch.cat([ones, after.cumprod(1)], dim=1) * torch.cat([here, ones], dim=1)
         largest = shares.sort(dim=1, descending=True).values.cumsum(1)
-        numbers = torch.arange(1, shares.shape[1] + 1, device=shares.device)
+        numbers = torch.arange(1, shares.shape[1] + 1, device=shares.device).to(shares)
         whole = ((total + numbers * self.softening) / largest).amin(dim=1, keepdim=True)
         return (shares * whole - self.softening).clamp_min(0)
 

@@ -35,6 +35,7 @@ FLOORS = (
     ("chain",),
     ("production",),
     ("export",),
+    ("reconstruction",),
     ("published",),
     ("evaluation",),
     ("report",),

@@ -99,7 +99,8 @@ TINY_TUNING = {
 }
 
 SHORTER = {
-    r"caloforge (simulate|generate) (?!geant4 ).*-n ": "-n 20",
+    r"caloforge (simulate|generate) (?!geant4 |.*own.h5).*-n ": "-n 20",
+    r"caloforge simulate .* own.h5": "-n 100",
     r"caloforge simulate gflash .*-n 10000 .*(siw|scipb).h5$": "-n 100",
     r"caloforge simulate geant4 (?!.*-n 1000).*-n ": "-n 20 --workers 1",
     r"caloforge simulate geant4 .*-n 1000": "-n 200 --workers 1",
@@ -128,7 +129,7 @@ LONG = (
 SHOWERS = 200
 """Files hold at most so many showers before the first command that takes long."""
 
-QUICK = ("data", "models", "show")
+QUICK = ("data", "models", "show", "reconstruct")
 
 
 def _showers(name: str, number: int = SHOWERS) -> Callable[[Path], None]:

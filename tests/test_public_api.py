@@ -382,6 +382,7 @@ PUBLIC: dict[str, list[str]] = {
         "BySpecies",
         "CellScores",
         "EMPTY",
+        "EnergyRepresentation",
         "FILL",
         "FilledLayers",
         "Gaussianised",
@@ -414,6 +415,7 @@ PUBLIC: dict[str, list[str]] = {
     "caloforge.learn.representations.hit_pattern": ["HitPattern", "Hits"],
     "caloforge.learn.representations.layer_numbers": ["LayerNumbers"],
     "caloforge.learn.representations.layers": [
+        "EnergyRepresentation",
         "LayerEnergies",
         "LayerRatios",
         "SoftRatios",
@@ -659,6 +661,15 @@ PUBLIC: dict[str, list[str]] = {
         "offsets_of",
         "require_offsets",
         "shower_of_row",
+    ],
+    "caloforge.reconstruction": [
+        "Density",
+        "EnergyPosterior",
+        "Resolution",
+        "density_of",
+        "energy_posterior",
+        "posteriors",
+        "resolution",
     ],
     "caloforge.report": [
         "COLUMNS",

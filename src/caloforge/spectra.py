@@ -101,6 +101,10 @@ class Uniform:
         """The energies, in MeV, of numbers in ]0, 1[, both in double precision."""
         return self.low + (self.high - self.low) * uniform
 
+    def log_density(self, energies: "Tensor") -> "Tensor":
+        """The log of the density, unnormalised, at energies between the two."""
+        return energies.new_zeros(energies.shape)
+
     def __str__(self) -> str:
         return f"{_written(self.low)}:{_written(self.high)}"
 
@@ -124,6 +128,10 @@ class LogUniform:
         """The energies, in MeV, of numbers in ]0, 1[, both in double precision."""
         energies = self.low * (math.log(self.high / self.low) * uniform).exp()
         return energies.clamp(self.low, self.high)
+
+    def log_density(self, energies: "Tensor") -> "Tensor":
+        """The log of the density, unnormalised, at energies between the two."""
+        return -energies.log()
 
     def __str__(self) -> str:
         return f"{_written(self.low)}:{_written(self.high)}:{_LOG}"

@@ -60,6 +60,8 @@ class Stream(IntEnum):
     """Showers of a trained shape stage from which its map of the spectrum is fitted."""
     UNWEIGHTING = 80
     """Whether a weighted shower is kept."""
+    RECONSTRUCTION = 81
+    """What stands in empty layers where the density of their energies is asked for."""
     CHAIN = 96
     """Seeds of the refiners of a chain."""
     GEANT4 = 0x4734

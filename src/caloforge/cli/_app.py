@@ -22,7 +22,8 @@ _CUDA = "CUDA out of memory"
 _LESS = "take smaller batches or networks, fewer showers, or a larger machine"
 _COMMANDS = (
     *("demo", "simulate", "tune", "generate", "refine", "evaluate"),
-    *("bench", "train", "show", "convert", "unweight", "export", "models", "data"),
+    *("bench", "train", "show", "convert", "unweight", "reconstruct", "export"),
+    *("models", "data"),
 )
 
 

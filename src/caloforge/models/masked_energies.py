@@ -26,7 +26,7 @@ from caloforge.learn.networks import MaskedFlow
 from caloforge.learn.networks.folding import WhileSame
 from caloforge.learn.noise import Noise, Numbers, by_generator
 from caloforge.learn.processes import NormalizingFlow
-from caloforge.learn.representations import Representation
+from caloforge.learn.representations import EnergyRepresentation
 from caloforge.models.recipes import Depth, Width
 from caloforge.models.stages import Batches, EnergyStage, Schedule, StageRecipe
 from caloforge.particles import Particles
@@ -107,7 +107,7 @@ class MaskedEnergiesStage(EnergyStage):
         self,
         calorimeter: Calorimeter,
         recipe: MaskedEnergiesRecipe,
-        representation: Representation[Tensor],
+        representation: EnergyRepresentation,
         beam: Beam,
     ) -> None:
         super().__init__(calorimeter)
@@ -147,6 +147,25 @@ class MaskedEnergiesStage(EnergyStage):
     ) -> Float[Tensor, " showers"]:
         """The log density of what the flow sees of showers, in nats."""
         return self.process.log_likelihood(self.network, *self._seen(showers, random))
+
+    @property
+    def encoding_noise(self) -> Mapping[str, Noise]:
+        """What `log_density` takes."""
+        return self.representation.noise()
+
+    def log_density(self, condition: Condition, noise: Numbers) -> Float[Tensor, " showers"]:
+        r"""The log density :math:`\ln p(E_1, \dots, E_L)` of the energies of the layers, given the
+        particles, up to what depends on these energies alone.
+
+        Arguments:
+            condition: The particles and the energies of the layers.
+            noise: The random numbers that the representation asks for.
+        """
+        energies = condition.layer_energies
+        values = self.representation.encode(energies, condition, noise)
+        flow = self._kept(self.network, self.network.folded)
+        density = self.process.log_likelihood(flow, values, self.log_energy(condition))
+        return density.double() + self.representation.log_stretch(energies, condition)
 
     def _seen(
         self, showers: Showers, random: torch.Generator

@@ -12,6 +12,7 @@ __all__ = [
     "REACH",
     "BySpecies",
     "CellScores",
+    "EnergyRepresentation",
     "FilledLayers",
     "Gaussianised",
     "HitPattern",
@@ -41,6 +42,7 @@ from caloforge.learn.representations.gaussianised import EMPTY, REACH, Gaussiani
 from caloforge.learn.representations.hit_pattern import HitPattern, Hits
 from caloforge.learn.representations.layer_numbers import LayerNumbers
 from caloforge.learn.representations.layers import (
+    EnergyRepresentation,
     LayerEnergies,
     LayerRatios,
     SoftRatios,

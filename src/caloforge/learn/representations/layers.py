@@ -14,8 +14,15 @@ flow between normal numbers and these follows such outliers badly. `SoftRatios` 
 without outliers; `LayerEnergies`, the energies as they are, conserve nothing.
 """
 
-__all__ = ["LayerEnergies", "LayerRatios", "SoftRatios", "layer_energies_of"]
+__all__ = [
+    "EnergyRepresentation",
+    "LayerEnergies",
+    "LayerRatios",
+    "SoftRatios",
+    "layer_energies_of",
+]
 
+from abc import abstractmethod
 from collections.abc import Mapping
 
 import torch
@@ -60,7 +67,34 @@ def layer_energies_of(
     return torch.cat([left[:, :-1] * shares, left[:, -1:]], dim=1)
 
 
-class LayerRatios(Representation[Tensor]):
+class EnergyRepresentation(Representation[Tensor]):
+    """A representation of the energies of the layers by as many numbers."""
+
+    @abstractmethod
+    def log_stretch(
+        self, x: Float[Tensor, "showers layers"], condition: Condition
+    ) -> Float[Tensor, " showers"]:
+        r"""How the map stretches: :math:`\ln |\det \partial z / \partial x|` as a function of the
+        condition, up to what depends on x alone; minus infinity where no shower is x.
+
+        Arguments:
+            x: The energies of the layers, in MeV.
+            condition: What is known of the particles.
+        """
+
+
+def _stretch_of_total(
+    x: Float[Tensor, "showers layers"], condition: Condition, scale: float
+) -> Float[Tensor, " showers"]:
+    r"""That of :math:`\mathrm{logit}_\alpha u_0` by the sum of x."""
+    most = scale * condition.incident_energies
+    u = _ALPHA + (1 - 2 * _ALPHA) * x.double().sum(dim=1) / most
+    inside = u.clamp(_ALPHA, 1 - _ALPHA)
+    stretch = -(inside * (1 - inside) * most).log()
+    return torch.where(u <= 1 - _ALPHA, stretch, -torch.inf)
+
+
+class LayerRatios(EnergyRepresentation):
     """The energies of the layers as standardised logits of their ratios (systems table D3).
 
     Arguments:
@@ -99,8 +133,14 @@ class LayerRatios(Representation[Tensor]):
         ratios = inverse_logit(self.standardisation.inverse(z), _ALPHA)
         return layer_energies_of(ratios, condition.incident_energies, self.scale)
 
+    def log_stretch(
+        self, x: Float[Tensor, "showers layers"], condition: Condition
+    ) -> Float[Tensor, " showers"]:
+        """See `EnergyRepresentation.log_stretch`; of the first ratio alone."""
+        return _stretch_of_total(x, condition, self.scale)
 
-class SoftRatios(Representation[Tensor]):
+
+class SoftRatios(EnergyRepresentation):
     r"""The energies of the layers as standardised logits of their ratios, softened where a layer is
     faint or has none.
 
@@ -184,6 +224,12 @@ class SoftRatios(Representation[Tensor]):
         whole = ((total + numbers * self.softening) / largest).amin(dim=1, keepdim=True)
         return (shares * whole - self.softening).clamp_min(0)
 
+    def log_stretch(
+        self, x: Float[Tensor, "showers layers"], condition: Condition
+    ) -> Float[Tensor, " showers"]:
+        """See `EnergyRepresentation.log_stretch`; of the first ratio alone."""
+        return _stretch_of_total(x, condition, self.scale)
+
 
 def _lit(energies: Float[Tensor, "showers layers"]) -> Float[Tensor, " lit"]:
     """The energies that are not 0."""
@@ -194,7 +240,7 @@ def _lit(energies: Float[Tensor, "showers layers"]) -> Float[Tensor, " lit"]:
     return lit
 
 
-class LayerEnergies(Representation[Tensor]):
+class LayerEnergies(EnergyRepresentation):
     r"""The energies of the layers as logits of their ratio to the largest (systems tables L6, L7).
 
     L2LFlows, arXiv:2405.20407, eqs. B.2, B.3, B.6, B.7: noise :math:`n \sim N(0, 1)` smears the
@@ -273,3 +319,10 @@ class LayerEnergies(Representation[Tensor]):
         noisy = inverse_logit(self.standardisation.inverse(z), _ALPHA) * self.scale
         energies = noisy - self.floor
         return torch.where(energies >= self.threshold / 2, energies.clamp_min(self.threshold), 0.0)
+
+    def log_stretch(
+        self, x: Float[Tensor, "showers layers"], condition: Condition
+    ) -> Float[Tensor, " showers"]:
+        """See `EnergyRepresentation.log_stretch`; the condition has no part in the map."""
+        del condition
+        return x.new_zeros(len(x), dtype=torch.float64)

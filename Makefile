@@ -10,8 +10,8 @@ INSTALLED_DEV := $(VENV)/.installed-dev
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 # Threads that wait for others do so asleep: spinning slows everything down where another program uses a core.
 export OMP_WAIT_POLICY ?= PASSIVE
-# One process a core, each with one thread; the tests of a file stay together, as they share what they made.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
+# One process a core, each with one thread; tests/conftest.py says which tests stay together.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadgroup
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow lint types docs readme clean

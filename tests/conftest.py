@@ -29,6 +29,16 @@ def pytest_configure() -> None:
         os.environ.setdefault("GEANT4_DATA_DIR", str(found.parent))
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of a file in one process, as they share what they made, unless their marks say
+    otherwise.
+    """
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+
+
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
     random.seed(20230823)

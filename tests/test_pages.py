@@ -208,8 +208,17 @@ NEED_GEANT4 = {
 
 
 def pages(names: Iterable[str]) -> list[ParameterSet]:
-    """The pages to follow; some need Geant4."""
-    return [pytest.param(page, marks=needs_geant4 if page in NEED_GEANT4 else ()) for page in names]
+    """The pages to follow, any of them in any process; some need Geant4."""
+    return [
+        pytest.param(
+            page,
+            marks=[
+                pytest.mark.xdist_group(page),
+                *([needs_geant4] if page in NEED_GEANT4 else []),
+            ],
+        )
+        for page in names
+    ]
 
 
 def any_of(patterns: Iterable[str], step: Step) -> bool:

@@ -58,6 +58,7 @@ PUBLIC: dict[str, list[str]] = {
         "VoxelImage",
         "Voxels",
         "WeightsHistogram",
+        "WithSpectrum",
         "area",
         "classifiers_for",
         "separate",

@@ -17,6 +17,7 @@ from caloforge.classifiers import (
     ShowerLevel,
     VoxelImage,
     Voxels,
+    WithSpectrum,
     classifiers_for,
 )
 from caloforge.classifiers.inputs import image_of
@@ -36,7 +37,10 @@ from tests.catalogue import CALORIMETERS, name_of
 CUT = 0.3
 ALL: list[Inputs] = [
     kind(CUT)
-    for kind in (HighLevel, LayerWise, ShowerLevel, Voxels, NormalisedVoxels, VoxelImage, EveryCell)
+    for kind in (
+        *(HighLevel, WithSpectrum, LayerWise, ShowerLevel),
+        *(Voxels, NormalisedVoxels, VoxelImage, EveryCell),
+    )
 ]
 SMALL = [c for c in CALORIMETERS if c.n_cells < 5000]
 ALIKE = [
@@ -176,3 +180,15 @@ def test_a_threshold_reaches_all_classifiers_of_a_preset() -> None:
         one.inputs.threshold for one in classifiers_for("calochallenge", calochallenge_2())
     ]
     assert thresholds == pytest.approx([0.01515, 0.01515, 0.0, 0.01515], rel=1e-3)
+
+
+def test_the_spectrum_counts_cells_by_quarters_of_a_decade() -> None:
+    grid = RegularGrid("four", (2, 2, 1), (1.0, 1.0, 1.0))
+    deposits = torch.tensor([[0.0, 1.1, 1.2, 50.0], [1e-4, 0.0, 1.1, 1e6]])
+    given = Showers(deposits, Particles(torch.full((2,), 1e3)), grid)
+    seen, own = WithSpectrum()(given), HighLevel()(given)
+    assert torch.equal(seen[:, : own.shape[1]], own)
+    counts = seen[:, own.shape[1] : own.shape[1] + 33].expm1()
+    assert counts[0].nonzero()[:, 0].tolist() == [12, 18]
+    assert counts[0, 12] == pytest.approx(2.0)
+    assert counts[1].nonzero()[:, 0].tolist() == [12, 32]

@@ -38,6 +38,7 @@ __all__ = [
     "VoxelImage",
     "Voxels",
     "WeightsHistogram",
+    "WithSpectrum",
     "area",
     "classifiers_for",
     "separate",
@@ -69,6 +70,7 @@ from caloforge.classifiers.inputs import (
     ShowerLevel,
     VoxelImage,
     Voxels,
+    WithSpectrum,
 )
 from caloforge.classifiers.protocol import (
     CrossValidation,

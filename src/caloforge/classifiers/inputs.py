@@ -17,6 +17,7 @@ __all__ = [
     "ShowerLevel",
     "VoxelImage",
     "Voxels",
+    "WithSpectrum",
     "image_of",
 ]
 
@@ -31,6 +32,7 @@ from caloforge.classifiers.architectures import Image
 from caloforge.errors import GeometryError
 from caloforge.geometry import Calorimeter
 from caloforge.observables import (
+    brightest_fractions,
     high_level_features,
     layer_energies,
     response,
@@ -39,6 +41,7 @@ from caloforge.observables import (
 from caloforge.showers import Showers
 from caloforge.units import GeV, keV
 
+_BINS = 32
 _FAINT = 1e-8
 """Added to layer energies, in MeV, before their logarithm, as the CaloChallenge does."""
 _NOTHING = 1e-16
@@ -100,6 +103,23 @@ class HighLevel(Inputs):
     def __call__(self, showers: Showers) -> Float[Tensor, "showers features"]:
         """The features, with shape (N, 2 + 4 layers + 4 layers cut in alpha)."""
         return high_level_features(self._kept(showers), self.threshold)
+
+
+@dataclass(frozen=True)
+class WithSpectrum(HighLevel):
+    """The high-level features, and what they leave out: the logarithm of the number of cells in
+    each quarter of a decade of energy from 1 keV to 100 GeV, and the shares of the brightest cells.
+    """
+
+    def __call__(self, showers: Showers) -> Float[Tensor, "showers features"]:
+        """The features, with shape (N, features)."""
+        kept = self._kept(showers)
+        edges = torch.linspace(-3, 5, 1 + _BINS, device=kept.deposits.device)
+        places = torch.bucketize(kept.deposits.clamp_min(1e-30).log10(), edges)
+        counts = kept.deposits.new_zeros(len(kept), _BINS + 2)
+        counts.scatter_add_(1, places, torch.ones_like(kept.deposits))
+        bright = brightest_fractions(kept)
+        return torch.cat([super().__call__(showers), counts[:, 1:].double().log1p(), bright], dim=1)
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,14 @@ from jaxtyping import Float, Int64
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat
 from torch import Tensor, nn
 
-from caloforge.classifiers import EveryCell, HighLevel, Inputs, VoxelImage, area
+from caloforge.classifiers import (
+    EveryCell,
+    HighLevel,
+    Inputs,
+    VoxelImage,
+    WithSpectrum,
+    area,
+)
 from caloforge.classifiers.architectures import (
     Architecture,
     Convolutional,
@@ -54,7 +61,12 @@ _HELD = 2**27
 """The most numbers that are held of features without order: half a gigabyte."""
 
 _INPUTS: MappingProxyType[str, Callable[[float], Inputs]] = MappingProxyType(
-    {"high-level": HighLevel, "cells": EveryCell, "image": VoxelImage}
+    {
+        "high-level": HighLevel,
+        "spectrum": WithSpectrum,
+        "cells": EveryCell,
+        "image": VoxelImage,
+    }
 )
 
 
@@ -127,8 +139,9 @@ class ReweightingRecipe(Recipe):
 
     Arguments:
         validation: Training showers of each side held out to choose the epoch and to calibrate.
-        inputs: What the classifier sees: ``high-level`` features, all ``cells``, or an ``image`` of
-            them for convolutions; the latter two turned at random by the symmetries.
+        inputs: What the classifier sees: ``high-level`` features; these and the ``spectrum`` of the
+            cells; all ``cells``; or an ``image`` of them for convolutions. The latter two are
+            turned at random by the symmetries.
         threshold: Deposits below it count as 0, in MeV.
         network: The classifier's network.
         batch_size: Showers a step, half of them full.
@@ -142,7 +155,7 @@ class ReweightingRecipe(Recipe):
     """
 
     validation: NonNegativeInt
-    inputs: Literal["high-level", "cells", "image"]
+    inputs: Literal["high-level", "spectrum", "cells", "image"]
     threshold: NonNegativeFloat
     network: NetworkRecipe
     batch_size: Batch

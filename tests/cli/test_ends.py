@@ -154,3 +154,12 @@ def test_what_cannot_be_is_refused_before_the_work(
 @pytest.mark.parametrize("words", [(), ("simulate", "gflash"), ("convert",)], ids=" ".join)
 def test_help_has_a_short_name(caloforge: Caloforge, words: tuple[str, ...]) -> None:
     assert caloforge(*words, "-h") == caloforge(*words, "--help")
+
+
+def test_a_name_that_is_too_long_is_one_line(caloforge: Caloforge, tmp_path: Path) -> None:
+    name = "n" * 245 + ".h5"
+    outcome = caloforge(*GFLASH[:-1], "-n", "2", "--seed", "1", tmp_path / name)
+    said = " ".join(outcome.err.split())
+    assert outcome.code == 2
+    assert said.startswith(f"caloforge: error: {tmp_path}/.nnn")
+    assert said.endswith("nnn.h5.unfinished: File name too long")

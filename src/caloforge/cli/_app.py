@@ -125,8 +125,10 @@ def run(arguments: Sequence[str] | None) -> None:
     with warnings_as_lines():
         try:
             app(arguments, prog_name="caloforge")
-        except (CaloforgeError, OSError) as error:
+        except CaloforgeError as error:
             fail(error)
+        except OSError as error:
+            fail(f"{error.filename}: {error.strerror}" if error.filename else error)
         except (MemoryError, RuntimeError) as error:
             if not _lacks_memory(error):
                 raise

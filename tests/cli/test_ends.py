@@ -47,6 +47,7 @@ def test_a_full_disk_is_one_line(words: tuple[str, ...], tmp_path: Path) -> None
 
 HEEDFUL = (
     "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "signal.signal(signal.SIGHUP, signal.SIG_DFL); "
     "from caloforge.cli import main; main()"
 )
 ENDS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}

@@ -231,5 +231,6 @@ def test_the_numbers_in_use_stay() -> None:
         **{"INCIDENT_DIRECTION": 19, "INCIDENT_PLACE": 20},
         **{"PROFILE": 32, "SAMPLING": 33, "OUTER_NUMBER": 34, "OUTER_PLACE": 35},
         **{"CANDIDATE_NUMBER": 36, "CANDIDATE_PLACE": 37, "SIDES": 38, "CONVERSION": 39},
-        **{"LAYER_ENERGIES": 64, "SHAPE": 65, "SPECTRUM": 66, "CHAIN": 96, "GEANT4": 0x4734},
+        **{"LAYER_ENERGIES": 64, "SHAPE": 65, "SPECTRUM": 66, "POINTS": 67},
+        **{"UNWEIGHTING": 80, "CHAIN": 96, "GEANT4": 0x4734},
     }

@@ -58,6 +58,8 @@ class Stream(IntEnum):
     SHAPE = 65
     SPECTRUM = 66
     """Showers of a trained shape stage from which its map of the spectrum is fitted."""
+    POINTS = 67
+    """Showers of trained points from which these are calibrated."""
     UNWEIGHTING = 80
     """Whether a weighted shower is kept."""
     RECONSTRUCTION = 81

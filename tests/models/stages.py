@@ -17,6 +17,7 @@ from caloforge.models.stages import Schedule
 from caloforge.models.surrogate import SurrogateRecipe
 from caloforge.particles import Particles
 from caloforge.showers import Showers
+from caloforge.systems.allshowers import AttendingPointsRecipe, AttentionSizes
 from caloforge.systems.caloclouds import IndependentPointsRecipe
 from caloforge.systems.calodream import CellVisionRecipe, LatentRecipe, TransfusionRecipe
 from caloforge.systems.caloflow import MaskedShapeRecipe, RatiosRecipe
@@ -158,7 +159,17 @@ POINTS = IndependentPointsRecipe(
     points=8,
     flow=replace(SETTINGS, student=StudentRecipe(1, 32, 16, 5, 0.001)),
 )
+ATTENDING = AttendingPointsRecipe(
+    stage="attending-points",
+    levels=True,
+    network=AttentionSizes(dim=16, heads=2, hidden=16, blocks=1, counts=16, reach=1),
+    path="linear",
+    solver="midpoint",
+    solver_steps=2,
+    schedule=SCHEDULE,
+)
 CLOUDS = {
+    "attending": ATTENDING,
     "layered": POINTS,
     "free": replace(POINTS, layered=False, candidates=1, flow=SETTINGS),
 }

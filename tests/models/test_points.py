@@ -17,7 +17,7 @@ from caloforge.learn.conditions import Beam, Condition
 from caloforge.learn.noise import by_address
 from caloforge.models import FullShowers, Surrogate, load, train
 from caloforge.models.point_stage import PointStage, tracks
-from caloforge.models.read_out import Wanted, read_out
+from caloforge.models.read_out import Candidates, Wanted, read_out
 from caloforge.observables import layer_energies
 from caloforge.particles import Particles
 from tests.catalogue import CALORIMETERS as CATALOGUE
@@ -34,7 +34,7 @@ from tests.models.stages import (
 )
 
 IRREGULAR = next(one for one in CATALOGUE if one.name == "silicon-and-tiles")
-CASES = [("layered", CYLINDER), ("free", GRID), ("layered", IRREGULAR)]
+CASES = [("layered", CYLINDER), ("free", GRID), ("attending", GRID), ("attending", IRREGULAR)]
 over_clouds = pytest.mark.parametrize("name", CLOUDS)
 
 Trained = tuple[Path, Surrogate]
@@ -57,6 +57,13 @@ def fitted(name: str, calorimeter: Calorimeter = CYLINDER) -> tuple[PointStage, 
     stage, hits = CLOUDS[name].build(calorimeter), Hits.of(showers_of(calorimeter))
     stage.prepare(hits)
     return stage, hits
+
+
+def candidates_at(places: torch.Tensor, wanted: Wanted, random: torch.Generator) -> Candidates:
+    """Candidates at places in the layers of GRID, of energies and choices at random."""
+    cells = GRID.cell_at(wanted.group_of_point % 6, *places.unbind(dim=1))
+    draws = torch.rand(2, len(cells), generator=random)
+    return Candidates(cells, draws[0].double(), draws[1])
 
 
 def test_showers_are_sparse_and_none_is_dense_on_the_way(
@@ -124,11 +131,11 @@ def test_a_flow_that_ends_well_gives_as_many_hits_as_asked_for() -> None:
     calorimeter, n = GRID, torch.tensor([[8, 3, 0, 1, 5, 2]])
     energies = n.double() * 2
     condition = Condition(Particles(torch.tensor([1e3])), energies, numbers=n)
-    wanted = Wanted(condition, 40, torch.full((1, 6), 0.4), torch.tensor(0.5))
+    wanted = Wanted(condition, 40, torch.tensor(0.5))
     random = torch.Generator().manual_seed(1)
     points = len(wanted.group_of_point)
-    places = 4 * torch.rand(points, 2, generator=random) - 2
-    hits = read_out(places, torch.randn(points, generator=random).double(), wanted, calorimeter)
+    made = candidates_at(4 * torch.rand(points, 2, generator=random) - 2, wanted, random)
+    hits = read_out(made, wanted, calorimeter)
     assert torch.equal(hits.numbers, n)
     torch.testing.assert_close(layer_energies(hits), energies, rtol=1e-6, atol=0)
 
@@ -146,13 +153,12 @@ def test_candidates_make_a_certain_hit_certain() -> None:
             Particles(torch.full((showers,), 1e3)), numbers.double() * 3, numbers=numbers
         )
         random = torch.Generator().manual_seed(2)
-        choice = torch.rand(showers, 6, generator=random)
-        wanted = Wanted(condition, candidates, choice, torch.tensor(0.1))
+        wanted = Wanted(condition, candidates, torch.tensor(0.1))
         n = len(wanted.group_of_point)
         core = torch.rand(n, generator=random) < 0.5
         places = torch.stack([4 * torch.rand(n, generator=random) - 2, torch.ones(n)], dim=1)
         places = torch.where(core[:, None], torch.tensor([[0.5, -1.0]]), places)
-        hits = read_out(places, torch.zeros(n).double(), wanted, GRID)
+        hits = read_out(candidates_at(places, wanted, random), wanted, GRID)
         cell = int(GRID.cell_at(torch.tensor([2]), torch.tensor([0.5]), torch.tensor([-1.0])))
         lit[candidates] = int((hits.cells == cell).sum()) / showers
     assert lit[1] == pytest.approx(0.75, abs=0.07)
@@ -237,3 +243,63 @@ def test_a_track_without_azimuth_lies_in_the_plane_of_x() -> None:
     crossed = tracks(Particles(torch.ones(1), theta=theta), calorimeter)
     torch.testing.assert_close(crossed[0, :, 0], calorimeter.depths * theta.double().tan())
     assert not crossed[0, :, 1].any()
+
+
+def test_cells_are_hit_as_often_as_points_lie_there() -> None:
+    """Of a layer's four hits a cell with K candidates has one in each shower, one with K / 4 of
+    them in a quarter of all.
+    """
+    showers, k = 3000, 8
+    numbers = torch.zeros(showers, 6, dtype=torch.int64)
+    numbers[:, 1] = 4
+    condition = Condition(
+        Particles(torch.full((showers,), 1e3)), numbers.double() * 2, numbers=numbers
+    )
+    wanted = Wanted(condition, k, torch.tensor(0.1))
+    shares = torch.tensor([8, 8, 6, 4, 2, 2, 1, 1])
+    own = (GRID.layer_of_cell == 1).nonzero()[:, 0]
+    cells = own.repeat_interleave(shares).repeat(showers)
+    random = torch.Generator().manual_seed(3)
+    draws = torch.rand(2, len(cells), generator=random)
+    hits = read_out(Candidates(cells, draws[0].double(), draws[1]), wanted, GRID)
+    frequency = hits.cells.bincount(minlength=GRID.n_cells)[own] / showers
+    torch.testing.assert_close(frequency, shares / k, rtol=0, atol=0.04)
+    assert (hits.numbers[:, 1] == 4).all()
+
+
+def still(name: str) -> tuple[PointStage, Hits]:
+    """A stage whose flow moves nothing."""
+    stage, hits = fitted(name)
+    last = stage.network.layers[-1]
+    for parameter in (last.weight, last.bias, stage.network.shift.weight):
+        torch.nn.init.zeros_(parameter)
+    stage.student = None
+    return stage, hits
+
+
+def test_tables_alone_give_the_mean_shower() -> None:
+    """Steps of density and energy at the edges of rings are in the tables, not in the network."""
+    stage, hits = still("layered")
+    keys = streams.keys(1, torch.arange(len(hits)), 65)
+    with torch.no_grad():
+        made = stage.showers(Condition.counted(hits), keys, len(hits))
+    assert isinstance(made, Hits)
+    ring = CYLINDER.rings().of_cell
+    for one, other in ((hits, made), (hits.above(2.0), made.above(2.0))):
+        rings = [some.cells.long().bincount(minlength=CYLINDER.n_cells) for some in (one, other)]
+        here, there = (torch.zeros(3).index_add_(0, ring, r.float()) for r in rings)
+        torch.testing.assert_close(there / there.sum(), here / here.sum(), rtol=0, atol=0.03)
+
+
+def test_starts_are_uniform_and_spread_evenly() -> None:
+    """Each of twenty points is normal; together they fill a half plane with less than half of
+    the variance of independent ones.
+    """
+    stage, _ = fitted("layered")
+    numbers = torch.full((2000, 6), 20)
+    u = torch.rand(2000, 6, 2, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    starts = stage._starts(numbers, u).view(-1, 20, 2)
+    torch.testing.assert_close(starts.flatten(0, 1).std(dim=0), torch.ones(2), rtol=0, atol=0.02)
+    above = (starts[..., 0] > 0).sum(dim=1).float()
+    assert float(above.mean()) == pytest.approx(10, abs=0.1)
+    assert float(above.var()) < 20 / 4 / 2

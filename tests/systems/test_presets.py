@@ -2,7 +2,7 @@
 lie.
 """
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import torch
 import yaml
 from torch import nn
 
+from caloforge.detector import load_detector
 from caloforge.errors import RecipeError
 from caloforge.geometry import calochallenge_2, calochallenge_3, ild_ecal
 from caloforge.models import load_recipe, recipe_names
@@ -35,6 +36,11 @@ recipe says.
 
 CALOCLOUDS_3 = 69_608
 """The parameters of the network of the points in the public code of CaloClouds3."""
+
+ALL_SHOWERS = 263_491
+"""The parameters of the transformer in the public code of AllShowers, for the 78 layers of ILD and
+the twelve species there.
+"""
 
 LATENT = {"calodream-ds2": (2, 15, 9, 9), "calodream-ds3": (2, 9, 26, 16)}
 
@@ -111,6 +117,14 @@ def test_the_published_point_network_has_the_published_number_of_parameters() ->
     recipe = load_recipe("caloclouds3")
     for calorimeter in CALORIMETERS.values():
         assert parameters(recipe.shape.build(calorimeter, recipe.beam).network) == CALOCLOUDS_3
+
+
+def test_the_published_transformer_has_the_published_number_of_parameters() -> None:
+    recipe = load_recipe("allshowers")
+    species = (11, -11, 22, 130, 211, -211, 310, 321, -321, 2112, 2212, -2212)
+    calorimeter = load_detector("ild-ecal-hcal").calorimeter
+    shape = recipe.shape.build(calorimeter, replace(recipe.beam, species=species))
+    assert parameters(shape.network) == ALL_SHOWERS
 
 
 @pytest.mark.parametrize("name", LATENT)

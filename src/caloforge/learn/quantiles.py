@@ -15,6 +15,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from caloforge.learn.moments import place_nodes
+
 KNOTS = 257
 """Knots of a table: a power of two, plus one."""
 
@@ -75,6 +77,10 @@ class QuantileTables(nn.Module):
                 ]
             )
         )
+
+    def place_nodes(self, q: Float[Tensor, " n"]) -> None:
+        """Place the nodes at the conditions seen, where these are few, or else at quantiles."""
+        self.nodes.copy_(place_nodes(q, len(self.nodes)))
 
     def fit_group(self, group: int, q: Float[Tensor, " n"], z: Float[Tensor, " n"]) -> None:
         """Make the tables of a group; a number counts for the nodes on either side of its

@@ -1,20 +1,24 @@
 r"""Points read out by cells, so that each layer has the hits and the energy that it shall have.
 
-There may be more candidate points than hits, K for each. Each is kept with probability :math:`1/K`:
-every K-th of a layer, in the order of their cells, from a random one on. A cell in which many
-candidates lie is so hit for sure, where K alone would leave it to chance. A cell counts once; what
-is then missing are the candidates of other cells, in their order.
+There are more candidate points than hits, K for each, so that a cell c with :math:`N_c` of them
+should be hit with probability :math:`\pi_c = \min(1, N_c / K)`. As many cells of a layer as it has
+hits are drawn so, by Pareto sampling (Rosén, J. Stat. Plann. Inference 62 (1997) 159): those with
+the least
+
+.. math:: \frac{u_c}{1 - u_c} \Big/ \frac{\pi_c}{1 - \pi_c}, \qquad u_c \sim U(0, 1) .
+
+A cell with K candidates is hit for sure, where one candidate a hit would leave it to chance.
 
 With m hits in a layer, hit h has the energy :math:`\tau + g_h (E_l - m \tau)`, with :math:`\tau`
 the threshold of the readout and g the ratios of the points, made to sum up to 1.
 """
 
-__all__ = ["Wanted", "read_out"]
+__all__ = ["Candidates", "Wanted", "read_out"]
 
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from caloforge.geometry import Calorimeter
@@ -24,19 +28,32 @@ from caloforge.ragged import offsets_of
 
 
 @dataclass(frozen=True)
+class Candidates:
+    """Points that may become hits, shower by shower and layer by layer.
+
+    Arguments:
+        cells: The cell of each, -1 beside all.
+        log_ratios: The log of the ratio of its energy.
+        choice: A random number in ]0, 1[.
+    """
+
+    cells: Int64[Tensor, " points"]
+    log_ratios: Float[Tensor, " points"]
+    choice: Float[Tensor, " points"]
+
+
+@dataclass(frozen=True)
 class Wanted:
     """What the layers of showers shall have.
 
     Arguments:
         condition: The energies and the numbers of hits.
         candidates: Candidate points for each hit, K.
-        choice: Where the choice begins, in ]0, 1[, with shape (showers, layers).
         threshold: The threshold of the readout, in MeV.
     """
 
     condition: Condition
     candidates: int
-    choice: Float[Tensor, "showers layers"]
     threshold: Float[Tensor, ""]
 
     @property
@@ -46,71 +63,62 @@ class Wanted:
         return torch.repeat_interleave(torch.arange(len(numbers), device=numbers.device), numbers)
 
 
-def read_out(
-    places: Float[Tensor, "points 2"],
-    log_ratios: Float[Tensor, " points"],
-    wanted: Wanted,
-    calorimeter: Calorimeter,
-) -> Hits:
+def read_out(made: Candidates, wanted: Wanted, calorimeter: Calorimeter) -> Hits:
     """The hits of candidate points; fewer than wanted in a layer whose points lie in too few cells.
 
     Arguments:
-        places: The places (x, y), in mm, shower by shower and layer by layer.
-        log_ratios: The logs of the ratios of their energies.
+        made: The candidates.
         wanted: What the layers shall have.
         calorimeter: Where the cells are.
     """
     group = wanted.group_of_point
-    cells = calorimeter.cell_at(group % calorimeter.n_layers, *places.unbind(dim=1))
-    kept = _kept(cells, group, wanted)
-    group, cells = group[kept], cells[kept]
+    kept = _kept(made, group, wanted)
+    group = group[kept]
     layers = wanted.condition.hit_numbers
     hits = group.div(layers.shape[1], rounding_mode="floor").bincount(minlength=len(layers))
     return Hits(
         offsets_of(hits),
-        cells.int(),
-        _energies(log_ratios[kept], group, wanted).float(),
+        made.cells[kept].int(),
+        _energies(made.log_ratios[kept], group, wanted).float(),
         wanted.condition.particles,
         calorimeter,
     )
 
 
 def _kept(
-    cells: Int64[Tensor, " points"], group: Int64[Tensor, " points"], wanted: Wanted
+    made: Candidates, group: Int64[Tensor, " points"], wanted: Wanted
 ) -> Int64[Tensor, " hits"]:
-    """The candidates that become hits, group by group in the order of their cells."""
-    numbers, k = wanted.condition.hit_numbers.flatten(), wanted.candidates
-    most = int(cells.max()) + 2 if len(cells) else 1
-    order = (group * most + cells + 1).argsort(stable=True)
-    cell, first = cells[order], (wanted.choice.flatten() * k).long()
-    taken = (_ranks(group) + first[group]) % k == 0
-    one = _one_a_cell(cell, group, taken) & (cell >= 0)
-    order, group, late = order[one], group[one], (~taken[one]).long()
-    by_turn = ((group * 2 + late) * len(cells) + order).argsort()
-    enough = torch.empty_like(late, dtype=torch.bool)
-    enough[by_turn] = _ranks(group) < numbers[group]
-    return order[enough]
+    """The candidates that become hits, one a cell, group by group in the order of their cells."""
+    inside = (made.cells >= 0).nonzero()[:, 0]
+    cells, group = made.cells[inside], group[inside]
+    order = (group * (int(cells.max()) + 1 if len(cells) else 1) + cells).argsort(stable=True)
+    first, number = _runs(cells[order], group[order])
+    one = order[first]
+    group = group[one]
+    share = (number.double() / wanted.candidates).clamp_max(1)
+    u = made.choice[inside[one]].double()
+    turn = (u / (1 - u)) * (1 - share) / share
+    by_turn = turn.argsort(stable=True)
+    by_turn = by_turn[group[by_turn].argsort(stable=True)]
+    enough = torch.empty_like(one, dtype=torch.bool)
+    enough[by_turn] = _ranks(group) < wanted.condition.hit_numbers.flatten()[group]
+    return inside[one[enough]]
+
+
+def _runs(
+    cells: Int64[Tensor, " points"], group: Int64[Tensor, " points"]
+) -> tuple[Int64[Tensor, " runs"], Int64[Tensor, " runs"]]:
+    """Where each run of one cell and group begins, and how long it is."""
+    new = torch.ones_like(cells, dtype=torch.bool)
+    new[1:] = (cells[1:] != cells[:-1]) | (group[1:] != group[:-1])
+    first = new.nonzero()[:, 0]
+    return first, torch.cat([first, first.new_tensor([len(cells)])]).diff()
 
 
 def _ranks(group: Int64[Tensor, " rows"]) -> Int64[Tensor, " rows"]:
     """The place of each row in its group, of rows in the order of groups."""
     number = group.bincount()
     return torch.arange(len(group), device=group.device) - (number.cumsum(0) - number)[group]
-
-
-def _one_a_cell(
-    cells: Int64[Tensor, " points"], group: Int64[Tensor, " points"], taken: Bool[Tensor, " points"]
-) -> Bool[Tensor, " points"]:
-    """One candidate of each cell and group, in whose order they are: the first that is taken, or
-    else the first.
-    """
-    n = len(cells)
-    new = torch.ones_like(taken)
-    new[1:] = (cells[1:] != cells[:-1]) | (group[1:] != group[:-1])
-    run, place = new.cumsum(0) - 1, torch.arange(n, device=cells.device)
-    turn = place + n * (~taken).long()
-    best = turn.new_full((int(new.sum()),), 2 * n).scatter_reduce_(0, run, turn, "amin")
-    return best[run] == turn
 
 
 def _energies(

@@ -28,10 +28,9 @@ from caloforge.learn.conditions import ENERGY_ALONE, Beam, Condition
 from caloforge.learn.networks import SquashedNetwork
 from caloforge.models import STAGES, StageRecipe
 from caloforge.models.flowing import FlowSettings
-from caloforge.models.point_stage import LayerContext, PointStage, within
+from caloforge.models.point_stage import LayerContext, PointStage, padded
 from caloforge.models.recipes import Batch, Width
 from caloforge.models.stages import Batches
-from caloforge.points import Points
 from caloforge.ragged import offsets_of
 
 _PLACE = 8
@@ -39,7 +38,6 @@ _CONTEXTS = 50_000
 """Conditions that a student learns from, at most."""
 
 _POINTS_AT_A_TIME = 8192
-_PADDING = 16
 
 
 @dataclass(frozen=True)
@@ -119,11 +117,10 @@ class IndependentPointsStage(PointStage):
     def loss(self, showers: Hits, random: torch.Generator) -> Float[Tensor, ""]:
         """The flow matching loss of as many points of each shower, drawn with replacement."""
         some = drawn(showers, self.taught, random)
-        points = Points.of(some, within(some, random))
-        seen = self.points.encode(*self.seen(points, showers, random))
+        points, rows = self.seen(some, showers, random)
         contexts = self.contexts(Condition.counted(showers))
         known = contexts[self._row(points.shower_of_point, points.layers)]
-        return self.process.loss(self.network, seen, known, random)
+        return self.process.loss(self.network, self.points.encode(rows), known, random)
 
     def flowed(
         self, start: Float[Tensor, "points numbers"], condition: Condition
@@ -142,14 +139,6 @@ class IndependentPointsStage(PointStage):
         view = methodcaller("sharing", contexts)
         ends = [self.carried(some, own, view) for some, own in parts]
         return torch.cat([start[:0], *ends])[: len(start)]
-
-
-def padded(rows: Tensor) -> Tensor:
-    """Rows of zeros behind others, up to a multiple of 16: then matrix kernels give the same bits a
-    row however many there are.
-    """
-    more = -len(rows) % _PADDING
-    return torch.cat([rows, rows.new_zeros(more, *rows.shape[1:])]) if more else rows
 
 
 def drawn(hits: Hits, number: int, random: torch.Generator) -> Hits:

@@ -10,6 +10,7 @@ __all__ = [
     "HeadSizes",
     "HitAutoencoder",
     "MaskedFlow",
+    "NearbyTransformer",
     "OnePass",
     "RationalQuadraticSpline",
     "SquashedNetwork",
@@ -21,6 +22,7 @@ __all__ = [
     "VisionTransformer",
     "group_norm",
     "sinusoids",
+    "windows",
 ]
 
 from caloforge.learn.networks.autoencoder import ConvolutionalAutoencoder
@@ -31,6 +33,7 @@ from caloforge.learn.networks.dihedral import DihedralLinear, DihedralNetwork
 from caloforge.learn.networks.embedding import sinusoids
 from caloforge.learn.networks.hit_network import HitAutoencoder
 from caloforge.learn.networks.masked import MaskedFlow, OnePass
+from caloforge.learn.networks.nearby import NearbyTransformer, windows
 from caloforge.learn.networks.spline import RationalQuadraticSpline
 from caloforge.learn.networks.squashed import SquashedNetwork
 from caloforge.learn.networks.squirels_networks import SquirelsEnergyNetwork, SquirelsShapeNetwork

@@ -20,7 +20,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-_FREQUENCY = 16.0
+_FREQUENCY = 1.0
 """The standard deviation of the frequencies of the time's embedding, in turns."""
 
 _SEED = 0
@@ -54,6 +54,14 @@ class SquashedNetwork(nn.Module):
         self.ends = [after for _, after in ends]
         self.gate = nn.Linear(condition + time, sum(self.ends))
         self.shift = nn.Linear(condition + time, sum(self.ends), bias=False)
+        self._begin_at_rest()
+
+    @torch.no_grad()
+    def _begin_at_rest(self) -> None:
+        """Make the velocity 0: between nearly normal ends it stays small."""
+        for part in self.layers[-1].parameters():
+            nn.init.zeros_(part)
+        nn.init.zeros_(self.shift.weight[-self.ends[-1] :])
 
     def forward(
         self,

@@ -36,6 +36,7 @@ __all__ = [
     "VariancePreserving",
     "Variational",
     "Velocity",
+    "coupled",
     "global_truncation",
     "gram",
     "integrate",
@@ -52,6 +53,7 @@ from caloforge.learn.processes.bespoke import (
     gram,
     local_truncation,
 )
+from caloforge.learn.processes.coupling import coupled
 from caloforge.learn.processes.density_distillation import DensityDistillation, Stepwise
 from caloforge.learn.processes.distillation import Distillation
 from caloforge.learn.processes.flow import (

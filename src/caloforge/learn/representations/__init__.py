@@ -22,6 +22,7 @@ __all__ = [
     "LayerRatios",
     "LayerShares",
     "PointNumbers",
+    "PointRows",
     "Representation",
     "SoftRatios",
     "SpectrumMap",
@@ -47,7 +48,7 @@ from caloforge.learn.representations.layers import (
     LayerRatios,
     SoftRatios,
 )
-from caloforge.learn.representations.point_numbers import PointNumbers
+from caloforge.learn.representations.point_numbers import PointNumbers, PointRows
 from caloforge.learn.representations.representation import (
     NO_NOISE,
     Representation,

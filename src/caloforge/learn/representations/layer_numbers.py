@@ -1,10 +1,11 @@
 r"""The energies of the layers and the numbers of their hits, together.
 
 The energies :math:`E_l` are `SoftRatios`. Of a number of hits :math:`n_l` the number to learn is
-:math:`\ln(n_l + u + 1/2)`, standardised, with :math:`u \sim U(0, 1)`, which spreads each whole
-number (PointCountFM, arXiv:2601.11716, has :math:`u = 0`). Hits do not fall below the threshold
-:math:`\tau` of the readout: a layer has one hit at least where :math:`E_l \ge \tau`, at most
-:math:`E_l / \tau` and as many as cells, and no energy otherwise.
+:math:`\ln(n_l + u + 1/2)`, with :math:`u \sim U(0, 1)`, which spreads each whole number
+(PointCountFM, arXiv:2601.11716, has :math:`u = 0`). A Gaussian copula, by the incident energy,
+makes both nearly independent normal numbers. Hits do not fall below the threshold :math:`\tau` of
+the readout: a layer has one hit at least where :math:`E_l \ge \tau`, at most :math:`E_l / \tau` and
+as many as cells, and no energy otherwise.
 """
 
 __all__ = ["LayerNumbers"]
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from caloforge.geometry import Calorimeter
 from caloforge.learn.conditions import Condition
+from caloforge.learn.copula import GaussianCopula
 from caloforge.learn.noise import Noise, Numbers, by_generator
 from caloforge.learn.representations.layers import SoftRatios
 from caloforge.learn.representations.representation import (
@@ -45,6 +47,7 @@ class LayerNumbers(Representation[Tensor]):
         super().__init__()
         layers = calorimeter.n_layers
         self.energies, self.numbers = SoftRatios(layers, scale), Standardisation(layers)
+        self.copula = GaussianCopula(2 * layers)
         self.register_buffer("threshold", torch.zeros((), dtype=torch.float64))
         cells = calorimeter.layer_of_cell.bincount(minlength=layers)
         self.register_buffer("cells", cells, persistent=False)
@@ -60,6 +63,7 @@ class LayerNumbers(Representation[Tensor]):
         self.energies.fit(energies, condition)
         noise = by_generator(self.noise(), len(x), fitting_generator(x))
         self.numbers.adapt(self._logs(numbers, noise["spread"]))
+        self.copula.adapt(self._separate(x, condition, noise), condition.incident_energies.log())
         return self
 
     @staticmethod
@@ -72,6 +76,13 @@ class LayerNumbers(Representation[Tensor]):
         self, x: Float[Tensor, "showers 2 layers"], condition: Condition, noise: Numbers = NO_NOISE
     ) -> Float[Tensor, "showers numbers"]:
         """What a flow sees, twice as many numbers as layers."""
+        separate = self._separate(x, condition, noise)
+        seen: Tensor = self.copula(separate, condition.incident_energies.log()).float()
+        return seen
+
+    def _separate(
+        self, x: Float[Tensor, "showers 2 layers"], condition: Condition, noise: Numbers
+    ) -> Float[Tensor, "showers numbers"]:
         energies, numbers = x.unbind(dim=1)
         logs: Tensor = self.numbers(self._logs(numbers, noise["spread"]))
         return torch.cat([self.energies.encode(energies, condition, noise), logs], dim=1)
@@ -81,7 +92,8 @@ class LayerNumbers(Representation[Tensor]):
     ) -> Float[Tensor, "showers 2 layers"]:
         """Energies in MeV and numbers of hits, in double precision."""
         del noise
-        ratios, logs = z.chunk(2, dim=1)
+        separate = self.copula.inverse(z, condition.incident_energies.log())
+        ratios, logs = separate.chunk(2, dim=1)
         energies = self.energies.decode(ratios, condition)
         spread = (self.numbers.inverse(logs).exp() - 0.5).floor().clamp_min(1)
         most = torch.minimum((energies / self.threshold).floor(), self.cells.double())

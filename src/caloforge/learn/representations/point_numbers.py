@@ -1,89 +1,137 @@
-r"""What a network sees of a point.
+r"""What a network sees of a point: numbers that are standard normal in the mean of all showers.
 
-Its place beside the particle's track, drawn nearer to it the farther it lies off: with
-:math:`r = |(x, y)|` and :math:`r_0` as far as the nearest tenth of all points,
+Cells make steps in the density of hits and in their energies that no small network resolves;
+quantile tables hold them. With :math:`r` the distance from the particle's track and :math:`F` its
+distribution, by layer and by the number of hits there,
 
-.. math:: (x, y) \to \frac{\ln(1 + r / r_0)}{r}\,(x, y) ,
+.. math:: (x, y) \to \sqrt{-2 \ln (1 - F(r))}\, \frac{(x, y)}{r}, \qquad
+          q = \ln \frac{e - \tau}{(E_l - n_l \tau) / n_l} .
 
-over its root mean square, so that a turned point is seen turned. Its energy above the threshold
-:math:`\tau`, as the log of its ratio to the mean of its layer, :math:`n_l` points with :math:`E_l`,
-
-.. math:: y = \ln \frac{e - \tau}{(E_l - n_l \tau) / n_l} ,
-
-standardised. Where points make their layers themselves, the layer :math:`l + u`, :math:`u` uniform
-in ]0, 1[, standardised, too.
+The log ratio q of the energy above the threshold :math:`\tau` has mean and spread of its layer, by
+the number of hits and the distance of the *cell's* centre, and a quantile table by that distance: a
+point is as bright as its cell, wherever it lies there. Where points make their layers themselves,
+all layers share tables, and the layer :math:`l + u`, :math:`u` uniform in ]0, 1[, is a number,
+standardised.
 """
 
-__all__ = ["PointNumbers"]
+__all__ = ["PointNumbers", "PointRows", "apart_of", "radial_normal"]
+
+from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
+from caloforge.learn.moments import MomentTables
+from caloforge.learn.quantiles import QuantileTables
 from caloforge.learn.transforms import Standardisation
 
-_CORE = 0.1
 _LEAST_EXCESS = 1e-6
-_MOST = 12.0
-"""Scaled radii count up to this: what a network makes beyond is as far as that."""
+_LEVELS, _DISTANCES, _KNOTS = 9, 12, 257
+_NEAREST, _FARTHEST = 1e-6, 8.0
+"""Distances in the plane count from and up to these."""
+
+
+@dataclass(frozen=True, eq=False)
+class PointRows:
+    """Points as `PointNumbers` take them.
+
+    Arguments:
+        places: (x, y) beside the track, in mm, with shape (points, 2).
+        cells: The distance of the centre of each point's cell from the track, in mm.
+        log_ratios: The log ratio of its energy.
+        layers: Its layer, or its depth, in layers.
+        levels: The log of the number of hits with which it is.
+    """
+
+    places: Tensor
+    cells: Tensor
+    log_ratios: Tensor
+    layers: Tensor
+    levels: Tensor
 
 
 class PointNumbers(nn.Module):
     """The map between points and what a network sees of them.
 
     Arguments:
-        depth: Whether the layer is one of the numbers.
+        layers: The number of layers; None where the layer is one of the numbers.
     """
 
-    core: Tensor
-    spread: Tensor
-
-    def __init__(self, *, depth: bool) -> None:
+    def __init__(self, layers: int | None) -> None:
         super().__init__()
-        self.depth = depth
-        self.register_buffer("core", torch.ones((), dtype=torch.float64))
-        self.register_buffer("spread", torch.ones((), dtype=torch.float64))
-        self.rest = Standardisation(2 if depth else 1)
+        self.depth = layers is None
+        self.distances = QuantileTables(layers or 1, _LEVELS, _KNOTS)
+        self.brightness = MomentTables(layers or 1, _DISTANCES, _LEVELS)
+        self.energies = QuantileTables(1, _DISTANCES, _KNOTS)
+        self.layer = Standardisation(1)
 
     @property
     def width(self) -> int:
         """How many numbers stand for a point."""
         return 4 if self.depth else 3
 
-    def adapt(
-        self, places: Float[Tensor, "points 2"], rest: Float[Tensor, "points rest"]
-    ) -> "PointNumbers":
-        """Take the scales.
-
-        Arguments:
-            places: (x, y), in mm.
-            rest: The log ratio of the energy, and the layer where it is one of the numbers.
-        """
-        r = places.double().norm(dim=1)
-        self.core.copy_(r.kthvalue(1 + int(_CORE * (len(r) - 1))).values.clamp_min(1e-6))
-        self.spread.copy_(self._drawn(places).square().mean().sqrt().clamp_min(1e-6))
-        self.rest.adapt(rest)
+    def adapt(self, points: PointRows) -> "PointNumbers":
+        """Make the tables."""
+        group = self.group(points.layers)
+        distances = points.places.double().norm(dim=1)
+        self.distances.place_nodes(points.levels)
+        for k in range(self.distances.table.shape[1]):
+            own = group == k
+            self.distances.fit_group(k, points.levels[own], distances[own])
+        self.brightness.adapt(points.log_ratios, group, points.cells, points.levels)
+        self.energies.place_nodes(points.cells)
+        self.energies.fit_group(0, points.cells, self._scaled(points))
+        self.layer.adapt(points.layers[:, None])
         return self
 
-    def _drawn(self, places: Float[Tensor, "points 2"]) -> Float[Tensor, "points 2"]:
-        r = places.double().norm(dim=1, keepdim=True)
-        drawn: Tensor = places * ((r / self.core).log1p() / r.clamp_min(1e-12))
-        return drawn
+    def group(self, layers: Float[Tensor, " points"]) -> Int64[Tensor, " points"]:
+        """Whose tables each point has: those of its layer, or those of all."""
+        return torch.zeros_like(layers, dtype=torch.int64) if self.depth else layers.long()
 
-    def encode(
-        self, places: Float[Tensor, "points 2"], rest: Float[Tensor, "points rest"]
-    ) -> Float[Tensor, "points numbers"]:
-        """What a network sees; the arguments are those of `adapt`."""
-        return torch.cat([(self._drawn(places) / self.spread).float(), self.rest(rest)], dim=1)
+    def _scaled(self, points: PointRows) -> Float[Tensor, " points"]:
+        mean, spread = self.brightness.at(self.group(points.layers), points.cells, points.levels)
+        return (points.log_ratios - mean) / spread
 
-    def decode(
-        self, z: Float[Tensor, "points numbers"]
-    ) -> tuple[Float[Tensor, "points 2"], Float[Tensor, "points rest"]]:
-        """The places and the rest, of any finite numbers, in double precision."""
-        drawn = z[:, :2].double() * self.spread
-        rho = drawn.norm(dim=1, keepdim=True)
-        r = rho.clamp_max(_MOST).expm1() * self.core
-        return drawn * (r / rho.clamp_min(1e-12)), self.rest.inverse(z[:, 2:])
+    def encode(self, points: PointRows) -> Float[Tensor, "points numbers"]:
+        """What a network sees."""
+        r = points.places.double().norm(dim=1)
+        normal = self.distances(r, points.levels, self.group(points.layers))
+        plane = points.places * (apart_of(normal) / r.clamp_min(1e-12))[:, None]
+        energy = self.energies(self._scaled(points), points.cells, torch.zeros_like(r).long())
+        numbers = torch.cat([plane, energy[:, None]], dim=1).float()
+        if not self.depth:
+            return numbers
+        return torch.cat([numbers, self.layer(points.layers[:, None])], dim=1)
+
+    def places(
+        self,
+        z: Float[Tensor, "points numbers"],
+        layers: Float[Tensor, " points"],
+        levels: Float[Tensor, " points"],
+    ) -> Float[Tensor, "points 2"]:
+        """The places beside the track, in mm, of any finite numbers, in double precision."""
+        plane = z[:, :2].double()
+        apart = plane.norm(dim=1)
+        r = self.distances.inverse(radial_normal(apart), levels, self.group(layers)).clamp_min(0)
+        found: Tensor = plane * (r / apart.clamp_min(1e-12))[:, None]
+        return found
+
+    def log_ratios_at(
+        self,
+        energy: Float[Tensor, " points"],
+        cells: Float[Tensor, " points"],
+        layers: Float[Tensor, " points"],
+        levels: Float[Tensor, " points"],
+    ) -> Float[Tensor, " points"]:
+        """The log ratios of the energies of points in cells at such distances."""
+        scaled = self.energies.inverse(energy, cells, torch.zeros_like(cells).long())
+        mean, spread = self.brightness.at(self.group(layers), cells, levels)
+        return mean + spread * scaled
+
+    def depths(self, z: Float[Tensor, "points numbers"]) -> Float[Tensor, " points"]:
+        """The depth of each point, in layers, where it is one of the numbers."""
+        return self.layer.inverse(z[:, 3:])[:, 0]
 
     @staticmethod
     def log_ratios(
@@ -95,3 +143,16 @@ class PointNumbers(nn.Module):
         least = (_LEAST_EXCESS * threshold).clamp_min(1e-12)
         excess = (energies.double() - threshold).clamp_min(least)
         return (excess / means.clamp_min(least)).log()
+
+
+def radial_normal(apart: Float[Tensor, " points"]) -> Float[Tensor, " points"]:
+    """The normal number of a distance in the plane."""
+    inside = apart.double().clamp(_NEAREST, _FARTHEST)
+    normal: Tensor = -torch.special.ndtri((-inside.square() / 2).exp())
+    return normal
+
+
+def apart_of(normal: Float[Tensor, " points"]) -> Float[Tensor, " points"]:
+    """The distance in the plane of a normal number; the inverse of `radial_normal`."""
+    apart: Tensor = (-2 * torch.special.log_ndtr(-normal)).sqrt()
+    return apart

@@ -6,6 +6,7 @@ import sys
 import tarfile
 import zlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import h5py
@@ -15,6 +16,7 @@ import pytest
 from caloforge.errors import FileFormatError
 from caloforge.io import CaloChallengeFile, open_showers
 from caloforge.io import stored as module
+from caloforge.io.heaps import require_heaps
 
 N, CELLS = 6, 100
 ENERGIES, DEPOSITS = np.full((N, 1), 5e4, "f4"), np.arange(N * CELLS, dtype="f4").reshape(N, CELLS)
@@ -337,3 +339,18 @@ def test_a_link_that_leads_nowhere_is_no_column(tmp_path: Path) -> None:
         file["times"] = np.ones(N)
     with CaloChallengeFile(tmp_path / "showers.h5") as file:
         assert file.columns == ("incident_energies", "times")
+
+
+def test_a_heap_of_zeros_is_refused_and_not_followed_for_ever(tmp_path: Path) -> None:
+    """There the HDF5 library itself comes to no end."""
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        file.attrs["calorimeter"] = "x" * 40
+    require_heaps(path, whole=True)
+    raw = bytearray(path.read_bytes())
+    start = raw.index(b"GCOL") + 16
+    raw[start : start + 512] = bytes(512)
+    path.write_bytes(raw)
+    for read in (module.opened, partial(require_heaps, whole=True)):
+        with pytest.raises(FileFormatError, match=r"a\.h5: damaged where its texts or lists are"):
+            read(path)

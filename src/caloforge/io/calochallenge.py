@@ -47,6 +47,7 @@ from caloforge.io.columns import (
     WEIGHTS,
     species_of,
 )
+from caloforge.io.heaps import require_heaps
 from caloforge.io.input import (
     ShowerFile,
     require_angles,
@@ -183,6 +184,8 @@ class CaloChallengeFile(ShowerFile):
         Raises:
             FileFormatError: The file is damaged there.
         """
+        if self.carried_whole:
+            require_heaps(self.path, whole=True)
         for name in self.carried_whole:
             with reading(self.path, name):
                 to.copy(self._file[name], to, name)

@@ -25,6 +25,7 @@ from caloforge.errors import FileFormatError
 from caloforge.hits import Hits
 from caloforge.io.columns import PDG, PLACE, UNITS, WEIGHTS, are_whole
 from caloforge.io.hdf5_points import Hdf5Points, state, write_beside
+from caloforge.io.heaps import require_heaps
 from caloforge.io.input import require_species
 from caloforge.io.output import NewFile, NewHdf5, held_back
 from caloforge.io.point_files import (
@@ -60,6 +61,7 @@ class ShowerDataFile(Hdf5Points):
         self._width = self._stated_width()
         for name, width in ((_ENERGY, None), (_DIRECTIONS, 3), (PDG, None)):
             self._require_length(name, len(self), width)
+        require_heaps(self.path, whole=True)
         self._says_species = bool(self._values(PDG, 0, 1).any())
         first = self._points(range(min(len(self), _LOOKED_AT)))[1]
         self._in_layers = bool(are_whole(first[:, 2]).all())

@@ -23,6 +23,7 @@ import h5py
 
 from caloforge.errors import MOST_QUOTED, FileFormatError, quoted
 from caloforge.io.columns import UNITS
+from caloforge.io.heaps import require_heaps
 from caloforge.io.input import require_file
 from caloforge.io.unreadable import HDF5, naming, require_kind
 from caloforge.units import ENERGY_UNITS, energy_unit
@@ -60,6 +61,7 @@ def opened(path: Path) -> h5py.File:
     """
     if not h5py.is_hdf5(path):
         require_kind(path, HDF5)
+    require_heaps(path, whole=False)
     with reading(path):
         return h5py.File(path, "r")
 

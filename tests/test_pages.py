@@ -114,6 +114,7 @@ SHORTER = {
     r"caloforge train --from ": shlex.join(settings(TINY_TUNING)),
     r"caloforge tune ": "--constants core_1",
     r"caloforge (evaluate|compare) ": "--no-classifier",
+    r"caloforge produce ": "--workers 1",
     r"caloforge bench ": "--repeats 1 --batch-sizes 1 --threads 1 -n 1",
     r".*--device cuda": "--device cpu",
 }

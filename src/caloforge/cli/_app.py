@@ -21,7 +21,7 @@ from caloforge.errors import CaloforgeError
 _CUDA = "CUDA out of memory"
 _LESS = "take smaller batches or networks, fewer showers, or a larger machine"
 _COMMANDS = (
-    *("demo", "simulate", "tune", "generate", "refine", "evaluate", "compare"),
+    *("demo", "simulate", "tune", "generate", "refine", "produce", "evaluate", "compare"),
     *("bench", "train", "show", "convert", "unweight", "reconstruct", "export"),
     *("models", "data"),
 )

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from caloforge.chain import Chain
-from caloforge.errors import OutputError, RecipeError, ShowerValueError
+from caloforge.errors import OutputError, RecipeError, ShowerValueError, UnitError
 from caloforge.geometry import Calorimeter
 from caloforge.io import open_showers
 from caloforge.io.input import checksum
@@ -126,11 +126,19 @@ def test_other_formats_are_made_of_the_shards(chain: Chain, tmp_path: Path) -> N
     assert len(open_showers(tmp_path / "merged.npy")) == 20
 
 
+def test_a_wrong_energy_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    path = tmp_path / "plan.yaml"
+    path.write_text("simulator: caloflow-laptop\nnumber: 5\nenergy: 1Ge\nseed: 1")
+    with pytest.raises(UnitError, match="expected a positive number with its unit"):
+        Plan.read(path)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
         ("simulator: gflash\nnumber: 5\nenergy: 1GeV\nseed: 1", "needs detector"),
         ("simulator: caloflow-laptop\ndetector: x\nnumber: 5\nenergy: 1GeV\nseed: 1", "takes no"),
+        ("simulator: gflsh\nnumber: 5\nenergy: 1GeV\nseed: 1", "did you mean 'gflash'"),
         ("simulator: gflash\nnumbr: 5\nenergy: 1GeV\nseed: 1", "number"),
         (
             "simulator: gflash\ndetector: pbwo4-10x10\nnumber: 5\nenergy: 1GeV\nseed: 1\n"

@@ -22,7 +22,7 @@ from caloforge import zoo
 from caloforge.chain import Chain, describe
 from caloforge.detector import load_detector
 from caloforge.documents import checked, read_yaml
-from caloforge.errors import RecipeError
+from caloforge.errors import RecipeError, near
 from caloforge.gun import Gun, read_species, read_spectrum
 from caloforge.simulators import Geant4, Simulator, gflash_of
 
@@ -108,6 +108,13 @@ class Plan:
 
     def _check(self, what: str) -> None:
         classical = self.simulator in _CLASSICAL
+        known = (*_CLASSICAL, *zoo.names())
+        if self.simulator not in known and not Path(self.simulator).is_dir():
+            msg = (
+                f"{what}: no simulator '{self.simulator}': give {', '.join(known)}, or the folder "
+                f"of a trained model{near(self.simulator, known)}"
+            )
+            raise RecipeError(msg)
         if classical != (self.detector is not None):
             word = "needs" if classical else "takes no"
             msg = f"{what}: simulator {self.simulator} {word} detector: {self._mend(classical)}"
@@ -118,6 +125,7 @@ class Plan:
                 "its refiners, and there are none: set it to keep or refuse"
             )
             raise RecipeError(msg)
+        len(self.gun)  # energy and particle are read
 
     @staticmethod
     def _mend(classical: bool) -> str:

@@ -17,6 +17,7 @@ from caloforge import zoo
 from caloforge.geometry import calochallenge_2, ild_ecal
 from caloforge.gun import Gun, Interval, read_species, read_spectrum
 from caloforge.io import convert, write_binning
+from caloforge.models import STAGES, SYSTEMS
 from caloforge.particles import Particles
 from caloforge.showers import Showers
 from tests.cli.conftest import caloforge
@@ -231,7 +232,12 @@ def any_of(patterns: Iterable[str], step: Step) -> bool:
 def follow_page(
     caloforge: Caloforge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., None]:
-    """Do what a page says, but for commands of some kinds, in a folder of its own."""
+    """Do what a page says, but for commands of some kinds, in a folder of its own; what it
+    registers is forgotten afterwards.
+    """
+    for registry in (STAGES, SYSTEMS):
+        registry.names()
+        monkeypatch.setattr(registry, "_known", dict(registry._known))
 
     def followed(page: str, but: Iterable[str]) -> None:
         monkeypatch.chdir(tmp_path)

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
-from pydantic import PositiveInt
 from torch import Tensor
 
 from caloforge.geometry import Calorimeter
@@ -31,7 +30,7 @@ from caloforge.models.flowing import FlowSettings, PathName, Solver
 from caloforge.models.number_flow import LayerNumbersRecipe
 from caloforge.models.number_flow import LayerNumbersStage as _Stage
 from caloforge.models.point_stage import LayerContext, PointStage, padded
-from caloforge.models.recipes import Evaluations, Width
+from caloforge.models.recipes import Depth, Evaluations, Width
 from caloforge.models.stages import Batches, Schedule
 
 _PLACE = 8
@@ -56,11 +55,11 @@ class AttentionSizes:
     """
 
     dim: Width
-    heads: PositiveInt
+    heads: Width
     hidden: Width
-    blocks: PositiveInt
+    blocks: Depth
     counts: Width
-    reach: PositiveInt
+    reach: Depth
 
 
 @dataclass(frozen=True)

@@ -232,5 +232,5 @@ def test_the_numbers_in_use_stay() -> None:
         **{"PROFILE": 32, "SAMPLING": 33, "OUTER_NUMBER": 34, "OUTER_PLACE": 35},
         **{"CANDIDATE_NUMBER": 36, "CANDIDATE_PLACE": 37, "SIDES": 38, "CONVERSION": 39},
         **{"LAYER_ENERGIES": 64, "SHAPE": 65, "SPECTRUM": 66, "POINTS": 67},
-        **{"UNWEIGHTING": 80, "CHAIN": 96, "GEANT4": 0x4734},
+        **{"UNWEIGHTING": 80, "RECONSTRUCTION": 81, "CHAIN": 96, "GEANT4": 0x4734},
     }

@@ -336,7 +336,11 @@ PUBLIC: dict[str, list[str]] = {
         "standard_normal",
         "trace",
     ],
-    "caloforge.learn.processes.autoregressive": ["AutoregressiveFlow", "AutoregressiveNetwork"],
+    "caloforge.learn.processes.autoregressive": [
+        "AutoregressiveFlow",
+        "AutoregressiveNetwork",
+        "LoopedNetwork",
+    ],
     "caloforge.learn.processes.bespoke": [
         "BespokeSolver",
         "global_truncation",

@@ -1,5 +1,6 @@
 """Species, direction and place as conditions of a refiner."""
 
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from caloforge.learn.conditions import Beam
 from caloforge.models import Bridge, TrainingShowers, load_recipe, train
 from caloforge.particles import ELECTRON, Particles
 from caloforge.showers import Showers
+
+pytestmark = pytest.mark.filterwarnings("ignore::caloforge.errors.RepresentationWarning")
 
 PHOTON, PION = 22, 211
 BEAM = Beam((ELECTRON, PHOTON), direction=True, place=True)
@@ -60,7 +63,6 @@ def model(data: TrainingShowers, tmp_path_factory: pytest.TempPathFactory) -> Br
     return trained(data, tmp_path_factory.mktemp("refiner") / "model", BEAM)
 
 
-@pytest.mark.filterwarnings("ignore::caloforge.errors.RepresentationWarning")
 def test_a_refined_shower_depends_on_its_own_particle_alone(
     model: Bridge, data: TrainingShowers
 ) -> None:
@@ -71,9 +73,8 @@ def test_a_refined_shower_depends_on_its_own_particle_alone(
     assert whole.particles == data.fast[:80].particles
 
 
-@pytest.mark.filterwarnings("ignore::caloforge.errors.RepresentationWarning")
 def test_species_direction_and_place_matter(model: Bridge, data: TrainingShowers) -> None:
-    fast = data.fast[:40]
+    fast, model = data.fast[:40], deepcopy(model)
     given = fast.particles
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.2, generator=torch.Generator().manual_seed(3))

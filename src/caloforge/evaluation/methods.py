@@ -7,7 +7,7 @@ then refine them, one after the other. Its time is all that a shower took: what 
 beginning says (``cpu_time_ms``), and what was measured here.
 """
 
-__all__ = ["Made", "Method", "MethodPlan", "make_all"]
+__all__ = ["Made", "Method", "MethodPlan", "concordance_of_hits", "make_all"]
 
 import math
 import re
@@ -20,8 +20,11 @@ from caloforge.chain import Weighing
 from caloforge.detector import load_detector
 from caloforge.documents import checked, quoted, read_yaml
 from caloforge.errors import FileFormatError
+from caloforge.evaluation.findings import Sample, shares_energies
 from caloforge.gun import like
 from caloforge.io import ShowerFile, open_showers
+from caloforge.metrics import concordance
+from caloforge.observables import N_HITS
 from caloforge.particles import Particles
 from caloforge.production import produce
 from caloforge.simulators import Simulator, gflash_of
@@ -185,3 +188,18 @@ def _time_of(file: ShowerFile) -> float:
     """The mean time of a shower, in ms, where the file says it."""
     times = file.extra(slice(None)).get("cpu_time_ms")
     return math.nan if times is None or not len(times) else float(times.double().mean())
+
+
+def concordance_of_hits(full: Sample, sample: Sample) -> float | None:
+    """The concordance of the numbers of hits of two samples; None where their showers are no pairs
+    of one particle, or do not count once each.
+
+    Arguments:
+        full: The full simulation.
+        sample: The showers of a method.
+    """
+    values = [one.values.get(N_HITS.name) for one in (full, sample)]
+    if sample.weighted or not shares_energies(full, sample) or any(v is None for v in values):
+        return None
+    x, y = (v.astype(float) for v in values if v is not None)
+    return concordance(x, y)

@@ -4,9 +4,8 @@ __all__ = ["METHOD_COLUMNS", "method_rows", "method_text"]
 
 from collections.abc import Iterator, Mapping
 
-from caloforge.evaluation.findings import Evaluation, Sample, shares_energies
-from caloforge.evaluation.methods import Made
-from caloforge.metrics import concordance
+from caloforge.evaluation.findings import Evaluation
+from caloforge.evaluation.methods import Made, concordance_of_hits
 from caloforge.observables import ENERGY_SUM, LOG_SPECTRUM, N_HITS
 from caloforge.report.tables import number
 from caloforge.report.words import largest
@@ -31,14 +30,14 @@ def method_rows(
         full_time: What a shower of the full simulation took, in ms; None where it is not known.
     """
     for sample in evaluation.candidates:
-        one = made[sample.name]
+        one, agreement = made[sample.name], concordance_of_hits(evaluation.full, sample)
         yield (
             sample.name,
             *(_auc(evaluation, sample.name, name) for name in ("high-level", "low-level")),
             *(_floors(evaluation, sample.name, o.name) for o in _OBSERVABLES),
             number(largest(evaluation, sample)[1]) if evaluation.comparisons[sample.name] else "-",
             f"{sample.effective_size:,.0f}",
-            _concordance(evaluation.full, sample),
+            "-" if agreement is None else f"{agreement:.3f}",
             "-" if one.milliseconds is None else f"{one.milliseconds:.3g}",
             "-" if not one.milliseconds or not full_time else f"{full_time / one.milliseconds:.3g}",
             one.training or "-",
@@ -59,12 +58,3 @@ def _auc(evaluation: Evaluation, candidate: str, classifier: str) -> str:
 def _floors(evaluation: Evaluation, candidate: str, observable: str) -> str:
     found = evaluation.comparisons[candidate].get(observable)
     return "-" if found is None else number(found.distance.ratio_to_floor)
-
-
-def _concordance(full: Sample, sample: Sample) -> str:
-    """That of the hits, where showers are pairs and count once each."""
-    values = [one.values.get(N_HITS.name) for one in (full, sample)]
-    if sample.weighted or not shares_energies(full, sample) or any(v is None for v in values):
-        return "-"
-    x, y = (v.astype(float) for v in values if v is not None)
-    return f"{concordance(x, y):.3f}"

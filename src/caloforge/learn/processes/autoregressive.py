@@ -14,7 +14,7 @@ once; samples are drawn position by position. The equations are scalar, so the d
           \frac{\partial v}{\partial x}(x_i(t), t, c_i)\, dt \Bigr] \quad (6, 7)
 """
 
-__all__ = ["AutoregressiveFlow", "AutoregressiveNetwork"]
+__all__ = ["AutoregressiveFlow", "AutoregressiveNetwork", "LoopedNetwork"]
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -58,6 +58,11 @@ class AutoregressiveNetwork(Protocol[State]):
         """The embedding (batch, dim) of the next position after the number ``previous``, and the
         state after it.
         """
+
+
+@runtime_checkable
+class LoopedNetwork(Protocol):
+    """What the process asks of a network where a graph is traced."""
 
     def repeated(
         self,
@@ -121,7 +126,7 @@ class AutoregressiveFlow:
             condition: The conditions, with shape (batch, ...).
         """
         loop = graph_loop()
-        if loop is not None:
+        if loop is not None and isinstance(network, LoopedNetwork):
             return network.repeated(loop, noise, condition, self._carried)
         clocks: dict[float, Tensor] = {}
         values: list[Tensor] = []

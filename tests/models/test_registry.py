@@ -8,7 +8,6 @@ import pytest
 import torch
 import yaml
 from jaxtyping import Float
-from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from caloforge import zoo
@@ -29,6 +28,7 @@ from caloforge.models import (
     recipe_of,
     train,
 )
+from caloforge.models.recipes import Width
 from caloforge.models.stages import Batches, Schedule
 from caloforge.particles import Particles
 from caloforge.showers import Showers
@@ -37,7 +37,7 @@ from tests.models.stages import CYLINDER, showers_of
 
 @dataclass(frozen=True)
 class ToyRecipe(StageRecipe):
-    width: PositiveInt
+    width: Width
     schedule: Schedule
 
 

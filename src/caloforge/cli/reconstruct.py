@@ -5,7 +5,7 @@ __all__ = ["reconstruct"]
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -73,8 +73,7 @@ class Inference:
         if isinstance(spectrum, Fixed):
             msg = f"--prior {self.prior}: expected a range, such as 10GeV:100GeV"
             raise OptionError(msg)
-        assert isinstance(spectrum, Uniform | LogUniform)
-        return spectrum
+        return cast("Uniform | LogUniform", spectrum)
 
 
 @grouped

@@ -201,12 +201,6 @@ GIVEN: dict[str, dict[str, Callable[[Path], None]]] = {
     "docs/theory/gflash-sampling.md": {"full.h5": _showers("par04-geant4", 50)},
 }
 """Files of the reader's own that a page takes for granted, made small."""
-NEED_GEANT4 = {
-    "docs/commands.md",
-    "docs/howto/geant4.md",
-    "docs/howto/tune.md",
-    "docs/howto/simulate.md",
-}
 
 
 def pages(names: Iterable[str]) -> list[ParameterSet]:
@@ -216,7 +210,7 @@ def pages(names: Iterable[str]) -> list[ParameterSet]:
             page,
             marks=[
                 pytest.mark.xdist_group(page),
-                *([needs_geant4] if page in NEED_GEANT4 else []),
+                *([needs_geant4] if any(map(asks_geant4, PAGES[page])) else []),
             ],
         )
         for page in names
@@ -226,6 +220,11 @@ def pages(names: Iterable[str]) -> list[ParameterSet]:
 def any_of(patterns: Iterable[str], step: Step) -> bool:
     """Whether a step is a command of one of these kinds."""
     return step.kind == "console" and any(re.match(pattern, step.text) for pattern in patterns)
+
+
+def asks_geant4(step: Step) -> bool:
+    """Whether a step needs the data of Geant4."""
+    return any_of([r"caloforge simulate geant4 "], step) or "Geant4(" in step.text
 
 
 @pytest.fixture

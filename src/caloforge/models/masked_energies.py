@@ -161,17 +161,21 @@ class MaskedEnergiesStage(EnergyStage):
             condition: The particles and the energies of the layers.
             noise: The random numbers that the representation asks for.
         """
-        energies = condition.layer_energies
-        values = self.representation.encode(energies, condition, noise)
         flow = self._kept(self.network, self.network.folded)
-        density = self.process.log_likelihood(flow, values, self.log_energy(condition))
-        return density.double() + self.representation.log_stretch(energies, condition)
+        density = self.process.log_likelihood(flow, *self._encoded(condition, noise))
+        stretch = self.representation.log_stretch(condition.layer_energies, condition)
+        return density.double() + stretch
 
     def _seen(
         self, showers: Showers, random: torch.Generator
     ) -> tuple[Float[Tensor, "showers layers"], Float[Tensor, "showers known"]]:
-        condition = Condition.of(showers)
         noise = by_generator(self.representation.noise(), len(showers), random)
+        return self._encoded(Condition.of(showers), noise)
+
+    def _encoded(
+        self, condition: Condition, noise: Numbers
+    ) -> tuple[Float[Tensor, "showers layers"], Float[Tensor, "showers known"]]:
+        """The energies of the layers as the flow sees them, and what it is told."""
         values = self.representation.encode(condition.layer_energies, condition, noise)
         return values, self.log_energy(condition)
 

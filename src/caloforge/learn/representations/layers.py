@@ -83,18 +83,30 @@ class EnergyRepresentation(Representation[Tensor]):
         """
 
 
-def _stretch_of_total(
-    x: Float[Tensor, "showers layers"], condition: Condition, scale: float
-) -> Float[Tensor, " showers"]:
-    r"""That of :math:`\mathrm{logit}_\alpha u_0` by the sum of x."""
-    most = scale * condition.incident_energies
-    u = _ALPHA + (1 - 2 * _ALPHA) * x.double().sum(dim=1) / most
-    inside = u.clamp(_ALPHA, 1 - _ALPHA)
-    stretch = -(inside * (1 - inside) * most).log()
-    return torch.where(u <= 1 - _ALPHA, stretch, -torch.inf)
+class _TotalFirst(EnergyRepresentation):
+    r"""One whose first number is that of :math:`\mathrm{logit}_\alpha u_0`, which alone depends on
+    the incident energy.
+
+    Arguments:
+        scale: The scale f of the total energy.
+    """
+
+    def __init__(self, scale: float) -> None:
+        super().__init__()
+        self.scale = scale
+
+    def log_stretch(
+        self, x: Float[Tensor, "showers layers"], condition: Condition
+    ) -> Float[Tensor, " showers"]:
+        """See `EnergyRepresentation.log_stretch`; that of the first number by the sum of x."""
+        most = self.scale * condition.incident_energies
+        u = _ALPHA + (1 - 2 * _ALPHA) * x.double().sum(dim=1) / most
+        inside = u.clamp(_ALPHA, 1 - _ALPHA)
+        stretch = -(inside * (1 - inside) * most).log()
+        return torch.where(u <= 1 - _ALPHA, stretch, -torch.inf)
 
 
-class LayerRatios(EnergyRepresentation):
+class LayerRatios(_TotalFirst):
     """The energies of the layers as standardised logits of their ratios (systems table D3).
 
     Arguments:
@@ -103,8 +115,7 @@ class LayerRatios(EnergyRepresentation):
     """
 
     def __init__(self, n_layers: int, scale: float) -> None:
-        super().__init__()
-        self.scale = scale
+        super().__init__(scale)
         self.standardisation = Standardisation(n_layers)
 
     def fit(self, x: Float[Tensor, "showers layers"], condition: Condition) -> "LayerRatios":
@@ -133,14 +144,8 @@ class LayerRatios(EnergyRepresentation):
         ratios = inverse_logit(self.standardisation.inverse(z), _ALPHA)
         return layer_energies_of(ratios, condition.incident_energies, self.scale)
 
-    def log_stretch(
-        self, x: Float[Tensor, "showers layers"], condition: Condition
-    ) -> Float[Tensor, " showers"]:
-        """See `EnergyRepresentation.log_stretch`; of the first ratio alone."""
-        return _stretch_of_total(x, condition, self.scale)
 
-
-class SoftRatios(EnergyRepresentation):
+class SoftRatios(_TotalFirst):
     r"""The energies of the layers as standardised logits of their ratios, softened where a layer is
     faint or has none.
 
@@ -165,8 +170,8 @@ class SoftRatios(EnergyRepresentation):
     softening: Tensor
 
     def __init__(self, n_layers: int, scale: float, softening: float | None = None) -> None:
-        super().__init__()
-        self.scale, self._given = scale, softening
+        super().__init__(scale)
+        self._given = softening
         self.register_buffer("softening", torch.tensor(softening or 1.0, dtype=torch.float64))
         self.standardisation = Standardisation(n_layers)
 
@@ -223,12 +228,6 @@ class SoftRatios(EnergyRepresentation):
         numbers = torch.arange(1, shares.shape[1] + 1, device=shares.device).to(shares)
         whole = ((total + numbers * self.softening) / largest).amin(dim=1, keepdim=True)
         return (shares * whole - self.softening).clamp_min(0)
-
-    def log_stretch(
-        self, x: Float[Tensor, "showers layers"], condition: Condition
-    ) -> Float[Tensor, " showers"]:
-        """See `EnergyRepresentation.log_stretch`; of the first ratio alone."""
-        return _stretch_of_total(x, condition, self.scale)
 
 
 def _lit(energies: Float[Tensor, "showers layers"]) -> Float[Tensor, " lit"]:

@@ -23,7 +23,8 @@ import torch
 from torch import Tensor
 
 from caloforge.errors import MOST_QUOTED, GeometryError, GeometryMismatchError, quoted
-from caloforge.geometry.divisions import Boxes, Division, Rings, Slices, overlaps, spans_of
+from caloforge.geometry.divisions import Boxes, Division, Rings, Slices, spans_of
+from caloforge.geometry.mapping import shares
 from caloforge.geometry.symmetries import Symmetries
 from caloforge.shown import Shown, counted
 
@@ -32,9 +33,6 @@ _MOST_CELLS = 10_000_000
 
 _INSIDE = 1 - 1e-4
 """Points placed in a cell keep off its edge, so that rounding to float32 leaves them in it."""
-
-_POINTS = 16
-"""Where no overlap is known in closed form, a cell is spread as so many points along each axis."""
 
 
 class Calorimeter(Shown, ABC):
@@ -431,61 +429,19 @@ class Calorimeter(Shown, ABC):
             GeometryError: The numbers of layers differ, and a thickness is unknown; or the cells of
                 one move with the particle, and the other's do not.
         """
-        self._require_frame(to)
-        layers = self._layer_shares(to)
-        exact = bool(self.divisions and to.divisions) and self.polar == to.polar
-        part = self._exact if exact else self._counted
-        found = [part(to, k, j) for j, k in layers.nonzero().tolist()]
-        weights = layers[layers > 0].tolist()
-        places = torch.cat([cells for cells, _ in found])
-        shares = torch.cat([share * w for (_, share), w in zip(found, weights, strict=True)])
-        shape = (to.n_cells, self.n_cells)
-        return torch.sparse_coo_tensor(places.T, shares, shape, check_invariants=True).coalesce()
+        return shares(self, to)
 
-    def _require_frame(self, to: "Calorimeter") -> None:
-        if self.along_particle != to.along_particle:
-            moving, still = (self, to) if self.along_particle else (to, self)
-            msg = (
-                f"the cells of calorimeter '{moving.name}' lie along the particle's direction, "
-                f"those of '{still.name}' along the axis: no cell of one lies in the same cell of "
-                "the other for all particles, choose two calorimeters of one kind"
-            )
-            raise GeometryError(msg)
+    def cells_of(self, layer: int) -> Tensor:
+        """The flat indices of the cells of a layer, as its division has them."""
+        start = self._starts[layer]
+        stop = self._starts[layer + 1] if layer + 1 < self.n_layers else self.n_cells
+        return self.layer_order[start:stop]
 
-    def _layer_shares(self, to: "Calorimeter") -> Tensor:
-        """The share of each layer that lies in each of the other's, with shape (other's layers,
-        layers).
+    def spread(self, layer: int, n: int) -> Tensor:
+        """n x n points spread evenly over each of `cells_of` a layer, (x, y) in mm, float64, with
+        shape (cells, n * n, 2).
         """
-        if self.n_layers == to.n_layers:
-            return torch.eye(self.n_layers, dtype=torch.float64)
-        source, target = (
-            torch.tensor(calorimeter.known_thicknesses, dtype=torch.float64)
-            for calorimeter in (self, to)
-        )
-        source_ends, target_ends = source.cumsum(0), target.cumsum(0)
-        low = torch.maximum((target_ends - target)[:, None], source_ends - source)
-        high = torch.minimum(target_ends[:, None], source_ends)
-        shares = (high - low).clamp(min=0) / source
-        return torch.where(shares > 1e-12, shares, 0.0)
-
-    def _exact(self, to: "Calorimeter", k: int, j: int) -> tuple[Tensor, Tensor]:
-        places, shares = overlaps(self.divisions[k], to.divisions[j])
-        target = to.layer_order[places[:, 0] + to._starts[j]]
-        return torch.stack([target, self.layer_order[places[:, 1] + self._starts[k]]], 1), shares
-
-    def _counted(self, to: "Calorimeter", k: int, j: int) -> tuple[Tensor, Tensor]:
-        cells, points = self._layer_points(k, _POINTS)
-        x, y = points.flatten(0, 1).unbind(-1)
-        found = to.cell_at(torch.full((len(x),), j), x, y).view(len(cells), -1)
-        pairs = torch.stack([found, cells[:, None].expand_as(found)], dim=-1).flatten(0, 1)
-        pairs, counts = torch.unique(pairs[pairs[:, 0] >= 0], dim=0, return_counts=True)
-        return pairs, counts.double() / _POINTS**2
-
-    def _layer_points(self, layer: int, n: int) -> tuple[Tensor, Tensor]:
-        """The cells of a layer, and n x n points spread evenly over each."""
-        points = self.divisions[layer].points(n)
-        start = int(self._starts[layer])
-        return self.layer_order[start : start + len(points)], points
+        return self.divisions[layer].points(n)
 
     def outlines(self) -> tuple[Tensor, Tensor]:
         """The sizes of each cell along x and y, in mm, float64, with shape (cells, 2), and how many

@@ -95,12 +95,13 @@ class IrregularCells(Calorimeter):
         table = self._index.neighbours()[self._entries]
         return torch.where(table < 0, -1, table + self._shifts[self.layer_of_cell][:, None])
 
-    def _layer_points(self, layer: int, n: int) -> tuple[Tensor, Tensor]:
-        cells = (self.layer_of_cell == layer).nonzero()[:, 0]
+    def spread(self, layer: int, n: int) -> Tensor:
+        """See `Calorimeter.spread`."""
+        cells = self.cells_of(layer)
         within = (torch.arange(n, dtype=torch.float64) + 0.5) / n
         u, v = torch.cartesian_prod(within, within).repeat(len(cells), 1).unbind(-1)
         points = self.points_in(cells.repeat_interleave(n * n), u, v)
-        return cells, points.view(len(cells), n * n, 2)
+        return points.view(len(cells), n * n, 2)
 
     def _require_no_overlap(self) -> None:
         pair = self._index.overlap()

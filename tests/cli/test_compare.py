@@ -34,6 +34,7 @@ def test_methods_stand_side_by_side(caloforge: Caloforge, tmp_path: Path) -> Non
     assert done.code == 0, done.err
     table = (out / "methods.md").read_text()
     assert table in done.out
+    assert "Worth" not in table
     header, _, *rows = ([c.strip() for c in line.split("|")[1:-1]] for line in table.splitlines())
     assert tuple(header) == METHOD_COLUMNS
     found = {row[0]: dict(zip(header, row, strict=True)) for row in rows}
@@ -43,6 +44,26 @@ def test_methods_stand_side_by_side(caloforge: Caloforge, tmp_path: Path) -> Non
     assert float(found["bridge"]["concordance"]) > 0.8
     assert found["bridge"]["training"] == "6 min"
     assert (out / "report.html").exists()
+
+
+def test_a_plan_with_the_training_says_what_showers_are_worth(
+    caloforge: Caloforge, tmp_path: Path
+) -> None:
+    training: Showers = zoo.bundled_showers("pbwo4-geant4")[NUMBER : 3 * NUMBER]
+    convert(training, tmp_path / "train.h5")
+    plan = planned(tmp_path, f"  fast: {{showers: {tmp_path}/gflash.h5}}\n")
+    plan.write_text(f"training: {tmp_path}/train.h5\n{plan.read_text()}")
+    done = caloforge("compare", plan, "--out", tmp_path / "out", "--no-classifier")
+    assert done.code == 0, done.err
+    text = (tmp_path / "out" / "methods.md").read_text()
+    header, _, row, _, note, *_ = text.splitlines()
+    found = dict(
+        zip(*([c.strip() for c in line.split("|")] for line in (header, row)), strict=True)
+    )
+    worth, error = map(float, found["worth"].split(" ± "))
+    assert 0 < worth < 2 * NUMBER
+    assert error > 0
+    assert note.startswith("Worth: so many showers of geant4, of ")
 
 
 def test_a_method_makes_what_its_commands_make(tmp_path: Path) -> None:

@@ -31,8 +31,9 @@ def compare(
 
     The plan names a file of held-out full showers and the methods: a file of fast showers, a
     surrogate or GFlash, and the refiners behind it. Times count all that stands before. Distances
-    are in floors, the full simulation's own. Beside the table stands the page that caloforge
-    evaluate writes.
+    are in floors, the full simulation's own. With the training showers in the plan, the table says
+    how many full showers the showers of a method are worth. Beside the table stands the page that
+    caloforge evaluate writes.
 
     \b
     Examples:
@@ -61,11 +62,12 @@ def compare(
             full_name=name,
             times=times
             | {method: one.milliseconds for method, one in made.items() if one.milliseconds},
+            training=None if read.training is None else open_showers(read.training),
             settings=care.settings(full.calorimeter, None),
             progress=progress,
         )
         page = report.write(evaluation, out, overwrite=overwrite)
-    text = method_text(list(method_rows(evaluation, made, times.get(name))))
+    text = method_text(evaluation, method_rows(evaluation, made, times.get(name)))
     with NewFile(out / TABLE, overwrite=overwrite) as partial:
         partial.write_text(text)
     tell(evaluation, table=False)

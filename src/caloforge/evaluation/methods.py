@@ -3,8 +3,9 @@
 A plan is YAML: ``full``, a file of held-out showers of the full simulation, and ``methods``, each
 by a name of its own. A method begins with ``showers`` (a file), ``surrogate`` (a model) or
 ``gflash`` (a detector), of which the latter two are given the particles of ``full``; ``refiners``
-then refine them, one after the other. Its time is all that a shower took: what the file of its
-beginning says (``cpu_time_ms``), and what was measured here.
+then refine them, one after the other. ``training``, a file of the full showers that the methods
+learned from, asks what their showers are worth. The time of a method is all that a shower took:
+what the file of its beginning says (``cpu_time_ms``), and what was measured here.
 """
 
 __all__ = ["Made", "Method", "MethodPlan", "concordance_of_hits", "make_all"]
@@ -61,11 +62,13 @@ class MethodPlan:
     Arguments:
         full: The file of held-out showers of the full simulation.
         methods: The methods by name, the baseline first.
+        training: The file of full showers that the methods were trained on; None if nobody asks.
         seed: The seed of all that is drawn.
     """
 
     full: str
     methods: Mapping[str, Method] = field(default_factory=dict)
+    training: str | None = None
     seed: int = 0
 
     @staticmethod

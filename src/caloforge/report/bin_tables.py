@@ -1,6 +1,6 @@
 """The bins of energy, polar angle and species in words and as a table, the worst first."""
 
-__all__ = ["BIN_COLUMNS", "BinRow", "bin_name", "bin_rows", "worst_bins"]
+__all__ = ["BIN_COLUMNS", "BinRow", "bin_name", "bin_rows", "worst_bin", "worst_bins"]
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -55,14 +55,19 @@ def bin_name(one: Bin) -> str:
 def worst_bins(evaluation: Evaluation) -> str:
     """The worst bin of each candidate in one line; nothing where none is known."""
     found = [
-        f"{candidate.name} {_worst(evaluation, known[0])}"
+        f"{candidate.name} {worst}"
         for candidate in evaluation.candidates
-        if (known := evaluation.bins.get(candidate.name, ()))
+        if (worst := worst_bin(evaluation, candidate))
     ]
     return f"Worst bins: {'; '.join(found)}." if found else ""
 
 
-def _worst(evaluation: Evaluation, one: Bin) -> str:
+def worst_bin(evaluation: Evaluation, candidate: Sample) -> str:
+    """The worst bin of a candidate, and how bad it is; nothing where none is known."""
+    known = evaluation.bins.get(candidate.name, ())
+    if not known:
+        return ""
+    one = known[0]
     if significance_of_bin(one) is Significance.FLOOR:
         return "none beyond the floor"
     if significance_of_bin(replace(one, aucs={})) is Significance.FLOOR:

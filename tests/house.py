@@ -15,7 +15,7 @@ from caloforge.geometry import Calorimeter
 ROOT = Path(caloforge.__file__).parent
 
 FLOORS = (
-    ("units", "errors", "streams", "shown", "packages"),
+    ("units", "errors", "gradients", "streams", "shown", "packages"),
     ("documents", "paths", "bundled", "species"),
     ("spectra",),
     ("geometry",),
@@ -39,6 +39,7 @@ FLOORS = (
     ("published",),
     ("evaluation",),
     ("report",),
+    ("design",),
     ("timing",),
     ("cli",),
 )

@@ -80,6 +80,7 @@ NOT_RUN = {
     r"caloforge simulate gflash -n 10000000 .*many.h5$": "is interrupted, as the page says",
     r"caloforge export .*(--target|generator)": "takes ten seconds; tests/export does it",
     r"caloforge demo": "takes a minute; tests/cli/test_demo.py runs it",
+    r"caloforge design ": "takes half an hour of Geant4; tests/cli/test_design.py runs one",
 }
 """What is not run here, and why."""
 

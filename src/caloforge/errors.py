@@ -7,6 +7,7 @@ one line on standard error and exit code 2.
 
 __all__ = [
     "CaloforgeError",
+    "DesignError",
     "DiskFullError",
     "DiskSpaceWarning",
     "EnergyRangeError",
@@ -129,6 +130,12 @@ class ExportError(CaloforgeError):
 
 class RecipeError(CaloforgeError):
     """Raised when a recipe is unknown, holds an unknown key, or a value of the wrong type."""
+
+
+class DesignError(CaloforgeError):
+    """Raised when a plan of a design cannot be carried out: an unknown key, an impossible range, a
+    start from which no optimum is found.
+    """
 
 
 class PausedError(CaloforgeError):

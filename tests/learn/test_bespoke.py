@@ -156,25 +156,6 @@ def test_the_local_error_of_a_straight_flow_is_none() -> None:
     assert loss.item() < 1e-6
 
 
-def test_the_gradient_of_the_local_error_is_its_derivative() -> None:
-    """With respect to the times too, which move through the interpolant."""
-    solver = scattered(4)
-    products = gram(
-        trace(FLOW.velocity, torch.randn(3, 2, dtype=torch.float64), solver=RK4, steps=16)
-    )
-    local_truncation(solver, products).backward()
-    for parameter in solver.parameters():
-        for k in range(parameter.numel()):
-            sides = []
-            for h in (1e-5, -1e-5):
-                parameter.data[k] += h
-                sides.append(local_truncation(solver, products).item())
-                parameter.data[k] -= h
-            assert parameter.grad[k].item() == pytest.approx(
-                (sides[0] - sides[1]) / 2e-5, rel=1e-4, abs=1e-7
-            )
-
-
 def _root_mean_square(x: Tensor) -> float:
     return x.square().mean().sqrt().item()
 

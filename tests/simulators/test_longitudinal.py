@@ -30,14 +30,6 @@ def test_increments_are_differences_of_the_incomplete_gamma_function(step: float
     np.testing.assert_allclose(found.numpy(), expected, rtol=0, atol=1e-10 if step <= 0.1 else 1e-8)
 
 
-def test_increments_have_gradients() -> None:
-    alpha, maximum = (
-        torch.tensor([[1.2], [4.5]], dtype=torch.float64, requires_grad=True) for _ in range(2)
-    )
-    edges = walk((5.0,), 0.5, CPU).edges
-    assert torch.autograd.gradcheck(lambda a, t: increments(a, t, edges), (alpha, maximum))
-
-
 @given(
     depths=st.lists(st.floats(0.03, 30), min_size=1, max_size=40),
     step=st.sampled_from([0.1, 0.3, 1.0]),

@@ -22,7 +22,7 @@ _CUDA = "CUDA out of memory"
 _LESS = "take smaller batches or networks, fewer showers, or a larger machine"
 _COMMANDS = (
     *("demo", "simulate", "tune", "generate", "refine", "produce", "evaluate", "compare"),
-    *("bench", "train", "show", "convert", "unweight", "reconstruct", "export"),
+    *("bench", "train", "show", "convert", "unweight", "reconstruct", "design", "export"),
     *("models", "data"),
 )
 

@@ -24,6 +24,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from caloforge.errors import RecipeError
+from caloforge.gradients import differentiable
 from caloforge.learn.processes.flow import Network
 from caloforge.learn.processes.solvers import (
     EULER,
@@ -123,6 +124,7 @@ class BespokeSolver(nn.Module):
             states = _combine(x, a, row, velocities)
         return states
 
+    @differentiable
     def rollout(
         self, network: Network, x: Float[Tensor, "batch ..."], condition: Float[Tensor, "batch ..."]
     ) -> Float[Tensor, "batch ..."]:
@@ -191,11 +193,13 @@ def gram(trajectory: Trajectory) -> Float[Tensor, "batch points points"]:
     return points @ points.mT / points.shape[2]
 
 
+@differentiable
 def local_truncation(
     solver: BespokeSolver, products: Float[Tensor, "batch points points"]
 ) -> Float[Tensor, ""]:
     """The local truncation error (eq. 17): the sum over steps of the root mean square over
-    components. Each step starts on the reference, so that all are evaluated at once.
+    components, differentiable in the solver. Each step starts on the reference, so that all are
+    evaluated at once.
 
     Arguments:
         solver: The solver in training.
@@ -206,14 +210,15 @@ def local_truncation(
     return squares.clamp(min=_RESOLUTION).sqrt().sum(1).mean()
 
 
+@differentiable
 def global_truncation(
     solver: BespokeSolver,
     network: Network,
     ends: tuple[Float[Tensor, "batch ..."], Float[Tensor, "batch ..."]],
     condition: Float[Tensor, "batch ..."],
 ) -> Float[Tensor, ""]:
-    """The global truncation error (eq. 16): the mean square error of the end point. Its gradient
-    passes through all evaluations of the network.
+    """The global truncation error (eq. 16): the mean square error of the end point; differentiable
+    in the solver, through all evaluations of the network.
 
     Arguments:
         solver: The solver in training.

@@ -21,6 +21,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from caloforge.gradients import differentiable
 from caloforge.learn.processes.flow import standard_normal
 
 
@@ -43,13 +44,15 @@ class Bijection(Protocol):
 class NormalizingFlow:
     """Maximum likelihood of a bijection from the data to the standard normal distribution."""
 
+    @differentiable
     def log_likelihood(
         self,
         bijection: Bijection,
         x: Float[Tensor, "batch ..."],
         condition: Float[Tensor, "batch ..."],
     ) -> Float[Tensor, " batch"]:
-        """The logarithm of the density of points, in nats.
+        """The logarithm of the density of points, in nats; differentiable in all that the bijection
+        is.
 
         Arguments:
             bijection: The map from data to latent.

@@ -36,6 +36,8 @@ from jaxtyping import Float
 from torch import Tensor
 from typing_extensions import Protocol, runtime_checkable
 
+from caloforge.gradients import differentiable
+
 Velocity = Callable[[Tensor, float], Tensor]
 
 
@@ -203,13 +205,15 @@ def trace(
     return Trajectory(torch.stack(states, dim=1), torch.stack(velocities, dim=1))
 
 
+@differentiable
 def hermite_weights(
     times: Float[Tensor, " times"], nodes: int
 ) -> tuple[Float[Tensor, "times points"], Float[Tensor, "times points"]]:
-    """The weights of a trajectory's points in its states and in its velocities at any times.
+    """The weights of a trajectory's points in its states and in its velocities at any times, in
+    which they are differentiable.
 
     Arguments:
-        times: Times in [0, 1]; the weights have a gradient with respect to them.
+        times: Times in [0, 1].
         nodes: The nodes of the trajectory.
 
     Returns:

@@ -26,6 +26,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from caloforge.errors import ModelError
+from caloforge.gradients import differentiable
 
 
 @runtime_checkable
@@ -64,6 +65,7 @@ class Variational:
             )
             raise ModelError(msg)
 
+    @differentiable
     def latent(
         self,
         mean: Float[Tensor, "batch channels *latent"],

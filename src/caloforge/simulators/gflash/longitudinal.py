@@ -25,6 +25,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from caloforge.gradients import differentiable
 from caloforge.simulators.gflash.parametrisation import Profile
 
 _NODES = (0.8611363115940526, 0.3399810435848563)
@@ -97,12 +98,13 @@ def _segments(
     ]
 
 
+@differentiable
 def increments(
     alpha: Float[Tensor, "showers 1"],
     maximum: Float[Tensor, "showers 1"],
     edges: Float[Tensor, " edges"],
 ) -> Float[Tensor, "showers steps"]:
-    r"""The integral of the gamma density over each step.
+    r"""The integral of the gamma density over each step, differentiable in all arguments.
 
     Arguments:
         alpha: :math:`\alpha > 1`.
@@ -154,13 +156,14 @@ def steps(
     return Steps(energy, spots.floor().clamp(min=1) * (alive | last))
 
 
+@differentiable
 def expected_energies(
     shower: Profile,
     energies: Float[Tensor, "showers 1"],
     edges: Float[Tensor, " edges"],
     limit: float,
 ) -> Float[Tensor, "showers steps"]:
-    r"""The energy in each step, continuous in every constant.
+    r"""The energy in each step, differentiable in the profile, and continuous in every constant.
 
     In `steps` the step that takes the rest jumps where the energy :math:`r_k` left at edge k passes
     the limit. Here the share :math:`\theta = (r_c - \mathrm{limit}) / (r_c - r_{c+1})` of the rest

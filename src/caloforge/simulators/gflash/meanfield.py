@@ -24,14 +24,17 @@ from torch import Tensor
 
 from caloforge.errors import GeometryError
 from caloforge.geometry import Boxes, Calorimeter, Rings
+from caloforge.gradients import differentiable
 from caloforge.simulators.gflash.longitudinal import Walk
 from caloforge.simulators.gflash.parametrisation import Radial
 
 
+@differentiable
 def expected_deposits(
     cells: Calorimeter, walk: Walk, energies: Float[Tensor, "showers steps"], radial: Radial
 ) -> Float[Tensor, "showers cells"]:
-    """Spread the energy of each step, uniform in depth within it, over the cells.
+    """Spread the energy of each step, uniform in depth within it, over the cells; differentiable
+    in the energies and the radial profile.
 
     Arguments:
         cells: The cells, with the beam along their axis.

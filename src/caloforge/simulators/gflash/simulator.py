@@ -14,7 +14,7 @@ A photon is two electrons (`conversion`). In layers of different matter depth is
 radiation lengths (`media`). `GFlash.mean` is differentiable in the constants.
 """
 
-__all__ = ["GFlash", "Upstream", "gflash_of", "pbwo4_gflash"]
+__all__ = ["LARGEST_ENERGY", "LEAST_ENERGY", "GFlash", "Upstream", "gflash_of", "pbwo4_gflash"]
 
 import math
 from dataclasses import dataclass, field, replace
@@ -29,6 +29,7 @@ from caloforge.detector import Detector, load_detector
 from caloforge.detector.materials import SCATTERING_ENERGY, Material
 from caloforge.errors import EnergyRangeError, GeometryError
 from caloforge.geometry import Calorimeter
+from caloforge.gradients import differentiable
 from caloforge.particles import ELECTRON, PHOTON, Particles
 from caloforge.showers import Showers, spans
 from caloforge.simulators.gflash import longitudinal, variates
@@ -49,7 +50,7 @@ from caloforge.simulators.protocols import Progress, Validity, silent
 from caloforge.streams import Stream
 from caloforge.units import MeV, TeV, deg, format_energy
 
-_LEAST_ENERGY, _LARGEST_ENERGY = 100 * MeV, 10 * TeV
+LEAST_ENERGY, LARGEST_ENERGY = 100 * MeV, 10 * TeV
 """The range in which Geant4's GFlash replaces the full simulation."""
 
 _LARGEST_ANGLE = 60 * deg
@@ -173,7 +174,7 @@ class GFlash:
         the front face.
         """
         return Validity(
-            _LEAST_ENERGY, _LARGEST_ENERGY, _SPECIES, _LARGEST_ANGLE, self._largest_offset
+            LEAST_ENERGY, LARGEST_ENERGY, _SPECIES, _LARGEST_ANGLE, self._largest_offset
         )
 
     @property
@@ -213,6 +214,7 @@ class GFlash:
         deposits = self._deposits(particles, seed, first_index, progress)
         return Showers(deposits, particles, self.calorimeter, threshold=self.threshold or None)
 
+    @differentiable
     def mean(self, particles: Particles, *, nodes: int = 1) -> Float[Tensor, "showers cells"]:
         r"""The expected deposits, differentiable in every tensor among the constants of the
         parametrisation.

@@ -43,7 +43,7 @@ def profiles(
     deposits: np.ndarray, energies: np.ndarray, calorimeter: Calorimeter, rings: int
 ) -> Values:
     """Shares of the incident energy of each shower, with shape (showers, layers or rings)."""
-    layers = calorimeter.layers.numpy()
+    layers = calorimeter.layer_of_cell.numpy()
     r = calorimeter.centres[:, :2].double().norm(dim=1).numpy().round(6)
     radii = np.unique(r)
     edges = radii if len(radii) <= rings else np.quantile(r, np.linspace(0, 1, rings + 1)[:-1])

@@ -33,6 +33,7 @@ FLOORS = (
     ("systems",),
     ("zoo",),
     ("chain",),
+    ("hybrid",),
     ("production",),
     ("export",),
     ("reconstruction",),

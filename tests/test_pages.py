@@ -107,6 +107,7 @@ SHORTER = {
     r"caloforge simulate geant4 (?!.*-n 1000).*-n ": "-n 20 --workers 1",
     r"caloforge simulate geant4 .*-n 1000": "-n 200 --workers 1",
     r"caloforge simulate geant4 (?!.*--like)": "--energy 1GeV:2GeV",
+    r"caloforge simulate hybrid ": "-n 2 --each 2 --energy 1GeV:2GeV",
     r"caloforge train (squirels-fast|my-recipe.yaml) ": shlex.join(settings(TINY_BRIDGE)),
     r"caloforge train squirels(-laptop)? ": shlex.join(settings(TINY_HALVES)),
     r"caloforge train calodream-ds2 ": shlex.join(settings(TINY_FLOW)),
@@ -225,7 +226,7 @@ def any_of(patterns: Iterable[str], step: Step) -> bool:
 
 def asks_geant4(step: Step) -> bool:
     """Whether a step needs the data of Geant4."""
-    return any_of([r"caloforge simulate geant4 "], step) or "Geant4(" in step.text
+    return any_of([r"caloforge simulate (geant4|hybrid) "], step) or "Geant4(" in step.text
 
 
 @pytest.fixture

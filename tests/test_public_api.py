@@ -219,6 +219,7 @@ PUBLIC: dict[str, list[str]] = {
         "joined",
         "part_of",
     ],
+    "caloforge.hybrid": ["EventSource", "Events", "Hybrid"],
     "caloforge.io": [
         "CaloChallengeFile",
         "CaloChallengeWriter",

@@ -11,27 +11,24 @@ from typer.core import TyperGroup
 
 from caloforge.bundled import DETECTORS
 from caloforge.cli._energies import Beam, Origin
+from caloforge.cli._full_simulation import FullSimulation
 from caloforge.cli._options import (
     Machine,
     NewShowers,
     OptionError,
     Overwrite,
     Seed,
-    asked,
     existing,
     given,
     grouped,
 )
 from caloforge.cli._producing import Run, made, produced
+from caloforge.cli._replacing import hybrid
 from caloforge.cli.generate import generate
 from caloforge.errors import quoted
-from caloforge.units import parse_length
 
 if TYPE_CHECKING:
-    from caloforge.detector import Role
     from caloforge.simulators import GFlash
-
-_ROLES = ("absorber", "active", "passive")
 
 
 class _Makers(TyperGroup):
@@ -57,6 +54,7 @@ def about() -> None:
       caloforge simulate gflash -n 10000 --energy 10GeV:100GeV --seed 1 fast.h5
       caloforge simulate geant4 pbwo4-10x10 -n 400 --energy 50GeV --seed 1 full.h5
       caloforge simulate calodream-ds2-laptop -n 100 --energy 50GeV --seed 1 generated.h5
+      caloforge simulate hybrid pbwo4-10x10 --with gflash -n 100 --energy 50GeV --seed 1 hybrid.h5
     """
 
 
@@ -165,76 +163,6 @@ def gflash(
     made(result, "GFlash showers")
 
 
-def _region_cut(text: str) -> tuple[str, float]:
-    """The role and the cut, in mm, of a text such as active=0.1mm."""
-    role, equals, cut = text.partition("=")
-    if role not in _ROLES or not equals:
-        msg = f"--cut-in {quoted(text)}: expected {'=, '.join(_ROLES)}= and a length, as 0.1mm"
-        raise OptionError(msg)
-    return role, parse_length(cut)
-
-
-@dataclass(frozen=True)
-class FullSimulation:
-    """How Geant4 shall work."""
-
-    physics: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME",
-            help="FTFP_BERT, FTFP_BERT_EMV, ..., or em-standard, em-option1, ... without hadrons.",
-        ),
-    ] = "FTFP_BERT"
-    cut: Annotated[
-        str,
-        typer.Option(
-            metavar="LENGTH",
-            help="Secondaries with a shorter range are not made.",
-            callback=asked(parse_length),
-        ),
-    ] = "0.7mm"
-    cut_in: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="ROLE=LENGTH",
-            show_default="--cut",
-            help="The cut in slabs of a role, such as active=0.1mm; again for another role.",
-            callback=given(_region_cut),
-        ),
-    ] = None
-    workers: Annotated[
-        int,
-        typer.Option(min=1, metavar="W", help="How many processes work; never changes the result."),
-    ] = 1
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="Geant4's data sets; without it, GEANT4_DATA_DIR and the usual places.",
-        ),
-    ] = None
-    record: Annotated[
-        str | None,
-        typer.Option(
-            metavar="cells|hits",
-            show_default="cells, and hits of irregular cells",
-            help="All cells, or hits alone, with times: of these no cell is a volume in Geant4.",
-        ),
-    ] = None
-
-    def require(self) -> None:
-        """Check, before anything is imported, that there is such a record."""
-        if self.record not in (None, "cells", "hits"):
-            msg = f"--record {quoted(self.record)}: expected cells or hits"
-            raise OptionError(msg)
-
-    def region_cuts(self) -> "dict[Role, float]":
-        """The cuts of the slabs of some roles, in mm."""
-        from caloforge.detector import Role
-
-        return {Role(role): cut for role, cut in map(_region_cut, self.cut_in or ())}
-
-
 @simulate.command()
 @grouped
 def geant4(
@@ -276,21 +204,13 @@ def geant4(
     full.require()
     from caloforge.detector import load_detector
     from caloforge.particles import ELECTRON
-    from caloforge.simulators import Geant4, Record
 
-    simulator = Geant4(
-        load_detector(detector),
-        full.physics,
-        parse_length(full.cut),
-        full.workers,
-        full.data,
-        None if full.record is None else Record(full.record),
-        region_cuts=full.region_cuts(),
-    )
+    simulator = full.simulator(load_detector(detector))
     source = origin.particles(beam, seed, ELECTRON, simulator.calorimeter)
     particles = source[0 : len(source)]
     result = produced(particles, simulator, output, run, seed=seed, doing="simulating")
     made(result, "Geant4 showers")
 
 
+simulate.command()(hybrid)
 simulate.command(_Makers.MODEL)(generate)

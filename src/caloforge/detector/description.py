@@ -92,6 +92,8 @@ class Detector:
         summary: What it is, in words.
         inner_radius: The radius of the face, in mm, for shells of a cylinder; None for flat slabs.
         along_particle: Whether rings lie along the particle's direction, not along the axis.
+        front: Passive slabs before the front face, in the order in which particles meet them; they
+            end at the face, and take part of the distance.
 
     Raises:
         GeometryError: A number is impossible, a material is unknown, cells reach over the edge of
@@ -111,13 +113,16 @@ class Detector:
     summary: str = ""
     inner_radius: float | None = None
     along_particle: bool = False
+    front: tuple[Slab, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layers", tuple(self.layers))
         object.__setattr__(self, "face", tuple(float(width) for width in self.face))
+        object.__setattr__(self, "front", tuple(self.front))
         self._require_numbers()
         self._require_materials()
         self._require_cells()
+        self._require_front()
         if self.inner_radius is not None:
             self._require_cylinder(self.inner_radius)
         require_size(self._calorimeter(), f"detector '{self.name}'")
@@ -139,7 +144,8 @@ class Detector:
                 self._refuse(f"{what} is {getattr(self, what)}, expected a number of at least 0")
 
     def _require_materials(self) -> None:
-        slabs = (slab for layers in self.layers for slab in layers.each_slab)
+        within = (slab for layers in self.layers for slab in layers.each_slab)
+        slabs = (*self.front, *within)
         for material in (self.surroundings, *(slab.material for slab in slabs)):
             if material not in self.mixtures and not material.startswith(_NIST):
                 known = ", ".join(self.mixtures) or "none"
@@ -153,6 +159,17 @@ class Detector:
                     f"mixture '{name}': names that begin with {_NIST} are those of the NIST "
                     "tables, choose another"
                 )
+
+    def _require_front(self) -> None:
+        """Matter in front is read by nothing, and particles start before it."""
+        thickness = sum(slab.thickness for slab in self.front)
+        if any(slab.role is not Role.PASSIVE for slab in self.front):
+            self._refuse("a slab in front of it is not passive, expected role: passive")
+        if thickness > self.distance:
+            self._refuse(
+                f"the slabs in front of it are {thickness:g} mm thick, and particles start "
+                f"{self.distance:g} mm before it: expected a distance of at least as much"
+            )
 
     def _require_cells(self) -> None:
         for layers in self.layers:
@@ -270,7 +287,7 @@ class Detector:
         it back.
         """
         said = _plain(asdict(self))
-        return {k: v for k, v in said.items() if v or k != "along_particle"}
+        return {k: v for k, v in said.items() if v or k not in ("along_particle", "front")}
 
     @staticmethod
     def from_description(

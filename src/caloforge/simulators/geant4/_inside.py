@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 import geant4_pybind as g4
 import numpy as np
+from _inside_gate import Gate
 from _inside_readout import Divided, Task, Virtual, filled, front_of, readout_of
 
 Description = Mapping[str, Any]
@@ -33,13 +34,14 @@ _GROUP = 12
 
 class Done(NamedTuple):
     """One finished shower: its number, the scorer's numbers of the cells hit or the places of the
-    steps, their energies in MeV, the time in ms.
+    steps, their energies in MeV, the time in ms, and the particles that the gate took.
     """
 
     number: int
     where: np.ndarray
     energies: np.ndarray
     milliseconds: float
+    taken: np.ndarray
 
 
 class UnknownMaterialError(Exception):
@@ -88,10 +90,15 @@ class Construction(g4.G4VUserDetectorConstruction):  # type: ignore[misc]
     """
 
     def __init__(
-        self, detector: Description, readout: Divided | Virtual, roles: Sequence[str]
+        self,
+        detector: Description,
+        readout: Divided | Virtual,
+        roles: Sequence[str],
+        gate: Gate | None,
     ) -> None:
         super().__init__()
-        self._detector, self._readout = detector, readout
+        self._detector, self._readout, self._gate = detector, readout, gate
+        self._before: list[Any] = []
         self._turn = g4.G4RotationMatrix()
         self._regions = {role: g4.G4Region(role) for role in roles}
 
@@ -105,11 +112,15 @@ class Construction(g4.G4VUserDetectorConstruction):  # type: ignore[misc]
             self._place_tubes(world)
         else:
             self._place_boxes(world)
+        self._place_front(world)
+        self._before.append(world)
         return g4.G4PVPlacement(None, g4.G4ThreeVector(), world, "world", None, False, 0)
 
     def ConstructSDandField(self) -> None:  # noqa: N802
-        """Attach the readout."""
+        """Attach the readout, and the gate behind it: the first collection is the readout's."""
         self._readout.attach()
+        if self._gate is not None:
+            self._gate.attach(self._before)
 
     def _material(self, name: str) -> Any:
         return _material(name, self._detector["mixtures"])
@@ -128,6 +139,19 @@ class Construction(g4.G4VUserDetectorConstruction):  # type: ignore[misc]
                 False,
                 number,
             )
+
+    def _place_front(self, world: Any) -> None:
+        """The slabs before the face, the last of which ends there."""
+        front = self._detector.get("front", ())
+        depth = -sum(slab["thickness"] for slab in front)
+        for number, slab in enumerate(front):
+            half = slab["thickness"] / 2
+            solid = g4.G4Box("front", *(width / 2 for width in self._detector["face"]), half)
+            volume = filled(solid, self._material(slab["material"]))
+            place = g4.G4ThreeVector(0, 0, depth + half)
+            g4.G4PVPlacement(None, place, volume, "front", world, False, number)
+            self._before.append(volume)
+            depth += slab["thickness"]
 
     def _place_tubes(self, world: Any) -> None:
         """Tubes stand in groups, in volumes of their own: Geant4 finds its way among them in less
@@ -198,7 +222,7 @@ def _particle(pdg: int) -> Any:
 
 
 class Gun(g4.G4VUserPrimaryGeneratorAction):  # type: ignore[misc]
-    """One particle an event, its random numbers started anew for it."""
+    """The particles of an event, its random numbers started anew for it."""
 
     def __init__(self, species: Sequence[int], detector: Description, state: "State") -> None:
         super().__init__()
@@ -206,35 +230,54 @@ class Gun(g4.G4VUserPrimaryGeneratorAction):  # type: ignore[misc]
         self._species = {pdg: _particle(pdg) for pdg in species}
 
     def GeneratePrimaries(self, event: Any) -> None:  # noqa: N802
-        """Start the particle of the task at hand."""
+        """Start the particles of the task at hand."""
         task = self._state.task
         g4.G4Random.setTheSeeds([*task.seeds, 0], len(task.seeds))
-        sine, cosine = math.sin(task.theta), math.cos(task.theta)
-        direction = sine * math.cos(task.phi), sine * math.sin(task.phi), cosine
+        first = task.pdg, task.energy, task.impact, task.theta, task.phi
+        for particle in (first, *task.others):
+            self._start(event, *particle)
+        self._state.start = time.thread_time()
+
+    def _start(
+        self,
+        event: Any,
+        pdg: int,
+        energy: float,
+        impact: tuple[float, float],
+        theta: float,
+        phi: float,
+    ) -> None:
+        sine, cosine = math.sin(theta), math.cos(theta)
+        direction = sine * math.cos(phi), sine * math.sin(phi), cosine
         back = self._detector["distance"] / cosine
-        met = *task.impact, front_of(self._detector, task.impact[0])
+        met = *impact, front_of(self._detector, impact[0])
         x, y, z = (place - back * d for place, d in zip(met, direction, strict=True))
-        self._gun.SetParticleDefinition(self._species[task.pdg])
+        self._gun.SetParticleDefinition(self._species[pdg])
         self._gun.SetParticlePosition(g4.G4ThreeVector(x, y, z))
         self._gun.SetParticleMomentumDirection(g4.G4ThreeVector(*direction))
-        self._gun.SetParticleEnergy(task.energy)
+        self._gun.SetParticleEnergy(energy)
         self._gun.GeneratePrimaryVertex(event)
-        self._state.start = time.thread_time()
 
 
 class Reader(g4.G4UserEventAction):  # type: ignore[misc]
     """Takes the energies of the cells when an event is over."""
 
-    def __init__(self, readout: Divided | Virtual, state: "State") -> None:
+    def __init__(self, readout: Divided | Virtual, gate: Gate | None, state: "State") -> None:
         super().__init__()
-        self._readout, self._state = readout, state
+        self._readout, self._gate, self._state = readout, gate, state
 
     def EndOfEventAction(self, event: Any) -> None:  # noqa: N802
         """Keep the finished shower."""
         milliseconds = 1000 * (time.thread_time() - self._state.start)
         task = self._state.task
         where, energies = self._readout.read(event, task)
-        self._state.done = Done(task.number, where, energies, milliseconds)
+        self._state.done = Done(task.number, where, energies, milliseconds, self._taken())
+
+    def _taken(self) -> np.ndarray:
+        taken = [] if self._gate is None else self._gate.taken
+        rows = np.array(taken)
+        taken.clear()
+        return rows
 
 
 class State:
@@ -248,14 +291,16 @@ class State:
 class Actions(g4.G4VUserActionInitialization):  # type: ignore[misc]
     """Gives Geant4 the gun and the reader."""
 
-    def __init__(self, job: Description, readout: Divided | Virtual, state: State) -> None:
+    def __init__(
+        self, job: Description, readout: Divided | Virtual, gate: Gate | None, state: State
+    ) -> None:
         super().__init__()
-        self._job, self._readout, self._state = job, readout, state
+        self._job, self._readout, self._gate, self._state = job, readout, gate, state
 
     def Build(self) -> None:  # noqa: N802
         """Hand over both; Geant4 owns them from now on."""
         self.SetUserAction(Gun(self._job["species"], self._job["detector"], self._state))
-        self.SetUserAction(Reader(self._readout, self._state))
+        self.SetUserAction(Reader(self._readout, self._gate, self._state))
 
 
 def _physics(constructors: Sequence[str]) -> Any:
@@ -269,13 +314,14 @@ def _started(job: Description, state: State) -> Any:
     """Geant4, ready for the first event."""
     manager = g4.G4RunManager()
     readout = readout_of(job["detector"], steps=job["steps"])
-    construction = Construction(job["detector"], readout, list(job["region_cuts"]))
+    gate = None if job["gate"] is None else Gate(job["gate"], job["detector"]["face"])
+    construction = Construction(job["detector"], readout, list(job["region_cuts"]), gate)
     physics = _physics(job["constructors"])
     physics.SetVerboseLevel(0)
     manager.SetUserInitialization(construction)
     manager.SetUserInitialization(physics)
     del physics, construction
-    manager.SetUserInitialization(Actions(job, readout, state))
+    manager.SetUserInitialization(Actions(job, readout, gate, state))
     commands = g4.G4UImanager.GetUIpointer()
     quiet = (
         "/control/verbose 0",
@@ -298,6 +344,7 @@ def _try_out(job: Description) -> None:
     detector = job["detector"]
     names = [
         detector["surroundings"],
+        *(slab["material"] for slab in detector.get("front", ())),
         *(slab["material"] for layers in detector["layers"] for slab in layers["slabs"]),
     ]
     for name in dict.fromkeys(names):

@@ -41,8 +41,8 @@ _DECIMALS = 9
 
 
 class Task(NamedTuple):
-    """One shower: its number, the seeds of its random numbers, and the particle at the front face
-    (PDG number, MeV, mm, radians).
+    """One shower: its number, the seeds of its random numbers, the particle at the front face
+    (PDG number, MeV, mm, radians), and the other particles of its event, alike.
     """
 
     number: int
@@ -52,6 +52,7 @@ class Task(NamedTuple):
     impact: tuple[float, float]
     theta: float
     phi: float
+    others: tuple[tuple[Any, ...], ...] = ()
 
 
 def filled(solid: Any, material: Any) -> Any:

@@ -34,6 +34,7 @@ from caloforge.particles import Particles
 from caloforge.points import Points
 from caloforge.showers import Showers, spans
 from caloforge.simulators.geant4.datasets import find_data
+from caloforge.simulators.geant4.events import Event, FinishedEvent, Gate, taken_particles
 from caloforge.simulators.geant4.physics import physics_of
 from caloforge.simulators.geant4.recording import (
     Record,
@@ -261,14 +262,40 @@ class Geant4:
         finished.
         """
         self._require(particles)
-        place = torch.zeros(len(particles), 2) if particles.place is None else particles.place
+        place = _places(particles)
         self._require_place(particles, place)
-        job = self._job(particles.species)
+        job = self._job(particles.species, None)
         tasks = _tasks(particles, place, seed, first_index)
         return (
             self._finished(done)
             for done in simulate(job, tasks, first_index, len(particles), self.workers)
         )
+
+    def events(
+        self, events: Sequence[Event], *, seed: int, gate: Gate | None = None
+    ) -> Iterator[FinishedEvent]:
+        """Simulate events of several particles each, that set out together, and give each as soon
+        as it and those before it are finished. One of a single particle has the random numbers of
+        its shower.
+
+        Arguments:
+            events: The events, each of one particle or more.
+            seed: The seed of the run.
+            gate: Which particles are taken out where they enter the front face; None for none.
+
+        Raises:
+            CaloforgeError: As for `simulate`.
+        """
+        for event in events:
+            self._require(event.particles)
+            self._require_place(event.particles, _places(event.particles))
+        species = sorted({pdg for event in events for pdg in event.particles.species})
+        tasks = (_task_of(k, event, seed) for k, event in enumerate(events))
+        job = self._job(species, gate)
+        fraction = self.detector.sampling_fraction
+        for done in simulate(job, tasks, 0, len(events), self.workers):
+            recorded = self._recorded(done).read(fraction, 0.0)
+            yield FinishedEvent(recorded, taken_particles(done.taken))
 
     @property
     def _of_cells(self) -> "Geant4":
@@ -332,7 +359,7 @@ class Geant4:
             return points_in(self.calorimeter, steps, self.merge)
         return hits_in(self.calorimeter, steps)
 
-    def _job(self, species: Sequence[int]) -> Job:
+    def _job(self, species: Sequence[int], gate: Gate | None) -> Job:
         _require_installed()
         physics, found = physics_of(self.physics), find_data(self.data)
         found.require(physics)
@@ -343,6 +370,7 @@ class Geant4:
             "species": list(species),
             "constructors": physics.constructors,
             "steps": self.recorded is not Record.CELLS,
+            "gate": None if gate is None else gate.describe(),
         }
         return Job(description, found.environment())
 
@@ -443,6 +471,19 @@ def _tasks(
         for row, (x, y) in enumerate(places):
             particle = species[row], energies[row], (x, y), theta[row], phi[row]
             yield Task(int(index[row]), seeds[row], *particle)
+
+
+def _places(particles: Particles) -> Float[Tensor, "showers 2"]:
+    return torch.zeros(len(particles), 2) if particles.place is None else particles.place
+
+
+def _task_of(number: int, event: Event, seed: int) -> Task:
+    """An event, of the random numbers of its number in the run, as the task of another number."""
+    particles = event.particles
+    each = _tasks(particles, _places(particles), seed, event.number)
+    first, *others = [(t.pdg, t.energy, t.impact, t.theta, t.phi) for t in each]
+    (seeds,) = _seeds(seed, torch.tensor([event.number]))
+    return Task(number, seeds, *first, tuple(others))
 
 
 def _seeds(seed: int, index: Tensor) -> list[tuple[int, ...]]:

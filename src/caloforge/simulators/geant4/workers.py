@@ -50,6 +50,7 @@ class Task(NamedTuple):
         impact: Where the particle meets the front face, (x, y) in mm.
         theta: The angle to the beam axis, in radians.
         phi: The angle around it, in radians.
+        others: The other particles of its event: species, energy, place and angles of each.
     """
 
     number: int
@@ -59,18 +60,20 @@ class Task(NamedTuple):
     impact: tuple[float, float]
     theta: float
     phi: float
+    others: tuple[tuple[Any, ...], ...] = ()
 
 
 class Done(NamedTuple):
     """One shower made: its number, the scorer's numbers of the cells hit, or the layer, the place
     (x, y) in mm and the time in ns of each step, with shape (steps, 4), their energies in MeV, the
-    CPU time in ms.
+    CPU time in ms, and what the gate took, a row a particle.
     """
 
     number: int
     where: np.ndarray
     energies: np.ndarray
     milliseconds: float
+    taken: np.ndarray = np.empty((0, 0))
 
 
 @dataclass(frozen=True)

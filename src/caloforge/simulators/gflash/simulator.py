@@ -491,8 +491,15 @@ def gflash_of(detector: Detector) -> GFlash:
         detector: The detector, which particles enter along its axis.
 
     Raises:
-        GeometryError: The NIST tables do not hold a material of the detector.
+        GeometryError: The NIST tables do not hold a material of the detector, or there is matter in
+            front of it.
     """
+    if detector.front:
+        msg = (
+            f"detector '{detector.name}': GFlash begins at its face and knows nothing of "
+            f"{detector.front[0].material} in front: simulate by Geant4, or leave it out"
+        )
+        raise GeometryError(msg)
     before = detector.material(detector.surroundings)
     return GFlash(
         detector.calorimeter,

@@ -490,6 +490,7 @@ PUBLIC: dict[str, list[str]] = {
         "Execution",
         "Loss",
         "Objective",
+        "Pause",
         "Plateau",
         "Player",
         "Processes",
@@ -516,7 +517,7 @@ PUBLIC: dict[str, list[str]] = {
     ],
     "caloforge.learn.training.devices": ["Processes", "Wrapped", "process_group"],
     "caloforge.learn.training.loop": ["Progress", "Report", "run"],
-    "caloforge.learn.training.moves": ["Execution", "Mover"],
+    "caloforge.learn.training.moves": ["Execution", "Mover", "Pause"],
     "caloforge.learn.training.objectives": [
         "Adam",
         "Loss",

@@ -9,17 +9,20 @@ import pytest
 import torch
 
 from caloforge import streams
-from caloforge.errors import ModelError
+from caloforge.errors import ModelError, PausedError
 from caloforge.geometry import Calorimeter
-from caloforge.hits import Hits
+from caloforge.hits import Hits, HitSource
+from caloforge.io import open_showers
 from caloforge.learn import training
 from caloforge.learn.conditions import Beam, Condition
 from caloforge.learn.noise import by_address
 from caloforge.models import FullShowers, Surrogate, load, train
 from caloforge.models.point_stage import PointStage, tracks
-from caloforge.models.read_out import Candidates, Wanted, read_out
+from caloforge.models.read_out import Candidates, Wanted, read_out, settled
+from caloforge.models.recipes import recipe_of as recipe_from_card
 from caloforge.observables import layer_energies
 from caloforge.particles import Particles
+from caloforge.production import produce
 from tests.catalogue import CALORIMETERS as CATALOGUE
 from tests.catalogue import name_of
 from tests.models.stages import (
@@ -97,6 +100,36 @@ def test_read_again_it_gives_the_same_bits(trained: Trained) -> None:
     assert made.n_hits != other.n_hits or not torch.equal(made.cells, other.cells)
 
 
+def test_its_showers_are_written_as_hits(trained: Trained, tmp_path: Path) -> None:
+    produce(particles(3), trained[1], tmp_path / "made.h5", seed=3)
+    kept, made = open_showers(tmp_path / "made.h5"), trained[1].simulate(particles(3), seed=3)
+    assert isinstance(kept, HitSource)
+    assert torch.equal(kept.sparse(slice(3)).cells, made.cells)
+
+
+def test_a_training_pauses_while_points_are_calibrated(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Resumed, it ends in the same weights."""
+    asked = []
+
+    def finish(self: PointStage, showers: Hits, pause: training.Pause) -> None:
+        asked.append(True)
+        original(self, showers, pause)
+
+    original = PointStage.finish
+    monkeypatch.setattr(PointStage, "finish", finish)
+    model = trained[1]
+    recipe, data = recipe_from_card(model.card), FullShowers(Hits.of(showers_of(model.calorimeter)))
+    execution = training.Execution(stop=lambda: bool(asked))
+    with pytest.raises(PausedError, match="after all steps"):
+        train(recipe, tmp_path / "model", data, description="made up", execution=execution)
+    assert asked
+    train(recipe, tmp_path / "model", data, description="made up", resume=True)
+    first, other = (out / "weights.safetensors" for out in (trained[0], tmp_path / "model"))
+    assert first.read_bytes() == other.read_bytes()
+
+
 def test_dense_and_sparse_training_showers_teach_the_same(tmp_path: Path) -> None:
     showers = showers_of(CYLINDER)
     for out, full in (("dense", showers), ("hits", Hits.of(showers))):
@@ -111,17 +144,14 @@ def test_dense_and_sparse_training_showers_teach_the_same(tmp_path: Path) -> Non
 
 @over_clouds
 def test_layers_have_the_hits_and_the_energies_that_they_shall_have(name: str) -> None:
-    """Up to hits for which the points of a layer lie in too few cells."""
     stage, hits = fitted(name)
     condition = Condition.counted(hits)
     keys = streams.keys(1, torch.arange(len(hits)), 65)
     with torch.no_grad():
         made = stage.showers(condition, keys, len(hits))
     assert isinstance(made, Hits)
-    assert (made.numbers <= condition.hit_numbers).all()
-    lit = made.numbers > 0
-    energies = layer_energies(hits)
-    torch.testing.assert_close(layer_energies(made)[lit], energies[lit], rtol=1e-5, atol=1e-5)
+    assert torch.equal(made.numbers, condition.hit_numbers)
+    torch.testing.assert_close(layer_energies(made), layer_energies(hits), rtol=1e-5, atol=1e-5)
     assert made.hit_energies.min() >= 0.999 * float(stage.threshold)
     assert made.n_hits == made.merged().n_hits
 
@@ -138,6 +168,43 @@ def test_a_flow_that_ends_well_gives_as_many_hits_as_asked_for() -> None:
     hits = read_out(made, wanted, calorimeter)
     assert torch.equal(hits.numbers, n)
     torch.testing.assert_close(layer_energies(hits), energies, rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("calorimeter", CATALOGUE, ids=name_of)
+def test_points_without_a_cell_of_their_own_move_to_the_nearest_free_one(
+    calorimeter: Calorimeter,
+) -> None:
+    """All points of a layer at one place: the cells nearest to it are hit."""
+    layers = calorimeter.n_layers
+    numbers = calorimeter.layer_of_cell.bincount(minlength=layers).clamp_max(5)[None]
+    condition = Condition(Particles(torch.ones(1)), numbers.double(), numbers=numbers)
+    wanted = Wanted(condition, 1, torch.tensor(0.1))
+    layer = wanted.group_of_point
+    target = calorimeter.transverse.mean(dim=0) + torch.tensor([0.13, 0.07], dtype=torch.float64)
+    places = target.expand(len(layer), 2)
+    cells = settled(calorimeter.cell_at(layer, *places.unbind(1)), places, wanted, calorimeter)
+    apart = (calorimeter.transverse - target).norm(dim=1)
+    for one in range(layers):
+        own = cells[layer == one]
+        assert (calorimeter.layer_of_cell[own] == one).all()
+        assert len(own.unique()) == numbers[0, one]
+        least = apart[calorimeter.layer_of_cell == one].sort().values[: len(own)]
+        torch.testing.assert_close(apart[own].sort().values[:-1], least[: len(own) - 1])
+
+
+def test_points_in_cells_of_their_own_stay_there() -> None:
+    numbers = torch.tensor([[4, 0, 3, 0, 0, 1], [0, 0, 0, 0, 0, 0]])
+    wanted = Wanted(
+        Condition(Particles(torch.ones(2)), None, numbers=numbers), 2, torch.tensor(0.1)
+    )
+    layer = wanted.group_of_point % 6
+    random = torch.Generator().manual_seed(4)
+    places = 4 * torch.rand(len(layer), 2, generator=random).double() - 2
+    cells = GRID.cell_at(layer, *places.unbind(1))
+    assert torch.equal(settled(cells, places, wanted, GRID), cells)
+    crowded = torch.zeros_like(places)
+    few = settled(GRID.cell_at(layer, *crowded.unbind(1)), crowded, wanted, GRID)
+    assert [len(few[layer == k].unique()) for k in (0, 2, 5)] == [4, 3, 1]
 
 
 def test_candidates_make_a_certain_hit_certain() -> None:

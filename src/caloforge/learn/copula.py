@@ -2,9 +2,9 @@ r"""Correlated numbers made independent normal ones, as far as a Gaussian copula
 
 Each number is made standard normal at its condition by quantile tables, :math:`y_i`. Their
 correlations are taken at some nodes of the condition q, with Cholesky factors :math:`C = L L^T`
-that are linear between nodes, and
+whose inverses :math:`M = L^{-1}` are linear between nodes, and
 
-.. math:: z = L(q)^{-1} y .
+.. math:: z = M(q) y .
 
 What is left for a flow to learn is what correlations cannot say.
 """
@@ -17,9 +17,12 @@ from torch import Tensor, nn
 
 from caloforge.learn.quantiles import QuantileTables
 
-_NODES, _KNOTS = 5, 129
+_NODES, _KNOTS = 17, 129
 _SHRINKAGE = 0.02
 """The share of the unit matrix in each matrix of correlations."""
+
+_POOLED = 0.3
+"""Rows of all conditions that weigh as much as those near a node, for each number in a row."""
 
 
 class GaussianCopula(nn.Module):
@@ -29,12 +32,12 @@ class GaussianCopula(nn.Module):
         n: How many numbers.
     """
 
-    factors: Tensor
+    inverses: Tensor
 
     def __init__(self, n: int) -> None:
         super().__init__()
         self.tables = QuantileTables(n, _NODES, _KNOTS)
-        self.register_buffer("factors", torch.eye(n, dtype=torch.float64).repeat(_NODES, 1, 1))
+        self.register_buffer("inverses", torch.eye(n, dtype=torch.float64).repeat(_NODES, 1, 1))
 
     def adapt(self, x: Float[Tensor, "rows n"], q: Float[Tensor, " rows"]) -> "GaussianCopula":
         """Make the tables and take the correlations.
@@ -48,11 +51,11 @@ class GaussianCopula(nn.Module):
         for k in range(x.shape[1]):
             self.tables.fit_group(k, q, x[:, k].double())
         y, unit = self._normal(x, q), torch.eye(x.shape[1], dtype=torch.float64, device=q.device)
+        pooled, few = (y.T @ y + unit) / (len(y) + 1), _POOLED * x.shape[1]
         for node, near in enumerate(self.tables.nearness(q)):
-            some = y * near.sqrt()[:, None]
-            total = near.sum()
-            covariance = (some.T @ some + unit) / (total + 1)
-            self.factors[node] = torch.linalg.cholesky(torch.lerp(covariance, unit, _SHRINKAGE))
+            covariance = ((y * near[:, None]).T @ y + few * pooled) / (near.sum() + few)
+            factor = torch.linalg.cholesky(torch.lerp(covariance, unit, _SHRINKAGE))
+            self.inverses[node] = torch.linalg.solve_triangular(factor, unit, upper=False)
         return self
 
     def _normal(
@@ -63,25 +66,24 @@ class GaussianCopula(nn.Module):
 
     @property
     def _groups(self) -> Tensor:
-        return torch.arange(self.factors.shape[1], device=self.factors.device)[None]
-
-    def _factor(self, q: Float[Tensor, " rows"]) -> Float[Tensor, "rows n n"]:
-        near = self.tables.nearness(q)
-        return (near.T[..., None, None] * self.factors).sum(dim=1)
+        return torch.arange(self.inverses.shape[1], device=self.inverses.device)[None]
 
     def forward(
         self, x: Float[Tensor, "rows n"], q: Float[Tensor, " rows"]
     ) -> Float[Tensor, "rows n"]:
         """The normal numbers, in double precision; the arguments are those of `adapt`."""
-        y = self._normal(x, q)
-        z: Tensor = torch.linalg.solve_triangular(self._factor(q), y[..., None], upper=False)
-        return z[..., 0]
+        at_nodes = self._normal(x, q) @ self.inverses.mT
+        z: Tensor = (self.tables.nearness(q)[..., None] * at_nodes).sum(dim=0)
+        return z
 
     def inverse(
         self, z: Float[Tensor, "rows n"], q: Float[Tensor, " rows"]
     ) -> Float[Tensor, "rows n"]:
         """The numbers, in double precision; row after row, so that none depends on others."""
         y = torch.zeros_like(z, dtype=torch.float64)
-        for row, factor in enumerate(self._factor(q)):
-            y[row] = factor @ z[row].double()
+        for row, near in enumerate(self.tables.nearness(q).T):
+            beside = near.nonzero()[:, 0]
+            inverse = (near[beside, None, None] * self.inverses[beside]).sum(dim=0)
+            solved = torch.linalg.solve_triangular(inverse, z[row, :, None].double(), upper=False)
+            y[row] = solved[:, 0]
         return self.tables.inverse(y, q[:, None], self._groups)

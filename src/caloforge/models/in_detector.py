@@ -70,6 +70,11 @@ class InDetector:
         )
 
     @property
+    def makes_hits(self) -> bool:
+        """Whether showers are made as `Hits`."""
+        return self.surrogate.makes_hits
+
+    @property
     def validity(self) -> Validity:
         """For which particles the surrogate is made."""
         return self.surrogate.validity

@@ -461,7 +461,7 @@ class LayerGroupStage(ShapeStage):
         return self.table.cells(layers)
 
     @torch.no_grad()
-    def finish(self, showers: Showers) -> None:
+    def finish(self, showers: Showers, pause: training.Pause) -> None:
         """Match the spectrum of showers made at the energies of training showers to theirs."""
         if self.spectrum is None:
             return
@@ -469,12 +469,11 @@ class LayerGroupStage(ShapeStage):
         index = torch.arange(len(some), device=some.energies.device)
         keys, condition = streams.keys(_SPECTRUM_SEED, index, Stream.SPECTRUM), Condition.of(some)
         spectrum, self.spectrum = self.spectrum, None
-        made = torch.cat(
-            [
-                self.sample(condition[part], by_address(self.noise(), keys[part]))
-                for part in spans(len(some), _AT_A_TIME)
-            ]
-        )
+        parts = []
+        for part in spans(len(some), _AT_A_TIME):
+            pause()
+            parts.append(self.sample(condition[part], by_address(self.noise(), keys[part])))
+        made = torch.cat(parts)
         seen = torch.where(some.deposits >= 0.999 * made[made > 0].min(), some.deposits, 0.0)
         self.spectrum = spectrum.match(made, seen)
 

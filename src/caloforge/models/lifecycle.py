@@ -98,7 +98,8 @@ def train(
     if processes.is_rank_0:
         if start is not None:
             start.finish(plan.model)
-        plan.finish()
+        last = execution if processes.size == 1 else training.Execution()  # the others wait
+        plan.finish(last.pause(f"{out}: paused after all steps, before the model is finished"))
         plan.model.card = replace(plan.model.card, kept=_kept(plan.objectives))
         plan.model.save(out)
     processes.wait()

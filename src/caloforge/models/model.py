@@ -29,7 +29,7 @@ from caloforge.errors import (
 from caloforge.geometry import Calorimeter
 from caloforge.io import NewFile
 from caloforge.io.input import checksum
-from caloforge.learn.training import Objective, isolated
+from caloforge.learn.training import Objective, Pause, isolated
 from caloforge.models.card import Card
 from caloforge.models.room import Room, memory
 from caloforge.models.training_data import FullShowers, TrainingShowers
@@ -313,14 +313,15 @@ class Plan:
         objectives: The objectives, in order.
         networks: Every network that they train or use, by name: what a checkpoint holds.
         checkpoint_every: Steps between checkpoints.
-        finish: What is left to do when all is trained.
+        finish: What is left to do when all is trained; it calls its argument now and then, which
+            raises where the training shall pause.
     """
 
     model: Model
     objectives: Sequence[Objective]
     networks: Mapping[str, nn.Module]
     checkpoint_every: int = 500
-    finish: Callable[[], None] = lambda: None
+    finish: Callable[[Pause], None] = lambda _: None
 
 
 def _stored(tensor: Tensor, *, halve: bool) -> Tensor:

@@ -19,7 +19,7 @@ from caloforge.learn.noise import Noise, Numbers, by_generator
 from caloforge.learn.representations import LayerNumbers
 from caloforge.models.flowing import Flowing, FlowSettings
 from caloforge.models.recipes import Width
-from caloforge.models.stages import Batches, EnergyStage, StageRecipe
+from caloforge.models.stages import ConditionBatches, EnergyStage, StageRecipe
 
 
 @dataclass(frozen=True)
@@ -53,15 +53,15 @@ class LayerNumbersStage(Flowing, EnergyStage[Hits]):
         self, calorimeter: Calorimeter, recipe: LayerNumbersRecipe, beam: Beam = ENERGY_ALONE
     ) -> None:
         super().__init__(calorimeter)
-        network = SquashedNetwork(2 * calorimeter.n_layers, recipe.widths, beam.width)
-        self.take_flow(recipe.flow, network)
         self.layers = LayerNumbers(calorimeter, recipe.scale)
+        network = SquashedNetwork(self.layers.width, recipe.widths, beam.width)
+        self.take_flow(recipe.flow, network)
         self.log_energy = LogEnergy(beam)
 
     @property
     def point_shape(self) -> tuple[int, ...]:
-        """Two numbers a layer."""
-        return (2 * self.calorimeter.n_layers,)
+        """The sum of the energies, and two numbers a layer."""
+        return (self.layers.width,)
 
     def prepare(self, showers: Hits) -> None:
         """Take threshold, moments and range."""
@@ -73,15 +73,17 @@ class LayerNumbersStage(Flowing, EnergyStage[Hits]):
         self, train: Hits, validation: Hits, seed: int, first: int
     ) -> Sequence[training.Objective]:
         """That of the flow, then those of solver and student."""
-        batches, held_out = Batches(train, seed, first), Batches(validation, seed, first)
+        batches, held_out = (
+            ConditionBatches(Condition.counted(hits), self.calorimeter, seed, first)
+            for hits in (train, validation)
+        )
         name, schedule = "layers", self.flow.schedule
         flow = schedule.objective(name, self.network, self.loss, batches, held_out)
         return [flow, *self.faster(self.log_energy(Condition.of(train)), seed, first + 1)]
 
-    def loss(self, showers: Hits, random: torch.Generator) -> Float[Tensor, ""]:
-        """The flow matching loss."""
-        condition = Condition.counted(showers)
-        noise = by_generator(self.layers.noise(), len(showers), random)
+    def loss(self, condition: Condition, random: torch.Generator) -> Float[Tensor, ""]:
+        """The flow matching loss of counted hits."""
+        noise = by_generator(self.layers.noise(), len(condition), random)
         seen = self.layers.encode(_rows(condition), condition, noise)
         return self.process.loss(self.network, seen, self.log_energy(condition), random)
 

@@ -14,15 +14,15 @@ point and its layer, so that those of a shower do not depend on how many points 
 __all__ = ["PointStage"]
 
 from abc import abstractmethod
-from collections.abc import Mapping
-from typing import cast
+from collections.abc import Iterator, Mapping
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from caloforge.geometry import Calorimeter
-from caloforge.hits import AnyShowers, Hits, joined, part_of
+from caloforge.hits import AnyShowers, Hits, part_of
+from caloforge.learn import training
 from caloforge.learn.conditions import Beam, Condition, LayerFeatures, LogEnergy
 from caloforge.learn.networks import sinusoids
 from caloforge.learn.noise import Noise, Numbers, by_address
@@ -31,7 +31,7 @@ from caloforge.learn.representations.point_numbers import apart_of, radial_norma
 from caloforge.learn.transforms import Standardisation
 from caloforge.models.flowing import Flowing, FlowSettings
 from caloforge.models.point_calibration import PointCalibration, Sighted
-from caloforge.models.read_out import Candidates, Wanted, read_out
+from caloforge.models.read_out import Candidates, Wanted, read_out, settled
 from caloforge.models.stages import ShapeStage
 from caloforge.particles import Particles
 from caloforge.points import Points
@@ -106,7 +106,7 @@ class PointStage(Flowing, ShapeStage[Hits]):
         self.points.adapt(self.seen(some, some, fitting_generator(some.hit_energies))[1])
 
     @torch.no_grad()
-    def finish(self, showers: Hits) -> None:
+    def finish(self, showers: Hits, pause: training.Pause) -> None:
         """Calibrate the points on training showers, made anew from what is known of them."""
         rows = torch.linspace(0, len(showers) - 1, min(_CALIBRATED, len(showers))).long()
         some = part_of(showers, rows)
@@ -114,8 +114,8 @@ class PointStage(Flowing, ShapeStage[Hits]):
         index = torch.arange(len(some), device=some.energies.device)
         correct, scale = self.calibration.correct, self.calibration.scale
         for each in range(_ROUNDS):
-            made = self.showers(condition, keys(each, index, Stream.POINTS), len(some))
-            seen = self._sighted(cast("Hits", made))
+            made = self._parts(condition, keys(each, index, Stream.POINTS), len(some), pause)
+            seen = self._sighted(Hits.cat(list(made)))
             (correct if each < _ROUNDS // 2 else scale)(truth, seen)
 
     def _sighted(self, hits: Hits) -> Sighted:
@@ -189,6 +189,7 @@ class PointStage(Flowing, ShapeStage[Hits]):
         z = z + 0.0 * z.sum(dim=1, keepdim=True)  # one number that is none makes all none
         places = self._places(z, layers, levels) + aside
         cells = self.calorimeter.cell_at(layers.long(), *places.unbind(dim=1))
+        cells = settled(cells, places, self._wanted(condition), self.calorimeter)
         ratios = self._ratios(z, layers, _distances(self.calorimeter, cells, aside), levels)
         return Candidates(cells, ratios, noise["choice"][there])
 
@@ -235,13 +236,26 @@ class PointStage(Flowing, ShapeStage[Hits]):
 
     def showers(self, condition: Condition, key: Int64[Tensor, " rows"], n: int) -> AnyShowers:
         """The first n showers of a condition, as hits."""
-        parts = [self._some(condition[span], key[span]) for span in spans(n, _AT_A_TIME)]
-        return joined(parts)
+        return Hits.cat(list(self._parts(condition, key, n)))
+
+    def _parts(
+        self,
+        condition: Condition,
+        key: Int64[Tensor, " rows"],
+        n: int,
+        pause: training.Pause = lambda: None,
+    ) -> Iterator[Hits]:
+        for span in spans(n, _AT_A_TIME):
+            pause()
+            yield self._some(condition[span], key[span])
 
     def _some(self, condition: Condition, key: Int64[Tensor, " rows"]) -> Hits:
         most = int(condition.hit_numbers.sum(dim=1).max()) * self.candidates
         made = self._made(condition, by_address(self.noise(most), key))
-        return read_out(made, Wanted(condition, self.candidates, self.threshold), self.calorimeter)
+        return read_out(made, self._wanted(condition), self.calorimeter)
+
+    def _wanted(self, condition: Condition) -> Wanted:
+        return Wanted(condition, self.candidates, self.threshold)
 
 
 def _firsts(number: Int64[Tensor, " showers"], most: int) -> Tensor:

@@ -7,13 +7,15 @@ the least
 
 .. math:: \frac{u_c}{1 - u_c} \Big/ \frac{\pi_c}{1 - \pi_c}, \qquad u_c \sim U(0, 1) .
 
-A cell with K candidates is hit for sure, where one candidate a hit would leave it to chance.
+A cell with K candidates is hit for sure, where one candidate a hit would leave it to chance. Where
+candidates of a layer lie in fewer cells than shall be hit, as many of those that lie beside all
+cells, or in a cell with others, move to the nearest free cell (`settled`).
 
 With m hits in a layer, hit h has the energy :math:`\tau + g_h (E_l - m \tau)`, with :math:`\tau`
 the threshold of the readout and g the ratios of the points, made to sum up to 1.
 """
 
-__all__ = ["Candidates", "Wanted", "read_out"]
+__all__ = ["Candidates", "Wanted", "read_out", "settled"]
 
 from dataclasses import dataclass
 
@@ -61,6 +63,75 @@ class Wanted:
         """The shower and the layer of each candidate as one number, ascending."""
         numbers = self.condition.hit_numbers.flatten() * self.candidates
         return torch.repeat_interleave(torch.arange(len(numbers), device=numbers.device), numbers)
+
+
+def settled(
+    cells: Int64[Tensor, " points"],
+    places: Float[Tensor, "points 2"],
+    wanted: Wanted,
+    calorimeter: Calorimeter,
+) -> Int64[Tensor, " points"]:
+    """The cells of candidates, so many of which have moved that each layer has candidates in as
+    many cells as it shall have hits, or in all of its cells.
+
+    Arguments:
+        cells: The cell of each, -1 beside all.
+        places: Its place (x, y), in mm.
+        wanted: What the layers shall have.
+        calorimeter: Where the cells are.
+    """
+    group, numbers = wanted.group_of_point, wanted.condition.hit_numbers.flatten()
+    order = (group * (calorimeter.n_cells + 1) + cells).argsort(stable=True)
+    first = torch.zeros_like(group, dtype=torch.bool)
+    first[order[_runs(cells[order], group[order])[0]]] = True
+    first &= cells >= 0
+    missing = numbers - group[first].bincount(minlength=len(numbers))
+    spare = (~first).nonzero()[:, 0]
+    movers = spare[_ranks(group[spare]) < missing[group[spare]]]
+    if not len(movers):
+        return cells
+    cells, layers = cells.clone(), wanted.condition.hit_numbers.shape[1]
+    shower = group.div(layers, rounding_mode="floor")
+    each = torch.unique_consecutive(shower[movers], return_counts=True)[1]
+    for own in torch.split(movers, each.tolist()):
+        known = first & (shower == shower[own[0]])
+        taken = group[known] % layers, calorimeter.place_of_cell.to(cells.device)[cells[known]]
+        cells[own] = _nearest_free(places[own], group[own] % layers, taken, calorimeter)
+    return cells
+
+
+def _nearest_free(
+    places: Float[Tensor, "points 2"],
+    layers: Int64[Tensor, " points"],
+    taken: tuple[Int64[Tensor, " hits"], Int64[Tensor, " hits"]],
+    calorimeter: Calorimeter,
+) -> Int64[Tensor, " points"]:
+    """The nearest cells that no other point has, of points of one shower; the first of those that
+    want the same gets it. A point keeps -1 in a layer without a free cell.
+
+    Arguments:
+        places: Their places, in mm.
+        layers: Their layers.
+        taken: Layer and place in it of the cells that are taken.
+        calorimeter: Where the cells are.
+    """
+    table = calorimeter.layer_table.to(places.device)
+    free = table >= 0
+    free[taken] = False
+    found, left = torch.full_like(layers, -1), torch.arange(len(layers), device=layers.device)
+    centres = calorimeter.transverse.to(places.device)[table[layers]]
+    apart = (centres - places[:, None]).square().sum(dim=2)
+    while len(left):
+        own = layers[left]
+        nearest = torch.where(free[own], apart[left], torch.inf).min(dim=1)
+        left, own, at = (part[nearest.values.isfinite()] for part in (left, own, nearest.indices))
+        wish = own * table.shape[1] + at
+        order = wish.argsort(stable=True)
+        gets = order[_runs(at[order], own[order])[0]]
+        found[left[gets]] = table[own[gets], at[gets]]
+        free[own[gets], at[gets]] = False
+        left = left[found[left] < 0]
+    return found
 
 
 def read_out(made: Candidates, wanted: Wanted, calorimeter: Calorimeter) -> Hits:

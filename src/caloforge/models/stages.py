@@ -14,12 +14,21 @@ networks, which the objectives that it names train. Its random numbers are drawn
 dense `Showers`; a ``Stage[Hits]`` learns from hits, and never holds all cells of a shower.
 """
 
-__all__ = ["Batches", "EnergyStage", "Held", "Schedule", "ShapeStage", "Stage", "StageRecipe"]
+__all__ = [
+    "Batches",
+    "ConditionBatches",
+    "EnergyStage",
+    "Held",
+    "Schedule",
+    "ShapeStage",
+    "Stage",
+    "StageRecipe",
+]
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, Generic
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Generic, Protocol
 
 import torch
 from jaxtyping import Float, Int64
@@ -67,8 +76,8 @@ class Schedule:
         name: str,
         network: nn.Module,
         loss: "Loss",
-        batches: "Batches[Held]",
-        held_out: "Batches[Held]",
+        batches: "Drawn",
+        held_out: "Drawn",
     ) -> training.Objective:
         """The objective of so many epochs of the batches; its validation is the loss on a few fixed
         batches of the held-out validation set.
@@ -88,7 +97,7 @@ class Schedule:
             name,
             network,
             lambda step: loss(*batches.draw(step, self.batch_size)),
-            steps=max(1, round(self.epochs * len(batches.showers) / self.batch_size)),
+            steps=max(1, round(self.epochs * len(batches) / self.batch_size)),
             adam=training.Adam(self.learning_rate, self.weight_decay),
             schedule=training.WarmCosine(),
             average=self.average,
@@ -99,6 +108,15 @@ class Schedule:
 
 Loss = Callable[[Any, torch.Generator], Float[Tensor, ""]]
 """The loss on a batch of showers, with the random numbers of the step."""
+
+
+class Drawn(Protocol):
+    """What batches are drawn from."""
+
+    def __len__(self) -> int: ...
+
+    def draw(self, step: int, size: int) -> tuple[Any, torch.Generator]:
+        """The batch of a step, and the random numbers for the rest of it."""
 
 
 @dataclass(frozen=True)
@@ -116,12 +134,46 @@ class Batches(Generic[Held]):
     seed: int
     number: int
 
+    def __len__(self) -> int:
+        return len(self.showers)
+
     def draw(self, step: int, size: int) -> tuple[Held, torch.Generator]:
         """The showers of a step, and the random numbers for the rest of it."""
         device = self.showers.energies.device
         random = training.generator(self.seed, self.number, step, device)
         rows = torch.randint(len(self.showers), (size,), generator=random, device=device)
         return turned(part_of(self.showers, rows), random), random
+
+
+@dataclass(frozen=True)
+class ConditionBatches:
+    """Batches of what is known of showers, whose particles a random symmetry turns: for what learns
+    the layers alone, no cell need be looked at again.
+
+    Arguments:
+        condition: What is known, of all showers.
+        calorimeter: Where the cells are.
+        seed: The seed of the training.
+        number: The number of the objective.
+    """
+
+    condition: Condition
+    calorimeter: Calorimeter
+    seed: int
+    number: int
+
+    def __len__(self) -> int:
+        return len(self.condition)
+
+    def draw(self, step: int, size: int) -> tuple[Condition, torch.Generator]:
+        """What is known of the showers of a step, and the random numbers for the rest of it."""
+        device = self.condition.particles.energies.device
+        random = training.generator(self.seed, self.number, step, device)
+        rows = torch.randint(len(self), (size,), generator=random, device=device)
+        matrices = self.calorimeter.symmetry_matrices.mT.to(device)
+        choice = torch.randint(len(matrices), (size,), generator=random, device=device)
+        some = self.condition[rows]
+        return replace(some, particles=some.particles.rotated(matrices[choice])), random
 
 
 def turned(showers: Held, random: torch.Generator) -> Held:
@@ -177,9 +229,14 @@ class Stage(nn.Module, ABC, Generic[Held]):
             first: The number of the first objective, for its random numbers.
         """
 
-    def finish(self, showers: Held) -> None:
-        """Take from training showers what needs the trained networks: nothing, as a rule."""
-        del showers
+    def finish(self, showers: Held, pause: training.Pause) -> None:
+        """Take from training showers what needs the trained networks: nothing, as a rule.
+
+        Arguments:
+            showers: The training showers.
+            pause: To be called now and then.
+        """
+        del showers, pause
 
     @abstractmethod
     def noise(self) -> Mapping[str, Noise]:

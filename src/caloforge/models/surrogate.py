@@ -112,6 +112,11 @@ class Surrogate(Model):
         finish = partial(model.shape.finish, held[model.shape.learns_from][0])
         return Plan(model, objectives, networks, checkpoint_every=200, finish=finish)
 
+    @property
+    def makes_hits(self) -> bool:
+        """Whether showers are made as `Hits`, by a shape of points."""
+        return self.shape.learns_from is Hits
+
     def simulate(
         self,
         particles: Particles,

@@ -34,6 +34,7 @@ from caloforge.io import (
 )
 from caloforge.io.joining import Joined, join_files
 from caloforge.io.writer import rows_of_block
+from caloforge.models import InDetector, Surrogate
 from caloforge.particles import Particles
 from caloforge.paths import watch_disk
 from caloforge.production.journal import Journal
@@ -136,7 +137,8 @@ def produce(
         source: Particles for a simulator or a chain, showers for a refiner.
         maker: What makes the showers; a `Judge` sees the whole before it takes the file's name.
         path: The file; its suffix says the format. Showers in irregular cells are written as hits
-            alone. Finished showers of an interrupted run are kept beside it.
+            alone, in HDF5 those of models of points, too. Finished showers of an interrupted run
+            are kept beside it.
         seed: The seed of the run.
         batch_size: How many showers are made at a time.
         strict: Refuse energies outside the maker's range before anything is made.
@@ -154,8 +156,7 @@ def produce(
     """
     if strict:
         _require_in_range(source, maker)
-    hits = isinstance(maker, Geant4) and maker.recorded is not Record.CELLS
-    sparse = hits or not maker.calorimeter.divisions
+    sparse = _as_hits(maker, Path(path))
     require_format(path, maker.calorimeter, sparse=sparse)
     watch = _Watch()
     plan = _Plan(
@@ -170,6 +171,14 @@ def produce(
     resumed, dark = _write(plan, Path(path), how)
     new = len(source) - resumed
     return Produced(Path(path), len(source), resumed, 1000 * watch.seconds / max(new, 1), dark)
+
+
+def _as_hits(maker: Simulator | Refiner, path: Path) -> bool:
+    """Whether hits alone are written."""
+    if isinstance(maker, Geant4) and maker.recorded is not Record.CELLS:
+        return True
+    made = isinstance(maker, Surrogate | InDetector) and maker.makes_hits
+    return (made and is_hdf5(path)) or not maker.calorimeter.divisions
 
 
 def copy(

@@ -223,7 +223,7 @@ class Reweighting(LearnedRefiner):
             selection=training.Selection(patience=recipe.patience),
         )
         networks = {"classifier": model.network}
-        return Plan(model, [objective], networks, finish=lambda: model._calibrate(held_out))
+        return Plan(model, [objective], networks, finish=lambda _: model._calibrate(held_out))
 
     def _examples(self, showers: Showers, seed: int, number: int) -> "_Examples":
         """The showers of a side as the classifier sees them, held where they are few numbers."""

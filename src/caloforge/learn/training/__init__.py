@@ -11,6 +11,7 @@ __all__ = [
     "Execution",
     "Loss",
     "Objective",
+    "Pause",
     "Plateau",
     "Player",
     "Processes",
@@ -28,7 +29,7 @@ __all__ = [
 
 from caloforge.learn.training.devices import Processes, process_group
 from caloforge.learn.training.loop import Progress, Report, run
-from caloforge.learn.training.moves import Execution
+from caloforge.learn.training.moves import Execution, Pause
 from caloforge.learn.training.objectives import Adam, Loss, Objective, Player, Selection, minimise
 from caloforge.learn.training.randomness import generator, isolated
 from caloforge.learn.training.schedules import CONSTANT, Constant, Plateau, Schedule, WarmCosine

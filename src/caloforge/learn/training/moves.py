@@ -1,6 +1,6 @@
 """A player at work: its gradient, its optimiser, its learning rate and its average."""
 
-__all__ = ["Execution", "Mover"]
+__all__ = ["Execution", "Mover", "Pause"]
 
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -11,12 +11,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from caloforge.errors import TrainingError
+from caloforge.errors import PausedError, TrainingError
 from caloforge.learn.training.average import moving_average
 from caloforge.learn.training.checkpoint import under
 from caloforge.learn.training.devices import Processes
 from caloforge.learn.training.objectives import Loss, Player
 from caloforge.learn.training.randomness import address, reseed
+
+Pause = Callable[[], None]
+"""Called between two pieces of work; raises `PausedError` where the training shall pause."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,19 @@ class Execution:
         if self.accumulate < 1:
             msg = f"{self.accumulate} batches to accumulate in a move, expected at least 1"
             raise TrainingError(msg)
+
+    def pause(self, where: str) -> Pause:
+        """What pauses the work after the steps.
+
+        Arguments:
+            where: What is done, for the message.
+        """
+
+        def pause() -> None:
+            if self.stop is not None and self.stop():
+                raise PausedError(where)
+
+        return pause
 
     def loss(self, loss: Loss, device: torch.device) -> Loss:
         """The loss as it is computed on a device."""

@@ -20,6 +20,7 @@ from torch import Tensor
 from caloforge import zoo
 from caloforge.classifiers import classifiers_for, separate, separate_features
 from caloforge.evaluation import Settings, evaluate
+from caloforge.hits import dense
 from caloforge.io import NewFile, open_showers
 from caloforge.observables import energy_ratios, layer_energies
 from caloforge.showers import Showers
@@ -106,7 +107,7 @@ def main() -> None:
         model = zoo.load_surrogate(name)
         full = open_showers(options.full, model.calorimeter)[:]
         start = time.perf_counter()
-        made = model.simulate(full.particles, seed=SEED)
+        made = dense(model.simulate(full.particles, seed=SEED))
         ms = 1e3 * (time.perf_counter() - start) / len(full)
         found, far = scores(full, made, options), distances(full, made)
         print(

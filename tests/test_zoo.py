@@ -17,7 +17,12 @@ from caloforge.simulators import pbwo4_gflash
 
 pytestmark = pytest.mark.filterwarnings("ignore::caloforge.errors.RepresentationWarning")
 
-SURROGATES = {"calodream-ds2-laptop": 0.7, "caloflow-laptop": 0.8, "l2lflows-ds2-laptop": 0.8}
+SURROGATES = {
+    "caloclouds-laptop": 0.8,
+    "calodream-ds2-laptop": 0.7,
+    "caloflow-laptop": 0.8,
+    "l2lflows-ds2-laptop": 0.8,
+}
 """The AUC that each stays below, for the classifiers that `evaluate` takes by default."""
 
 FLOORS = 3

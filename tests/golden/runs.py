@@ -13,6 +13,7 @@ import torch
 
 from caloforge import zoo
 from caloforge.detector import load_detector
+from caloforge.hits import dense
 from caloforge.particles import Particles
 from caloforge.simulators import gflash_of, pbwo4_gflash
 
@@ -39,7 +40,8 @@ def _refined(name: str, *, reverse: bool = False) -> torch.Tensor:
 
 
 def _generated(name: str) -> torch.Tensor:
-    return zoo.load_surrogate(name).simulate(_par04(), seed=SEED, first_index=FIRST).deposits
+    made = zoo.load_surrogate(name).simulate(_par04(), seed=SEED, first_index=FIRST)
+    return dense(made).deposits
 
 
 RUNS: dict[str, Callable[[], torch.Tensor]] = {
@@ -58,6 +60,7 @@ RUNS: dict[str, Callable[[], torch.Tensor]] = {
     "calodream-ds2-laptop": lambda: _generated("calodream-ds2-laptop"),
     "l2lflows-ds2-laptop": lambda: _generated("l2lflows-ds2-laptop"),
     "caloflow-laptop": lambda: _generated("caloflow-laptop"),
+    "caloclouds-laptop": lambda: _generated("caloclouds-laptop"),
 }
 """The deposits of each run, in MeV, with shape (16, cells)."""
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from caloforge.learn.quantiles import QuantileTables
 
-_NODES, _KNOTS = 17, 129
+_NODES, _KNOTS = 17, 65
 _SHRINKAGE = 0.02
 """The share of the unit matrix in each matrix of correlations."""
 

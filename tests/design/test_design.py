@@ -203,6 +203,8 @@ MOVED = PLAN["parameters"]["tungsten"]  # type: ignore[index]
         ({"choices": {"c": {"material": ["G4_Wu"]}}}, "G4_Wu"),
         ({"check": {"spacing": {}}}, "check.spacing: is of nothing, expected one for each"),
         ({"check": {"spacing": {"tungsten": 0.3}, "points": 2}}, "check: points is 2"),
+        ({"check": {"spacing": {"tungsten": 2.0}}}, "check.spacing.tungsten: is 2 mm, too much"),
+        ({"objective": {"resolution": 0}}, "objective: all weights are 0"),
         ({"limits": {"depth": -1}}, "limits.depth: expected a number above 0"),
     ],
 )

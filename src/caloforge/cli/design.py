@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from caloforge.design import Designed, Optimum
 
-_HEADINGS = ("way", "best design, mm", "objective", "above the best", "showers", "their CPU", "own")
+_HEADINGS = ("way", "best design, mm", "objective", "above", "showers", "CPU", "own")
 
 
 def design(
@@ -69,6 +69,7 @@ def _table(designed: "Designed") -> "Table":
     from rich.table import Table
 
     table = Table(*_HEADINGS, box=None)
+    table.columns[1].no_wrap = True
     for one in designed.optima:
         regret = designed.regret(one)
         table.add_row(
@@ -86,7 +87,7 @@ def _table(designed: "Designed") -> "Table":
             "grid",
             ", ".join(f"{name} {value:.2f} ± {error:.2f}" for name, value, error in named),
             f"{float(designed.problem.objective(grid.space, grid.response, grid.values)):.4g}",
-            f"chi2 {grid.response.misfit:.0f} / {grid.response.freedom}",
+            f"chi2 {grid.response.misfit:.0f}/{grid.response.freedom}",
             f"{grid.spent.showers:,}",
             f"{grid.spent.seconds:.0f} s",
         )

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from caloforge.design.designing import Designed
 from caloforge.design.problem import Problem
-from caloforge.design.responses import Response
+from caloforge.design.responses import Polynomial, Response
 from caloforge.design.space import Space
 from caloforge.design.ways import Grid, Way
 from caloforge.errors import DesignError
@@ -57,9 +57,8 @@ def _panel(ax: Axes, designed: Designed, energy: int | None) -> None:
     problem, space = designed.problem, designed.best.space
     for grid in designed.grids:
         _points(ax, problem, grid, energy)
-    low, high = _range(designed)
-    x = np.linspace(low, high, _LINES)
     for one in designed.optima:
+        x = np.linspace(*_known(one.response, _range(designed)), _LINES)
         y = [_height(problem, one.space, one.response, each, energy) for each in x]
         colour, dash = _LOOKS[one.way]
         ax.plot(x, y, color=colour, linestyle=dash, label=one.way.value)
@@ -102,6 +101,14 @@ def _height(
         return float(problem.objective(space, response, values))
     root = (problem.energies[energy] / GeV) ** 0.5
     return math.exp(float(response(values)[0, energy])) * float(root)
+
+
+def _known(response: Response, ends: tuple[float, float]) -> tuple[float, float]:
+    """Where a response is known: a polynomial in its box alone."""
+    if not isinstance(response, Polynomial):
+        return ends
+    low, high = (float(response.centre + side * response.scale) for side in (-1, 1))
+    return max(low, ends[0]), min(high, ends[1])
 
 
 def _range(designed: Designed) -> tuple[float, float]:

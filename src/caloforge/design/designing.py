@@ -27,6 +27,8 @@ from caloforge.simulators.gflash.simulator import LARGEST_ENERGY, LEAST_ENERGY
 from caloforge.units import format_energy, parse_energy
 
 _KEPT = "showers"
+_LEAST_POINTS = 3
+"""Of a grid, along each parameter."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,8 @@ class Check:
     times: PositiveInt = 5
 
     def __post_init__(self) -> None:
-        if self.points < 3:
-            msg = f"points is {self.points}, expected at least 3 along each parameter"
+        if self.points < _LEAST_POINTS:
+            msg = f"points is {self.points}, expected at least {_LEAST_POINTS} along each parameter"
             raise ValueError(msg)
 
 
@@ -124,14 +126,28 @@ class DesignPlan:
         self.bench(None, lambda line: None)
         physics_of(self.geant4.physics)
         self._require_gflash()
-        if self.check is not None and set(self.check.spacing) != set(self.parameters):
+        self._require_check()
+        for space in self.spaces():
+            _require_sampling(space.detector)
+
+    def _require_check(self) -> None:
+        """A grid of some points along each parameter, if there is one."""
+        if self.check is None:
+            return
+        if set(self.check.spacing) != set(self.parameters):
             msg = (
                 f"check.spacing: is of {', '.join(self.check.spacing) or 'nothing'}, expected one "
                 f"for each parameter: {', '.join(self.parameters)}"
             )
             raise DesignError(msg)
-        for space in self.spaces():
-            _require_sampling(space.detector)
+        for name, parameter in self.parameters.items():
+            width, step = parameter.high - parameter.low, self.check.spacing[name]
+            if width / step < _LEAST_POINTS - 1 - 1e-9:
+                msg = (
+                    f"check.spacing.{name}: is {step:g} mm, too much for {_LEAST_POINTS} points in "
+                    f"a range of {width:g} mm: make it smaller"
+                )
+                raise DesignError(msg)
 
     def _require_gflash(self) -> None:
         """What GFlash knows, if it is a way."""

@@ -49,6 +49,11 @@ class Goal:
     depth: NonNegativeFloat = 0.0
     cost: NonNegativeFloat = 0.0
 
+    def __post_init__(self) -> None:
+        if not any((self.resolution, self.leakage, self.depth, self.cost)):
+            msg = "all weights are 0, expected one above 0, such as resolution: 1"
+            raise ValueError(msg)
+
 
 @dataclass(frozen=True)
 class Limits:

@@ -312,7 +312,7 @@ def grid_about(
     for values in product(*(axis.tolist() for axis in axes)):
         spent.measure(bench, space, space.low.new_tensor(values), times)
     box = (torch.stack([axis[0] for axis in axes]), torch.stack([axis[-1] for axis in axes]))
-    degree = 3 if points > 4 else 2
+    degree = 3 if min(map(len, axes)) > 4 else 2
     fitted = Polynomial.fitted(spent.data, *box, degree)
     best = problem.least(space, fitted, *box, torch.stack(optima).mean(0))
     errors, drawn = _scatter(

@@ -133,6 +133,7 @@ PUBLIC: dict[str, list[str]] = {
         "GeometryError",
         "GeometryMismatchError",
         "ModelError",
+        "NotFiniteError",
         "OutputError",
         "OutputExistsError",
         "PackageError",

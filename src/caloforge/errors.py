@@ -18,6 +18,7 @@ __all__ = [
     "GeometryError",
     "GeometryMismatchError",
     "ModelError",
+    "NotFiniteError",
     "OutputError",
     "OutputExistsError",
     "PackageError",
@@ -122,6 +123,10 @@ class PointsOutsideWarning(UserWarning):
 
 class ModelError(CaloforgeError):
     """Raised when a model is unknown, incomplete, damaged, or unfit for what was asked."""
+
+
+class NotFiniteError(ModelError):
+    """Raised when a model makes deposits that are no numbers."""
 
 
 class ExportError(CaloforgeError):

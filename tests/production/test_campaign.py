@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from caloforge.chain import Chain
-from caloforge.errors import OutputError, RecipeError, ShowerValueError, UnitError
+from caloforge.errors import NotFiniteError, OutputError, RecipeError, ShowerValueError, UnitError
 from caloforge.geometry import Calorimeter
 from caloforge.io import open_showers
 from caloforge.io.input import checksum
@@ -193,6 +193,36 @@ def test_guards_keep_or_refuse() -> None:
     assert guarded(Action.KEEP)[1].deposits[0].isnan().any()
     with pytest.raises(ShowerValueError, match="the first of them shower 0"):
         guarded(Action.REFUSE)
+
+
+class Refusing(Spoiling):
+    """As a model: it refuses to give a batch in which a deposit is no number."""
+
+    def refine(
+        self, showers: Showers, *, seed: int, first_index: int = 0, progress: Progress = silent
+    ) -> Showers:
+        made = super().refine(showers, seed=seed, first_index=first_index)
+        if made.deposits.isnan().any():
+            msg = "deposits that are not finite"
+            raise NotFiniteError(msg)
+        return made
+
+
+def test_guards_see_showers_that_a_model_refuses_to_give() -> None:
+    """The others of the batch are those that it makes alone."""
+    gflash = pbwo4_gflash()
+    particles = Particles(torch.full((40,), 4e4))
+    chains = [Chain(gflash, kind(gflash.calorimeter)) for kind in (Spoiling, Refusing)]
+    given, refused = (
+        Guarded(chain, 0, Guards(2.0, Action.REPLACE)).simulate(particles, seed=1)
+        for chain in chains
+    )
+    assert isinstance(given, Showers)
+    assert isinstance(refused, Showers)
+    assert torch.equal(given.deposits, refused.deposits)
+    kept = Guarded(chains[1], 0, Guards(2.0, Action.KEEP))
+    kept.simulate(particles, seed=1)
+    assert kept.counts["not finite"] == 2
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -24,6 +24,7 @@ from caloforge.errors import (
     EnergyRangeError,
     EnergyRangeWarning,
     ModelError,
+    NotFiniteError,
     words_of,
 )
 from caloforge.geometry import Calorimeter
@@ -223,7 +224,7 @@ class Model(Shown, nn.Module, ABC):
             first_index: The number, in the run, of the first shower.
 
         Raises:
-            ModelError: One is not.
+            NotFiniteError: One is not.
         """
         bad = ~deposits.isfinite().all(1)
         if bad.any():
@@ -233,7 +234,7 @@ class Model(Shown, nn.Module, ABC):
                 f"{first_index + int(bad.int().argmax())}: its weights are not those of its "
                 "training: train it again"
             )
-            raise ModelError(msg)
+            raise NotFiniteError(msg)
         return deposits
 
     def save(self, directory: Path) -> Card:

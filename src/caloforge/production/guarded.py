@@ -10,8 +10,8 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from caloforge.chain import Chain
-from caloforge.errors import ShowerValueError
-from caloforge.hits import AnyShowers, Hits, dense
+from caloforge.errors import NotFiniteError, ShowerValueError
+from caloforge.hits import AnyShowers, Hits, dense, joined
 from caloforge.particles import Particles
 from caloforge.production.plan import Action, Guards
 from caloforge.showers import Showers
@@ -49,7 +49,8 @@ class Guarded(Chain):
         outside = self.validity.outside(particles.energies)
         if outside is not None:
             self.counts["energy outside the validity"] += outside[0]
-        made = super().simulate(particles, seed=seed, first_index=first, progress=progress)
+        made = self._made(particles, seed, first)
+        progress(len(particles))
         if isinstance(made, Hits):
             return made
         bad = self._bad(made)
@@ -63,6 +64,21 @@ class Guarded(Chain):
             )
             raise ShowerValueError(msg)
         return self._replaced(made, bad, seed, first)
+
+    def _made(self, particles: Particles, seed: int, first: int) -> AnyShowers:
+        """The showers; one that a model refuses to give, as it holds no numbers, is all NaN."""
+        try:
+            return super().simulate(particles, seed=seed, first_index=first)
+        except NotFiniteError:
+            if len(particles) == 1:
+                none = torch.full((1, self.calorimeter.n_cells), torch.nan)
+                return Showers(none, particles, self.calorimeter)
+        half = len(particles) // 2
+        parts = (
+            self._made(particles[:half], seed, first),
+            self._made(particles[half:], seed, first + half),
+        )
+        return joined(parts)
 
     def _bad(self, showers: Showers) -> Bool[Tensor, " showers"]:
         deposits = showers.deposits

@@ -164,6 +164,16 @@ def test_showers_are_kept_and_the_result_is_the_same_again(tmp_path: Path) -> No
     assert (tmp_path / "figure.png").stat().st_size > 10_000
 
 
+@pytest.mark.parametrize("left", [0, 100])
+def test_damaged_showers_are_refused_by_name(left: int, tmp_path: Path) -> None:
+    made = bench(Problem((1e4,)), 20, tmp_path)
+    made.measure(ILD)
+    (kept,) = tmp_path.iterdir()
+    kept.write_bytes(kept.read_bytes()[:left])
+    with pytest.raises(DesignError, match=f"{kept.name}: damaged .* delete it"):
+        made.measure(ILD)
+
+
 def test_the_best_of_the_choices_is_taken(tmp_path: Path) -> None:
     plan = DesignPlan.read(
         written(tmp_path, choices={"layers": {"number": [15, 20], "groups": [1]}}, ways=["gflash"])

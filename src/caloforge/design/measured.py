@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ from jaxtyping import Float
 from typing_extensions import Protocol, runtime_checkable
 
 from caloforge.detector import Boxes, Detector, Layers, Role, Slab
-from caloforge.errors import DesignError
+from caloforge.errors import DesignError, words_of
 from caloforge.io import NewFile
 from caloforge.particles import Particles
 from caloforge.simulators import Geant4
@@ -139,6 +140,7 @@ class Workbench:
         """Measure a design, with so many times the usual showers.
 
         Raises:
+            DesignError: What is kept of it is damaged.
             CaloforgeError: The reference cannot simulate it.
         """
         counts = [times * number for number in self.showers]
@@ -163,8 +165,7 @@ class Workbench:
         key = self._key(detector, counts)
         kept = None if self.folder is None else self.folder / f"{key}.npz"
         if kept is not None and kept.exists():
-            with np.load(kept) as arrays:
-                return Made(arrays["layers"], float(arrays["seconds"]))
+            return _read(kept)
         self.tell(f"{sum(counts):,} showers in {detector.depth:.1f} mm")
         energies = torch.tensor(self.energies).repeat_interleave(torch.tensor(counts))
         made = self.reference.make(detector, Particles(energies, self.pdg), int(key[:8], 16))
@@ -184,6 +185,15 @@ class Workbench:
             **self.reference.said,
         }
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _read(kept: Path) -> Made:
+    try:
+        with kept.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return Made(arrays["layers"], float(arrays["seconds"]))
+    except (BadZipFile, EOFError, KeyError, ValueError) as error:
+        msg = f"{kept}: damaged ({words_of(error)}): delete it, and its showers are made again"
+        raise DesignError(msg) from error
 
 
 def read_whole(detector: Detector, *, catches: bool) -> Detector:

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from caloforge.learn.processes import Wasserstein
 from caloforge.learn.training import Adam, Objective, Player, generator, run
 
 MODES = 2.0 * torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, -1.0]])
@@ -48,11 +49,9 @@ def adversaries(
         random = generator(5, 0, move)
         true, fake = mixture(random, BATCH), made(random)
         assert not fake.requires_grad
-        between = true.lerp(fake, torch.rand(BATCH, 1, generator=random)).requires_grad_()
-        score = nets["critic"]
-        [slope] = torch.autograd.grad(score(between).sum(), between, create_graph=True)
-        penalty = (slope.norm(dim=1) - 1).square().mean()
-        return score(fake).mean() - score(true).mean() + penalty
+        return Wasserstein(1.0).critic_loss(
+            lambda x, _: nets["critic"](x)[:, 0], true, fake, true, random
+        )
 
     def generator_loss(move: int) -> Tensor:
         return -nets["critic"](made(generator(5, 1, move))).mean()

@@ -137,8 +137,8 @@ def test_an_unknown_name_is_answered_with_the_known() -> None:
 def test_the_package_registers_its_own() -> None:
     assert {"squirels", "squirels-fast", "surrogate"} <= set(SYSTEMS.names())
     energies, shapes = STAGES.of_kind(EnergyStage), STAGES.of_kind(ShapeStage)
-    assert {"transfusion", "masked-energies", "masked-ratios"} <= set(energies)
-    assert {"vision", "latent", "convolutional", "masked", "hit-autoencoder"} <= set(shapes)
+    assert {"transfusion", "masked-energies", "masked-ratios", "none"} <= set(energies)
+    assert {"vision", "latent", "convolutional", "masked", "wgan", "calogan"} <= set(shapes)
     assert not set(energies) & set(shapes)
 
 

@@ -53,8 +53,8 @@ CHANGES: list[tuple[str, Any, str]] = [
     ("shape.flow.bespoke.warp", 9, "unknown key 'shape.flow.bespoke.warp'"),
     (
         "shape.stage",
-        "gan",
-        "shape.stage: 'gan' is unknown, expected .*'vision', .*'latent'",
+        "warp",
+        "shape.stage: 'warp' is unknown, expected .*'vision', .*'latent'",
     ),
     ("shape.flow.path", "wild", r"shape.flow.path: expected 'linear', .*, found 'wild\'"),
     ("shape.patch", [3, 16], "shape.patch.2: is missing"),

@@ -257,6 +257,9 @@ class EnergyStage(Stage[Held]):
     (showers, layers), in double precision.
     """
 
+    gives_energies: ClassVar[bool] = True
+    """Whether it does so, or leaves them to the shape."""
+
     def given(self, condition: Condition, noise: Numbers) -> Condition:
         """The condition with what this stage samples: the energies of the layers, in some stages
         their numbers of hits, too.
@@ -268,6 +271,9 @@ class ShapeStage(Stage[Held]):
     """The deposits, given the particles and the energies of the layers: `sample` gives them in MeV,
     with shape (showers, cells), in single precision.
     """
+
+    asks_for_energies: ClassVar[bool] = True
+    """Whether it needs the energies of the layers."""
 
     def showers(self, condition: Condition, key: Int64[Tensor, " rows"], n: int) -> AnyShowers:
         """The first n showers of a condition.

@@ -13,6 +13,7 @@ from pydantic import GetCoreSchemaHandler, NonNegativeInt
 from pydantic_core import CoreSchema, core_schema
 
 from caloforge import streams
+from caloforge.errors import ModelError
 from caloforge.hits import AnyShowers, Hits, joined, part_of
 from caloforge.learn import training
 from caloforge.learn.conditions import ENERGY_ALONE, Beam, Condition
@@ -89,6 +90,12 @@ class Surrogate(Model):
             part.build(self.calorimeter, recipe.beam) for part in (recipe.energy, recipe.shape)
         )
         self.energy, self.shape = cast("tuple[EnergyStage, ShapeStage]", tuple(stages))
+        if self.shape.asks_for_energies and not self.energy.gives_energies:
+            msg = (
+                f"energy.stage: '{recipe.energy.stage}' gives no energies of the layers, and the "
+                f"shape '{recipe.shape.stage}' asks for them: take another"
+            )
+            raise ModelError(msg)
 
     @classmethod
     def require_data(cls, recipe: SurrogateRecipe, data: FullShowers) -> None:
@@ -165,7 +172,8 @@ class Surrogate(Model):
         noise = by_address(self.energy.noise(), streams.keys(seed, index, Stream.LAYER_ENERGIES))
         condition = self.energy.given(condition, noise)
         keys = streams.keys(seed, index, Stream.SHAPE)
-        self.finite(condition.layer_energies, first_index)
+        if condition.layers is not None:
+            self.finite(condition.layers, first_index)
         showers = self.shape.showers(condition, keys, len(particles))
         sparse = isinstance(showers, Hits)
         self.finite(layer_energies(showers) if sparse else showers.deposits, first_index)

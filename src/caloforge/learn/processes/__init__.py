@@ -12,11 +12,13 @@ __all__ = [
     "AutoregressiveNetwork",
     "BespokeSolver",
     "Bijection",
+    "CrossEntropy",
     "DensityDistillation",
     "Displacement",
     "Distillation",
     "FlowBridge",
     "FlowMatching",
+    "Game",
     "Hurdle",
     "HurdleAutoencoder",
     "HurdleNoise",
@@ -28,6 +30,7 @@ __all__ = [
     "RungeKutta",
     "Sampler",
     "SchroedingerBridge",
+    "Score",
     "SquaredTrigonometric",
     "Steps",
     "Stepwise",
@@ -36,6 +39,7 @@ __all__ = [
     "VariancePreserving",
     "Variational",
     "Velocity",
+    "Wasserstein",
     "coupled",
     "global_truncation",
     "gram",
@@ -46,6 +50,7 @@ __all__ = [
     "trace",
 ]
 
+from caloforge.learn.processes.adversarial import CrossEntropy, Game, Score, Wasserstein
 from caloforge.learn.processes.autoregressive import AutoregressiveFlow, AutoregressiveNetwork
 from caloforge.learn.processes.bespoke import (
     BespokeSolver,

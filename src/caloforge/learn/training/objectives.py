@@ -12,11 +12,11 @@ Neighbouring *independent* objectives, such as those of one network a layer, nee
 other: several processes share them out.
 """
 
-__all__ = ["Adam", "Loss", "Objective", "Player", "Selection", "minimise"]
+__all__ = ["Adam", "Loss", "Objective", "Player", "Selection", "duel", "minimise"]
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -178,3 +178,28 @@ def minimise(
     """
     player = Player(network, loss, adam, schedule, average=average, clip=clip)
     return Objective(name, (player,), steps, validation)
+
+
+def duel(
+    name: str,
+    critic: Player,
+    generator: Player,
+    *,
+    steps: int,
+    validation: Callable[[], float] | None = None,
+) -> Objective:
+    """The objective of a critic and a generator: in each step the critic moves first, as often as
+    it shall. No batch is seen twice, or by both: what the two draw is independent.
+
+    Arguments:
+        name: A name for the log.
+        critic: The critic.
+        generator: The generator.
+        steps: The number of steps.
+        validation: How far apart the two samples are on a held-out validation set, or None.
+    """
+    players = (
+        replace(critic, name="critic", loss=lambda move: critic.loss(2 * move)),
+        replace(generator, name="generator", loss=lambda move: generator.loss(2 * move + 1)),
+    )
+    return Objective(name, players, steps, validation)

@@ -160,11 +160,26 @@ def test_a_model_is_trained_on(
     assert card["recipe"] == before["recipe"] | {"seed": 9}
 
 
+def test_a_model_is_trained_on_by_another_recipe(
+    caloforge: Caloforge, cylinder_file: Path, surrogate: Path, tmp_path: Path
+) -> None:
+    """Here by its own, but for species that it did not know."""
+    recipe = json.loads((surrogate / "card.json").read_text())["recipe"]
+    recipe["beam"] = {"species": ["e-", "gamma"]}
+    path = tmp_path / "wider.yaml"
+    path.write_text(json.dumps(recipe))
+    words = ("--data", cylinder_file, "--out", tmp_path / "m", "--from", surrogate)
+    outcome = caloforge("train", path, *words)
+    assert outcome.code == 0, outcome.err
+    card = json.loads((tmp_path / "m" / "card.json").read_text())
+    assert card["start"].startswith(surrogate.name)
+    assert card["recipe"]["beam"]["species"] == [11, 22]
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        ((), "give either a RECIPE, or --from MODEL"),
-        (("calodream-ds2", "--from", "SURROGATE"), "give either a RECIPE, or --from MODEL"),
+        ((), "give a RECIPE, or --from MODEL to train a model on, or both"),
         (("calodream-ds2", "--tune", "bias"), "--tune goes with --from MODEL"),
         (("--from", "SURROGATE", "--full", "DATA"), "recipe of SURROGATE trains a surrogate"),
         (("--from", "SURROGATE", "--data", "DATA", "--set", "sede=1"), "has no key 'sede'"),

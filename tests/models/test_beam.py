@@ -1,7 +1,10 @@
 """Species, direction and place as conditions: over every stage and both encoders."""
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, replace
+from functools import partial
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +13,8 @@ import torch
 from torch import Tensor
 
 from caloforge import streams
-from caloforge.detector.matter import N_MATTER
 from caloforge.errors import ModelError, ShowerValueError, TrainingError
+from caloforge.hits import AnyShowers, Hits
 from caloforge.learn.conditions import (
     Beam,
     BeamFeatures,
@@ -22,56 +25,20 @@ from caloforge.learn.conditions import (
 )
 from caloforge.learn.noise import by_address
 from caloforge.models import FullShowers, Surrogate, load, recipe_of, train
-from caloforge.models.stages import Stage, StageRecipe, turned
+from caloforge.models.stages import Stage, turned
 from caloforge.observables import layer_energies
 from caloforge.particles import ELECTRON, Particles
 from caloforge.showers import Showers
 from caloforge.units import deg
 from tests.models import stages
+from tests.models.beams import BEAM, BEAMS, PHOTON, PION, STAGES, particles, showers_of
 
-PHOTON, PION = 22, 211
-BEAM = Beam((ELECTRON, PHOTON), direction=True, place=True, detector=True)
-BEAMS = [
-    Beam(),
-    Beam(species=(PHOTON,)),
-    Beam(species=(ELECTRON, PHOTON)),
-    Beam(direction=True),
-    Beam(place=True),
-    Beam(detector=True),
-    BEAM,
-]
-STAGES: dict[str, StageRecipe] = {**stages.ENERGIES, **stages.SHAPES, **stages.CAUSAL}
+INVARIANT = {*stages.ENERGIES, "layer-numbers"}
+"""Stages of what no turn changes."""
 
 over_stages = pytest.mark.parametrize("name", STAGES)
 over_beams = pytest.mark.parametrize("beam", BEAMS, ids=str)
 over_encoders = pytest.mark.parametrize("encoder", [LogEnergy, IncidentFeatures])
-
-
-def particles(n: int = 240, seed: int = 3) -> Particles:
-    random = torch.Generator().manual_seed(seed)
-    theta, phi = torch.rand(2, n, generator=random)
-    return Particles(
-        10 ** (3 + 2 * torch.rand(n, generator=random)),
-        torch.where(torch.rand(n, generator=random) < 0.5, ELECTRON, PHOTON),
-        0.7 * theta,
-        2 * math.pi * phi - math.pi,
-        8 * torch.rand(n, 2, generator=random) - 4,
-        torch.rand(n, N_MATTER, generator=random) + 0.5,
-    )
-
-
-def showers_of(beam: Beam) -> Showers:
-    """Showers whose particles differ in what the beam says."""
-    showers, some = stages.showers_of(stages.CYLINDER), particles()
-    known = Particles(
-        showers.energies,
-        some.pdg if beam.n_species else (*beam.species, ELECTRON)[0],
-        some.theta if beam.direction else None,
-        some.phi if beam.direction else None,
-        some.place if beam.place else None,
-        some.matter if beam.detector else None,
-    )
-    return replace(showers, particles=known)
 
 
 @over_beams
@@ -118,8 +85,9 @@ def test_augmentation_turns_the_particle_with_its_shower() -> None:
 
 def built(name: str, beam: Beam) -> tuple[Stage, Showers]:
     torch.manual_seed(0)
-    stage, showers = STAGES[name].build(stages.CYLINDER, beam), showers_of(beam)
-    stage.prepare(showers)
+    recipes = {**STAGES, **stages.CLOUDS, "layer-numbers": stages.NUMBERS}
+    stage, showers = recipes[name].build(stages.CYLINDER, beam), showers_of(beam)
+    stage.prepare(showers if stage.learns_from is Showers else Hits.of(showers))
     for parameter in stage.parameters():
         torch.nn.init.normal_(parameter, std=0.2)
     return stage.eval(), showers
@@ -242,3 +210,37 @@ def test_turned_showers_keep_the_energies_of_their_layers() -> None:
     showers = showers_of(BEAM)
     made = turned(showers, torch.Generator().manual_seed(2))
     torch.testing.assert_close(layer_energies(made), layer_energies(showers))
+
+
+def losses(stage: Stage) -> list[Callable[[Any, torch.Generator], Tensor]]:
+    """All that a stage learns by; flows of single layers by that of the first."""
+    found = [getattr(stage, name, None) for name in ("loss", "code_loss")]
+    bound = [one for one in found if one is not None]
+    return [partial(one, 0) if len(signature(one).parameters) > 2 else one for one in bound]
+
+
+def over_all_turns(stage: Stage, showers: AnyShowers) -> list[float]:
+    """The sum of each loss over all turns of the showers, with the same random numbers."""
+    number = len(showers.calorimeter.symmetries)
+    turns = [showers.turned(torch.full((len(showers),), k)) for k in range(number)]
+    with torch.no_grad():
+        return [
+            sum(float(loss(turn, torch.Generator().manual_seed(5))) for turn in turns)
+            for loss in losses(stage)
+        ]
+
+
+@pytest.mark.filterwarnings("ignore::caloforge.errors.RepresentationWarning")
+@pytest.mark.parametrize("name", [*STAGES, *stages.CLOUDS, "layer-numbers"])
+def test_what_a_stage_learns_does_not_depend_on_how_a_shower_was_turned(name: str) -> None:
+    r"""Over all turns g, :math:`\sum_g L(g x, g c)` is the same for (x, c) and for (h x, h c): in
+    training, a condition turns with its shower, in every stage.
+    """
+    stage, dense = built(name, BEAM)
+    showers = dense if stage.learns_from is Showers else Hits.of(dense)
+    some = showers[:24]
+    once = some.turned(torch.arange(24) % len(stages.CYLINDER.symmetries))
+    assert over_all_turns(stage, once) == pytest.approx(over_all_turns(stage, some), rel=1e-4)
+    lost = replace(once, particles=some.particles)
+    if name not in INVARIANT:
+        assert over_all_turns(stage, lost) != pytest.approx(over_all_turns(stage, some), rel=1e-4)

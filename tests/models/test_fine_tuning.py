@@ -7,8 +7,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from caloforge import streams
 from caloforge.errors import ModelError, RecipeError
 from caloforge.geometry import CylinderGrid, CylinderLayer
+from caloforge.hits import Hits
+from caloforge.learn.conditions import ENERGY_ALONE, Beam, Condition
+from caloforge.learn.noise import by_address
 from caloforge.learn.processes import BespokeSolver
 from caloforge.models import (
     FullShowers,
@@ -19,8 +23,12 @@ from caloforge.models import (
     recipe_from,
     train,
 )
+from caloforge.models.fine_tuning import give
+from caloforge.models.stages import EnergyStage, Stage, StageRecipe
 from caloforge.showers import Showers
 from tests.models import stages
+from tests.models.beams import BEAM, STAGES
+from tests.models.beams import showers_of as of_beam
 from tests.models.stages import CYLINDER, showers_of
 
 RECIPES = {
@@ -165,3 +173,35 @@ def test_bad_words_are_refused(vision: Model) -> None:
         Start(vision, Tuning.LORA, rank=0)
     with pytest.raises(RecipeError, match=r"recipe of model .* has no key 'sede'.*'seed'"):
         recipe_from(vision.card, {"sede": "3"})
+
+
+def new_stage(recipe: StageRecipe, beam: Beam, seed: int) -> Stage:
+    """A stage that never saw a shower but in its representations."""
+    torch.manual_seed(seed)
+    stage, showers = recipe.build(CYLINDER, beam), of_beam(beam)
+    stage.prepare(showers if stage.learns_from is Showers else Hits.of(showers))
+    for parameter in stage.parameters():
+        nn.init.normal_(parameter, std=0.2)
+    return stage.eval()
+
+
+@pytest.mark.filterwarnings("ignore::caloforge.errors.RepresentationWarning")
+@pytest.mark.parametrize("name", [*STAGES, *stages.CLOUDS, "layer-numbers"])
+def test_what_a_start_did_not_know_has_no_part_in_the_first_showers(name: str) -> None:
+    """Not so for the token of a `Transfusion`, in which each number has a place of its own."""
+    recipe = {**STAGES, **stages.CLOUDS, "layer-numbers": stages.NUMBERS}[name]
+    before, after = new_stage(recipe, ENERGY_ALONE, 1), new_stage(recipe, BEAM, 2)
+    assert give(before, after, BEAM.width - 1) == ""
+    condition = Condition.counted(Hits.of(of_beam(BEAM)[:16]))
+    keys = streams.keys(1, torch.arange(16), 65)
+    with torch.no_grad():
+        known, same = (made(one, condition, keys) for one in (before, after))
+    if name != "transfusion":
+        torch.testing.assert_close(same, known, rtol=1e-3, atol=1e-4)
+
+
+def made(stage: Stage, condition: Condition, keys: Tensor) -> Tensor:
+    if stage.learns_from is Hits and not isinstance(stage, EnergyStage):
+        found = stage.showers(condition, keys, len(condition))
+        return found.to_showers().deposits
+    return stage.sample(condition, by_address(stage.noise(), keys))

@@ -190,7 +190,7 @@ class Beginning:
         typer.Option(
             "--from",
             metavar="MODEL",
-            help="Train a model on, by its own recipe, from its weights.",
+            help="Train a model on, from its weights, by its own recipe or by RECIPE.",
             callback=given(MODELS.find),
         ),
     ] = None
@@ -220,11 +220,11 @@ class Beginning:
 
     def require(self, recipe: str | None) -> None:
         """Check, before anything is imported, that these options go together."""
-        if (recipe is None) == (self.start is None):
-            msg = "give either a RECIPE, or --from MODEL to train a model on"
+        if recipe is None and self.start is None:
+            msg = "give a RECIPE, or --from MODEL to train a model on, or both"
             raise OptionError(msg)
         for option, value in (("--tune", self.tune), ("--rank", self.rank)):
-            if recipe is not None and value is not None:
+            if self.start is None and value is not None:
                 msg = f"{option} goes with --from MODEL: a recipe trains all from random weights"
                 raise OptionError(msg)
 
@@ -236,12 +236,13 @@ class Beginning:
         from caloforge.models import Start, Tuning, load_recipe, recipe_from
         from caloforge.models.fine_tuning import RANK
 
-        if recipe is not None:
-            return load_recipe(recipe, overrides), None
+        known = None if recipe is None else load_recipe(recipe, overrides)
+        if known is not None and self.start is None:
+            return known, None
         model = zoo.load_model(str(self.start))
         tuning = Tuning(_Tuning.ALL.value if self.tune is None else self.tune.value)
         start = Start(model, tuning, RANK if self.rank is None else self.rank)
-        return recipe_from(model.card, overrides), start
+        return recipe_from(model.card, overrides) if known is None else known, start
 
 
 @dataclass(frozen=True)

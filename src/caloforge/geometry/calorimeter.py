@@ -276,6 +276,13 @@ class Calorimeter(Shown, ABC):
         """
         return self._symmetry_group.permutations
 
+    @property
+    def mesh_symmetries(self) -> Tensor:
+        """The symmetries of the cells, whatever the matter: more than `symmetries` where the cells
+        move with the particle.
+        """
+        return self.symmetries
+
     @cached_property
     def symmetry_matrices(self) -> Tensor:
         r"""The matrix :math:`M_g` of each symmetry in the transverse plane, float64, orthogonal,

@@ -161,6 +161,11 @@ class CylinderGrid(Calorimeter, kind="cylinder-grid"):
         """
         return torch.cat([rings.r_alpha for rings in self.divisions])
 
+    @property
+    def mesh_symmetries(self) -> Tensor:
+        """All turns of the rings and their mirror images."""
+        return replace(self, along_particle=False).symmetries
+
     @cached_property
     def _symmetry_group(self) -> Symmetries:
         r"""The rotations in :math:`\alpha` that all layers share, and their mirror images; a full

@@ -9,6 +9,9 @@ that end the networks; or, with all weights :math:`W_0` held, additions of low r
 
 which are zero at first, and added to the weights in the end (LoRA, arXiv:2106.09685). So are the
 transfers to new calorimeters of CaloTransfer (arXiv:2512.00187).
+
+A model that knows the energy alone is a start for one that knows more of its particles: the
+weights of what is new begin at zero.
 """
 
 __all__ = ["Start", "Tuning"]
@@ -28,13 +31,16 @@ from torch.nn.utils.parametrize import (
 )
 
 from caloforge.errors import ModelError, RecipeError
+from caloforge.learn.conditions import ENERGY_ALONE
 from caloforge.learn.processes import BespokeSolver
 from caloforge.models.model import Model
+from caloforge.models.recipes import recipe_of
 
 RANK = 8
 """The rank of what is added to a weight, unless asked otherwise."""
 
-_WEIGHT = "weight"
+_WEIGHT, _DRAWN = "weight", (".frequencies", ".order", ".permutation")
+"""The names of what is added to, and of random numbers that belong to a network."""
 
 
 class Tuning(Enum):
@@ -79,7 +85,14 @@ class Start:
         Raises:
             ModelError: The networks are of other sizes, or do not say which layer ends them.
         """
-        self._give(model)
+        unfit = give(self.model, model, _more_known(self.model, model))
+        if unfit:
+            msg = (
+                f"model '{self.model.card.name}' does not fit the recipe and calorimeter "
+                f"'{model.calorimeter.name}': {unfit}: start from a model with as many layers and "
+                "cells, by the same recipe"
+            )
+            raise ModelError(msg)
         if self.tuning is Tuning.ALL:
             return
         model.requires_grad_(requires_grad=False)
@@ -93,22 +106,6 @@ class Start:
                 remove_parametrizations(module, _WEIGHT)
         model.requires_grad_(requires_grad=True)
 
-    def _give(self, model: Model) -> None:
-        given = dict(self.model.named_parameters())
-        for name, parameter in model.named_parameters():
-            if name not in given or given[name].shape != parameter.shape:
-                shape = tuple(given[name].shape) if name in given else "missing"
-                msg = (
-                    f"model '{self.model.card.name}' does not fit the recipe and calorimeter "
-                    f"'{model.calorimeter.name}': '{name}' is {shape} there, expected "
-                    f"{tuple(parameter.shape)}: start from a model with as many layers and cells, "
-                    "by the same recipe"
-                )
-                raise ModelError(msg)
-        with torch.no_grad():
-            for name, parameter in model.named_parameters():
-                parameter.copy_(given[name])
-
     def _learning(self, model: Model) -> Iterator[Tensor | nn.Module]:
         yield from (module for module in model.modules() if isinstance(module, BespokeSolver))
         if self.tuning is Tuning.BIAS:
@@ -117,6 +114,58 @@ class Start:
             yield from _outputs(model)
         else:
             yield from _additions(model, self.rank)
+
+
+@torch.no_grad()
+def give(start: nn.Module, model: nn.Module, more: int = 0) -> str:
+    """Give a model the weights of a start, with columns of zeros, which come last, for what the
+    start did not know; nothing where one does not fit.
+
+    Arguments:
+        start: Where the weights come from.
+        model: Takes them.
+        more: How many numbers the model knows of a particle that the start did not.
+
+    Returns:
+        The weight that does not fit, in words; empty where all do.
+    """
+    there, given = dict(start.named_parameters()), dict[str, Tensor]()
+    own = _of_solvers(model)
+    for name, parameter in model.named_parameters():
+        if name not in there and name in own:
+            continue
+        fitting = _widened(there[name], parameter.shape, more) if name in there else None
+        if fitting is None:
+            shape = tuple(there[name].shape) if name in there else "missing"
+            return f"'{name}' is {shape} there, expected {tuple(parameter.shape)}"
+        given[name] = fitting
+    given |= {name: one for name, one in start.named_buffers() if name.endswith(_DRAWN)}
+    model.load_state_dict(given, strict=False)
+    return ""
+
+
+def _widened(given: Tensor, shape: torch.Size, more: int) -> Tensor | None:
+    if given.shape == shape:
+        return given
+    if given.ndim < 2 or (len(given), given.shape[1] + more, *given.shape[2:]) != tuple(shape):
+        return None
+    return torch.cat([given, given.new_zeros(len(given), more, *given.shape[2:])], dim=1)
+
+
+def _of_solvers(model: nn.Module) -> set[str]:
+    """The numbers of bespoke solvers, which are made anew for every flow."""
+    return {
+        f"{name}.{own}"
+        for name, module in model.named_modules()
+        if isinstance(module, BespokeSolver)
+        for own, _ in module.named_parameters()
+    }
+
+
+def _more_known(start: Model, model: Model) -> int:
+    """How many numbers a model knows of a particle where its start knew the energy alone."""
+    before, after = (getattr(recipe_of(one.card), "beam", ENERGY_ALONE) for one in (start, model))
+    return after.width - before.width if before.width == 1 else 0
 
 
 @runtime_checkable

@@ -50,7 +50,7 @@ class HitFlowStage(FlowStage):
         super().__init__(calorimeter, flow, network, beam)
         self.autoencoder, self.code_process = autoencoder, Hurdle(beta)
         self.code_schedule = schedule
-        orbit = Orbits(calorimeter.symmetries).orbit
+        orbit = Orbits(calorimeter.mesh_symmetries).orbit
         self.pattern = HitPattern(orbit[self.grid].flatten(1))
 
     @property
@@ -94,8 +94,12 @@ class HitFlowStage(FlowStage):
     def _with_numbers(
         features: Float[Tensor, "showers features"], numbers: Float[Tensor, "showers layers"]
     ) -> Float[Tensor, "showers conditions"]:
-        """The condition of the autoencoder: that of the flow, and the numbers of hits."""
-        return torch.cat([features, numbers.log1p() / 2 - 1], dim=1)
+        """The condition of the autoencoder: that of the flow, and the numbers of hits before what
+        is known of the particle beside its energy.
+        """
+        energies = numbers.shape[1] + 1
+        parts = [features[:, :energies], numbers.log1p() / 2 - 1, features[:, energies:]]
+        return torch.cat(parts, dim=1)
 
     @torch.no_grad()
     def points(

@@ -325,11 +325,12 @@ class LayerGroupStage(ShapeStage):
         """The condition of the flow of each group but for the former groups."""
         own = self.energies(condition)
         own = own.reshape(own.shape[0], self.groups, -1)
-        parts = [self.incident(condition)[:, None].expand(-1, self.groups, -1), own]
+        particle = self.incident(condition)[:, None].expand(-1, self.groups, -1)
+        parts = [particle[..., :1], own]
         if self.order.shared:
             place = torch.arange(self.groups, device=own.device) * (_PLACES / self.groups)
             parts.append(sinusoids(place.to(own), _PLACE, _PLACES).expand(own.shape[0], -1, -1))
-        return torch.cat(parts, dim=2)
+        return torch.cat([*parts, particle[..., 1:]], dim=2)
 
     def objectives(
         self, train: Showers, validation: Showers, seed: int, first: int

@@ -356,5 +356,6 @@ class LayerContext(nn.Module):
         none = own.new_zeros(n, 1, 2)
         before, after = torch.cat([none, own[:, :-1]], 1), torch.cat([own[:, 1:], none], 1)
         place = sinusoids(torch.arange(layers, device=own.device).float(), self.place, longest=64.0)
-        beside = [place.expand(n, layers, -1), particle[:, None].expand(n, layers, -1)]
-        return torch.cat([*beside, own, before, after, level], dim=2)
+        place, particle = place.expand(n, layers, -1), particle[:, None].expand(n, layers, -1)
+        parts = [place, particle[..., :1], own, before, after, level, particle[..., 1:]]
+        return torch.cat(parts, dim=2)

@@ -110,7 +110,7 @@ class NearbyTransformer(nn.Module):
         super().__init__()
         self.enter, self.leave = nn.Linear(numbers, dim), nn.Linear(dim, numbers)
         self.layer = nn.Embedding(layers, dim)
-        self.known = nn.Linear(context + 2 * _FREQUENCIES, dim)
+        self.known = nn.Linear(2 * _FREQUENCIES + context, dim)
         self.counts = nn.Sequential(nn.Linear(layers, counts), nn.GELU(), nn.Linear(counts, dim))
         self.blocks = nn.ModuleList([_Block(dim, heads, hidden) for _ in range(blocks)])
         nn.init.zeros_(self.leave.weight)
@@ -133,7 +133,7 @@ class NearbyTransformer(nn.Module):
         """
         turns = 2.0 ** torch.arange(_FREQUENCIES, device=x.device) * math.pi * time[:, None]
         waves = torch.cat([turns.sin(), turns.cos()], dim=1)
-        matrix = self.known.weight[:, -2 * _FREQUENCIES :]
+        matrix = self.known.weight[:, : 2 * _FREQUENCIES]
         h = self.enter(x) + known + functional.linear(waves, matrix)
         for block in self.blocks:
             h = block(h, among)
@@ -155,7 +155,7 @@ class NearbyTransformer(nn.Module):
             shower: The shower of each point.
             numbers: The numbers of points in the layers.
         """
-        matrix = self.known.weight[:, : -2 * _FREQUENCIES]
+        matrix = self.known.weight[:, 2 * _FREQUENCIES :]
         rows = -len(numbers) % _ROWS  # then a row has the same bits however many there are
         counts = self.counts(functional.pad((numbers.float() + 1).log(), (0, 0, 0, rows)))
         own = functional.linear(known, matrix, self.known.bias)

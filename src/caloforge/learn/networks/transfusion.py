@@ -7,7 +7,8 @@ number on its way:
 
 .. math:: c_i = c(u_0, \dots, u_{i-1}, E) \quad (9), \qquad v_i = v(u_{i,t}, t, c_i) \quad (10)
 
-The encoder sees one token, :math:`(E, 1, 0, \dots)`; the decoder sees the tokens
+The encoder sees one token, :math:`(E, 1, 0, \dots)`, with what else is known in place of the
+first zeros; the decoder sees the tokens
 :math:`(u_{i-1}, p_i)` with :math:`u_{-1} = 0` and a fixed code of the position :math:`p_i`. Blocks
 are those of Vaswani et al., arXiv:1706.03762, figure 1: normalised after each residual sum, ReLU.
 """
@@ -402,8 +403,9 @@ class Transfusion(nn.Module):
 
     def _crosses(self, condition: Tensor) -> tuple[Tensor, ...]:
         """What each block's attention to the encoder gives."""
-        x = functional.pad(condition[:, None], (0, 1), value=1.0)
-        x = functional.pad(x, (0, self.dim - x.shape[-1]))
+        energy, beside = condition[:, :1], condition[:, 1:]
+        token = torch.cat([energy, torch.ones_like(energy), beside], dim=1)
+        x = functional.pad(token, (0, self.dim - token.shape[1]))[:, None]
         for block in self.encoder:
             x = block(x)
         memory = self.norms[0](x)

@@ -194,7 +194,11 @@ GIVEN: dict[str, dict[str, Callable[[Path], None]]] = {
     "docs/howto/models.md": {"my-model": _model},
     "docs/howto/presets.md": CHALLENGE,
     "docs/howto/show.md": {"mine.h5": _showers("par04-geant4"), "binning_mine.xml": _binning},
-    "docs/howto/train.md": {"my-recipe.yaml": _recipe, "par04.h5": _showers("par04-geant4")},
+    "docs/howto/train.md": {
+        "my-recipe.yaml": _recipe,
+        "par04.h5": _showers("par04-geant4"),
+        "mesh.h5": _mixed,
+    },
     "docs/howto/tune.md": {
         f"{what}-{use}.h5": _showers(name)
         for what, name in {"geant4": "pbwo4-geant4", "par04": "par04-geant4"}.items()

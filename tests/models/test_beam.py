@@ -33,7 +33,7 @@ from caloforge.units import deg
 from tests.models import stages
 from tests.models.beams import BEAM, BEAMS, PHOTON, PION, STAGES, particles, showers_of
 
-INVARIANT = {*stages.ENERGIES, "layer-numbers"}
+INVARIANT = set(stages.ENERGIES)
 """Stages of what no turn changes."""
 UNTOLD = {*INVARIANT, "latent"}
 """Stages whose losses do not tell, beyond rounding, how a particle was turned: that of codes does
@@ -89,8 +89,10 @@ def test_augmentation_turns_the_particle_with_its_shower() -> None:
 
 def built(name: str, beam: Beam) -> tuple[Stage, Showers]:
     torch.manual_seed(0)
-    recipes = {**STAGES, **stages.CLOUDS, "layer-numbers": stages.NUMBERS}
-    stage, showers = recipes[name].build(stages.CYLINDER, beam), showers_of(beam)
+    stage, showers = (
+        {**STAGES, **stages.CLOUDS}[name].build(stages.CYLINDER, beam),
+        showers_of(beam),
+    )
     stage.prepare(showers if stage.learns_from is Showers else Hits.of(showers))
     for parameter in stage.parameters():
         torch.nn.init.normal_(parameter, std=0.2)
@@ -235,7 +237,7 @@ def over_all_turns(stage: Stage, showers: AnyShowers) -> list[float]:
 
 
 @pytest.mark.filterwarnings("ignore::caloforge.errors.RepresentationWarning")
-@pytest.mark.parametrize("name", [*STAGES, *stages.CLOUDS, "layer-numbers"])
+@pytest.mark.parametrize("name", [*STAGES, *stages.CLOUDS])
 def test_what_a_stage_learns_does_not_depend_on_how_a_shower_was_turned(name: str) -> None:
     r"""Over all turns g, :math:`\sum_g L(g x, g c)` is the same for (x, c) and for (h x, h c): in
     training, a condition turns with its shower, in every stage.

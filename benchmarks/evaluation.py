@@ -2,11 +2,13 @@
 
 Writes two made-up files of showers in a named calorimeter, one cell in eight lit, evaluates one
 against the other from the files, and prints the time of each part and the largest memory of the
-process; with --neighbours and --classifier, of these alone::
+process; with --neighbours and --classifier, of these alone; with --figures, also how much CPU
+time drawing takes, and each format of the figures::
 
     python benchmarks/evaluation.py
     python benchmarks/evaluation.py --showers 100000 --folder /somewhere/with/4GB
     python benchmarks/evaluation.py --neighbours 10000
+    python benchmarks/evaluation.py --showers 400 --figures
     python benchmarks/evaluation.py --full geant4.h5 --candidate mine.h5 --classifier
 """
 
@@ -19,11 +21,13 @@ import numpy as np
 import torch
 
 from caloforge.classifiers import DEFAULT_CLASSIFIERS, separate
-from caloforge.evaluation import Settings, evaluate
+from caloforge.evaluation import Evaluation, Settings, evaluate
 from caloforge.geometry import named_calorimeters
 from caloforge.io import CaloChallengeWriter, open_showers
 from caloforge.metrics import neighbours, resampling
 from caloforge.particles import Particles
+from caloforge.report import Format
+from caloforge.report.figures import drawings
 from caloforge.showers import Showers, ShowerSource, spans
 from caloforge.timing import peak_memory
 from caloforge.units import GeV
@@ -75,14 +79,30 @@ class Clock:
         self.last, self.step = now, step
 
 
-def evaluated(full: ShowerSource, candidate: ShowerSource) -> None:
+def evaluated(full: ShowerSource, candidate: ShowerSource) -> Evaluation:
     """All observables, histograms, distances and metrics of feature vectors."""
     clock = Clock()
-    evaluate(full, {"candidate": candidate}, settings=Settings(classifiers=()), progress=clock)
+    found = evaluate(
+        full, {"candidate": candidate}, settings=Settings(classifiers=()), progress=clock
+    )
     clock("end")
     for part, seconds in clock.parts.items():
         print(f"{part:>12s} {seconds:8.1f} s")
     print(f"{'all':>12s} {clock.last - clock.start:8.1f} s, peak {peak()}")
+    return found
+
+
+def drawn(evaluation: Evaluation) -> None:
+    """The figures: drawn once as SVG, which the page needs, then in each format of files."""
+    start = time.process_time()
+    figures = drawings(evaluation)
+    once = time.process_time() - start
+    print(f"{len(figures)} figures: {once:.1f} s of CPU time to draw them for the page")
+    for kind in (Format.SVG, Format.PDF, Format.PNG):
+        start = time.process_time()
+        for figure in figures:
+            figure.file(kind)
+        print(f"{kind.value:>12s} {(time.process_time() - start) / once:8.2f} of this more")
 
 
 def main() -> None:
@@ -103,6 +123,7 @@ def main() -> None:
         type=int,
         help="measure precision, recall, density, coverage of so many showers alone",
     )
+    parser.add_argument("--figures", action="store_true", help="draw the figures, too")
     parser.add_argument(
         "--classifier", action="store_true", help="measure the high-level classifier alone"
     )
@@ -126,7 +147,9 @@ def main() -> None:
         if options.classifier:
             measured_classifier(made[0][: options.showers], made[1][: options.showers])
         else:
-            evaluated(made[0], made[1])
+            found = evaluated(made[0], made[1])
+            if options.figures:
+                drawn(found)
 
 
 def measured_neighbours(n: int, calorimeter: str) -> None:

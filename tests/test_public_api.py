@@ -768,6 +768,7 @@ PUBLIC: dict[str, list[str]] = {
     ],
     "caloforge.report": [
         "COLUMNS",
+        "Format",
         "plot_distances",
         "plot_observable",
         "remarks",

@@ -22,7 +22,7 @@ def unwritten(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     monkeypatch.setattr(
         "caloforge.report.write",
-        lambda _evaluation, directory, *, overwrite: Path(directory) / f"{overwrite}.html",
+        lambda _evaluation, directory, *, overwrite, **_: Path(directory) / f"{overwrite}.html",
     )
 
 
@@ -50,6 +50,27 @@ def test_the_folder_has_page_and_numbers_and_is_replaced_only_if_told(
         json.loads((tmp_path / "report" / "metrics.json").read_text())["evaluations"]
         == numbers["evaluations"]
     )
+
+
+@pytest.mark.usefixtures("few_figures")
+def test_figures_are_written_in_the_formats_asked_for_and_older_ones_removed(
+    caloforge: Caloforge, full_and_fast: Pair, tmp_path: Path
+) -> None:
+    words = ("evaluate", *full_and_fast, "--out", tmp_path, *QUICK, "--overwrite", "--figures")
+    for asked, endings in (("pdf,svg", {".pdf", ".svg"}), ("svg", {".svg"}), ("none", set())):
+        assert caloforge(*words, asked).code == 0
+        assert {path.suffix for path in (tmp_path / "figures").iterdir()} == endings
+        assert "<svg role" in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.parametrize("asked", ["gif", "pdf,", "", "none,svg"])
+def test_unknown_formats_of_figures_are_refused(
+    caloforge: Caloforge, full_and_fast: Pair, tmp_path: Path, asked: str
+) -> None:
+    outcome = caloforge("evaluate", *full_and_fast, "--out", tmp_path / "r", "--figures", asked)
+    assert outcome.code == 2
+    assert f"--figures '{asked}': expected some of pdf, svg, png" in outcome.err
+    assert not (tmp_path / "r").exists()
 
 
 @pytest.mark.usefixtures("unwritten")

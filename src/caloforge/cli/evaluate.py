@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from caloforge.evaluation import Evaluation, Settings
     from caloforge.geometry import Calorimeter
     from caloforge.published import Preset
+    from caloforge.report import Format
     from caloforge.showers import ShowerSource
 
 STYLES = {"FLOOR": "green", "CLOSE": "yellow", "FAR": "red"}
@@ -167,6 +168,27 @@ class Questions:
     table: Annotated[bool, typer.Option("--table", help="Print every distance, not a summary.")] = (
         False
     )
+    figures: Annotated[
+        str,
+        typer.Option(
+            metavar="A,B,...",
+            help="Formats of the figures beside the page, of pdf, svg, png; none for none.",
+        ),
+    ] = "pdf,svg,png"
+
+    def formats(self) -> "tuple[Format, ...]":
+        """The formats of those names."""
+        from caloforge.report import Format
+
+        known = {kind.value: kind for kind in Format}
+        names = [] if self.figures == "none" else self.figures.split(",")
+        if not set(names) <= set(known):
+            msg = (
+                f"--figures {quoted(self.figures)}: expected some of {', '.join(known)}, "
+                "separated by commas, or none"
+            )
+            raise OptionError(msg)
+        return tuple(dict.fromkeys(known[name] for name in names))
 
     def benchmark(self) -> "Preset | None":
         """The preset of that name."""
@@ -229,7 +251,7 @@ def evaluate(
     Examples:
       caloforge evaluate geant4.h5 fast.h5 refined.h5 --out report
       caloforge evaluate g4.h5 fast.h5 sq.h5 --out report --labels Geant4,GFlash,SQ
-      caloforge evaluate geant4.h5 fast.h5 --out quick --no-classifier
+      caloforge evaluate geant4.h5 fast.h5 --out quick --no-classifier --figures none
       caloforge evaluate dataset_2_2.hdf5 mine.h5 --out ds2 --preset calochallenge-2
       caloforge evaluate geant4.h5 mine.h5 --out deep --training train.h5
       caloforge evaluate "geant4_*.h5" "mine_*.h5" --out all
@@ -242,7 +264,7 @@ def evaluate(
     use_threads(threads)
     use_device(care.device)
     report.require_free(out, overwrite=overwrite)
-    paths, benchmark = [full, *candidates], questions.benchmark()
+    paths, benchmark, formats = [full, *candidates], questions.benchmark(), questions.formats()
     where = _where(reading.calorimeter, benchmark)
     files = {
         name: reading.opened([path], calorimeter=where, first=care.first)
@@ -266,7 +288,7 @@ def evaluate(
             ),
             progress=progress,
         )
-        page = report.write(evaluation, out, overwrite=overwrite)
+        page = report.write(evaluation, out, overwrite=overwrite, formats=formats)
     tell(evaluation, table=questions.table)
     say(f"\n{page}: the whole report, with figures")
 

@@ -7,6 +7,7 @@ Everything shown comes from the records of `caloforge.evaluation`.
 
 __all__ = [
     "COLUMNS",
+    "Format",
     "plot_distances",
     "plot_observable",
     "remarks",
@@ -18,6 +19,7 @@ __all__ = [
     "write",
 ]
 
+from caloforge.report.drawing import Format
 from caloforge.report.figures import plot_distances
 from caloforge.report.observable_figures import plot_observable
 from caloforge.report.page import require_free, write

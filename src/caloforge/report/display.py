@@ -16,7 +16,6 @@ from importlib.resources import files
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from plotly.offline import get_plotlyjs
 
 from caloforge.evaluation.findings import Evaluation, Example, Sample
 from caloforge.geometry import Calorimeter
@@ -158,6 +157,8 @@ def payload(scenes: Sequence[Scene]) -> str:
 
 def library() -> str:
     """The source of plotly.js."""
+    from plotly.offline import get_plotlyjs  # only a page needs it, and it takes long to import
+
     source: str = get_plotlyjs()
     return source
 

@@ -14,6 +14,7 @@ __all__ = [
     "RATIO_COLOURS",
     "STYLE",
     "Drawing",
+    "Format",
     "Group",
     "band",
     "colour",
@@ -111,6 +112,14 @@ class Group(Enum):
     AMPLIFICATION = "Amplification"
 
 
+class Format(Enum):
+    """In what formats a figure lies beside the page."""
+
+    PDF = "pdf"
+    SVG = "svg"
+    PNG = "png"
+
+
 @dataclass(frozen=True, eq=False)
 class Drawing:
     """A figure, with what goes with it.
@@ -144,6 +153,12 @@ class Drawing:
         """The figure as an SVG element without a background, its text as text."""
         text = self._saved("svg", metadata={"Date": None, "Creator": None}).decode()
         return text[text.index("<svg") :]
+
+    def file(self, kind: Format) -> bytes:
+        """The figure as a file of its own; the SVG is on white, too."""
+        if kind is Format.SVG:
+            return self.svg.replace("<svg ", '<svg style="background: white" ', 1).encode()
+        return self.png if kind is Format.PNG else self.pdf
 
     def _saved(self, kind: str, **more: Any) -> bytes:
         buffer = BytesIO()

@@ -12,7 +12,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from caloforge.evaluation.significance import overall
 from caloforge.io.output import NewFile, require_folder
 from caloforge.report.bin_tables import BIN_COLUMNS, bin_rows
 from caloforge.report.display import library, payload, place, scene, script
-from caloforge.report.drawing import INK, Drawing, Group
+from caloforge.report.drawing import INK, Drawing, Format, Group
 from caloforge.report.figures import drawings
 from caloforge.report.latex import latex
 from caloforge.report.numbers import CSV_COLUMNS, csv_rows, numbers
@@ -69,16 +69,22 @@ def require_free(directory: Path | str, *, overwrite: bool = False) -> None:
 
 
 def write(
-    evaluation: Evaluation | Sequence[Evaluation], directory: Path | str, *, overwrite: bool = False
+    evaluation: Evaluation | Sequence[Evaluation],
+    directory: Path | str,
+    *,
+    overwrite: bool = False,
+    formats: Collection[Format] = tuple(Format),
 ) -> Path:
     """Write the report of one evaluation, or of several on one page.
 
-    Each file appears whole or not at all, the page last.
+    Each file appears whole or not at all, the page last. The page shows every figure, whatever
+    the formats of the files beside it. Files of an earlier report in other formats are removed.
 
     Arguments:
         evaluation: The evaluation, or several, such as one an energy.
         directory: The folder to write to; made if it is missing.
         overwrite: Whether files of an earlier report may be replaced.
+        formats: In what formats the figures are written beside the page; none for the page alone.
 
     Returns:
         The path of the page.
@@ -90,13 +96,18 @@ def write(
     require_free(directory, overwrite=overwrite)
     evaluations = [evaluation] if isinstance(evaluation, Evaluation) else list(evaluation)
     figures = [drawings(e) for e in evaluations]
-    files = {METRICS: _json(evaluations), TABLE: _csv(evaluations), **_figure_files(figures)}
+    files = {
+        METRICS: _json(evaluations),
+        TABLE: _csv(evaluations),
+        **_figure_files(figures, formats),
+    }
     files[LATEX] = latex(evaluations).encode(errors="replace")
     files[PAGE] = _html(evaluations, figures).encode(errors="replace")
     _make(Path(directory) / FIGURES)
     for name, content in files.items():
         with NewFile(Path(directory) / name, overwrite=overwrite) as partial:
             partial.write_bytes(content)
+    _remove_others(Path(directory), _figure_names(figures), formats)
     return Path(directory) / PAGE
 
 
@@ -126,20 +137,36 @@ def _inert(cell: str | float) -> str | float:
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULAS) else cell
 
 
-def _figure_files(figures: Sequence[Sequence[Drawing]]) -> dict[str, bytes]:
-    """The figures' names and contents; with several evaluations, the names begin with the number of
-    theirs.
+def _figure_names(figures: Sequence[Sequence[Drawing]]) -> dict[str, Drawing]:
+    """The figures by the names of their files, without endings; with several evaluations, the names
+    begin with the number of theirs.
     """
-    files = {}
-    for k, group in enumerate(figures, start=1):
-        prefix = f"{FIGURES}/{k}-" if len(figures) > 1 else f"{FIGURES}/"
-        for drawing in group:
-            files[f"{prefix}{drawing.name}.png"] = drawing.png
-            files[f"{prefix}{drawing.name}.pdf"] = drawing.pdf
-            files[f"{prefix}{drawing.name}.svg"] = drawing.svg.replace(
-                "<svg ", '<svg style="background: white" ', 1
-            ).encode()
-    return files
+    return {
+        f"{FIGURES}/{k}-{drawing.name}"
+        if len(figures) > 1
+        else f"{FIGURES}/{drawing.name}": drawing
+        for k, group in enumerate(figures, start=1)
+        for drawing in group
+    }
+
+
+def _figure_files(
+    figures: Sequence[Sequence[Drawing]], formats: Collection[Format]
+) -> dict[str, bytes]:
+    """The names and contents of the figures' files."""
+    return {
+        f"{name}.{kind.value}": drawing.file(kind)
+        for name, drawing in _figure_names(figures).items()
+        for kind in formats
+    }
+
+
+def _remove_others(folder: Path, names: Collection[str], formats: Collection[Format]) -> None:
+    """Remove an earlier report's files of these figures, which would show other showers."""
+    for name in names:
+        for kind in Format:
+            if kind not in formats:
+                (folder / f"{name}.{kind.value}").unlink(missing_ok=True)
 
 
 def _html(evaluations: Sequence[Evaluation], figures: Sequence[Sequence[Drawing]]) -> str:

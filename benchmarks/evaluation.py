@@ -1,12 +1,13 @@
 """Time and memory of an evaluation, part by part, without the classifiers.
 
-Writes two made-up files of showers in a named calorimeter, one cell in eight lit, evaluates one
-against the other from the files, and prints the time of each part and the largest memory of the
-process; with --neighbours and --classifier, of these alone; with --figures, also how much CPU
-time drawing takes, and each format of the figures::
+Writes two made-up files of showers in a named calorimeter or detector, one cell in eight lit or
+with so many hits each, evaluates one against the other from the files, and prints the time of each
+part and the largest memory of the process; with --neighbours and --classifier, of these alone; with
+--figures, also how much CPU time drawing takes, and each format of the figures::
 
     python benchmarks/evaluation.py
     python benchmarks/evaluation.py --showers 100000 --folder /somewhere/with/4GB
+    python benchmarks/evaluation.py --showers 25000 --hits 1000 --calorimeter hgcal-si --paired 0
     python benchmarks/evaluation.py --neighbours 10000
     python benchmarks/evaluation.py --showers 400 --figures
     python benchmarks/evaluation.py --full geant4.h5 --candidate mine.h5 --classifier
@@ -21,9 +22,11 @@ import numpy as np
 import torch
 
 from caloforge.classifiers import DEFAULT_CLASSIFIERS, separate
+from caloforge.detector import load_detector
 from caloforge.evaluation import Evaluation, Settings, evaluate
-from caloforge.geometry import named_calorimeters
-from caloforge.io import CaloChallengeWriter, open_showers
+from caloforge.geometry import Calorimeter, named_calorimeters
+from caloforge.hits import Hits
+from caloforge.io import CaloChallengeWriter, HitWriter, open_showers
 from caloforge.metrics import neighbours, resampling
 from caloforge.particles import Particles
 from caloforge.report import Format
@@ -33,6 +36,12 @@ from caloforge.timing import peak_memory
 from caloforge.units import GeV
 
 LIT = 1 / 8
+
+
+def calorimeter_of(name: str) -> Calorimeter:
+    """The calorimeter, or that of a detector, of this name."""
+    known = named_calorimeters()
+    return known[name] if name in known else load_detector(name).calorimeter
 
 
 def made_up(n: int, calorimeter: str, seed: int) -> Showers:
@@ -50,12 +59,48 @@ def made_up(n: int, calorimeter: str, seed: int) -> Showers:
     )
 
 
+def made_up_hits(n: int, hits: int, calorimeter: Calorimeter, seed: int) -> Hits:
+    """Hits with log-normal energies in random cells, which share a tenth of the incident energy;
+    their times fall exponentially, in 10 ns.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    incident = 1 * GeV * 1000 ** torch.rand(n, generator=generator)
+    energies = torch.randn(n, hits, generator=generator).exp()
+    energies *= 0.1 * incident[:, None] / energies.sum(dim=1, keepdim=True)
+    cells = torch.randint(calorimeter.n_cells, (n * hits,), generator=generator)
+    return Hits(
+        torch.arange(n + 1) * hits,
+        cells.int(),
+        energies.view(-1),
+        Particles(incident),
+        calorimeter,
+        times=torch.empty(n * hits).exponential_(0.1, generator=generator),
+    )
+
+
+def written_hits(path: Path, n: int, hits: int, name: str, seed: int) -> ShowerSource:
+    """Such hits in a file."""
+    calorimeter = calorimeter_of(name)
+    with HitWriter(path, calorimeter) as writer:
+        for k, span in enumerate(spans(n, 1000)):
+            some = span.stop - span.start
+            writer.append(made_up_hits(some, hits, calorimeter, seed + 1000 * k))
+    return open_showers(path)
+
+
 def written(path: Path, n: int, calorimeter: str, seed: int) -> ShowerSource:
     """Such showers in a file."""
     with CaloChallengeWriter(path, named_calorimeters()[calorimeter]) as writer:
         for k, span in enumerate(spans(n, 1000)):
             writer.append(made_up(span.stop - span.start, calorimeter, seed + 1000 * k))
     return open_showers(path)
+
+
+def made_file(path: Path, options: argparse.Namespace, seed: int) -> ShowerSource:
+    """The file of showers that the arguments ask for."""
+    if options.hits:
+        return written_hits(path, options.showers, options.hits, options.calorimeter, seed)
+    return written(path, options.showers, options.calorimeter, seed)
 
 
 def peak() -> str:
@@ -79,16 +124,16 @@ class Clock:
         self.last, self.step = now, step
 
 
-def evaluated(full: ShowerSource, candidate: ShowerSource) -> Evaluation:
+def evaluated(full: ShowerSource, candidate: ShowerSource, paired: int) -> Evaluation:
     """All observables, histograms, distances and metrics of feature vectors."""
-    clock = Clock()
-    found = evaluate(
-        full, {"candidate": candidate}, settings=Settings(classifiers=()), progress=clock
-    )
+    clock, before = Clock(), time.process_time()
+    settings = Settings(classifiers=(), neighbour_showers=paired)
+    found = evaluate(full, {"candidate": candidate}, settings=settings, progress=clock)
     clock("end")
     for part, seconds in clock.parts.items():
         print(f"{part:>12s} {seconds:8.1f} s")
     print(f"{'all':>12s} {clock.last - clock.start:8.1f} s, peak {peak()}")
+    print(f"{'CPU':>12s} {time.process_time() - before:8.1f} s")
     return found
 
 
@@ -111,6 +156,10 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--showers", type=int, default=4000)
+    parser.add_argument("--hits", type=int, help="sparse showers of so many hits")
+    parser.add_argument(
+        "--paired", type=int, default=5000, help="most showers compared pair by pair; 0 for none"
+    )
     parser.add_argument("--calorimeter", default="calochallenge-2")
     parser.add_argument("--full", type=Path)
     parser.add_argument("--candidate", type=Path)
@@ -135,9 +184,7 @@ def main() -> None:
             return
         paths = (options.full, options.candidate)
         made = [
-            open_showers(path)
-            if path
-            else written(Path(folder) / f"{k}.h5", options.showers, options.calorimeter, k)
+            open_showers(path) if path else made_file(Path(folder) / f"{k}.h5", options, k)
             for k, path in enumerate(paths)
         ]
         print(
@@ -147,7 +194,7 @@ def main() -> None:
         if options.classifier:
             measured_classifier(made[0][: options.showers], made[1][: options.showers])
         else:
-            found = evaluated(made[0], made[1])
+            found = evaluated(made[0], made[1], options.paired)
             if options.figures:
                 drawn(found)
 

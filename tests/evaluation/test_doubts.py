@@ -206,7 +206,7 @@ def test_what_few_weighted_showers_cannot_give_is_named_and_the_rest_is_given(
     )
     evaluation = evaluate(FULL, {"mine": candidate}, full_name="Geant4", settings=settings)
     assert set(evaluation.comparisons["mine"]) == {o.name for o in evaluation.observables}
-    assert set(evaluation.gaps["mine"]) == {"fpd", "kpd", "neighbours", "low-level"}
+    assert set(evaluation.gaps["mine"]) == {"fpd", "fpd_trimmed", "kpd", "neighbours", "low-level"}
     assert all(
         f"mine has {n} showers, worth {carrying} of weight 1, for it" in reason
         for reason, n in zip(evaluation.gaps["mine"].values(), (100, 100, 100, N), strict=True)

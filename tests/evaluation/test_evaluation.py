@@ -28,8 +28,10 @@ from caloforge.observables import (
     RESPONSE,
     SPECTRUM,
     SQUIRELS,
+    TIMED,
     Entry,
     catalogue,
+    hadronic,
 )
 from caloforge.published import Preset
 from caloforge.showers import Showers
@@ -448,3 +450,16 @@ def test_the_seed_decides() -> None:
     results = [evaluate(*samples, settings=one).comparisons for one in settings]
     assert results[0] == results[1]
     assert results[0] != results[2]
+
+
+def test_times_and_hadrons_are_measured_where_they_are_known() -> None:
+    def hits(seed: int, *, timed: bool = True) -> Hits:
+        found = Hits.of(in_layers(60, seed=seed))
+        return replace(found, times=torch.rand(found.n_hits)) if timed else found
+
+    settings = replace(QUICK, mip=1000.0, neighbour_showers=0)
+    names = {o.name for o in evaluate(hits(1), {"a": hits(2)}, settings=settings).observables}
+    assert {o.name for o in (*TIMED, *hadronic(1000.0))} <= names
+    untimed = {"a": hits(2, timed=False)}
+    names = {o.name for o in evaluate(hits(1), untimed, settings=QUICK).observables}
+    assert names == {o.name for o in catalogue(SMALL)}

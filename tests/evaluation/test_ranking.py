@@ -114,7 +114,7 @@ def features(numbers: Mapping[str, float], floors: Mapping[str, float], showers:
         Share(numbers[key], 0.01, floors[key], 0.01)
         for key in ("precision", "recall", "density", "coverage")
     )
-    return Features(fpd, kpd, Neighbours(*shares, k=5), None, showers)
+    return Features(fpd, None, kpd, Neighbours(*shares, k=5), None, showers)
 
 
 def copied(preset: Preset, submission: str, showers: int | None = None) -> Evaluation:

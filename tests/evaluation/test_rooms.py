@@ -34,5 +34,5 @@ def test_what_belongs_to_a_pair_of_samples_travels_with_it() -> None:
         for path, function, _ in functions()
         if path.relative_to(ROOT).parts[0] == "evaluation"
     }
-    makers = {"evaluate", "_plan", "_drawn", "_references"}
+    makers = {"evaluate", "_drawn", "_references"}
     assert {name for name, given in found.items() if len(given) > 2} == makers

@@ -6,7 +6,12 @@ from scipy.linalg import sqrtm
 
 from caloforge.errors import ShowerValueError
 from caloforge.metrics import frechet, resampling
-from caloforge.metrics.frechet import extrapolated_frechet_distance, frechet_distance, normalised
+from caloforge.metrics.frechet import (
+    extrapolated_frechet_distance,
+    frechet_distance,
+    normalised,
+    trimmed,
+)
 from tests.metrics.samples import drawn, odd_pair, with_moments
 
 
@@ -143,3 +148,26 @@ def test_rows_and_showers_must_agree() -> None:
         ShowerValueError, match="300 and 200 rows of features for 300 and 199 showers"
     ):
         frechet_distance(full, candidate, drawn(full, candidate[1:]))
+
+
+def test_an_outlier_moves_the_distance_and_not_the_trimmed_one() -> None:
+    rng = np.random.default_rng(9)
+    full, candidate = rng.normal(size=(500, 5)), rng.normal(size=(400, 5))
+    with_outlier = candidate.copy()
+    with_outlier[7] = 1e3
+    plain = [frechet_distance(full, x, drawn(full, x)).value for x in (candidate, with_outlier)]
+    assert plain[1] > 100 * plain[0]
+    kept = []
+    for x in (candidate, with_outlier):
+        a, b = (z[rows] for z, rows in zip((full, x), trimmed(full, x), strict=True))
+        assert (len(a), len(b)) == (495, 396)
+        kept.append(frechet_distance(a, b, drawn(a, b)).value)
+    assert kept[1] == pytest.approx(kept[0], rel=0.1)
+
+
+def test_constant_features_trim_nothing_apart_from_the_share() -> None:
+    ones = np.ones((50, 2))
+    odd = ones.copy()
+    odd[3] = 2
+    of_full, of_candidate = trimmed(ones, odd)
+    assert (of_full.sum(), of_candidate.sum(), of_candidate[3]) == (49, 49, False)

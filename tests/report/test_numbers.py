@@ -72,6 +72,7 @@ def test_the_schema() -> None:
     features = found["features"]["a"]
     assert set(features) == {
         "fpd",
+        "fpd_trimmed",
         "kpd",
         "correlation",
         "precision",

@@ -34,6 +34,7 @@ from caloforge.cli._progress import steps
 from caloforge.errors import printable, quoted
 from caloforge.paths import require_folder
 from caloforge.spectra import read_range
+from caloforge.units import parse_energy
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -156,6 +157,14 @@ class Questions:
             metavar="LOW:HIGH",
             help="Energies left out of the training: does a candidate interpolate?",
             callback=asked(read_range),
+        ),
+    ] = None
+    mip: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ENERGY",
+            help="A MIP in a cell: measures the start of hadron showers and hits of one MIP, too.",
+            callback=asked(parse_energy),
         ),
     ] = None
     other_particles: Annotated[
@@ -283,6 +292,7 @@ def evaluate(
             times=full_times(names[0], reference),
             settings=replace(
                 care.settings(reference.calorimeter, benchmark),
+                mip=None if questions.mip is None else parse_energy(questions.mip),
                 left_out=questions.energies_left_out(),
                 other_particles=questions.other_particles,
             ),

@@ -12,7 +12,7 @@ while the sample is read: those of two samples at a time, whatever the number of
 __all__ = ["evaluate"]
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -46,12 +46,21 @@ from caloforge.evaluation.pair import Pair
 from caloforge.evaluation.particles_alike import require_alike
 from caloforge.evaluation.slices import energy_cuts, require_left_out, slices
 from caloforge.evaluation.vectors import features
-from caloforge.hits import batches_of
+from caloforge.hits import HitSource, batches_of
 from caloforge.io.input import ShowerFile
 from caloforge.metrics.amplification import amplification
 from caloforge.metrics.bins import Bins
 from caloforge.metrics.resampling import LEAST_FULL, Resampling, resampling
-from caloforge.observables import THRESHOLD, Entry, Observable, Scale, catalogue, max_energy
+from caloforge.observables import (
+    THRESHOLD,
+    TIMED,
+    Entry,
+    Observable,
+    Scale,
+    catalogue,
+    hadronic,
+    max_energy,
+)
 from caloforge.published import Preset
 from caloforge.showers import ShowerSource
 from caloforge.shown import counted
@@ -93,7 +102,8 @@ def evaluate(
         full: Showers of the full simulation.
         candidates: The samples to compare, by name, the baseline first.
         full_name: The name of the full simulation in tables and figures.
-        observables: What to compare; None for all that the calorimeter allows.
+        observables: What to compare; None for all that the calorimeter allows, the times of hits
+            where all samples have them, and those of hadrons where `Settings.mip` is given.
         preset: A community's benchmark, for its bins, thresholds and published results; None for
             none.
         training: The showers of the full simulation on which candidates were trained, to test
@@ -116,7 +126,8 @@ def evaluate(
     _require_times(times or {})
     if not (settings or Settings()).other_particles:
         _require_alike(full, candidates, full_name)
-    plan = _plan(full, observables, preset, settings or Settings())
+    sources = [full, *candidates.values(), *([] if training is None else [training])]
+    plan = _plan(sources, observables, preset, settings or Settings())
     drawn = _all_drawn(full, candidates, plan.settings)
     progress(f"reading {full_name}")
     references = _references(full_name, full, plan, drawn.values())
@@ -217,15 +228,25 @@ def _require_times(times: Mapping[str, float]) -> None:
 
 
 def _plan(
-    full: ShowerSource,
+    sources: Sequence[ShowerSource],
     observables: tuple[Observable, ...] | None,
     preset: Preset | None,
     settings: Settings,
 ) -> Plan:
+    """The plan for samples of one calorimeter, the full simulation first."""
+    full = sources[0]
     threshold = _readout(full) if preset is None else preset.threshold
-    chosen = catalogue(full.calorimeter, threshold) if observables is None else observables
+    chosen = observables
+    if chosen is None:
+        more = () if settings.mip is None else hadronic(settings.mip)
+        timed = TIMED if all(map(_has_times, sources)) else ()
+        chosen = (*catalogue(full.calorimeter, threshold), *more, *timed)
     plan = Plan(chosen, threshold, None, preset, settings)
     return replace(plan, cell_bins=_cell_bins(full, plan))
+
+
+def _has_times(source: ShowerSource) -> bool:
+    return isinstance(source, HitSource) and source.sparse(slice(1)).times is not None
 
 
 def _readout(full: ShowerSource) -> float:

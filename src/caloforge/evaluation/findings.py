@@ -57,6 +57,7 @@ from caloforge.shown import Shown
 
 OTHERS = {
     "fpd": "Fréchet distance (FPD)",
+    "fpd_trimmed": "Trimmed Fréchet distance",
     "kpd": "Kernel distance (KPD)",
     "neighbours": "Precision, recall, density and coverage",
     "correlation": "Layer correlations",
@@ -84,6 +85,8 @@ class Settings:
             its kin, kernel distance), from the first on; 0 for no metrics of feature vectors at
             all.
         slices: Most slices in incident energy in which the whole-shower observables are compared.
+        mip: The energy of a MIP in a cell, in MeV, with which the observables of hadrons
+            (`caloforge.observables.hadronic`) are compared, too; None for none of them.
         left_out: Incident energies, in MeV, from and up to which candidates were trained without
             showers, to test whether they interpolate: a slice of its own; None for none.
         other_particles: Whether samples of other energies, species, angles or places than the full
@@ -100,6 +103,7 @@ class Settings:
     classifier_showers: int = 5000
     neighbour_showers: int = 5000
     slices: int = 5
+    mip: float | None = None
     left_out: tuple[float, float] | None = None
     other_particles: bool = False
     device: str = "cpu"
@@ -221,6 +225,7 @@ class Features:
 
     Arguments:
         frechet: The Frechet distance of the high-level features (FPD).
+        trimmed: The same without the farthest 1 % of the showers of each sample.
         kernel: Their kernel distance (KPD).
         neighbours: Precision, recall, density and coverage of the logarithms of the voxels.
         correlation: The mean difference of the correlations of layer energies; None with a single
@@ -229,6 +234,7 @@ class Features:
     """
 
     frechet: Score | None
+    trimmed: Score | None
     kernel: Score | None
     neighbours: Neighbours | None
     correlation: Score | None

@@ -13,9 +13,10 @@ from caloforge.evaluation.findings import Features, Neighbours, Score
 from caloforge.evaluation.gaps import Gaps, require_size
 from caloforge.evaluation.pair import Pair
 from caloforge.metrics.correlations import correlation_distance
-from caloforge.metrics.frechet import frechet_distance
+from caloforge.metrics.frechet import TIMES, frechet_distance, trimmed
 from caloforge.metrics.kernel import kernel_distance
 from caloforge.metrics.neighbours import log_voxels, neighbours
+from caloforge.metrics.resampling import resampling
 
 _Found = TypeVar("_Found")
 _LAYERS = "layer_energies"
@@ -30,12 +31,13 @@ def features(pair: Pair, gaps: Gaps) -> Features | None:
         return None
     found = Features(
         frechet=gaps.found("fpd", _sized(_frechet, pair, showers)),
+        trimmed=gaps.found("fpd_trimmed", _sized(_trimmed, pair, showers)),
         kernel=gaps.found("kpd", _sized(_kernel, pair, showers)),
         neighbours=gaps.found("neighbours", _sized(_neighbours, pair, showers)),
         correlation=_correlations(pair, gaps, showers),
         showers=showers,
     )
-    known = (found.frechet, found.kernel, found.neighbours, found.correlation)
+    known = (found.frechet, found.trimmed, found.kernel, found.neighbours, found.correlation)
     return found if any(one is not None for one in known) else None
 
 
@@ -55,6 +57,21 @@ def _vectors(pair: Pair) -> tuple[np.ndarray, np.ndarray]:
 
 def _frechet(pair: Pair, some: slice) -> Score:
     return frechet_distance(*_vectors(pair), pair.resampling)
+
+
+def _trimmed(pair: Pair, some: slice) -> Score:
+    """Samples that share their energies no longer do so without the farthest showers of each."""
+    full, candidate = _vectors(pair)
+    of_full, of_candidate = trimmed(full, candidate)
+    settings, (a, b) = pair.plan.settings, (pair.full.sample, pair.candidate.sample)
+    drawn = resampling(
+        a.weights[of_full],
+        b.weights[of_candidate],
+        replicas=min(TIMES, settings.replicas),
+        splits=min(TIMES, settings.splits),
+        seed=settings.seed,
+    )
+    return frechet_distance(full[of_full], candidate[of_candidate], drawn)
 
 
 def _kernel(pair: Pair, some: slice) -> Score:

@@ -36,6 +36,7 @@ __all__ = [
     "overlap",
     "resampling",
     "separation_power",
+    "trimmed",
     "wasserstein",
 ]
 
@@ -59,7 +60,7 @@ from caloforge.metrics.distances import (
     separation_power,
     wasserstein,
 )
-from caloforge.metrics.frechet import extrapolated_frechet_distance, frechet_distance
+from caloforge.metrics.frechet import extrapolated_frechet_distance, frechet_distance, trimmed
 from caloforge.metrics.kernel import kernel_distance
 from caloforge.metrics.measures import CellCounts, Line
 from caloforge.metrics.neighbours import Neighbours, Share, log_voxels, neighbours

@@ -8,17 +8,18 @@ With weighted means :math:`\mu` and covariances C (Kansal et al., arXiv:2211.102
 
 With :math:`C = L L^T`, :math:`C' = L' L'^T` the last trace is the sum of the singular values of
 :math:`L^T L'`: no inverse and no root of a product. `extrapolated_frechet_distance` is the
-published protocol (jetnet 0.2.5), `frechet_distance` its limit, without the noise of batches. Order
+published protocol (jetnet 0.2.5), `frechet_distance` its limit, without the noise of batches. A
+single shower far off moves covariances, thus d^2: `trimmed` takes the farthest out. Order
 1; replicas carry the noise of the samples twice, so only their spread is used.
 """
 
-__all__ = ["extrapolated_frechet_distance", "frechet_distance", "normalised"]
+__all__ = ["extrapolated_frechet_distance", "frechet_distance", "normalised", "trimmed"]
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from scipy.optimize import curve_fit
 
 from caloforge.errors import ShowerValueError
@@ -30,6 +31,9 @@ TIMES = 10
 
 BLOCK = 8192
 """Showers in a block of the sum of a covariance."""
+
+TRIMMED = 0.01
+"""The share of the farthest showers that is taken out of both samples."""
 
 Features = Float[np.ndarray, "showers features"]
 Others = Float[np.ndarray, "others features"]
@@ -127,6 +131,35 @@ def normalised(
     largest = np.abs(full).max(axis=0)
     scale = np.where(largest > 0, largest, 1.0)
     return full / scale, candidate / scale
+
+
+def trimmed(
+    full: Float[np.ndarray, "n features"],
+    candidate: Float[np.ndarray, "m features"],
+    share: float = TRIMMED,
+) -> tuple[Bool[np.ndarray, " n"], Bool[np.ndarray, " m"]]:
+    """Which showers of each sample stay when the farthest are taken out: at least one, and the same
+    share of both.
+
+    A shower is as far as its farthest feature: from the median of the full simulation, in units of
+    the width of its central 98 %, of its largest deviation where that is 0.
+
+    Arguments:
+        full: The features of the full simulation, finite, with shape (N, F).
+        candidate: The features of the candidate, finite, with shape (M, F).
+        share: The share of the showers that is taken out, in (0, 1).
+    """
+    low, middle, high = np.quantile(full, [0.01, 0.5, 0.99], axis=0)
+    largest = np.abs(full - middle).max(axis=0)
+    scale = np.where(high > low, high - low, np.where(largest > 0, largest, 1.0))
+    full_far, candidate_far = (np.abs((x - middle) / scale).max(axis=1) for x in (full, candidate))
+    return _nearest(full_far, share), _nearest(candidate_far, share)
+
+
+def _nearest(far: Float[np.ndarray, " showers"], share: float) -> Bool[np.ndarray, " showers"]:
+    kept = np.zeros(len(far), dtype=bool)
+    kept[np.argsort(far, kind="stable")[: len(far) - max(1, round(share * len(far)))]] = True
+    return kept
 
 
 def require_rows(

@@ -3,8 +3,8 @@ r"""Physics of a shower: what is measured on it, one function each, with its uni
 Shower :math:`i` has incident energy :math:`E_i` and deposits :math:`e_{ic} \ge 0` in the cells
 :math:`c`, all in MeV; lengths are in mm. Sums are taken in double precision. Where there is no
 energy, ratios, centres and widths are 0, never undefined. The definitions stand in the groups
-`energies`, `cells`, `shapes`, `profiles` and `features`, the last for classifiers and Fréchet
-distances.
+`energies`, `cells`, `shapes`, `profiles`, `times`, `hadrons` and `features`, the last for
+classifiers and Fréchet distances.
 
 An `Observable` names such a function, says in which unit and on which scale its values are
 compared, and how many values a shower has (`Entry`): one, one a cell, an energy at each of several
@@ -21,6 +21,7 @@ __all__ = [
     "DEPTH_ALPHA",
     "DEPTH_R",
     "ENERGY_SUM",
+    "FIRST_TIME",
     "LAYERS",
     "LAYER_CENTRE_R",
     "LAYER_CENTRE_X",
@@ -33,6 +34,7 @@ __all__ = [
     "LOG_SPECTRUM",
     "MAX_ENERGY",
     "MAX_FRACTION",
+    "MEAN_TIME",
     "N_HITS",
     "OCCUPANCY",
     "PROFILE_R",
@@ -46,6 +48,8 @@ __all__ = [
     "SPECTRUM",
     "SQUIRELS",
     "THRESHOLD",
+    "TIMED",
+    "TIME_PROFILE",
     "U_RATIOS",
     "WIDTH_X",
     "WIDTH_Y",
@@ -64,6 +68,8 @@ __all__ = [
     "depth_r",
     "energy_ratios",
     "feature_names",
+    "first_time",
+    "hadronic",
     "high_level_features",
     "layer_centre_r",
     "layer_centre_x",
@@ -75,6 +81,9 @@ __all__ = [
     "layer_width_y",
     "max_energy",
     "max_fraction",
+    "mean_time",
+    "mip_energy",
+    "mip_share",
     "n_hits",
     "occupancy",
     "profile_r",
@@ -84,7 +93,9 @@ __all__ = [
     "radius_rms",
     "response",
     "shower_level_features",
+    "shower_start",
     "sparsity",
+    "time_profile",
     "total_energy",
     "u_ratios",
     "width_x",
@@ -135,6 +146,7 @@ from caloforge.observables.features import (
     high_level_features,
     shower_level_features,
 )
+from caloforge.observables.hadrons import hadronic, mip_energy, mip_share, shower_start
 from caloforge.observables.profiles import (
     DEPTH_ALPHA,
     DEPTH_R,
@@ -181,4 +193,13 @@ from caloforge.observables.shapes import (
     width_x,
     width_y,
     width_z,
+)
+from caloforge.observables.times import (
+    FIRST_TIME,
+    MEAN_TIME,
+    TIME_PROFILE,
+    TIMED,
+    first_time,
+    mean_time,
+    time_profile,
 )

@@ -57,12 +57,12 @@ def numbers(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
         ``energy_min`` and ``energy_max`` in MeV
       - ``comparisons``: candidate to observable to a *comparison*, with ``unit`` and ``gain`` over
         the first candidate
-      - ``gaps``: candidate to observable, classifier or other result (``fpd``, ``kpd``,
-        ``neighbours``, ``correlation``, ``left_out``, ``amplification``) to the reason why it is
-        missing; what is missing is null or absent
-      - ``features``: candidate to ``fpd``, ``kpd``, ``correlation`` (*scores*; the last null with a
-        single layer) and ``precision``, ``recall``, ``density``, ``coverage``: ``value``,
-        ``error``, ``expected`` (what a second sample of the full simulation would give),
+      - ``gaps``: candidate to observable, classifier or other result (``fpd``,
+        ``fpd_trimmed``, ``kpd``, ``neighbours``, ``correlation``, ``left_out``,
+        ``amplification``) to the reason why it is missing; what is missing is null or absent
+      - ``features``: candidate to ``fpd``, ``fpd_trimmed``, ``kpd``, ``correlation`` (*scores*; the
+        last null with a single layer) and ``precision``, ``recall``, ``density``, ``coverage``:
+        ``value``, ``error``, ``expected`` (what a second sample of the full simulation would give),
         ``expected_error``
       - ``classifiers``: candidate to classifier to ``auc``, ``jsd`` (*scores*; the floor of the
         first is chance), ``aucs`` of the trainings
@@ -209,6 +209,7 @@ def _features(features: Features) -> dict[str, Any]:
     neighbours = {} if of is None else asdict(of)
     scores = {
         "fpd": features.frechet,
+        "fpd_trimmed": features.trimmed,
         "kpd": features.kernel,
         "correlation": features.correlation,
     }
@@ -278,6 +279,7 @@ def _scores(
     if features is not None:
         for quantity, statistic, score in (
             ("high-level features", "fpd", features.frechet),
+            ("high-level features", "fpd_trimmed", features.trimmed),
             ("high-level features", "kpd", features.kernel),
             ("layer energies", "mean difference of correlations", features.correlation),
         ):

@@ -173,6 +173,7 @@ def _feature_rows(evaluation: Evaluation) -> Iterator[Row]:
 
 _SCORES: tuple[tuple[str, float, Callable[[Features], Score | None]], ...] = (
     ("Frechet distance of features (FPD) [10^-3]", PER_MILLE, lambda f: f.frechet),
+    ("Trimmed Frechet distance of features [10^-3]", PER_MILLE, lambda f: f.trimmed),
     ("Kernel distance of features (KPD) [10^-3]", PER_MILLE, lambda f: f.kernel),
     ("Layer correlations, mean difference", 1.0, lambda f: f.correlation),
 )

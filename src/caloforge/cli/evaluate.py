@@ -210,6 +210,15 @@ class Questions:
             raise OptionError(msg)
         return PRESETS[self.preset]
 
+    def added(self, settings: "Settings") -> "Settings":
+        """The settings with what is asked here."""
+        return replace(
+            settings,
+            mip=None if self.mip is None else parse_energy(self.mip),
+            left_out=self.energies_left_out(),
+            other_particles=self.other_particles,
+        )
+
     def energies_left_out(self) -> tuple[float, float] | None:
         """The lowest and the highest energy, in MeV, that were left out."""
         if self.left_out is None:
@@ -290,12 +299,7 @@ def evaluate(
             if questions.training is None
             else reading.opened([questions.training], calorimeter=where),
             times=full_times(names[0], reference),
-            settings=replace(
-                care.settings(reference.calorimeter, benchmark),
-                mip=None if questions.mip is None else parse_energy(questions.mip),
-                left_out=questions.energies_left_out(),
-                other_particles=questions.other_particles,
-            ),
+            settings=questions.added(care.settings(reference.calorimeter, benchmark)),
             progress=progress,
         )
         page = report.write(evaluation, out, overwrite=overwrite, formats=formats)

@@ -8,9 +8,9 @@ starts in the first layer with
 .. math:: M_{l-1} + M_l > 6 + 0.1\, E / \mathrm{GeV}, \quad
           N_{l-1} + N_l > \lfloor 3.77 + 1.44 \ln(E / \mathrm{GeV}) + 1/2 \rfloor .
 
-It is the search by CALICE for its analogue hadron calorimeter (pions and protons in it:
-arXiv:1412.2653), as its code has it, without the last step, which chooses between the two layers.
-In front of the calorimeter lie layers with one hit of 1.4 MIP each.
+The numbers are those of public analysis code for test beams of an analogue hadron calorimeter (for
+the kind of analysis, see CALICE, arXiv:1412.2653), without its last step, which chooses between the
+two layers. In front of the calorimeter lie layers with one hit of 1.4 MIP each.
 """
 
 __all__ = ["hadronic", "mip_energy", "mip_share", "shower_start"]

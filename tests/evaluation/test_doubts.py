@@ -209,7 +209,7 @@ def test_what_few_weighted_showers_cannot_give_is_named_and_the_rest_is_given(
     assert set(evaluation.gaps["mine"]) == {"fpd", "fpd_trimmed", "kpd", "neighbours", "low-level"}
     assert all(
         f"mine has {n} showers, worth {carrying} of weight 1, for it" in reason
-        for reason, n in zip(evaluation.gaps["mine"].values(), (100, 100, 100, N), strict=True)
+        for reason, n in zip(evaluation.gaps["mine"].values(), (100, 100, 100, 100, N), strict=True)
     )
     assert overall(evaluation, evaluation.candidates[0]) is None
 

@@ -108,7 +108,7 @@ def test_the_table_has_each_quantity_with_each_candidate() -> None:
     evaluation = trained()
     lines = table(evaluation)
     assert {len(line) for line in lines} == {len(COLUMNS)}
-    feature_rows = 2 + 4
+    feature_rows = 3 + 4
     assert [line[1] for line in lines] == ["wide", "a"] * (
         len(evaluation.observables) + feature_rows + 1
     )

@@ -6,6 +6,7 @@ meant to change showers may.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -39,8 +40,14 @@ def _refined(name: str, *, reverse: bool = False) -> torch.Tensor:
     return zoo.load(name).refine(fast, seed=SEED, first_index=FIRST, reverse=reverse).deposits
 
 
-def _generated(name: str) -> torch.Tensor:
-    made = zoo.load_surrogate(name).simulate(_par04(), seed=SEED, first_index=FIRST)
+def _at_angles() -> Particles:
+    theta = torch.linspace(0, 0.7, 16)
+    species = torch.tensor([11, 22]).repeat(8)
+    return replace(_par04(), pdg=species, theta=theta, phi=torch.full_like(theta, torch.pi / 2))
+
+
+def _generated(name: str, particles: Callable[[], Particles] = _par04) -> torch.Tensor:
+    made = zoo.load_surrogate(name).simulate(particles(), seed=SEED, first_index=FIRST)
     return dense(made).deposits
 
 
@@ -58,6 +65,7 @@ RUNS: dict[str, Callable[[], torch.Tensor]] = {
     "squirels-fast-reverse": lambda: _refined("squirels-fast", reverse=True),
     "squirels-laptop": lambda: _refined("squirels-laptop"),
     "calodream-ds2-laptop": lambda: _generated("calodream-ds2-laptop"),
+    "calodream-mesh-laptop": lambda: _generated("calodream-mesh-laptop", _at_angles),
     "l2lflows-ds2-laptop": lambda: _generated("l2lflows-ds2-laptop"),
     "caloflow-laptop": lambda: _generated("caloflow-laptop"),
     "caloclouds-laptop": lambda: _generated("caloclouds-laptop"),

@@ -19,6 +19,7 @@ import math
 from collections.abc import Sequence
 from itertools import pairwise
 from math import prod
+from typing import cast
 
 import torch
 from jaxtyping import Float
@@ -120,8 +121,7 @@ class _Attention(nn.Module):
         super().__init__()
         rows, columns = (n + 2 for n in shape)
         self.weights = LocallyConnected((rows, columns), (2, 2), (3, 3))
-        assert self.weights.bias is not None
-        nn.init.constant_(self.weights.bias[..., 1], _ASIDE)
+        nn.init.constant_(cast("Tensor", self.weights.bias)[..., 1], _ASIDE)
 
     def forward(self, image: Tensor, before: Tensor) -> Float[Tensor, "batch 1 rows columns"]:
         """The mixture."""

@@ -22,7 +22,7 @@ from caloforge.cli._options import (
 )
 from caloforge.cli._producing import Run, made, produced
 from caloforge.errors import GeometryError, ShowerValueError, quoted
-from caloforge.particles import pdg_of
+from caloforge.species import ELECTRON, pdg_of
 from caloforge.units import parse_angle, parse_energy, parse_length
 
 if TYPE_CHECKING:
@@ -207,7 +207,6 @@ def hybrid(
     replacing.require()
     from caloforge.detector import load_detector
     from caloforge.hybrid import EventSource
-    from caloforge.particles import ELECTRON
 
     simulator = replacing.maker(full.simulator(setting.behind(load_detector(detector))))
     number = None if origin.number is None else setting.each * origin.number

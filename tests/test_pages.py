@@ -114,7 +114,7 @@ SHORTER = {
     r"caloforge train denoising": "--set epochs=0.1 --set validation=20 --set features=4",
     r"caloforge train reweighting ": "--set epochs=1 --set validation=20",
     r"caloforge refine (weights|behind) ": "--least-effective 0",
-    r"caloforge train --from ": shlex.join(settings(TINY_TUNING)),
+    r"caloforge train (calodream-mesh-laptop )?--from ": shlex.join(settings(TINY_TUNING)),
     r"caloforge tune ": "--constants core_1",
     r"caloforge (evaluate|compare) ": "--no-classifier",
     r"caloforge produce ": "--workers 1",

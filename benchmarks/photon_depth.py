@@ -23,10 +23,11 @@ from torch import Tensor
 from caloforge import zoo
 from caloforge.detector import Matter, load_detector
 from caloforge.io import open_showers
-from caloforge.observables import layer_energies
+from caloforge.observables import centre_z
 from caloforge.showers import Showers
+from caloforge.species import ELECTRON, PHOTON
 
-ELECTRON, PHOTON, SEED = 11, 22, 1
+SEED = 1
 
 
 def depths(showers: Showers, layer: float) -> Float[Tensor, " showers"]:
@@ -34,11 +35,9 @@ def depths(showers: Showers, layer: float) -> Float[Tensor, " showers"]:
 
     Arguments:
         showers: The showers.
-        layer: The depth of a layer, in radiation lengths.
+        layer: The depth of a layer, in radiation lengths; all layers are alike.
     """
-    energies = layer_energies(showers).double()
-    centres = layer * (torch.arange(energies.shape[1]) + 0.5)
-    return energies @ centres.to(energies) / energies.sum(dim=1)
+    return centre_z(showers) * layer / showers.calorimeter.known_thicknesses[0]
 
 
 def shift(showers: Showers, layer: float) -> tuple[float, float]:

@@ -8,11 +8,11 @@ import torch
 from caloforge.detector.matter import N_MATTER
 from caloforge.learn.conditions import Beam
 from caloforge.models.stages import StageRecipe
-from caloforge.particles import ELECTRON, Particles
+from caloforge.particles import ELECTRON, PHOTON, Particles
 from caloforge.showers import Showers
 from tests.models import stages
 
-PHOTON, PION = 22, 211
+PION = 211
 BEAM = Beam((ELECTRON, PHOTON), direction=True, place=True, detector=True)
 BEAMS = [
     Beam(),

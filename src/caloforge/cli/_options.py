@@ -5,6 +5,7 @@ __all__ = [
     "MOST_THREADS",
     "BatchSize",
     "CalorimeterOption",
+    "DetectorArgument",
     "DeviceOption",
     "Input",
     "Machine",
@@ -38,7 +39,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeGuard
 import typer
 from typer.core import TyperOption
 
-from caloforge.bundled import MODELS
+from caloforge.bundled import DETECTORS, MODELS
 from caloforge.cli._console import tell
 from caloforge.errors import CaloforgeError, GeometryError, ShowerValueError, UnitError, quoted
 from caloforge.paths import is_hdf5, require_files
@@ -123,6 +124,14 @@ def existing_argument(metavar: str, words: str) -> Any:
     return typer.Argument(metavar=metavar, help=words, callback=given(require_files))
 
 
+DetectorArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="DETECTOR",
+        help="A detector of the package, or a YAML file.",
+        callback=given(DETECTORS.find),
+    ),
+]
 Input = Annotated[Path, existing_argument("FILE.h5", "The showers.")]
 NewShowers = Annotated[
     Path,

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from caloforge.bundled import DETECTORS
 from caloforge.cli._console import say, tell
 from caloforge.cli._energies import Beam, Origin
 from caloforge.cli._full_simulation import FullSimulation
 from caloforge.cli._options import (
     BatchSize,
+    DetectorArgument,
     NewShowers,
     OptionError,
     Seed,
@@ -169,14 +169,7 @@ class EventRun(Run):
 
 @grouped
 def hybrid(
-    detector: Annotated[
-        str,
-        typer.Argument(
-            metavar="DETECTOR",
-            help="A detector of the package, or a YAML file.",
-            callback=given(DETECTORS.find),
-        ),
-    ],
+    detector: DetectorArgument,
     output: NewShowers,
     origin: Origin,
     beam: Beam,

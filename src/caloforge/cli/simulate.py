@@ -13,6 +13,7 @@ from caloforge.bundled import DETECTORS
 from caloforge.cli._energies import Beam, Origin
 from caloforge.cli._full_simulation import FullSimulation
 from caloforge.cli._options import (
+    DetectorArgument,
     Machine,
     NewShowers,
     OptionError,
@@ -166,14 +167,7 @@ def gflash(
 @simulate.command()
 @grouped
 def geant4(
-    detector: Annotated[
-        str,
-        typer.Argument(
-            metavar="DETECTOR",
-            help="A detector of the package, or a YAML file.",
-            callback=given(DETECTORS.find),
-        ),
-    ],
+    detector: DetectorArgument,
     output: NewShowers,
     origin: Origin,
     beam: Beam,

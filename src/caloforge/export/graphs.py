@@ -105,7 +105,7 @@ class SurrogateGraph(Graph):
 
     def __init__(self, surrogate: Surrogate) -> None:
         super().__init__(surrogate)
-        if surrogate.shape.learns_from is not Showers:
+        if surrogate.makes_hits:
             msg = (
                 f"model '{surrogate.card.name}' makes points, any number a shower, which no output "
                 "of fixed shape holds: use it from Python, or DDML's embedded Python"

@@ -182,7 +182,7 @@ class Surrogate(Model):
     def _no_showers(self, particles: Particles) -> AnyShowers:
         none = particles.energies.new_zeros(0, self.calorimeter.n_cells, dtype=torch.float32)
         showers = Showers(none, particles, self.calorimeter)
-        return showers if self.shape.learns_from is Showers else Hits.of(showers)
+        return Hits.of(showers) if self.makes_hits else showers
 
 
 def _some(showers: Held) -> Held:
